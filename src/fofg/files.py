@@ -1,0 +1,87 @@
+"""Files as contracts: written whole or not at all, and read with an error that names the file and the cure."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fofg.errors import UserError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path in the folder of ``path``; renamed to it if the block ends well, removed if it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text file whole, in UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value) -> None:
+    """Writes indented JSON with sorted keys."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_parquet(path: str | os.PathLike, schema: pa.Schema, batches: Iterable[pa.RecordBatch | list[dict]]) -> int:
+    """Streams record batches (or lists of rows) of ``schema`` into one file. Returns the number of rows."""
+    rows = 0
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for batch in batches:
+            if isinstance(batch, list):
+                batch = pa.RecordBatch.from_pylist(batch, schema=schema)
+            if batch.num_rows:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+    return rows
+
+
+def open_parquet(path: str | os.PathLike, schema: pa.Schema | None = None) -> pq.ParquetFile:
+    """An open Parquet file. Raises UserError if it is missing, truncated, or lacks a column of ``schema``."""
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; make it first or correct the path") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"{path}: not a readable Parquet file ({reason}); remove it and run again") from None
+    if schema is not None:
+        have = file.schema_arrow
+        for field in schema:
+            if field.name not in have.names:
+                raise UserError(f"{path}: no column {field.name!r}; it has {', '.join(have.names)}")
+            if not have.field(field.name).type.equals(field.type):
+                raise UserError(f"{path}: column {field.name!r} is {have.field(field.name).type}, expected {field.type}")
+    return file
+
+
+def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:
+    """The rows of a Parquet file as dictionaries, a batch in memory at a time. Raises UserError as open_parquet does."""
+    with open_parquet(path, schema) as file:
+        columns = schema.names if schema is not None else None
+        try:
+            for batch in file.iter_batches(batch_size=batch_size, columns=columns):
+                yield from batch.to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"{path}: damaged Parquet file ({reason}); remove it and run again") from None
