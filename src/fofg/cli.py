@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from fofg.errors import UserError
 from fofg.stages import Spec
+from fofg.supervision import stop_with_supervisor
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -38,6 +39,7 @@ def add_spec(arguments: argparse.ArgumentParser, model: type[AnySpec]) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Runs a program; a UserError becomes one message on standard error and exit code 1."""
+    stop_with_supervisor()
     try:
         main()
     except UserError as error:

@@ -68,7 +68,9 @@ class Rollouts(Section):
     top_p: Probability
     max_prompt_tokens: Count
     max_response_tokens: Count
-    long_prompts: Literal["error", "skip"] = Field(description="what to do with a prompt above max_prompt_tokens; skips are counted")
+    long_prompts: Literal["error", "skip"] = Field(
+        description="what to do with a prompt above max_prompt_tokens; skips are counted"
+    )
     seed: Natural
 
 
@@ -92,7 +94,9 @@ class Sft(Section):
     epochs: Count
     batch_size: Count = Field(description="examples an optimizer step")
     max_length: Count = Field(description="tokens of prompt and response together")
-    too_long: Literal["error", "skip", "truncate"] = Field(description="examples above max_length; truncate (paper) cuts on the right")
+    too_long: Literal["error", "skip", "truncate"] = Field(
+        description="examples above max_length; truncate (paper) cuts on the right"
+    )
     warmup_ratio: Annotated[float, Field(ge=0, le=1)]
     schedule: Literal["constant", "linear", "cosine"]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -122,10 +126,13 @@ class RolloutEngine(Section):
     dtype: Literal["auto", "bfloat16", "float32"]
     shard_size: Count = Field(description="problems a shard: one job, one file")
     batch_size: Count = Field(description="sequences decoded at once")
+    threads: Count = Field(description="CPU threads a shard; with one, results do not depend on the number of cores")
 
 
 class Training(Section):
-    """How training runs; none of it changes results."""
+    """How training runs; none of it changes results beyond rounding."""
+
+    threads: Count
 
     micro_batch_size: Count = Field(description="sequences in memory at once")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")

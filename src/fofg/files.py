@@ -85,3 +85,9 @@ def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_si
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{path}: damaged Parquet file ({reason}); remove it and run again") from None
+
+
+def count_rows(path: str | os.PathLike) -> int:
+    """Rows of a Parquet file, from its footer. Raises UserError as open_parquet does."""
+    with open_parquet(path) as file:
+        return file.metadata.num_rows

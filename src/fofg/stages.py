@@ -102,3 +102,75 @@ class BuildTinyBase(Spec):
 def shard_count(settings: Config, problems: int) -> int:
     """Shards of ``shard_size`` that hold so many problems."""
     return -(-problems // settings.rollout_engine.shard_size)
+
+
+def prepare_base_model(settings: Config) -> PrepareBaseModel:
+    return PrepareBaseModel(
+        version=VERSIONS["prepare_base_model"], base_model=settings.base_model, plain_prompt=settings.plain_prompt
+    )
+
+
+def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:
+    rows = getattr(getattr(settings.datasets, dataset), split)
+    return CreateProblems(version=VERSIONS["create_problems"], dataset=dataset, split=split, rows=rows, problems=settings.problems)
+
+
+def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRollouts:
+    """Stage-1 roll-outs of one shard of so many problems. The number of problems is no part of a full shard's spec."""
+    size = settings.rollout_engine.shard_size
+    return GenerateRollouts(
+        version=VERSIONS["generate_rollouts"],
+        engine=settings.rollout_engine.name,
+        dtype=settings.rollout_engine.dtype,
+        first=shard * size,
+        rows=min(size, problems - shard * size),
+        rollouts=settings.stage1.rollouts,
+        source=settings.use.stage1_problems or settings.problems,
+    )
+
+
+def generate_evaluation_rollouts(settings: Config, definitions: str) -> GenerateRollouts:
+    """Roll-outs on a whole file of held-back problems, definitions ``visible`` or ``hidden``."""
+    return GenerateRollouts(
+        version=VERSIONS["generate_rollouts"],
+        engine=settings.rollout_engine.name,
+        dtype=settings.rollout_engine.dtype,
+        first=0,
+        rows=None,
+        definitions=definitions == "visible",
+        template=settings.problems.template,
+        rollouts=settings.evaluation.rollouts,
+    )
+
+
+def gather_rollouts(settings: Config, problems: int) -> GatherRollouts:
+    return GatherRollouts(version=VERSIONS["gather_rollouts"], shards=shard_count(settings, problems))
+
+
+def select_rft_data(settings: Config) -> SelectRftData:
+    return SelectRftData(
+        version=VERSIONS["select_rft_data"],
+        rft=settings.stage1.rft,
+        scoring=settings.scoring,
+        template=settings.problems.template,
+    )
+
+
+def train_sft(settings: Config) -> TrainSft:
+    return TrainSft(version=VERSIONS["train_sft"], sft=settings.stage1.sft)
+
+
+def score_rollouts(settings: Config) -> ScoreRollouts:
+    return ScoreRollouts(version=VERSIONS["score_rollouts"], scoring=settings.scoring)
+
+
+def summarize_accuracy(models: list[str]) -> SummarizeAccuracy:
+    return SummarizeAccuracy(version=VERSIONS["summarize_accuracy"], models=models)
+
+
+def plot_figures(settings: Config) -> PlotFigures:
+    return PlotFigures(version=VERSIONS["plot_figures"], figures=settings.figures)
+
+
+def build_tiny_base(settings: Config) -> BuildTinyBase:
+    return BuildTinyBase(version=VERSIONS["build_tiny_base"], tiny_base=settings.tiny_base, template=settings.problems.template)

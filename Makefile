@@ -1,0 +1,44 @@
+# Two commands: `make stage1_rft` (environment, then Stage 1) and `make test`.
+# Any other target is handed to Snakemake: `make figures CORES=4 ARGS="--dry-run"`.
+
+PYTHON ?= python3
+CORES ?= all
+ARGS ?=
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help env test test-slow lint clean-env
+.DEFAULT_GOAL := help
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo "any other       a Snakemake target: make stage1_rft [CORES=all] [ARGS='--dry-run']"
+
+env: $(VENV)/.complete  ## Make or reuse the virtual environment in .venv/
+
+$(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r envs/torch.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r envs/cpu.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+test: env  ## Fast tests
+	pytest
+
+test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and resume
+	pytest -m slow
+
+lint: env  ## Formatting and lint of Python and Snakemake files
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+clean-env:  ## Remove .venv/
+	rm -rf $(VENV)
+
+.DEFAULT:
+	@$(MAKE) --no-print-directory env
+	snakemake $@ --cores $(CORES) $(ARGS)

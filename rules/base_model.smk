@@ -1,0 +1,51 @@
+"""The model that everything starts from."""
+
+
+rule prepare_base_model:
+    """The base model's plain-prompt variant; the weights are linked, not copied."""
+    input:
+        base_model_files,
+    output:
+        config=run_path("checkpoints/base/config.json"),
+        tokenizer=run_path("checkpoints/base/tokenizer.json"),
+        source=run_path("checkpoints/base/source.json"),
+    log:
+        run_path("logs/prepare_base_model.log"),
+    benchmark:
+        run_path("benchmarks/results/prepare_base_model.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=fixed(stages.prepare_base_model(settings)),
+        folder=output_folder,
+    shell:
+        "python $SCRIPTS/prepare_base_model.py --spec {params.spec:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+
+
+rule build_tiny_base:
+    """Pre-train the embedded base model; its weights are kept under resources/tiny-base."""
+    output:
+        weights=run_path("checkpoints/tiny-base/model.safetensors"),
+        config=run_path("checkpoints/tiny-base/config.json"),
+        tokenizer=run_path("checkpoints/tiny-base/tokenizer.json"),
+        metrics=run_path("checkpoints/tiny-base/metrics.jsonl"),
+    log:
+        run_path("logs/build_tiny_base.log"),
+    benchmark:
+        run_path("benchmarks/results/build_tiny_base.tsv")
+    conda:
+        ENVIRONMENT
+    threads: 16
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+    params:
+        spec=fixed(stages.build_tiny_base(settings)),
+        folder=output_folder,
+        state=run_path("checkpoints/.resume/tiny-base"),
+    shell:
+        "python $SCRIPTS/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q} --state {params.state:q}"
+        " --workers {threads} 2>&1 | tee {log:q}"

@@ -1,0 +1,186 @@
+"""Paths and specs: everything that rules take from the configuration. Algorithms live in src/fofg."""
+
+import glob
+import os.path
+import sys
+
+sys.path.insert(0, os.path.join(workflow.basedir, "src"))
+
+from snakemake.exceptions import WorkflowError
+
+from fofg import stages
+from fofg.config import load
+from fofg.errors import UserError
+from fofg.files import count_rows, write_json
+
+try:
+    settings = load(config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+# FOFG_SUPERVISOR: a program stops by itself, saving its state, when the Snakemake that started it is gone.
+shell.prefix(
+    f"export PYTHONPATH={workflow.basedir}/src SCRIPTS={workflow.basedir}/workflow/scripts FOFG_SUPERVISOR=$PPID TQDM_MININTERVAL=2 HF_HUB_DISABLE_TELEMETRY=1 "
+    "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 TOKENIZERS_PARALLELISM=false; "
+)
+ENVIRONMENT = f"{workflow.basedir}/envs/cpu.yaml"
+CAPTIONS = f"{workflow.basedir}/report"
+EVALUATED = ["base", "stage1-rft"]
+DEFINITIONS = ["visible", "hidden"]
+
+
+def run_path(path):
+    """A path under the run's root."""
+    return os.path.normpath(os.path.join(settings.run_dir, path))
+
+
+def figure(stem):
+    """Files of one figure, an extension each."""
+    return [run_path(f"results/figures/{stem}.{extension}") for extension in settings.figures.formats]
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+def model_folder(model):
+    """Folder of a model: the base, one that a stage trains, or the user's own in its place."""
+    if model == "base":
+        return run_path("checkpoints/base")
+    if model == "stage1-rft" and settings.use.stage1_checkpoint:
+        return settings.use.stage1_checkpoint
+    return run_path(f"checkpoints/string-task/{model}")
+
+
+def model_files(model):
+    """Files whose change means another model. The base model's weights are links: its source file speaks for them."""
+    names = [
+        "config.json",
+        "tokenizer.json",
+        "source.json" if model == "base" else "model.safetensors",
+    ]
+    return [f"{model_folder(model)}/{name}" for name in names]
+
+
+def base_model_files(wildcards):
+    """Files of a local base model; a model of the hub has none."""
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
+    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(settings.base_model, pattern)))
+
+
+def evaluated_files(wildcards):
+    return model_files(wildcards.model)
+
+
+def evaluated_folder(wildcards):
+    return model_folder(wildcards.model)
+
+
+# --- problems and roll-outs -----------------------------------------------------------------------------------------
+
+
+def problems_file(dataset, split):
+    return run_path(f"data/string_task/{dataset}/{split}.parquet")
+
+
+def stage1_problems(split):
+    """Stage-1 problems: made, or the user's own."""
+    if split == "train" and settings.use.stage1_problems:
+        return settings.use.stage1_problems
+    return problems_file("stage1_level1", split)
+
+
+def stage1_problem_count():
+    """Stage-1 problems to roll out: as configured, or the rows of the user's own file."""
+    if settings.use.stage1_problems:
+        return count_rows(settings.use.stage1_problems)
+    return settings.datasets.stage1_level1.train
+
+
+def rollout_problems(wildcards):
+    """A made file counts as changed by its spec, which is part of the shard's, not by its date: more problems leave old shards alone."""
+    path = stage1_problems("train")
+    return path if settings.use.stage1_problems else ancient(path)
+
+
+def rollout_shards(wildcards):
+    shards = range(stages.shard_count(settings, stage1_problem_count()))
+    return [run_path(f"data/string_task/stage1_level1/rollouts/{shard}.parquet") for shard in shards]
+
+
+# --- Stage 1 --------------------------------------------------------------------------------------------------------
+
+
+def stage1_rft_data(split):
+    """Stage-1 training examples: selected, or the user's own."""
+    folder = settings.use.stage1_rft_data or run_path("data/string_task/stage1_level1/rft_data")
+    return f"{folder}/{split}.parquet"
+
+
+def stage1_selection_results():
+    """What selection reports; nothing when the examples are the user's own."""
+    if settings.use.stage1_rft_data:
+        return []
+    return [
+        run_path("data/string_task/stage1_level1/rft_data/selection.json"),
+        *figure("stage1_selection"),
+    ]
+
+
+def stage1_training_results():
+    """What training reports; nothing when the model is the user's own."""
+    return [] if settings.use.stage1_checkpoint else figure("stage1_training")
+
+
+def verdict_arguments(wildcards, input):
+    """``model/definitions=file`` for each file of verdicts."""
+    names = (f"{model}/{definitions}" for model in EVALUATED for definitions in DEFINITIONS)
+    return [f"{name}={path}" for name, path in zip(names, input.verdicts)]
+
+
+# --- specs: functions, since Snakemake would read the braces of JSON as wildcards ---------------------------------------------------------------------------------
+
+
+def fixed(spec):
+    """A spec that is the same for all jobs of a rule."""
+    return lambda wildcards: spec.text()
+
+
+def problems_spec(wildcards):
+    return stages.create_problems(settings, wildcards.dataset, wildcards.split).text()
+
+
+def rollout_spec(wildcards):
+    return stages.generate_rollouts(settings, int(wildcards.shard), stage1_problem_count()).text()
+
+
+def gather_spec(wildcards):
+    return stages.gather_rollouts(settings, stage1_problem_count()).text()
+
+
+def evaluation_spec(wildcards):
+    return stages.generate_evaluation_rollouts(settings, wildcards.definitions).text()
+
+
+def base_folder(wildcards):
+    return model_folder("base")
+
+
+def output_folder(wildcards, output):
+    return os.path.dirname(output[0])
+
+
+def output_stem(wildcards, output):
+    """Path of a figure without its extension."""
+    return os.path.splitext(output[0])[0]
+
+
+wildcard_constraints:
+    dataset="|".join(stages.DATASETS),
+    split="train|test",
+    shard=r"\d+",
+    definitions="|".join(DEFINITIONS),
+    model="|".join(EVALUATED),
+
+
+onstart:
+    write_json(run_path("results/config.json"), settings.model_dump(mode="json"))

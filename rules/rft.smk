@@ -1,0 +1,53 @@
+"""Rejection fine-tuning data: the correct responses."""
+
+
+rule select_rft_data:
+    """Keep the correct responses to problems that are not always solved, as training examples."""
+    input:
+        rollouts=rules.gather_rollouts.output.rollouts,
+    output:
+        train=run_path("data/string_task/stage1_level1/rft_data/train.parquet"),
+        test=run_path("data/string_task/stage1_level1/rft_data/test.parquet"),
+        selection=run_path("data/string_task/stage1_level1/rft_data/selection.json"),
+    log:
+        run_path("logs/select_rft_data.log"),
+    benchmark:
+        run_path("benchmarks/results/select_rft_data.tsv")
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=fixed(stages.select_rft_data(settings)),
+    shell:
+        "python $SCRIPTS/select_rft_data.py --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}"
+        " --test {output.test:q} --summary {output.selection:q} --workers {threads} 2>&1 | tee {log:q}"
+
+
+rule plot_selection:
+    """Figure: responses kept and dropped by reason, exposure by function."""
+    input:
+        selection=rules.select_rft_data.output.selection,
+    output:
+        report(
+            figure("stage1_selection"),
+            caption=f"{CAPTIONS}/selection.rst",
+            category="Stage 1",
+            labels={"figure": "RFT data"},
+        ),
+    log:
+        run_path("logs/plot_selection.log"),
+    benchmark:
+        run_path("benchmarks/results/plot_selection.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=fixed(stages.plot_figures(settings)),
+        stem=output_stem,
+    shell:
+        "python $SCRIPTS/plot_selection.py --spec {params.spec:q} --selection {input.selection:q} --stem {params.stem:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,49 @@
+"""Roll-outs: one job a shard, then all shards in one file."""
+
+
+rule generate_rollouts:
+    """Roll-outs of one shard of the Stage-1 problems, definitions visible."""
+    input:
+        problems=rollout_problems,
+        model=model_files("base"),
+    output:
+        rollouts=run_path("data/string_task/stage1_level1/rollouts/{shard}.parquet"),
+    log:
+        run_path("logs/generate_rollouts/{shard}.log"),
+    benchmark:
+        run_path("benchmarks/results/generate_rollouts/{shard}.tsv")
+    conda:
+        ENVIRONMENT
+    threads: settings.rollout_engine.threads
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        spec=rollout_spec,
+        model=base_folder,
+        state=run_path("data/string_task/stage1_level1/rollouts/.resume/{shard}"),
+        batch_size=settings.rollout_engine.batch_size,
+    shell:
+        "python $SCRIPTS/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}"
+        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+
+
+rule gather_rollouts:
+    """All shards of the Stage-1 roll-outs in one file."""
+    input:
+        shards=rollout_shards,
+    output:
+        rollouts=run_path("data/string_task/stage1_level1/rollout.parquet"),
+    log:
+        run_path("logs/gather_rollouts.log"),
+    benchmark:
+        run_path("benchmarks/results/gather_rollouts.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=gather_spec,
+    shell:
+        "python $SCRIPTS/gather_rollouts.py --spec {params.spec:q} --shards {input.shards:q} --output {output.rollouts:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,69 @@
+"""One process at a time works on a result, and none outlives the Snakemake that started it."""
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fofg.errors import UserError
+
+
+def stop_with_supervisor(poll_seconds: float = 1.0, grace_seconds: float = 60.0) -> None:
+    """Ends this process soon after the process named by ``FOFG_SUPERVISOR`` has gone (killed, say).
+
+    First by SIGTERM, so that a program can save its state, after ``grace_seconds`` by SIGKILL. Without the variable: nothing.
+    """
+    supervisor = os.environ.get("FOFG_SUPERVISOR", "")
+    if not supervisor.isdigit() or not _started(int(supervisor)):
+        return
+    born = _started(int(supervisor))
+
+    def watch() -> None:
+        while _started(int(supervisor)) == born:
+            time.sleep(poll_seconds)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace_seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+
+
+def _started(pid: int) -> str | None:
+    """Start time of a living process, which tells it from a later one of the same number; None if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
+    except OSError:
+        return None
+
+
+@contextmanager
+def exclusive(state: str | os.PathLike, patience_seconds: float = 120.0) -> Iterator[None]:
+    """Holds the lock of a state folder, waiting for a process that is about to end. Raises UserError if it stays taken."""
+    path = Path(f"{state}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        deadline = time.monotonic() + patience_seconds
+        while not _try(lock):
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                raise UserError(f"{state}: process {lock.read().strip() or '?'} is still at this work; wait for it or end it")
+            print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
+            time.sleep(min(2.0, patience_seconds / 10))
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _try(lock) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False

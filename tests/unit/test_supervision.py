@@ -1,0 +1,60 @@
+"""A program ends with the process that supervises it, and two programs never share a state folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fofg.errors import UserError
+from fofg.supervision import exclusive
+
+WATCHED = """
+import time
+from fofg.supervision import stop_with_supervisor
+stop_with_supervisor(0.05)
+print("up", flush=True)
+time.sleep(60)
+"""
+HOLDING = """
+import sys, time
+from fofg.supervision import exclusive
+with exclusive(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_program_ends_with_its_supervisor(how):
+    supervisor = subprocess.Popen(["sleep", "60"])
+    environment = os.environ | {"FOFG_SUPERVISOR": str(supervisor.pid)}
+    program = subprocess.Popen([sys.executable, "-c", WATCHED], env=environment, stdout=subprocess.PIPE)
+    assert program.stdout.readline() == b"up\n"
+    assert program.poll() is None
+    supervisor.send_signal(how)
+    supervisor.wait()
+    assert program.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_without_a_supervisor_it_goes_on():
+    environment = {key: value for key, value in os.environ.items() if key != "FOFG_SUPERVISOR"}
+    program = subprocess.Popen([sys.executable, "-c", WATCHED], env=environment, stdout=subprocess.PIPE)
+    assert program.stdout.readline() == b"up\n"
+    time.sleep(0.3)
+    assert program.poll() is None
+    program.kill()
+    program.wait()
+
+
+def test_a_taken_state_is_an_error_and_a_killed_holder_frees_it(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path / "state")], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(UserError, match=str(holder.pid)), exclusive(tmp_path / "state", patience_seconds=0.2):
+        pytest.fail("the lock was taken twice")
+    holder.kill()
+    holder.wait()
+    with exclusive(tmp_path / "state", patience_seconds=0.2):
+        assert (tmp_path / "state.lock").read_text() == str(os.getpid())
