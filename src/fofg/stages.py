@@ -9,6 +9,7 @@ from typing import Literal
 
 from fofg import config
 from fofg.config import Config, Section
+from fofg.problems.registry import DATASETS as DATASETS
 
 VERSIONS = {
     "prepare_base_model": 1,
@@ -21,11 +22,6 @@ VERSIONS = {
     "summarize_accuracy": 1,
     "plot_figures": 1,
     "build_tiny_base": 1,
-}
-
-#: Data set -> fewest and most levels, function pool, definitions shown in its prompts.
-DATASETS = {
-    "stage1_level1": {"levels": (1, 1), "definitions": True, "stage": 1},
 }
 
 

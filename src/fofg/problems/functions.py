@@ -167,3 +167,16 @@ PUBLIC_NAMES = {name: f"func_{i}" for i, name in enumerate(FUNCTIONS)}
 READABLE_NAMES = {public: name for name, public in PUBLIC_NAMES.items()}
 #: Functions with two string operands; all others take one, then at most one parameter.
 TWO_OPERANDS = frozenset({"interlace_str", "recursive_interlace"})
+#: Functions whose operands are followed by a parameter -> its type.
+PARAMETERS = {
+    "repeat_str": int,
+    "add_prefix": str,
+    "add_suffix": str,
+    "rotate_str": int,
+    "shift_chars": int,
+    "insert_separator": str,
+    "loop_concat": int,
+    "while_rotate": int,
+    "backchain_add_digit": int,
+    "backchain_palindrome": int,
+}

@@ -3,13 +3,15 @@
 import inspect
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from fofg.errors import UserError
 from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
 
 Message = dict[str, str]
 PLACEHOLDERS = ("{code}", "{input}")
+
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @cache
@@ -19,7 +21,7 @@ def definition(function: str) -> str:
     return re.sub(rf"\b{function}\b", PUBLIC_NAMES[function], source)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def definitions(functions: tuple[str, ...]) -> str:
     """Sources of several functions, two newlines after each."""
     return "".join(definition(function) + "\n\n" for function in functions)
@@ -38,12 +40,16 @@ def check_template(template: str) -> None:
 
 
 def prompt(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> list[Message]:
-    """One user message. ``{code}`` and ``{input}`` (a JSON string) of the template are filled in; other braces stay as they are."""
-    filled = {"{code}": code(expression, functions), "{input}": json.dumps(input_text, ensure_ascii=False)}
-    content = "".join(filled.get(part, part) for part in _parts(template))
-    return [{"role": "user", "content": content}]
+    """One user message, with ``prompt_text`` as its content."""
+    return [{"role": "user", "content": prompt_text(template, expression, input_text, functions)}]
 
 
-@cache
-def _parts(template: str) -> list[str]:
-    return re.split(r"(\{code\}|\{input\})", template)
+def prompt_text(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> str:
+    """The template with ``{code}`` and ``{input}`` (a JSON string) filled in, in whichever order; other braces stay as they are."""
+    filled = {"{code}": code(expression, functions), "{input}": _quote(input_text)}
+    return "".join([filled.get(part, part) for part in _parts(template)])
+
+
+@lru_cache(maxsize=64)
+def _parts(template: str) -> tuple[str, ...]:
+    return tuple(re.split(r"(\{code\}|\{input\})", template))

@@ -1,0 +1,106 @@
+"""Data sets of problems as streams of rows in verl's convention, and as files."""
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from fofg import config, files, schemas
+from fofg.errors import UserError
+from fofg.problems import sampling_balanced, sampling_paper
+from fofg.problems.problem import Problem
+from fofg.problems.prompts import prompt_text
+from fofg.problems.registry import DATASETS, Dataset
+from fofg.stages import CreateProblems
+
+DATA_SOURCE = "string_task"
+ABILITY = "composition"
+BATCH_ROWS = 2048
+
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def dataset(name: str) -> Dataset:
+    """A data set by its name. Raises UserError if there is none of that name."""
+    if name not in DATASETS:
+        raise UserError(f"{name}: no such data set; there are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def problems(name: str, split: str, rows: int, settings: config.Problems) -> Iterator[Problem]:
+    """The first ``rows`` problems of a split (train, test), by the sampler of the settings; the same ones each time.
+
+    Raises UserError if there is no such data set, or the settings don't allow so many problems.
+    """
+    chosen = dataset(name)
+    shares = chosen.shares(rows)
+    pool = chosen.pool(split, settings.sampler)
+    if settings.sampler == "paper":
+        return sampling_paper.sample(shares, pool, settings)
+    return sampling_balanced.sample(shares, pool, name, split, settings)
+
+
+def ground_truth(problem: Problem) -> str:
+    """JSON text with ref_input, ref_output and expression (``func_N`` names)."""
+    expression = _quote(problem.expression.text())
+    return f'{{"ref_input": {_quote(problem.input)}, "ref_output": {_quote(problem.output)}, "expression": {expression}}}'
+
+
+def batches(spec: CreateProblems) -> Iterator[pa.RecordBatch]:
+    """The rows of a split as record batches of ``schemas.PROBLEMS``. Raises UserError as ``problems`` does."""
+    shown = dataset(spec.dataset).definitions
+    stream = problems(spec.dataset, spec.split, spec.rows, spec.problems)
+    first = 0
+    while block := list(islice(stream, BATCH_ROWS)):
+        yield _batch(block, first, spec.split, spec.problems.template, shown)
+        first += len(block)
+
+
+def _batch(block: list[Problem], first: int, split: str, template: str, shown: bool) -> pa.RecordBatch:
+    """Rows ``first`` ... of a split, column by column (a row at a time is several times slower)."""
+    rows = len(block)
+    expressions = [problem.expression for problem in block]
+    texts = [expression.text() for expression in expressions]
+    functions = [expression.functions() for expression in expressions]
+    contents = [
+        prompt_text(template, text, problem.input, tuple(used) if shown else ())
+        for text, problem, used in zip(texts, block, functions)
+    ]
+    messages = _struct(schemas.MESSAGES.value_type, [["user"] * rows, contents])
+    truths = [ground_truth(problem) for problem in block]
+    info = [
+        range(first, first + rows),
+        [split] * rows,
+        [problem.level for problem in block],
+        [expression.depth for expression in expressions],
+        [expression.calls for expression in expressions],
+        texts,
+        functions,
+    ]
+    columns = [
+        pa.array([DATA_SOURCE] * rows, pa.string()),
+        pa.ListArray.from_arrays(pa.array(range(rows + 1), pa.int32()), messages, type=schemas.MESSAGES),
+        pa.array([ABILITY] * rows, pa.string()),
+        _struct(schemas.PROBLEMS.field("reward_model").type, [["rule"] * rows, truths]),
+        _struct(schemas.PROBLEMS.field("extra_info").type, info),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schemas.PROBLEMS)
+
+
+def _struct(kind: pa.StructType, columns: list) -> pa.StructArray:
+    return pa.StructArray.from_arrays([pa.array(values, field.type) for values, field in zip(columns, kind)], fields=list(kind))
+
+
+def write(path: str | os.PathLike, spec: CreateProblems) -> int:
+    """Writes one split as a Parquet file of ``schemas.PROBLEMS``, whole or not at all. Returns the number of rows."""
+    with tqdm(total=spec.rows, desc=f"{spec.dataset} {spec.split}", unit="problem") as bar:
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            for batch in batches(spec):
+                yield batch
+                bar.update(batch.num_rows)
+
+        return files.write_parquet(path, schemas.PROBLEMS, counted())
