@@ -1,0 +1,75 @@
+"""What makes responses: one interface, and a registry of its implementations.
+
+An engine is one module. It is registered here (or by ``register``), or named in the configuration as ``package.module:Class``.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, Protocol
+
+from fofg.config import Rollouts
+from fofg.errors import UserError
+from fofg.problems.prompts import Message
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt (chat messages) and one seed for each response that it shall get; seeds are below 2**63."""
+
+    prompt: list[Message]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A response without special tokens. ``token_count`` includes the end token, which a "length" response lacks."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    token_count: int
+
+
+class Engine(Protocol):
+    """Made by ``create``. A response depends on the model, its prompt, the settings and its seed.
+
+    ``identity`` holds what else may change results (device, precision); ``positions`` is the longest sequence that the model can
+    hold, None if it has no limit; ``batch_size`` is the number of sequences it decodes at once.
+    """
+
+    batch_size: int
+    positions: int | None
+    identity: dict[str, str | int]
+
+    def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
+        """Tokens of each prompt, with the chat template's own."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
+        """(request position, position of the seed, sample), in the order in which samples finish."""
+
+
+Factory = Callable[..., Engine]
+_ENGINES: dict[str, str | Factory] = {"transformers": "fofg.rollouts.transformers_engine:TransformersEngine"}
+
+
+def register(name: str, factory: str | Factory) -> None:
+    """Makes an engine known under a name. ``factory``: a callable with ``create``'s arguments, or "module:attribute"."""
+    _ENGINES[name] = factory
+
+
+def create(name: str, model: str | Path, settings: Rollouts, dtype: str = "auto", batch_size: int = 128) -> Engine:
+    """An engine that holds the model of a folder. Raises UserError for an unknown name or an unreadable model."""
+    factory = _ENGINES.get(name, name)
+    if isinstance(factory, str):
+        module, _, attribute = factory.partition(":")
+        if not attribute:
+            close = difflib.get_close_matches(name, _ENGINES, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"rollout_engine.name: no engine {name!r}; known: {', '.join(_ENGINES)}, or package.module:Class{hint}")
+        try:
+            factory = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"rollout_engine.name: {name} can't be loaded ({error}); install what it needs") from None
+    return factory(Path(model), settings, dtype=dtype, batch_size=batch_size)

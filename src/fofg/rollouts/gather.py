@@ -1,0 +1,78 @@
+"""One roll-out file from the files of all shards."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fofg.errors import UserError
+from fofg.files import open_parquet, write_parquet
+from fofg.rollouts.shards import METADATA
+from fofg.schemas import ROLLOUTS
+
+
+def gather(shards: Sequence[str | os.PathLike], expected: int, output: str | os.PathLike) -> int:
+    """Writes the shards' rows in the order of the problems; returns their number. A batch of rows is in memory at a time.
+
+    Raises UserError unless there are ``expected`` shards of equal settings and model that together hold problems 0, 1, 2 ... of
+    the file, each once.
+    """
+    if len(shards) != expected:
+        raise UserError(f"{output}: {len(shards)} shards given, {expected} expected; give all of them")
+    made = {path: _metadata(path) for path in shards}
+    ordered = sorted(shards, key=lambda path: made[path]["spec"]["first"])
+    _check(ordered, made)
+    common = _shared(made[ordered[0]])
+    return write_parquet(output, ROLLOUTS.with_metadata({METADATA: json.dumps(common)}), _batches(ordered))
+
+
+def _metadata(path: str | os.PathLike) -> dict:
+    with open_parquet(path, ROLLOUTS) as file:
+        values = (file.schema_arrow.metadata or {}).get(METADATA)
+        rows = file.metadata.num_rows
+    if values is None:
+        raise UserError(f"{path}: not a shard of generate_rollouts.py (no {METADATA.decode()!r} metadata); make it again")
+    values = json.loads(values)
+    expected = values["spec"].get("rows")
+    if "first" not in values["spec"] or (expected is not None and expected != rows):
+        raise UserError(f"{path}: has {rows} problems, expected {expected}; make it again")
+    return values | {"rows": rows}
+
+
+def _shared(values: dict) -> dict:
+    """The part of a shard's metadata that is the same for all."""
+    spec = {key: value for key, value in values["spec"].items() if key not in ("first", "rows")}
+    return {"spec": spec, "model": values["model"]}
+
+
+def _check(ordered: list, made: dict) -> None:
+    position = 0
+    for path in ordered:
+        first = made[path]["spec"]["first"]
+        if first != position:
+            raise UserError(f"{path}: begins at problem {first}, expected {position}; a shard is missing or there twice")
+        if _shared(made[path]) != _shared(made[ordered[0]]):
+            raise UserError(f"{path}: made with other settings or another model than {ordered[0]}; make both again")
+        position += made[path]["rows"]
+
+
+def _batches(ordered: list) -> Iterator[pa.RecordBatch]:
+    seen = set()
+    for path in ordered:
+        with open_parquet(path, ROLLOUTS) as file:
+            for batch in _record_batches(path, file):
+                indexes = batch.column("extra_info").field("index").to_pylist()
+                repeated = seen.intersection(indexes)
+                if repeated:
+                    raise UserError(f"{path}: extra_info.index {min(repeated)} is in an earlier shard too; make them unique")
+                seen.update(indexes)
+                yield batch
+
+
+def _record_batches(path: str | os.PathLike, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(batch_size=1000, columns=ROLLOUTS.names)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: damaged Parquet file ({str(error).splitlines()[0][:200]}); remove it and run again") from None

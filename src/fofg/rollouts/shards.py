@@ -1,0 +1,203 @@
+"""Roll-outs of one shard of a problem file: reproducible, resumable, independent of other shards."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fofg.errors import UserError
+from fofg.files import open_parquet, read_rows, write_parquet
+from fofg.problems.functions import PUBLIC_NAMES
+from fofg.problems.prompts import Message, check_template, prompt
+from fofg.rollouts.engine import Engine, Request, create
+from fofg.rollouts.resume import State, fingerprint, model_digest
+from fofg.schemas import PROBLEMS, ROLLOUTS
+from fofg.stages import GenerateRollouts
+
+#: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
+METADATA = b"fofg.rollouts"
+_READABLE = {public: readable for readable, public in PUBLIC_NAMES.items()}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: problems and samples of the shard, problems skipped, samples taken from an earlier run, tokens made now."""
+
+    problems: int
+    samples: int
+    skipped: int
+    resumed: int
+    tokens: int
+
+
+def sample_seed(seed: int, index: int, sample: int) -> int:
+    """Seed of one sample, below 2**63: a hash of run seed, problem index and sample number, the same on every machine."""
+    digest = hashlib.blake2b(f"{seed}:{index}:{sample}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def cut(lengths: dict[int, int], samples: int, batch_size: int) -> list[list[int]]:
+    """Problems (keys of ``lengths``: prompt tokens) in batches of at most ``batch_size`` sequences, but at least one problem.
+
+    Longest first, so that little is padded and a lack of memory shows at once; all samples of a problem are in one batch.
+    """
+    order = sorted(lengths, key=lambda problem: (-lengths[problem], problem))
+    size = max(1, batch_size // samples)
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def read_shard(path: str | os.PathLike, spec: GenerateRollouts) -> list[dict]:
+    """The shard's rows (fofg.schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
+    with open_parquet(path, PROBLEMS) as file:
+        total = file.metadata.num_rows
+    stop = total if spec.rows is None else spec.first + spec.rows
+    if stop > total or spec.first >= stop:
+        wanted = f"{spec.first} to {stop - 1}"
+        raise UserError(f"{path}: has {total} problems, not problems {wanted} of this shard; make it again or correct the counts")
+    rows = list(islice(read_rows(path, PROBLEMS), spec.first, stop))
+    seen = set()
+    for number, row in enumerate(rows, spec.first):
+        index = (row["extra_info"] or {}).get("index")
+        if index is None or index in seen:
+            problem = "has no extra_info.index" if index is None else f"has the extra_info.index of another ({index})"
+            raise UserError(f"{path}: row {number} {problem}; every problem needs its own")
+        seen.add(index)
+        if not row["prompt"] or any(not message or None in message.values() for message in row["prompt"]):
+            raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; mend or remove the row")
+    return rows
+
+
+def build_prompts(rows: list[dict], definitions: bool | None, template: str | None) -> list[list[Message]]:
+    """A prompt for each row: its own (``definitions`` null), or rebuilt with definitions shown (true) or hidden (false)."""
+    if definitions is None:
+        return [row["prompt"] for row in rows]
+    if template is None:
+        raise UserError("template: needed to rebuild prompts (definitions is not null)")
+    check_template(template)
+    return [_rebuilt(row, definitions, template) for row in rows]
+
+
+def _rebuilt(row: dict, definitions: bool, template: str) -> list[Message]:
+    info = row["extra_info"]
+    try:
+        text = json.loads(row["reward_model"]["ground_truth"])["ref_input"]
+        names = tuple(_READABLE[name] for name in info["functions"]) if definitions else ()
+        if not isinstance(text, str) or info["expression"] is None:
+            raise ValueError("ref_input or expression is no text")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = f"{type(error).__name__} {error}"[:200]
+        raise UserError(f"problem {info['index']}: the prompt can't be rebuilt ({reason}); mend or remove the row") from None
+    return prompt(template, info["expression"], text, names)
+
+
+def fitting(lengths: list[int], rows: list[dict], spec: GenerateRollouts, positions: int | None) -> dict[int, int]:
+    """Row number -> prompt tokens, for rows whose prompt and longest answer fit.
+
+    ``positions``: the longest sequence the model holds. Raises UserError for the first other row, unless long_prompts is "skip".
+    """
+    settings = spec.rollouts
+    kept = {}
+    for number, (length, row) in enumerate(zip(lengths, rows)):
+        if length > settings.max_prompt_tokens:
+            problem = f"more than rollouts.max_prompt_tokens ({settings.max_prompt_tokens}); raise it"
+        elif positions is not None and length + settings.max_response_tokens > positions:
+            room = f"with rollouts.max_response_tokens ({settings.max_response_tokens}) more than the model's {positions} positions"
+            problem = f"{room}; lower it"
+        else:
+            kept[number] = length
+            continue
+        if settings.long_prompts == "error":
+            index = row["extra_info"]["index"]
+            raise UserError(f"problem {index}: the prompt has {length} tokens, {problem}, or set rollouts.long_prompts: skip")
+    return kept
+
+
+def generate(
+    spec: GenerateRollouts,
+    problems: str | os.PathLike,
+    model: str | os.PathLike,
+    output: str | os.PathLike,
+    state: str | os.PathLike,
+    batch_size: int,
+) -> Summary:
+    """Writes the roll-outs of a shard (fofg.schemas.ROLLOUTS) and removes its working state.
+
+    Finished batches are kept under ``state``; a run that was killed goes on with the others, in the same batches, so that the
+    file is the one an uninterrupted run would have written. Raises UserError for unusable problems or models, and for prompts that
+    don't fit.
+    """
+    rows = read_shard(problems, spec)
+    prompts = build_prompts(rows, spec.definitions, spec.template)
+    engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size)
+    lengths = fitting(engine.prompt_lengths(prompts), rows, spec, engine.positions)
+    digest = model_digest(Path(model))
+    kept = State(state, fingerprint(spec, engine.identity, digest, rows))
+    batches = cut(lengths, spec.rollouts.samples, batch_size)
+    answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept)
+    schema = ROLLOUTS.with_metadata({METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})})
+    empty = {"responses": [], "finish_reasons": [], "token_counts": []}
+    finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
+    write_parquet(output, schema, (finished[start : start + 1000] for start in range(0, len(finished), 1000)))
+    kept.remove()
+    return Summary(len(rows), len(lengths) * spec.rollouts.samples, len(rows) - len(lengths), resumed, tokens)
+
+
+def _answers(spec: GenerateRollouts, rows: list[dict], prompts: list, engine: Engine, batches: list[list[int]], state: State):
+    """Row number -> responses, finish_reasons, token_counts; then samples taken from ``state``, tokens made now."""
+    answers, done = {}, set()
+    for batch, finished in state.load(batches):
+        done.add(batch)
+        answers |= {row.pop("problem"): row for row in finished}
+    samples, resumed = spec.rollouts.samples, len(answers) * spec.rollouts.samples
+    with _Progress(sum(map(len, batches)) * samples, resumed) as progress:
+        for batch, problems in enumerate(batches):
+            if batch in done:
+                continue
+            seeds = [
+                tuple(sample_seed(spec.rollouts.seed, rows[number]["extra_info"]["index"], sample) for sample in range(samples))
+                for number in problems
+            ]
+            made = [[None] * samples for _ in problems]
+            requests = [Request(prompts[number], seed) for number, seed in zip(problems, seeds)]
+            for position, sample, result in engine.generate(requests):
+                made[position][sample] = result
+                progress.add(result.token_count)
+            finished = {number: _columns(results) for number, results in zip(problems, made)}
+            state.save(batch, [{"problem": number, **columns} for number, columns in finished.items()])
+            answers |= finished
+    return answers, resumed, progress.tokens
+
+
+def _columns(results: list) -> dict:
+    return {
+        "responses": [result.text for result in results],
+        "finish_reasons": [result.finish_reason for result in results],
+        "token_counts": [result.token_count for result in results],
+    }
+
+
+class _Progress:
+    """A bar on standard error: samples done, time left, tokens a second."""
+
+    def __init__(self, total: int, done: int):
+        seconds = 0.5 if sys.stderr.isatty() else 15
+        self.bar = tqdm(total=total, initial=done, unit=" samples", desc="roll-outs", mininterval=seconds, dynamic_ncols=True)
+        self.tokens, self.start = 0, time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.bar.close()
+
+    def add(self, tokens: int) -> None:
+        self.tokens += tokens
+        rate = self.tokens / max(time.monotonic() - self.start, 1e-9)
+        self.bar.set_postfix_str(f"{rate:,.0f} tokens/s", refresh=False)
+        self.bar.update()

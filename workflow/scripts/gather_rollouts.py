@@ -1,0 +1,26 @@
+"""One roll-out file from all shards."""
+
+import sys
+
+from fofg import cli
+from fofg.stages import GatherRollouts
+
+DESCRIPTION = "Joins the roll-outs of all shards, in the order of the problems, and checks that none is missing."
+
+
+def main() -> None:
+    arguments = cli.parser(DESCRIPTION)
+    cli.add_spec(arguments, GatherRollouts)
+    arguments.add_argument(
+        "--shards", required=True, nargs="+", metavar="PARQUET", help="files of generate_rollouts.py, in any order"
+    )
+    arguments.add_argument("--output", required=True, metavar="PARQUET")
+    options = arguments.parse_args()
+    from fofg.rollouts.gather import gather
+
+    rows = gather(options.shards, options.spec.shards, options.output)
+    print(f"{rows} problems", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)

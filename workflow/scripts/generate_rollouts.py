@@ -1,0 +1,42 @@
+"""Roll-outs of one shard of a problem file."""
+
+import os
+import sys
+
+from fofg import cli
+from fofg.stages import GenerateRollouts
+
+DESCRIPTION = """\
+Makes the responses of one shard of problems (spec: first, rows) and writes one row a problem.
+
+A killed run goes on where it was: finished batches are kept under --state until the output is in place. On a GPU if there is one.
+On a CPU shared with other work, set OMP_WAIT_POLICY=PASSIVE before the start.
+"""
+
+
+def main() -> None:
+    arguments = cli.parser(DESCRIPTION)
+    cli.add_spec(arguments, GenerateRollouts)
+    arguments.add_argument("--problems", required=True, metavar="PARQUET", help="problem file")
+    arguments.add_argument("--model", required=True, metavar="FOLDER", help="model in Hugging Face format")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's roll-outs")
+    arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
+    arguments.add_argument("--batch-size", type=int, default=128, metavar="N", help="sequences decoded at once (default: 128)")
+    arguments.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as the environment says)")
+    options = arguments.parse_args()
+    if options.batch_size < 1:
+        arguments.error("--batch-size: at least 1")
+    if options.threads:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read when torch is loaded, by any engine
+    from fofg.rollouts import shards
+
+    done = shards.generate(options.spec, options.problems, options.model, options.output, options.state, options.batch_size)
+    print(
+        f"{done.problems} problems, {done.samples} samples ({done.resumed} from an earlier run), {done.tokens} new tokens, "
+        f"{done.skipped} problems skipped: prompt too long",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
