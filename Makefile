@@ -7,7 +7,7 @@ ARGS ?=
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env test test-slow lint clean-env
+.PHONY: help env test test-slow lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -36,9 +36,13 @@ lint: env  ## Formatting and lint of Python and Snakemake files
 	snakefmt --check Snakefile rules
 	snakemake --lint
 
+schema: env  ## Write config/schema.json anew
+	fofg schema > config/schema.json
+
 clean-env:  ## Remove .venv/
 	rm -rf $(VENV)
 
 .DEFAULT:
 	@$(MAKE) --no-print-directory env
+	@fofg unlock
 	snakemake $@ --cores $(CORES) $(ARGS)

@@ -12,6 +12,7 @@ from fofg import stages
 from fofg.config import load
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
+from fofg.supervision import record_run
 
 try:
     settings = load(config)
@@ -51,28 +52,28 @@ def model_folder(model):
     return run_path(f"checkpoints/string-task/{model}")
 
 
+def local_model_files(folder):
+    """Files of a model folder as they lie; none for a model of the hub."""
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
+    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(folder, pattern)))
+
+
 def model_files(model):
     """Files whose change means another model. The base model's weights are links: its source file speaks for them."""
-    names = [
-        "config.json",
-        "tokenizer.json",
-        "source.json" if model == "base" else "model.safetensors",
+    folder = model_folder(model)
+    if model == "stage1-rft" and settings.use.stage1_checkpoint:
+        return local_model_files(folder) or [f"{folder}/config.json"]
+    return [
+        f"{folder}/{name}" for name in ("config.json", "tokenizer.json", "source.json" if model == "base" else "model.safetensors")
     ]
-    return [f"{model_folder(model)}/{name}" for name in names]
 
 
 def base_model_files(wildcards):
-    """Files of a local base model; a model of the hub has none."""
-    patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
-    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(settings.base_model, pattern)))
+    return local_model_files(settings.base_model)
 
 
 def evaluated_files(wildcards):
     return model_files(wildcards.model)
-
-
-def evaluated_folder(wildcards):
-    return model_folder(wildcards.model)
 
 
 # --- problems and roll-outs -----------------------------------------------------------------------------------------
@@ -137,6 +138,11 @@ def verdict_arguments(wildcards, input):
     return [f"{name}={path}" for name, path in zip(names, input.verdicts)]
 
 
+def speed_only(value):
+    """A parameter that changes speed, not results: Snakemake does not compare functions of the output."""
+    return lambda wildcards, output: value
+
+
 # --- specs: functions, since Snakemake would read the braces of JSON as wildcards ---------------------------------------------------------------------------------
 
 
@@ -161,8 +167,8 @@ def evaluation_spec(wildcards):
     return stages.generate_evaluation_rollouts(settings, wildcards.definitions).text()
 
 
-def base_folder(wildcards):
-    return model_folder("base")
+def model_input_folder(wildcards, input):
+    return os.path.dirname(input.model[0])
 
 
 def output_folder(wildcards, output):
@@ -183,4 +189,5 @@ wildcard_constraints:
 
 
 onstart:
+    record_run(".snakemake")
     write_json(run_path("results/config.json"), settings.model_dump(mode="json"))

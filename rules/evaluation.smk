@@ -22,9 +22,9 @@ rule generate_evaluation_rollouts:
         runtime=120,
     params:
         spec=evaluation_spec,
-        model=evaluated_folder,
+        model=model_input_folder,
         state=run_path("results/evaluation/{model}/{definitions}/.resume"),
-        batch_size=settings.rollout_engine.batch_size,
+        batch_size=speed_only(settings.rollout_engine.batch_size),
     shell:
         "python $SCRIPTS/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}"
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"

@@ -25,12 +25,12 @@ rule train_sft:
         runtime=480,
     params:
         spec=fixed(stages.train_sft(settings)),
-        model=base_folder,
+        model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/stage1-rft"),
-        micro_batch_size=settings.training.micro_batch_size,
-        save_every=settings.training.save_every,
-        log_every=settings.training.log_every,
+        micro_batch_size=speed_only(settings.training.micro_batch_size),
+        save_every=speed_only(settings.training.save_every),
+        log_every=speed_only(settings.training.log_every),
     shell:
         "python $SCRIPTS/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}"
         " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"

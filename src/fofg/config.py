@@ -5,8 +5,10 @@ configuration into the part that each rule depends on.
 """
 
 import difflib
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fofg.errors import UserError
@@ -185,6 +187,37 @@ class Config(Section):
     figures: Figures
     use: Use
     tiny_base: TinyBase
+
+
+def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+    """Every key that holds a value, dotted."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def read(files: Iterable[str]) -> dict:
+    """YAML files merged left to right, as Snakemake merges them: mappings key by key, everything else replaced."""
+    merged: dict = {}
+    for path in files:
+        try:
+            with open(path, encoding="utf-8") as file:
+                _merge(merged, yaml.safe_load(file) or {})
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+        except (yaml.YAMLError, AttributeError) as error:
+            raise UserError(f"{path}: not a YAML mapping ({error})") from None
+    return merged
+
+
+def _merge(into: dict, overlay: dict) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
 
 
 def load(values: dict) -> Config:

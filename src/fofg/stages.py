@@ -38,19 +38,24 @@ class PrepareBaseModel(Spec):
     plain_prompt: bool
 
 
-class CreateProblems(Spec):
-    """``rows`` problems of one split of a data set."""
+class ProblemSource(Spec):
+    """What decides each problem of a data set, whatever their number."""
 
     dataset: str
+    problems: config.Problems
+
+
+class CreateProblems(ProblemSource):
+    """``rows`` problems of one split of a data set."""
+
     split: Literal["train", "test"]
     rows: int
-    problems: config.Problems
 
 
 class GenerateRollouts(Spec):
     """Roll-outs of problems ``first`` ... ``first + rows - 1`` of a file (``rows`` null: to its end).
 
-    ``definitions``: null uses the prompts as they stand; true or false rebuilds them with ``template``, definitions shown or hidden.
+    ``definitions``: null uses the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not.
     ``source`` says where the problems come from, so that a change there is seen although the file only grew.
     """
 
@@ -61,7 +66,7 @@ class GenerateRollouts(Spec):
     definitions: bool | None = None
     template: str | None = None
     rollouts: config.Rollouts
-    source: config.Problems | str | None = None
+    source: ProblemSource | str | None = None
 
 
 class GatherRollouts(Spec):
@@ -106,6 +111,10 @@ def prepare_base_model(settings: Config) -> PrepareBaseModel:
     )
 
 
+def problem_source(settings: Config, dataset: str) -> ProblemSource:
+    return ProblemSource(version=VERSIONS["create_problems"], dataset=dataset, problems=settings.problems)
+
+
 def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:
     rows = getattr(getattr(settings.datasets, dataset), split)
     return CreateProblems(version=VERSIONS["create_problems"], dataset=dataset, split=split, rows=rows, problems=settings.problems)
@@ -121,7 +130,7 @@ def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRo
         first=shard * size,
         rows=min(size, problems - shard * size),
         rollouts=settings.stage1.rollouts,
-        source=settings.use.stage1_problems or settings.problems,
+        source=settings.use.stage1_problems or problem_source(settings, "stage1_level1"),
     )
 
 

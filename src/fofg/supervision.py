@@ -1,8 +1,11 @@
-"""One process at a time works on a result, and none outlives the Snakemake that started it."""
+"""One process at a time works on a result, none outlives the Snakemake that started it, and a killed one leaves no lock behind."""
 
 import fcntl
+import json
 import os
+import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -11,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fofg.errors import UserError
+from fofg.files import write_json
 
 
 def stop_with_supervisor(poll_seconds: float = 1.0, grace_seconds: float = 60.0) -> None:
@@ -67,3 +71,27 @@ def _try(lock) -> bool:
         return True
     except BlockingIOError:
         return False
+
+
+def record_run(folder: str | os.PathLike) -> None:
+    """Notes in Snakemake's working folder (``.snakemake``) which process runs the workflow, for ``remove_stale_lock``."""
+    write_json(_record(folder), {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())})
+
+
+def remove_stale_lock(folder: str | os.PathLike) -> bool:
+    """Removes Snakemake's lock if the run that took it was killed: it ran on this host and is gone. True if it was removed."""
+    locks = Path(folder) / "locks"
+    if not locks.is_dir() or not any(locks.iterdir()):
+        return False
+    try:
+        run = json.loads(_record(folder).read_text())
+    except (OSError, ValueError):
+        return False
+    if run["host"] != socket.gethostname() or _started(run["pid"]) == run["started"]:
+        return False
+    shutil.rmtree(locks)
+    return True
+
+
+def _record(folder: str | os.PathLike) -> Path:
+    return Path(folder) / "fofg-run.json"
