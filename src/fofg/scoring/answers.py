@@ -1,0 +1,145 @@
+r"""Finding the answer in a response, as the published reward function does (paper §3.3).
+
+The text's object is the content of the last ``json`` fence, or without a fence the last ``{...}`` that closes all open braces.
+Where it is no JSON object, the same is tried with ``\{`` and ``\}`` unescaped and round brackets made square, then with the content
+of the last ``\boxed{...}``. The first that is a JSON object decides; the answer is its ``output``. Time is linear in the text,
+which is only ever parsed, never evaluated; no text raises.
+"""
+
+import re
+from collections import deque
+from enum import Enum
+from json import JSONDecoder
+from typing import Any, Literal
+
+from fofg.errors import UserError
+
+Rule = Literal["published", "lenient"]
+
+
+class NoAnswer(Enum):
+    NO_ANSWER = "no answer"
+
+
+#: What find_answer gives for a text without an answer; ``None`` is an answer (JSON's null).
+NO_ANSWER = NoAnswer.NO_ANSWER
+
+_FENCE = "```json"
+_BOX = "\\boxed{"
+_WHITESPACE = " \t\r\n"
+#: Python reads any integer of so many digits, whatever its limit is set to.
+_DIGITS = 640
+_LITERALS = {"True": "true", "False": "false", "None": "null"}
+#: A string (to the end of the text if it is not closed) or a literal of Python; possessive, so that no text makes it go back.
+_STRING_OR_LITERAL = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\b(?:True|False|None)\b', re.DOTALL)
+_OBJECT_START = re.compile(r'\{\s*"')
+#: So many of a text's last objects the lenient rule tries: each may cost the rest of the text.
+_LENIENT_TRIES = 64
+
+
+def find_answer(text: str, rule: Rule = "published") -> Any:
+    """The answer in a response: any JSON value (an integer of over 640 digits as a float), or NO_ANSWER.
+
+    ``lenient``: where the published rule finds none, the ``output`` of the last readable object at any place in the text counts, so
+    that a stray brace or an unfinished fence before it does no harm. Raises UserError for an unknown rule.
+    """
+    if rule != "published" and rule != "lenient":
+        raise UserError(f"answer_rule: no rule {rule!r}; use published or lenient")
+    if "{" not in text:
+        return NO_ANSWER
+    found = _published(text)
+    if rule == "lenient" and (found is None or "output" not in found):
+        found = _last_readable(text) or _last_readable(_without_markup(text))
+    return NO_ANSWER if found is None else found.get("output", NO_ANSWER)
+
+
+def last_object(text: str) -> str:
+    """The last ``{...}`` that closes all open braces, or "". A ``}`` where none is open is passed over; quotes have no meaning."""
+    found = ""
+    start = text.find("{")
+    while start >= 0:
+        end = _closing(text, start)
+        if end < 0:
+            break
+        found = text[start : end + 1]
+        start = text.find("{", end + 1)
+    return found
+
+
+def _closing(text: str, start: int) -> int:
+    """The index of the brace that closes the one at ``start``, or -1."""
+    depth = 0
+    while (close := text.find("}", start)) >= 0:
+        depth += text.count("{", start, close) - 1
+        if not depth:
+            return close
+        start = close + 1
+    return -1
+
+
+def _published(text: str) -> dict | None:
+    found = _object(_place(text))
+    if found is None:
+        plain = _without_markup(text)
+        found = _object(_place(plain)) if plain != text else None
+        if found is None:
+            found = _object(_boxed(plain))
+    return found
+
+
+def _place(text: str) -> str:
+    """Where the published rule looks for the object. A last fence that is never closed has no content."""
+    fence = text.rfind(_FENCE)
+    if fence < 0:
+        return last_object(text)
+    start = fence + len(_FENCE)
+    return text[start : max(start, text.find("```", start))]
+
+
+def _boxed(text: str) -> str:
+    box = text.rfind(_BOX)
+    end = _closing(text, box + len(_BOX) - 1) if box >= 0 else -1
+    return text[box + len(_BOX) : end] if end >= 0 else ""
+
+
+def _without_markup(text: str) -> str:
+    return text.replace("\\{", "{").replace("\\}", "}").replace("(", "[").replace(")", "]")
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
+_decode = JSONDecoder(parse_int=_integer).raw_decode
+
+
+def _object(text: str) -> dict | None:
+    """The text, newlines removed, as one JSON object, also with Python's True, False, None outside strings; None if it is none."""
+    text = text.replace("\n", "").strip(_WHITESPACE)
+    if not text.startswith("{"):
+        return None
+    found = _decode_at(text, 0)
+    if found is None and any(literal in text for literal in _LITERALS):
+        text = _STRING_OR_LITERAL.sub(lambda match: _LITERALS.get(match[0], match[0]), text)
+        found = _decode_at(text, 0)
+    return found[0] if found is not None and found[1] == len(text) else None
+
+
+def _decode_at(text: str, start: int) -> tuple[dict, int] | None:
+    """The JSON object at ``start`` and the index after it."""
+    try:
+        return _decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _last_readable(text: str) -> dict | None:
+    """The last JSON object with an ``output`` that is not inside another, wherever it stands."""
+    text = text.replace("\n", "")
+    found, end = None, 0
+    for start in deque((match.start() for match in _OBJECT_START.finditer(text)), maxlen=_LENIENT_TRIES):
+        if start >= end and (decoded := _decode_at(text, start)) is not None:
+            value, end = decoded
+            if "output" in value:
+                found = value
+    return found

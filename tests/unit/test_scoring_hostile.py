@@ -1,0 +1,193 @@
+"""Hostile responses: no exception, nothing executed, and work that grows no faster than the text."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fofg.scoring import answers
+from fofg.scoring.answers import NO_ANSWER, find_answer, last_object
+from fofg.scoring.string_task import score
+
+MEGABYTE = 1 << 20
+RULES = ("published", "lenient")
+
+#: Name -> prefix, repeated part, suffix.
+SHAPES = {
+    "open braces": ("", "{", ""),
+    "closing braces": ("{", "}", ""),
+    "pairs": ("", "{}", ""),
+    "objects": ("", '{"output": 1} ', ""),
+    "broken objects": ("", '{"output": 1,} ', "{"),
+    "opened objects": ("", '{"output": ', "1}"),
+    "opened quotes": ("", '{"', "}"),
+    "opened braces with space": ("", "{ ", '"output": 1}'),
+    "one brace, much space": ("{", " ", '"output": 1}'),
+    "deep list": ('{"output": ', "[", "1}"),
+    "unclosed string": ('{"output": "', "a", ""),
+    "unclosed string in braces": ('{"output": "', "a", "}"),
+    "escaped quotes and a literal": ('{"output": "', '\\"', "True}"),
+    "backslashes": ('{"output": "', "\\", 'True"}'),
+    "literals": ('{"output": [', "True, ", "None]}"),
+    "quotes": ("{", '"', "None}"),
+    "backticks": ("{", "`", "}"),
+    "fences": ("", "```json", "{}"),
+    "closed fences": ("", "```json{```", "{}"),
+    "boxes": ("", "\\boxed{", "}"),
+    "closed boxes": ("", "\\boxed{}", "{"),
+    "escaped braces": ("", "\\{", "\\}"),
+    "round brackets": ('{"output": ', "(", "}"),
+    "digits": ('{"output": ', "9", "}"),
+    "many long integers": ('{"output": [', "9" * 640 + ",", "9]}"),
+    "fraction": ('{"output": 0.', "0", "1}"),
+    "exponent": ('{"output": 1e', "9", "}"),
+    "keys": ("{", '"output": 1, ', '"output": 2}'),
+    "newlines": ("{", "\n", '"output": 1}'),
+    "lone surrogates": ('{"output": "', "\ud800", '"}'),
+    "escaped surrogates": ('{"output": "', "\\ud800", '"}'),
+    "null characters": ('{"output": "', "\0", '"}'),
+}
+
+
+def text_of(shape, size):
+    prefix, part, suffix = SHAPES[shape]
+    return prefix + part * (size // len(part)) + suffix
+
+
+def nested(opening, closing, depth, around='{"output": %s}'):
+    return around % (opening * depth + "1" + closing * depth)
+
+
+def calls(function, *arguments):
+    """How many functions, Python's and C's, a call enters."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        function(*arguments)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_twice_the_text_takes_at_most_twice_the_steps(shape, rule):
+    small, large = (calls(find_answer, text_of(shape, size), rule) for size in (20_000, 40_000))
+    assert large <= 2 * small + 50
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_object_is_found_in_two_readings_of_the_text(shape):
+    class Counting(str):
+        read = 0
+
+        def find(self, part, start=0):
+            at = super().find(part, start)
+            Counting.read += (at if at >= 0 else len(self)) - start + 1
+            return at
+
+        def count(self, part, start, end):
+            Counting.read += end - start
+            return super().count(part, start, end)
+
+    text = Counting(text_of(shape, 20_000))
+    last_object(text)
+    assert 0 < Counting.read <= 3 * len(text) + 3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_lenient_rule_decodes_a_bounded_number_of_times(shape, monkeypatch):
+    decode, count = answers._decode, 0
+
+    def counted(*arguments):
+        nonlocal count
+        count += 1
+        return decode(*arguments)
+
+    monkeypatch.setattr(answers, "_decode", counted)
+    find_answer(text_of(shape, 100_000), "lenient")
+    assert count <= 2 * answers._LENIENT_TRIES + 6
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_megabyte_is_scored(shape, rule):
+    assert score(text_of(shape, MEGABYTE), "ab", rule=rule).correct is False
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("depth", [10, 900, 5_000, 200_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"output":', "}"), ("(", ")"), ("{", "}")])
+def test_deep_nesting(opening, closing, depth, rule):
+    verdict = score(nested(opening, closing, depth), "1", rule=rule)
+    assert verdict.correct is False
+    assert verdict.reward in (0, -1)
+
+
+@pytest.mark.parametrize("digits", [640, 641, 4_301, 100_000])
+def test_huge_integers_are_answers_whatever_the_digit_limit(digits):
+    limit = sys.get_int_max_str_digits()
+    try:
+        for setting in (640, limit):
+            sys.set_int_max_str_digits(setting)
+            assert score(f'{{"output": -{"9" * digits}}}', "ab") == (0.0, False)
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "null", "[]", "{}", '"\\ud800"', '"\ud800"'])
+def test_odd_values_are_wrong_answers(value):
+    assert score(f'{{"output": {value}}}', "ab") == (0.0, False)
+
+
+def test_lone_surrogates_compare_as_they_are():
+    assert score('{"output": "\ud800"}', "\ud800").correct
+    assert score('{"output": "\\ud800"}', "\ud800").correct
+
+
+@given(st.text(st.characters(exclude_categories=())), st.sampled_from(RULES))
+def test_no_text_raises(text, rule):
+    for wrapped in (text, "{" + text, '{"output": ' + text + "}", '```json{"output": "' + text + '"}```', "\\boxed{" + text):
+        score(wrapped, text, rule=rule)
+
+
+CODE = [
+    "__import__('os').system('echo executed')",
+    "open('/tmp/executed', 'w')",
+    "exec('1')",
+    "().__class__.__bases__[0].__subclasses__()",
+    "[True for _ in iter(int, 1)]",
+]
+
+GUARD = """
+import sys
+from fofg.scoring.string_task import score
+score('{"output": True} (', 'ab', rule='lenient')
+seen = []
+sys.addaudithook(lambda event, arguments: seen.append(event))
+for line in sys.argv[1:]:
+    for rule in ('published', 'lenient'):
+        assert not score(line, 'ab', rule=rule).correct
+del line, rule
+print([event for event in seen if event.split('.')[0] in
+       ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])
+"""
+
+
+def test_nothing_is_executed():
+    frames = ["{%s}", '{"output": %s}', "```json\n{'output': %s}\n```", "\\boxed{%s}", '{"output": "%s", "ok": True,}', "{ (%s)}"]
+    responses = [frame % code for frame in frames for code in CODE]
+    done = subprocess.run([sys.executable, "-c", GUARD, *responses], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+
+
+def test_code_is_no_answer():
+    assert all(find_answer(f'{{"output": {code}}}') is NO_ANSWER for code in CODE)
