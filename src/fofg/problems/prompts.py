@@ -45,11 +45,18 @@ def prompt(template: str, expression: str, input_text: str, functions: tuple[str
 
 
 def prompt_text(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> str:
-    """The template with ``{code}`` and ``{input}`` (a JSON string) filled in, in whichever order; other braces stay as they are."""
-    filled = {"{code}": code(expression, functions), "{input}": _quote(input_text)}
-    return "".join([filled.get(part, part) for part in _parts(template)])
+    """The template with ``{code}`` and ``{input}`` (a JSON string) filled in, in whichever order; other braces stay as they are.
+
+    Raises UserError as ``check_template`` does.
+    """
+    before, between, after, code_first = _parts(template)
+    shown, quoted = code(expression, functions), _quote(input_text)
+    return f"{before}{shown}{between}{quoted}{after}" if code_first else f"{before}{quoted}{between}{shown}{after}"
 
 
 @lru_cache(maxsize=64)
-def _parts(template: str) -> tuple[str, ...]:
-    return tuple(re.split(r"(\{code\}|\{input\})", template))
+def _parts(template: str) -> tuple[str, str, str, bool]:
+    check_template(template)
+    code_first = template.index("{code}") < template.index("{input}")
+    before, between, after = re.split(r"\{code\}|\{input\}", template)
+    return before, between, after, code_first

@@ -160,25 +160,28 @@ def sample(shares: list[tuple[int, int]], pool: tuple[str, ...], settings: confi
         for _ in range(count):
             for _ in range(PATIENCE):
                 expression = expressions.draw(depth)
-                found = _input(draws, expression, settings)
-                if found and taken.add(expression.text()):
+                text = _input(draws, expression, settings)
+                if text is not None and taken.add(expression.text()):
                     break
             else:
                 raise UserError(
                     f"problems.max_output_length: no further expression of depth {depth} within {settings.max_output_length} "
                     f"characters in {PATIENCE} tries; raise it, or make fewer problems (datasets)"
                 )
-            yield Problem(expression, *found, depth)
+            yield Problem(expression, text, expression.evaluate(text), depth)
 
 
-def _input(draws: Draws, expression: Node, settings: config.Problems) -> tuple[str, str] | None:
-    """The first of 100 inputs on which the expression keeps within the cap, and its output."""
+def _input(draws: Draws, expression: Node, settings: config.Problems) -> str | None:
+    """The first of 100 inputs on which the expression keeps within the cap."""
     low, high = settings.input_length
     cap = settings.max_output_length
     for _ in range(_INPUT_TRIES):
         text = draws.letters(low, high)
+        if cap is None:
+            return text
         try:
-            return text, expression.evaluate(text, cap)
+            expression.evaluate(text, cap)
+            return text
         except OutputTooLong:
             continue
     return None
