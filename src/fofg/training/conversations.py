@@ -1,0 +1,121 @@
+"""Conversations as tokens: which of them a model learns, and which it only reads."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from fofg.errors import UserError
+
+Message = dict[str, str]
+#: Label of a token that is read, not learned.
+IGNORED = -100
+_CHUNK = 512
+
+
+class Piece(NamedTuple):
+    """A stretch of a rendered conversation."""
+
+    text: str
+    learned: bool
+
+
+@dataclass
+class Encoded:
+    """Tokenised conversations: per row int32 arrays of equal length, ``labels`` being the token or ``IGNORED``."""
+
+    input_ids: list[np.ndarray] = field(default_factory=list)
+    labels: list[np.ndarray] = field(default_factory=list)
+    skipped: int = 0
+    truncated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def conversation(row: dict) -> list[Message]:
+    """The messages of an RFT row: its prompt, then the response as the assistant's last turn."""
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row["prompt"]]
+    return [*turns, {"role": "assistant", "content": row["response"]}]
+
+
+def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
+    """Text of a conversation as the chat template renders it, cut around the assistant's turns.
+
+    What comes before a turn is what the model is given when it is asked for that turn. Raises UserError if the template renders
+    the same messages differently once more follow: then no cut would be what the model sees.
+    """
+    result, done = [], ""
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        asked = tokenizer.apply_chat_template(messages[:place], tokenize=False, add_generation_prompt=True)
+        answered = tokenizer.apply_chat_template(messages[: place + 1], tokenize=False)
+        if not asked.startswith(done):
+            raise UserError(
+                "base_model: its chat template renders earlier turns differently once more follow, so several turns can't be learned; "
+                "set stage1.rft.turns_per_example: 1, or plain_prompt: true"
+            )
+        if not answered.startswith(asked):
+            raise UserError(
+                "base_model: its chat template renders an answered conversation differently from the one it asks with "
+                f"(asks with {asked[-60:]!r}); set plain_prompt: true or use a model whose template only appends"
+            )
+        result += [Piece(asked[len(done) :], False), Piece(answered[len(asked) :], True)]
+        done = answered
+    return result
+
+
+def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, too_long: str, name: str) -> Encoded:
+    """Tokenises conversations; every assistant turn is learned up to and with its end-of-turn token, nothing else.
+
+    Each piece is tokenised by itself, as it is when the model first reads the prompt and then writes its turn. ``too_long``
+    says what happens above ``max_length`` tokens: ``error``, ``skip`` (counted), or ``truncate`` on the right (counted; a row
+    of which nothing to learn is left counts as skipped). ``name`` is the file that errors name.
+    Raises UserError for a long row or an unfit chat template.
+    """
+    result, specials = Encoded(), frozenset(tokenizer.all_special_ids) | _added_specials(tokenizer)
+    for index, (ids, labels) in enumerate(_tokenised(tokenizer, conversations, specials)):
+        if len(ids) > max_length:
+            if too_long == "error":
+                raise UserError(
+                    f"{name}: row {index} has {len(ids)} tokens, more than stage1.sft.max_length: {max_length}; raise it, or set "
+                    "stage1.sft.too_long to skip or truncate"
+                )
+            ids, labels = ids[:max_length], labels[:max_length]
+            if too_long == "skip" or (labels == IGNORED).all():
+                result.skipped += 1
+                continue
+            result.truncated += 1
+        result.input_ids.append(ids)
+        result.labels.append(labels)
+    return result
+
+
+def _tokenised(tokenizer, conversations, specials) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    conversations = iter(conversations)
+    while chunk := list(islice(conversations, _CHUNK)):
+        rows = [pieces(tokenizer, messages) for messages in chunk]
+        texts = [piece.text for row in rows for piece in row]
+        tokens = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+        for row in rows:
+            parts = [(next(tokens), piece.learned) for piece in row]
+            labels = [_labels(ids, specials) if learned else [IGNORED] * len(ids) for ids, learned in parts]
+            yield np.concatenate([ids for ids, _ in parts], dtype=np.int32), np.concatenate(labels, dtype=np.int32)
+
+
+def _labels(ids: list[int], specials: frozenset[int]) -> list[int]:
+    """A turn's tokens up to its last special token, which ends the turn; what the template adds after it is ignored."""
+    end = next((place for place in range(len(ids), 0, -1) if ids[place - 1] in specials), None)
+    if end is None:
+        raise UserError(
+            "base_model: its chat template ends an assistant turn with no special token, so the model could not learn to stop; "
+            "use a model with such a token or correct its tokenizer_config.json"
+        )
+    return ids[:end] + [IGNORED] * (len(ids) - end)
+
+
+def _added_specials(tokenizer) -> frozenset[int]:
+    return frozenset(number for number, token in tokenizer.added_tokens_decoder.items() if token.special)

@@ -1,0 +1,40 @@
+"""What a training run records: a line a step while it runs, and ``metrics.jsonl`` at its end."""
+
+import json
+from pathlib import Path
+
+from fofg.errors import UserError
+from fofg.files import write_text
+
+Record = dict[str, float]
+
+
+def write(path: Path, records: list[Record]) -> None:
+    """Writes a line a record."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def read(path: Path) -> list[Record]:
+    """Records of a metrics file. Raises UserError if it is missing or damaged."""
+    try:
+        records = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(record, dict) and isinstance(record.get("step"), int) for record in records):
+            raise ValueError("a line without a step")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no metrics of a training run ({error}); train again") from None
+    return records
+
+
+def thin(records: list[Record], every: int) -> list[Record]:
+    """One record for each ``every`` steps (and the last): the mean loss of its steps, otherwise the last step's values.
+
+    Records of steps with a loss on test examples, and the one of step 0, all stay.
+    """
+    result, losses = [], []
+    for place, record in enumerate(records):
+        if "loss" in record:
+            losses.append(record["loss"])
+        if record["step"] % every == 0 or "test_loss" in record or place == len(records) - 1:
+            result.append(record | ({"loss": sum(losses) / len(losses)} if losses else {}))
+            losses = []
+    return result

@@ -1,0 +1,248 @@
+"""Supervised fine-tuning with TRL, on a CPU or one GPU (paper §3.2: rejection fine-tuning)."""
+
+import math
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, Trainer, set_seed
+from transformers.utils import logging
+from trl import SFTConfig, SFTTrainer
+
+from fofg import models
+from fofg.config import Sft
+from fofg.errors import UserError
+from fofg.files import count_rows, read_rows, write_json
+from fofg.rollouts.resume import model_digest
+from fofg.schemas import RFT
+from fofg.stages import TrainSft
+from fofg.supervision import exclusive
+from fofg.training import batches, metrics, resume
+from fofg.training.conversations import Encoded, conversation, encode
+from fofg.training.monitor import Monitor
+
+#: The test loss is computed so many times in a run, besides before the first step.
+TESTS = 10
+
+
+def train(
+    spec: TrainSft,
+    model: str | Path,
+    train_file: str | Path,
+    test_file: str | Path,
+    output: str | Path,
+    state: str | Path,
+    micro_batch_size: int = 8,
+    save_every: int = 100,
+    log_every: int = 1,
+    tensorboard: str | Path | None = None,
+) -> None:
+    """Fine-tunes a model folder on RFT files; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
+
+    Only the assistant's turns are learned, the loss being the mean over the learned tokens of a step. The result depends on the
+    spec, the files, the machine and its number of threads; ``micro_batch_size`` changes no more than rounding. A killed run goes on
+    from its last complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when
+    SIGTERM stopped the run after a checkpoint.
+    """
+    model, output, state = Path(model), Path(output), Path(state)
+    models.check(model)
+    with exclusive(state):
+        key = resume.fingerprint(spec.text(), model_digest(model), [Path(train_file), Path(test_file)])
+        trainer, monitor = _prepare(spec.sft, model, train_file, test_file, state / key, micro_batch_size, save_every)
+        start = resume.newest(state / key)
+        if start:
+            monitor.records = metrics.read(start / "metrics.jsonl")
+            print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
+        monitor.open(tensorboard or output / "tensorboard")
+        with monitor.stopping_on_sigterm():
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+        monitor.close()
+        if monitor.stopped:
+            step = monitor.records[-1]["step"]
+            raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
+        _finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
+        shutil.rmtree(state)
+
+
+def precision(setting: str) -> torch.dtype:
+    """``auto``: bfloat16 where the GPU, or the CPU, has instructions for it, else float32."""
+    if setting != "auto":
+        return getattr(torch, setting)
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
+
+
+class Tuner(SFTTrainer):
+    """TRL's trainer, with the steps planned beforehand, each cut into micro-batches of like length."""
+
+    def __init__(self, plan: list[list[int]], micro_batch_size: int, records: Callable[[], list[metrics.Record]], **others):
+        self.plan, self.micro_batch_size, self.records = plan, micro_batch_size, records
+        super().__init__(**others)
+        self.remove_callback(PrinterCallback)
+
+    def get_train_dataloader(self) -> DataLoader:
+        return self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=self.data_collator))
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        """Gradients of one optimizer step. Each part's loss is divided by ``num_items_in_batch``, the learned tokens of the step."""
+        parts = batches.by_length(inputs, self.micro_batch_size)
+        return sum(super(Tuner, self).training_step(model, part, num_items_in_batch) for part in parts)
+
+    def mean_loss(self, rows: Dataset) -> float:
+        """Mean loss over the learned tokens of a data set, without training."""
+        total, tokens = 0.0, 0
+        self.model.eval()
+        for start in range(0, len(rows), self.micro_batch_size):
+            batch = self.data_collator([rows[place] for place in range(start, min(start + self.micro_batch_size, len(rows)))])
+            learned = int((batch["labels"][:, 1:] >= 0).sum())
+            total += float(self.prediction_step(self.model, batch, prediction_loss_only=True)[0]) * learned
+            tokens += learned
+        self.model.train()
+        return total / tokens
+
+    def _save_checkpoint(self, model, trial) -> None:
+        Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card, which is of no use to a resume
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        metrics.write(folder / "metrics.jsonl", self.records())
+        resume.seal(folder)
+
+
+def _prepare(settings: Sft, model: Path, train_file, test_file, state: Path, micro_batch_size: int, save_every: int):
+    """The trainer and its monitor, ready to run."""
+    _quiet()
+    set_seed(settings.seed)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    network = _network(model)
+    examples = _encode(tokenizer, train_file, settings)
+    tests = _encode(tokenizer, test_file, settings)
+    if not len(examples):
+        raise UserError(f"{train_file}: no example to train on; raise stage1.sft.max_length, or make more training data")
+    _check_fit(network, [*examples.input_ids, *tests.input_ids], settings)
+    plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed)
+    read = list(accumulate(sum(len(examples.input_ids[row]) for row in step) for step in plan))
+    test_rows = _dataset(tests)
+    monitor = Monitor(
+        tokens=read,
+        steps_per_epoch=len(plan) // settings.epochs,
+        test_every=max(1, math.ceil(len(plan) / TESTS)),
+        test_loss=(lambda: trainer.mean_loss(test_rows)) if len(tests) else None,
+    )
+    trainer = Tuner(
+        plan,
+        micro_batch_size,
+        records=lambda: monitor.records,
+        model=network,
+        args=_arguments(settings, len(plan), state, save_every),
+        train_dataset=_dataset(examples),
+        processing_class=tokenizer,
+        callbacks=[monitor],
+    )
+    return trainer, monitor
+
+
+def _quiet() -> None:
+    """Errors only, and on a GPU the slower kernels that give the same result each time."""
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+    logging.disable_progress_bar()
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _network(model: Path):
+    try:
+        network, report = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); make it again") from None
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); make or download it again")
+    # A model's own sampling defaults play no part here, and unusual ones can't be saved in a checkpoint.
+    network.generation_config = GenerationConfig()
+    return network
+
+
+def _encode(tokenizer, path: str | Path, settings: Sft) -> Encoded:
+    schema = pa.schema([RFT.field("prompt"), RFT.field("response")])
+    rows = tqdm(read_rows(path, schema), total=count_rows(path), desc="tokenise", unit="row", leave=False)
+    examples = encode(tokenizer, map(conversation, rows), settings.max_length, settings.too_long, str(path))
+    print(
+        f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {settings.max_length} tokens: "
+        f"{examples.skipped} skipped, {examples.truncated} truncated",
+        file=sys.stderr,
+    )
+    return examples
+
+
+def _check_fit(network, rows: list, settings: Sft) -> None:
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    longest = max(map(len, rows))
+    if positions is not None and longest > positions:
+        raise UserError(
+            f"stage1.sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
+            "and set too_long to skip or truncate"
+        )
+
+
+def _dataset(examples: Encoded) -> Dataset:
+    columns = {"input_ids": examples.input_ids, "labels": examples.labels}
+    return Dataset(pa.table({name: pa.array(rows, pa.list_(pa.int32())) for name, rows in columns.items()}))
+
+
+def _arguments(settings: Sft, steps: int, state: Path, save_every: int) -> SFTConfig:
+    cuda = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(state),
+        per_device_train_batch_size=settings.batch_size,
+        num_train_epochs=1,  # the plan holds all epochs
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
+        warmup_steps=math.ceil(settings.warmup_ratio * steps),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=precision(settings.precision) == torch.bfloat16,
+        use_cpu=not cuda,
+        gradient_checkpointing=cuda,
+        seed=settings.seed,
+        save_steps=save_every,
+        save_total_limit=2,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=cuda,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
+def _finish(spec: TrainSft, network, model: Path, output: Path, records: list[metrics.Record]) -> None:
+    """Writes everything beside the output folder, then moves file by file; weights of an earlier run are removed."""
+    partial = output.parent / f".{output.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    network.to(models.stored_dtype(model)).save_pretrained(partial, max_shard_size="100TB")
+    models.copy_settings(model, partial)
+    metrics.write(partial / "metrics.jsonl", records)
+    write_json(partial / "spec.json", spec.model_dump(mode="json"))
+    output.mkdir(parents=True, exist_ok=True)
+    new = sorted(path.name for path in partial.iterdir())
+    for name in new:
+        shutil.copymode(partial / "spec.json", partial / name)  # safetensors makes its files private
+        os.replace(partial / name, output / name)
+    for old in models.weight_files(output):
+        if old.name not in new:
+            old.unlink()
+    partial.rmdir()
