@@ -4,12 +4,10 @@ The source of a function is what a prompt shows as its definition, so each is sh
 called ``func_N``. String operands come first, parameters after them.
 """
 
-from math import gcd
-
 
 def deterministic_shuffle(s):
     step = 3
-    while s and gcd(step, len(s)) > 1:
+    while len({i * step % len(s) for i in range(len(s))}) < len(s):
         step += 2
     return "".join(s[i * step % len(s)] for i in range(len(s)))
 

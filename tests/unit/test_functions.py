@@ -1,0 +1,84 @@
+"""The 25 functions: the published facts, and the two pools of Stage 2."""
+
+import json
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from fofg.problems import registry
+from fofg.problems.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
+
+FACTS = json.loads((Path(__file__).parents[1] / "reference" / "functions.json").read_text(encoding="utf-8"))
+WORDS = [
+    "",
+    "a",
+    "ab",
+    "abc",
+    "queue ox",
+    "Mis5 iss",
+    "zebra-_|",
+    "aabbaa",
+    "level",
+    "hello world you",
+    "«x»",
+    "AEIOU",
+    "7",
+    "xyzzy",
+]
+PARAMETER_VALUES = {int: [1, 2, 3, 4, 5], str: ["-", "ab", "|"]}
+
+
+def test_all_published_facts():
+    assert len(FACTS) == 750
+    assert [fact for fact in FACTS if FUNCTIONS[fact["name"]](*fact["args"]) != fact["output"]] == []
+
+
+def test_names_are_the_published_ones():
+    published = {fact["name"]: fact["func"] for fact in FACTS}
+    assert published == PUBLIC_NAMES
+    assert {public: name for name, public in published.items()} == READABLE_NAMES
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_long_strings_need_no_recursion(name):
+    text = "ab c1" * (sys.getrecursionlimit() * 2)
+    operands = [text] * (2 if name in TWO_OPERANDS else 1)
+    parameter = [3 if PARAMETERS[name] is int else "xy"] if name in PARAMETERS else []
+    assert isinstance(FUNCTIONS[name](*operands, *parameter), str)
+
+
+def _behaviours(name: str, words: list[str]) -> set[tuple[str, ...]]:
+    """What a function gives for each word (each pair of words), once for each value of its parameter."""
+    operands = list(product(words, words)) if name in TWO_OPERANDS else [(word,) for word in words]
+    parameters = [(value,) for value in PARAMETER_VALUES[PARAMETERS[name]]] if name in PARAMETERS else [()]
+    return {tuple(FUNCTIONS[name](*strings, *parameter) for strings in operands) for parameter in parameters}
+
+
+def _agreeing(left: tuple[str, ...], right: tuple[str, ...], words: list[str]) -> set[tuple[str, str]]:
+    return {(a, b) for a in left for b in right if _behaviours(a, words) & _behaviours(b, words)}
+
+
+def test_balanced_pools_share_no_behaviour():
+    assert not _agreeing(registry.TRAINING, registry.HELD_OUT, WORDS)
+    assert not _agreeing(registry.TRAINING, registry.HELD_OUT, [word for word in WORDS if word != word[::-1]])
+
+
+def test_published_pools_share_three_behaviours():
+    pairs = _agreeing(registry.PUBLISHED_TRAINING, registry.PUBLISHED_HELD_OUT, WORDS)
+    assert pairs == {("repeat_str", "loop_concat"), ("while_rotate", "rotate_str"), ("recursive_interlace", "interlace_str")}
+
+
+@pytest.mark.parametrize(
+    ("training", "held_out"),
+    [(registry.TRAINING, registry.HELD_OUT), (registry.PUBLISHED_TRAINING, registry.PUBLISHED_HELD_OUT)],
+)
+def test_pools_split_all_functions(training, held_out):
+    assert (len(training), len(held_out)) == (13, 12)
+    assert set(training) | set(held_out) == set(registry.ALL) == set(FUNCTIONS)
+
+
+def test_published_pools_by_number():
+    numbers = [int(PUBLIC_NAMES[name].removeprefix("func_")) for name in registry.PUBLISHED_TRAINING]
+    assert numbers == [1, 3, 4, 5, 9, 11, 13, 15, 17, 19, 20, 22, 23]

@@ -1,0 +1,70 @@
+"""Prompts: exactly the definitions of the functions used, or none, inside the template."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fofg.errors import UserError
+from fofg.problems.expressions import parse
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.problems.prompts import check_template, code, definition, prompt, prompt_text
+
+TEMPLATE = 'Code:\n{code}\nInput: {input}. Answer {"output": "..."}'
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_definition_stands_alone_under_its_public_name(name):
+    text = definition(name)
+    assert name not in text
+    scope = {}
+    exec(text, scope)
+    arguments = ["Hello 5 aab"] + ["xyz"] * ("s2" in text) + [2] * bool(re.search(r"\b(n|shift|depth)\):", text))
+    arguments += ["ab"] * bool(re.search(r"\b(pre|suf|sep)\):", text))
+    assert scope[PUBLIC_NAMES[name]](*arguments) == FUNCTIONS[name](*arguments)
+
+
+@given(st.sets(st.sampled_from(list(FUNCTIONS)), min_size=1))
+def test_visible_code_defines_exactly_the_functions_used(names):
+    used = tuple(name for name in FUNCTIONS if name in names)
+    text = code("func_2(x)", used)
+    assert re.findall(r"^def (\w+)", text, flags=re.M) == [*(PUBLIC_NAMES[name] for name in used), "main_solution"]
+
+
+def test_hidden_code_is_main_solution_alone():
+    assert code("func_2(x)") == "def main_solution(x):\n    return func_2(x)"
+
+
+def test_main_solution_with_its_definitions_runs_to_the_answer():
+    tree = parse("func_4((func_7(x, 'abc') + ' d'))")
+    scope = {}
+    exec(code(tree.text(), tuple(tree.functions())), scope)
+    assert scope["main_solution"]("xy z") == tree.evaluate("xy z")
+
+
+def test_prompt_is_one_user_message():
+    messages = prompt(TEMPLATE, "func_2(x)", 'a"b')
+    assert messages == [{"role": "user", "content": prompt_text(TEMPLATE, "func_2(x)", 'a"b')}]
+    assert messages[0]["content"] == (
+        'Code:\ndef main_solution(x):\n    return func_2(x)\nInput: "a\\"b". Answer {"output": "..."}'
+    )
+
+
+@given(st.text(), st.booleans())
+def test_input_is_shown_as_a_json_string_and_never_filled_in(text, code_first):
+    template = "A{code}B{input}C" if code_first else "A{input}B{code}C"
+    shown = code("func_2(x)")
+    content = prompt_text(template, "func_2(x)", text)
+    quoted = content.removeprefix(f"A{shown}B" if code_first else "A").removesuffix("C" if code_first else f"B{shown}C")
+    assert json.loads(quoted) == text
+    assert prompt_text(template, "func_2(x)", "{code}{input}").count(shown) == 1
+
+
+@pytest.mark.parametrize("template", ["", "{code}", "{input}", "{code}{input}{input}", "{code}{code}{input}"])
+def test_a_template_needs_each_placeholder_once(template):
+    with pytest.raises(UserError, match=r"problems\.template: needs \{(code|input)\} exactly once"):
+        check_template(template)
+    with pytest.raises(UserError, match=r"problems\.template"):
+        prompt_text(template, "x", "y")
