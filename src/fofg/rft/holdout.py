@@ -1,0 +1,51 @@
+"""Which examples are held back for rft_data/test.parquet."""
+
+import numpy as np
+
+from fofg.errors import UserError
+
+
+def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses the test split.
+
+    ``groups`` [examples]: which problem each kept response belongs to, in file order. Returns two masks [examples]: those in the
+    test split, exactly ``test_rows``, and those left out of both splits because their problem is held back. Problems are drawn by
+    ``seed``, one example of each as long as that takes no more than half the problems.
+    Raises UserError if no split leaves ``test_rows`` examples for the test and one of another problem for training.
+    """
+    in_test = np.zeros(len(groups), dtype=bool)
+    if test_rows == 0:
+        return in_test, in_test.copy()
+    problems, counts = np.unique(groups, return_counts=True)
+    order = np.random.default_rng((seed, 0)).permutation(len(problems))
+    enough = _enough(counts[order], test_rows)
+    if enough >= len(order):
+        order = order[np.argsort(-counts[order], kind="stable")]
+        enough = _enough(counts[order], test_rows)
+    if enough >= len(order):
+        raise UserError(
+            f"rft.test_rows: {test_rows} examples to hold back and one of another problem to train on need more than the "
+            f"{len(groups)} kept responses of {len(problems)} problems; lower rft.test_rows, or roll out more problems or samples"
+        )
+    chosen = order[: max(enough, min(test_rows, len(order) // 2))]
+    quota = dict(zip(problems[chosen].tolist(), _spread(counts[chosen], test_rows).tolist()))
+    of_test_problem = np.isin(groups, problems[chosen])
+    for i in np.flatnonzero(of_test_problem).tolist():
+        problem = int(groups[i])
+        in_test[i] = quota[problem] > 0
+        quota[problem] -= 1
+    return in_test, of_test_problem & ~in_test
+
+
+def _enough(counts: np.ndarray, rows: int) -> int:
+    """How many of the first problems have so many examples together; more than there are if they never do."""
+    return int(np.searchsorted(np.cumsum(counts), rows)) + 1
+
+
+def _spread(counts: np.ndarray, rows: int) -> np.ndarray:
+    """How many examples of each problem make up ``rows``, as even as ``counts`` allows."""
+    taken = np.zeros_like(counts)
+    while (missing := rows - int(taken.sum())) > 0:
+        open_problems = np.flatnonzero(taken < counts)[:missing]
+        taken[open_problems] += 1
+    return taken

@@ -1,0 +1,166 @@
+"""The fate of every response of a roll-out batch: kept, or the reason why not (paper §3.2)."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fofg.config import Rft
+from fofg.errors import UserError
+from fofg.problems.functions import READABLE_NAMES
+from fofg.scoring.string_task import score
+
+#: What judging reads of a roll-out file.
+COLUMNS = ["reward_model.ground_truth", "extra_info.functions", "responses", "finish_reasons", "token_counts"]
+
+
+class Fate(IntEnum):
+    """Why a response is kept or dropped. One that several reasons would drop has the first of this order, KEPT last."""
+
+    CUT_AT_LIMIT = 0
+    NO_ANSWER = 1
+    WRONG = 2
+    PROBLEM_ALL_SOLVED = 3
+    OVER_TOKEN_LIMIT = 4
+    DUPLICATE = 5
+    OVER_PROBLEM_LIMIT = 6
+    KEPT = 7
+
+
+class Truth(NamedTuple):
+    input: str
+    output: str
+    expression: str
+
+
+class Work(NamedTuple):
+    """A batch on its way to a process: Arrow IPC bytes, its schema, and the file's row at which it starts."""
+
+    payload: bytes
+    schema: pa.Schema
+    path: str
+    first: int
+
+
+class Judged(NamedTuple):
+    """``fates`` [responses] uint8 and ``samples``, ``correct``, ``keys`` [problems]: how many responses a problem has and how many
+    are right, and a hash of its ground truth. ``exposure``: function -> problems, problems kept, responses kept.
+    ``kept_bytes``: text of the kept responses."""
+
+    fates: np.ndarray
+    samples: np.ndarray
+    correct: np.ndarray
+    keys: np.ndarray
+    exposure: dict[str, tuple[int, int, int]]
+    kept_bytes: int
+
+
+def work(batch: pa.RecordBatch, path, first: int) -> Work:
+    """Packs a batch of COLUMNS. Only its own rows travel, even if it is a slice."""
+    return Work(batch.serialize().to_pybytes(), batch.schema, str(path), first)
+
+
+def judge(item: Work, rft: Rft, answer_rule: str) -> Judged:
+    """Scores a batch and applies the rules of selection.
+
+    A problem whose samples are all correct is dropped, on scoring alone; the token limit, duplicates and the limit a problem then
+    apply in this order to what is left. Raises UserError for rows that are no roll-outs; never for the text of a response.
+    """
+    batch = pa.ipc.read_record_batch(pa.py_buffer(item.payload), item.schema)
+    place = f"{item.path}: problems {item.first} to {item.first + batch.num_rows - 1}"
+    samples = _samples(batch, place)
+    texts = _texts(batch, place)
+    raw = [text or "" for text in pc.struct_field(batch.column("reward_model"), "ground_truth").to_pylist()]
+    truths = [read_truth(text, f"{item.path}: problem {item.first + i}").output for i, text in enumerate(raw)]
+    finished = pc.fill_null(pc.equal(batch.column("finish_reasons").flatten(), "stop"), False).to_numpy(zero_copy_only=False)
+    parents = np.repeat(np.arange(batch.num_rows), samples)
+    fates = _score(texts, [truths[i] for i in parents.tolist()], finished.tolist(), answer_rule)
+    correct = np.bincount(parents[fates == Fate.KEPT], minlength=batch.num_rows)
+    fates[(fates == Fate.KEPT) & (correct == samples)[parents]] = Fate.PROBLEM_ALL_SOLVED
+    tokens = pc.fill_null(batch.column("token_counts").flatten(), 0).to_numpy(zero_copy_only=False)
+    _apply_options(fates, parents, texts, tokens, rft)
+    kept = np.bincount(parents[fates == Fate.KEPT], minlength=batch.num_rows)
+    lengths = pc.fill_null(pc.binary_length(batch.column("responses").flatten()), 0).to_numpy(zero_copy_only=False)
+    keys = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") for text in raw]
+    return Judged(
+        fates,
+        samples,
+        correct,
+        np.array(keys, dtype=np.uint64),
+        _exposure(pc.struct_field(batch.column("extra_info"), "functions"), kept),
+        int(lengths[fates == Fate.KEPT].sum()),
+    )
+
+
+def read_truth(text: str, place: str) -> Truth:
+    """A problem's ground truth. Raises UserError, naming the place, unless it is JSON with the three strings."""
+    try:
+        values = json.loads(text)
+        truth = Truth(values["ref_input"], values["ref_output"], values["expression"])
+        for value in truth:
+            value.encode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(
+            f"{place}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression, "
+            f"not {text[:80]!r}; make the problems again"
+        ) from None
+    return truth
+
+
+def _samples(batch: pa.RecordBatch, place: str) -> np.ndarray:
+    counts = [
+        pc.fill_null(pc.list_value_length(batch.column(name)), 0).to_numpy(zero_copy_only=False)
+        for name in ("responses", "finish_reasons", "token_counts")
+    ]
+    if any((counts[0] != other).any() for other in counts[1:]):
+        raise UserError(f"{place}: responses, finish_reasons and token_counts differ in length; make the roll-outs again")
+    return counts[0].astype(np.int64)
+
+
+def _texts(batch: pa.RecordBatch, place: str) -> list[str | None]:
+    try:
+        return batch.column("responses").flatten().to_numpy(zero_copy_only=False).tolist()
+    except (UnicodeDecodeError, pa.ArrowException):
+        raise UserError(f"{place}: a response is not UTF-8 text; make the roll-outs again") from None
+
+
+def _score(texts: Sequence[str | None], truths: Sequence[str], finished: Sequence[bool], answer_rule: str) -> np.ndarray:
+    # The scheme "paper" tells a wrong answer from none; what is correct does not depend on the scheme.
+    fates = bytearray(len(texts))
+    for i, (text, truth, whole) in enumerate(zip(texts, truths, finished, strict=True)):
+        if not whole:
+            continue
+        verdict = score(text or "", truth, "paper", answer_rule)
+        fates[i] = Fate.KEPT if verdict.correct else Fate.NO_ANSWER if verdict.reward < 0 else Fate.WRONG
+    return np.frombuffer(fates, dtype=np.uint8)
+
+
+def _apply_options(fates: np.ndarray, parents: np.ndarray, texts: Sequence[str | None], tokens: np.ndarray, rft: Rft) -> None:
+    if rft.max_tokens is not None:
+        fates[(fates == Fate.KEPT) & (tokens > rft.max_tokens)] = Fate.OVER_TOKEN_LIMIT
+    if rft.drop_duplicates:
+        seen: set[tuple[int, str]] = set()
+        for i in np.flatnonzero(fates == Fate.KEPT).tolist():
+            response = (int(parents[i]), texts[i])
+            if response in seen:
+                fates[i] = Fate.DUPLICATE
+            seen.add(response)
+    if rft.max_per_problem is not None:
+        kept = np.flatnonzero(fates == Fate.KEPT)
+        owners = parents[kept]
+        rank = np.arange(len(kept)) - np.searchsorted(owners, owners)
+        fates[kept[rank >= rft.max_per_problem]] = Fate.OVER_PROBLEM_LIMIT
+
+
+def _exposure(functions: pa.Array, kept: np.ndarray) -> dict[str, tuple[int, int, int]]:
+    exposure: dict[str, tuple[int, int, int]] = {}
+    for names, count in zip(functions.to_pylist(), kept.tolist(), strict=True):
+        for name in {READABLE_NAMES.get(name, name) for name in names or ()}:
+            problems, kept_problems, responses = exposure.get(name, (0, 0, 0))
+            exposure[name] = (problems + 1, kept_problems + (count > 0), responses + count)
+    return exposure

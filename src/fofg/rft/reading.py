@@ -1,0 +1,105 @@
+"""Roll-out files, a batch in memory at a time, and work on batches in several processes."""
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from fofg.errors import UserError
+from fofg.files import open_parquet
+from fofg.schemas import ROLLOUTS
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BATCH_BYTES = 16 << 20
+MOST_BATCH_ROWS = 512
+#: Files up to this size are read and judged sooner than processes start.
+ALONE_BYTES = 32 << 20
+
+
+class RolloutFile:
+    """A roll-out file (fofg.schemas.ROLLOUTS). Raises UserError if it is missing, truncated, empty or of another schema.
+
+    ``rows``: problems; ``batch_rows``: problems in a batch, by default about BATCH_BYTES of text.
+    """
+
+    def __init__(self, path: str | Path, batch_rows: int | None = None):
+        self.path = path
+        with open_parquet(path, ROLLOUTS) as file:
+            self.rows = file.metadata.num_rows
+            self.bytes = _size(file.metadata)
+        if not self.rows:
+            raise UserError(f"{path}: holds no problem; make the roll-outs again")
+        self.batch_rows = batch_rows or int(np.clip(BATCH_BYTES * self.rows // max(1, self.bytes), 1, MOST_BATCH_ROWS))
+
+    def batches(self, doing: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The file's batches in order, with a progress bar. Raises UserError where the file is damaged."""
+        with open_parquet(self.path, ROLLOUTS) as file, tqdm(total=self.rows, desc=doing, unit=" problems") as bar:
+            try:
+                for batch in file.iter_batches(self.batch_rows, columns=columns or ROLLOUTS.names):
+                    yield batch
+                    bar.update(batch.num_rows)
+            except (pa.ArrowException, OSError) as error:
+                reason = str(error).splitlines()[0][:200]
+                raise UserError(f"{self.path}: damaged Parquet file ({reason}); remove it and run again") from None
+
+
+def _size(metadata: pq.FileMetaData) -> int:
+    return sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Results in the order of ``items``, made by so many processes; at most two items a process are under way.
+
+    ``function`` and the items must be picklable. One worker: no process is started. A failure of ``function`` is raised here.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError("a worker process was killed, most likely for want of memory; use fewer --workers") from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, the next one made in a thread while one is in use: reading and writing Parquet run side by side."""
+    end = object()
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield item
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

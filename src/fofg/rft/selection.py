@@ -1,0 +1,169 @@
+"""RFT data from roll-outs (paper §3.2): of every problem that not all samples solved, the correct responses.
+
+Two passes over the file, a batch in memory at a time. The first scores every response, in several processes that give back only a
+byte a response; the second copies the chosen ones. The result depends on the file and the spec alone.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fofg.errors import UserError
+from fofg.files import write_json, write_parquet
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.rft import judging
+from fofg.rft.examples import Part, blocks, conversations, rows
+from fofg.rft.holdout import hold_back
+from fofg.rft.judging import Fate, Judged
+from fofg.rft.reading import ALONE_BYTES, RolloutFile, ahead, ordered_map
+from fofg.schemas import RFT
+from fofg.stages import SelectRftData
+
+#: Examples in a block, at most, and their text: the window in which turns are shuffled.
+BLOCK_ROWS = 8192
+BLOCK_BYTES = 64 << 20
+
+
+def select(
+    spec: SelectRftData,
+    rollouts: str | Path,
+    train: str | Path,
+    test: str | Path,
+    summary: str | Path,
+    workers: int | None = None,
+    batch_rows: int | None = None,
+) -> dict:
+    """Writes the two splits (fofg.schemas.RFT) and the summary, and returns the summary.
+
+    ``workers``: processes that score, at most (None: one a core; a small file needs none); ``batch_rows``: problems in memory at
+    once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split.
+    """
+    file = RolloutFile(rollouts, batch_rows)
+    workers = workers or len(os.sched_getaffinity(0))
+    judged = _judge(file, spec, workers if file.bytes > ALONE_BYTES else 1)
+    kept = judged.fates == Fate.KEPT
+    if not kept.any():
+        raise _nothing_kept(file, judged)
+    _, groups = np.unique(judged.keys, return_inverse=True)
+    groups = np.repeat(groups, judged.samples)
+    in_test, unused = (_over(kept, mask) for mask in hold_back(groups[kept], spec.rft.test_rows, spec.rft.seed))
+    block_rows = int(np.clip(BLOCK_BYTES * kept.sum() // max(1, judged.kept_bytes), 1, BLOCK_ROWS))
+    held: list[pa.RecordBatch] = []
+    parts = _parts(file, spec, judged.samples, groups, kept & ~in_test & ~unused, in_test, held)
+    turns: dict[int, int] = {}
+    talks = conversations(blocks(ahead(parts), block_rows), spec.rft.turns_per_example, spec.rft.seed, turns)
+    train_rows = write_parquet(train, RFT, talks)
+    write_parquet(test, RFT, [pa.concat_batches(held)] if held else [])
+    examples = {"train": train_rows, "test": int(in_test.sum()), "held_back_responses": int(unused.sum())}
+    report = summarize(judged) | {
+        "examples": examples,
+        "turns": {str(count): turns[count] for count in sorted(turns)},
+        "spec": spec.model_dump(mode="json"),
+    }
+    write_json(summary, report)
+    return report
+
+
+def _judge(file: RolloutFile, spec: SelectRftData, workers: int) -> Judged:
+    """The whole file judged: a byte a response and a few numbers a problem."""
+
+    def work() -> Iterator[judging.Work]:
+        first = 0
+        for batch in file.batches("scoring", judging.COLUMNS):
+            yield judging.work(batch, file.path, first)
+            first += batch.num_rows
+
+    exposure = dict.fromkeys(FUNCTIONS, (0, 0, 0))
+    results, kept_bytes = [], 0
+    judge = partial(judging.judge, rft=spec.rft, answer_rule=spec.scoring.answer_rule)
+    with closing(work()) as batches:
+        for result in ordered_map(judge, batches, workers):
+            results.append(result[:4])
+            kept_bytes += result.kept_bytes
+            for name, counts in result.exposure.items():
+                exposure[name] = tuple(map(sum, zip(exposure.get(name, (0, 0, 0)), counts)))
+    fates, samples, correct, keys = (np.concatenate(arrays) for arrays in zip(*results))
+    return Judged(fates, samples, correct, keys, exposure, kept_bytes)
+
+
+def _parts(
+    file: RolloutFile,
+    spec: SelectRftData,
+    samples: np.ndarray,
+    groups: np.ndarray,
+    in_train: np.ndarray,
+    in_test: np.ndarray,
+    held: list[pa.RecordBatch],
+) -> Iterator[Part]:
+    """The training examples in file order, a batch at a time, with the problem of each; those of the test go to ``held``."""
+    template = None if spec.rft.keep_definitions else spec.template
+    problem = response = 0
+    for batch in file.batches("writing"):
+        counts = samples[problem : problem + batch.num_rows]
+        here = slice(response, response + int(counts.sum()))
+        place = f"{file.path}: problems from {problem}"
+        if in_test[here].any():
+            held.append(rows(batch, counts, in_test[here], template, place))
+        if in_train[here].any():
+            yield rows(batch, counts, in_train[here], template, place), groups[here][in_train[here]]
+        problem, response = problem + batch.num_rows, here.stop
+
+
+def _over(places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A mask over all responses from one over those in the mask ``places``."""
+    mask = np.zeros(len(places), dtype=bool)
+    mask[places] = values
+    return mask
+
+
+def summarize(judged: Judged) -> dict:
+    """Counts of problems and responses, accuracy, and exposure by function; the parts of each count add up to its total."""
+    problems, samples, correct = len(judged.samples), judged.samples, judged.correct
+    owners = np.repeat(np.arange(problems), samples)
+    kept = np.bincount(owners[judged.fates == Fate.KEPT], minlength=problems) > 0
+    fates = np.bincount(judged.fates, minlength=len(Fate)).tolist()
+    all_solved, none_solved = (samples > 0) & (correct == samples), (samples > 0) & (correct == 0)
+    return {
+        "problems": {
+            "total": problems,
+            "kept": int(kept.sum()),
+            "skipped": int((samples == 0).sum()),
+            "all_solved": int(all_solved.sum()),
+            "none_solved": int(none_solved.sum()),
+            "nothing_left_by_limits": int(((samples > 0) & ~kept & ~all_solved & ~none_solved).sum()),
+        },
+        "responses": {
+            "total": len(judged.fates),
+            "kept": fates[Fate.KEPT],
+            "dropped": {fate.name.lower(): fates[fate] for fate in Fate if fate != Fate.KEPT},
+        },
+        "accuracy": float(correct.sum() / max(1, len(judged.fates))),
+        "exposure": {
+            name: {
+                "public_name": PUBLIC_NAMES.get(name, name),
+                "problems": all_,
+                "kept_problems": kept_,
+                "kept_responses": responses,
+            }
+            for name, (all_, kept_, responses) in judged.exposure.items()
+        },
+    }
+
+
+def _nothing_kept(file: RolloutFile, judged: Judged) -> UserError:
+    dropped = summarize(judged)["responses"]["dropped"]
+    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items() if count)
+    cures = ["check scoring.answer_rule", "raise rollouts.samples", "use another base_model"]
+    if dropped["cut_at_limit"]:
+        cures.append("raise rollouts.max_response_tokens")
+    if dropped["over_token_limit"]:
+        cures.append("raise rft.max_tokens")
+    return UserError(
+        f"{file.path}: no response is left to train on, of {len(judged.fates)} to {len(judged.samples)} problems "
+        f"({reasons or 'all skipped'}); {', or '.join(cures)}"
+    )

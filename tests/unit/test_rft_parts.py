@@ -1,0 +1,112 @@
+"""Conversations, the held-back split and the figure, each for itself."""
+
+import json
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fofg import config
+from fofg.errors import UserError
+from fofg.report import selection as figure
+from fofg.rft.holdout import hold_back
+from fofg.rft.turns import LOOK_AHEAD, plan
+
+groups = st.lists(st.integers(0, 6), max_size=60).map(lambda values: np.array(values, dtype=np.int64))
+
+
+def cut(order: np.ndarray, ends: np.ndarray) -> list[list[int]]:
+    return [part.tolist() for part in np.split(order, ends[:-1])] if len(ends) else []
+
+
+@given(groups, st.integers(2, 6), st.integers(0, 5))
+def test_a_plan_uses_every_example_once_and_no_problem_twice_in_a_conversation(owners, most, seed):
+    talks = cut(*plan(owners, most, np.random.default_rng(seed)))
+    assert sorted(chain.from_iterable(talks)) == list(range(len(owners)))
+    for talk in talks:
+        assert 1 <= len(talk) <= most
+        assert len({int(owners[i]) for i in talk}) == len(talk)
+
+
+def test_one_problem_alone_gives_single_turns_in_linear_time():
+    order, ends = plan(np.zeros(20_000, dtype=np.int64), 5, np.random.default_rng(0))
+    assert np.array_equal(ends, np.arange(1, 20_001)) and len(set(order.tolist())) == 20_000
+    assert LOOK_AHEAD < 100
+
+
+def test_turn_numbers_are_uniform_and_neighbours_land_apart():
+    owners = np.repeat(np.arange(2000), 4)
+    order, ends = plan(owners, 5, np.random.default_rng(3))
+    sizes = Counter(np.diff(ends, prepend=0).tolist())
+    assert set(sizes) == {1, 2, 3, 4, 5}
+    expected = len(ends) / 5
+    assert sum((sizes[k] - expected) ** 2 / expected for k in range(1, 6)) < 23  # chi-square, 4 degrees of freedom: p = 0.0001
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order))
+    assert np.median(np.abs(np.diff(place))) > len(order) / 6
+
+
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=40), st.integers(0, 20), st.integers(0, 9))
+def test_the_held_back_split_is_exact_and_shares_no_problem_with_training(values, rows, seed):
+    owners = np.array(values)
+    counts = Counter(values)
+    possible = rows == 0 or rows <= len(values) - min(counts.values())
+    if not possible:
+        with pytest.raises(UserError, match="test_rows"):
+            hold_back(owners, rows, seed)
+        return
+    test, unused = hold_back(owners, rows, seed)
+    train = ~test & ~unused
+    assert test.sum() == rows and train.any() and not (test & unused).any()
+    assert not set(owners[train].tolist()) & set(owners[test | unused].tolist())
+    if 2 * rows <= len(counts):
+        assert len(set(owners[test].tolist())) == rows
+
+
+SUMMARY = {
+    "responses": {
+        "total": 100,
+        "kept": 40,
+        "dropped": {
+            "wrong": 30,
+            "no_answer": 5,
+            "cut_at_limit": 5,
+            "problem_all_solved": 20,
+            "over_token_limit": 0,
+            "duplicate": 0,
+            "over_problem_limit": 0,
+        },
+    },
+    "accuracy": 0.6,
+    "examples": {"train": 39, "test": 1},
+    "exposure": {
+        "sort_chars": {"public_name": "func_3", "problems": 9, "kept_problems": 5, "kept_responses": 25},
+        "rotate_str": {"public_name": "func_8", "problems": 9, "kept_problems": 4, "kept_responses": 15},
+    },
+}
+
+
+def test_the_figure_shows_counts_by_reason_and_functions_by_number(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figure.style, "save", lambda made, stem, figures: drawn.append(made))
+    (tmp_path / "selection.json").write_text(json.dumps(SUMMARY))
+    figure.plot(tmp_path / "selection.json", tmp_path / "stem", config.Figures(formats=["svg"], dpi=50, font_size=9))
+    left, right = drawn[0].axes
+    widths = {label.get_text().split("\n")[0]: bar.get_width() for label, bar in zip(left.get_yticklabels(), left.patches)}
+    assert widths == {"kept": 40, "correct, but problem": 20, "wrong answer": 30, "no answer": 5, "cut at the token limit": 5}
+    assert "40 (40%)" in [text.get_text() for text in left.texts]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["sort_chars  func_3", "rotate_str  func_8"]
+    assert [bar.get_width() for bar in right.patches] == [25, 15]
+    figure.plt.close(drawn[0])
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"responses": {"kept": 1}}'])
+def test_a_wrong_summary_is_an_error(tmp_path, text):
+    path = tmp_path / "selection.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=r"selection\.json: not a summary"):
+        figure.plot(path, tmp_path / "stem", config.Figures(formats=["svg"], dpi=50, font_size=9))

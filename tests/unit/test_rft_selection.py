@@ -1,0 +1,403 @@
+"""Which responses become training examples, and that every one is accounted for."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fofg import config
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.rft import selection
+from fofg.rft.selection import select
+from fofg.schemas import RFT, ROLLOUTS
+from fofg.stages import SelectRftData
+
+TEMPLATE = "Look:\n{code}\nIts value for {input}?"
+RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"
+
+
+def spec(**rft) -> SelectRftData:
+    values = {
+        "keep_definitions": False,
+        "drop_duplicates": False,
+        "max_per_problem": None,
+        "max_tokens": None,
+        "turns_per_example": 1,
+        "test_rows": 0,
+        "seed": 1,
+    }
+    scoring = {"scheme": "paper", "answer_rule": "published"}
+    return SelectRftData(version=1, rft=config.Rft(**{**values, **rft}), scoring=config.Scoring(**scoring), template=TEMPLATE)
+
+
+def problem(index: int, kinds: list[str], function: str = "mirror_str", texts: list[str] | None = None, tokens: int = 9) -> dict:
+    """A roll-out row whose responses are right, wrong, without answer or cut."""
+    name = PUBLIC_NAMES[function]
+    truth = {"ref_input": f"in{index}", "ref_output": f"out{index}", "expression": f"{name}(x)"}
+    answers = {RIGHT: {"output": f"out{index}"}, WRONG: {"output": "?"}, CUT: {"output": f"out{index}"}}
+    made = [
+        f"problem {index} sample {i} " + (json.dumps(answers[kind]) if kind in answers else "I give up")
+        for i, kind in enumerate(kinds)
+    ]
+    return {
+        "data_source": "string_task",
+        "prompt": [{"role": "user", "content": f"with definitions {index}"}],
+        "ability": "code",
+        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
+        "extra_info": {
+            "index": index,
+            "split": "train",
+            "level": 1,
+            "depth": 1,
+            "calls": 1,
+            "expression": truth["expression"],
+            "functions": [function],
+        },
+        "responses": made if texts is None else texts,
+        "finish_reasons": ["length" if kind == CUT else "stop" for kind in kinds],
+        "token_counts": [tokens + i for i in range(len(kinds))],
+    }
+
+
+def write(path: Path, rows: list[dict], row_group: int = 3) -> Path:
+    write_parquet(path, ROLLOUTS, (rows[i : i + row_group] for i in range(0, len(rows), row_group)))
+    return path
+
+
+class Selected:
+    def __init__(self, folder: Path, rows: list[dict], settings: SelectRftData, **how):
+        self.paths = [folder / name for name in ("train.parquet", "test.parquet", "selection.json")]
+        self.report = select(settings, write(folder / "rollout.parquet", rows), *self.paths, **how)
+        self.train, self.test = (pq.read_table(path).to_pylist() for path in self.paths[:2])
+        assert json.loads(self.paths[2].read_text()) == self.report
+
+    def digest(self) -> list[str]:
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.paths]
+
+
+MIXED = [
+    problem(0, [RIGHT, RIGHT, RIGHT]),
+    problem(1, [RIGHT, WRONG, NOTHING, RIGHT]),
+    problem(2, []),
+    problem(3, [WRONG, NOTHING]),
+    problem(4, [RIGHT, CUT], function="sort_chars"),
+]
+
+
+def kept_texts(rows: list[dict]) -> list[str]:
+    return [row["response"].split(" {")[0] for row in rows]
+
+
+def test_correct_finished_responses_of_problems_that_are_not_always_solved_are_kept_in_file_order(tmp_path):
+    selected = Selected(tmp_path, MIXED, spec())
+    assert kept_texts(selected.train) == ["problem 1 sample 0", "problem 1 sample 3", "problem 4 sample 0"]
+    assert pq.read_schema(selected.paths[0]).equals(RFT)
+    report = selected.report
+    assert report["problems"] == {
+        "total": 5,
+        "kept": 2,
+        "skipped": 1,
+        "all_solved": 1,
+        "none_solved": 1,
+        "nothing_left_by_limits": 0,
+    }
+    assert report["responses"]["total"] == 11 and report["responses"]["kept"] == 3
+    assert {reason: count for reason, count in report["responses"]["dropped"].items() if count} == {
+        "problem_all_solved": 3,
+        "wrong": 2,
+        "no_answer": 2,
+        "cut_at_limit": 1,
+    }
+    assert report["accuracy"] == 6 / 11
+    assert report["exposure"]["mirror_str"] == {
+        "public_name": "func_9",
+        "problems": 4,
+        "kept_problems": 1,
+        "kept_responses": 2,
+    }
+    assert report["exposure"]["sort_chars"]["kept_responses"] == 1
+    assert set(report["exposure"]) == set(FUNCTIONS)
+
+
+def test_the_prompt_loses_the_definitions_and_the_other_fields_stay(tmp_path):
+    row = Selected(tmp_path, MIXED, spec()).train[2]
+    source = MIXED[4]
+    code = "def main_solution(x):\n    return func_3(x)"
+    assert row["prompt"] == [{"role": "user", "content": f'Look:\n{code}\nIts value for "in4"?'}]
+    assert {name: row[name] for name in ("data_source", "ability", "reward_model", "extra_info")} == {
+        name: source[name] for name in ("data_source", "ability", "reward_model", "extra_info")
+    }
+
+
+def test_definitions_are_kept_on_demand(tmp_path):
+    rows = Selected(tmp_path, MIXED, spec(keep_definitions=True)).train
+    assert [row["prompt"] for row in rows] == [MIXED[i]["prompt"] for i in (1, 1, 4)]
+
+
+def test_limits_apply_in_order_and_only_after_it_is_known_which_problems_are_all_solved(tmp_path):
+    same = ['a {"output": "out0"}'] * 2
+    rows = [
+        problem(0, [RIGHT, RIGHT, RIGHT, RIGHT, WRONG], texts=[*same, 'b {"output": "out0"}', 'c {"output": "out0"}', "no"]),
+        problem(1, [RIGHT, RIGHT], texts=['a {"output": "out1"}'] * 2, tokens=99),
+        problem(2, [RIGHT, NOTHING], tokens=99),
+    ]
+    selected = Selected(tmp_path, rows, spec(drop_duplicates=True, max_per_problem=2, max_tokens=50))
+    assert [row["response"][0] for row in selected.train] == ["a", "b"]
+    dropped = selected.report["responses"]["dropped"]
+    assert dropped["duplicate"] == 1 and dropped["over_problem_limit"] == 1 and dropped["over_token_limit"] == 1
+    assert dropped["problem_all_solved"] == 2
+    assert selected.report["problems"]["nothing_left_by_limits"] == 1
+
+
+def test_equal_responses_to_different_problems_are_no_duplicates(tmp_path):
+    text = '{"output": "same"}'
+    rows = [problem(i, [RIGHT, NOTHING], texts=[text, ""]) for i in range(2)]
+    for row in rows:
+        truth = json.loads(row["reward_model"]["ground_truth"]) | {"ref_output": "same"}
+        row["reward_model"]["ground_truth"] = json.dumps(truth)
+    assert len(Selected(tmp_path, rows, spec(drop_duplicates=True)).train) == 2
+
+
+kinds = st.lists(st.sampled_from([RIGHT, RIGHT, WRONG, NOTHING, CUT]), max_size=6)
+files = st.lists(kinds, min_size=1, max_size=12).filter(lambda rows: any(RIGHT in row and set(row) != {RIGHT} for row in rows))
+options = st.fixed_dictionaries(
+    {
+        "drop_duplicates": st.booleans(),
+        "max_per_problem": st.none() | st.integers(1, 4),
+        "max_tokens": st.none() | st.integers(9, 14),
+        "turns_per_example": st.integers(1, 5),
+        "seed": st.integers(0, 3),
+    }
+)
+
+
+def selected_or_none(tmp_path_factory, rows, settings, **how) -> Selected | None:
+    try:
+        return Selected(tmp_path_factory.mktemp("rft"), rows, settings, **how)
+    except UserError as error:
+        assert "no response is left" in str(error)
+        return None
+
+
+@given(files, options)
+@settings(max_examples=60, deadline=None)
+def test_every_response_and_problem_is_counted_once_and_every_kept_response_is_used_once(tmp_path_factory, file, limits):
+    rows = [problem(i, row) for i, row in enumerate(file)]
+    selected = selected_or_none(tmp_path_factory, rows, spec(**limits))
+    if selected is None:
+        return
+    problems, responses = selected.report["problems"], selected.report["responses"]
+    assert problems["total"] == len(file) == sum(problems.values()) - problems["total"]
+    assert responses["total"] == sum(map(len, file)) == responses["kept"] + sum(responses["dropped"].values())
+    answers = [text for row in selected.train for text in turns(row)]
+    assert len(answers) == responses["kept"] and len(set(answers)) == len(answers)
+    right = {text for row in rows for text, end in zip(row["responses"], row["finish_reasons"]) if "out" in text and end == "stop"}
+    assert set(answers) <= right
+    if limits["max_per_problem"] is None and limits["max_tokens"] is None:
+        assert len(answers) == sum(row.count(RIGHT) for row in file if set(row) != {RIGHT})
+
+
+def turns(row: dict) -> list[str]:
+    """The responses of a training row, in order; checks that roles alternate and each question belongs to its answer."""
+    messages = [*row["prompt"], {"role": "assistant", "content": row["response"]}]
+    assert [message["role"] for message in messages] == ["user", "assistant"] * (len(messages) // 2)
+    texts = [message["content"] for message in messages]
+    for question, answer in zip(texts[::2], texts[1::2]):
+        assert f'"in{answer.split()[1]}"' in question
+    assert json.loads(row["reward_model"]["ground_truth"])["ref_input"] == f"in{texts[-1].split()[1]}"
+    return texts[1::2]
+
+
+@given(files, options, st.integers(1, 7))
+@settings(max_examples=25, deadline=None)
+def test_batches_do_not_change_the_files(tmp_path_factory, file, limits, batch_rows):
+    rows = [problem(i, row) for i, row in enumerate(file)]
+    whole = selected_or_none(tmp_path_factory, rows, spec(**limits))
+    cut = selected_or_none(tmp_path_factory, rows, spec(**limits), batch_rows=batch_rows)
+    assert (whole and whole.digest()) == (cut and cut.digest())
+
+
+MANY = [problem(i, [RIGHT, WRONG, RIGHT, NOTHING][: 2 + i % 3]) for i in range(120)]
+
+
+@pytest.mark.parametrize("most_turns", [1, 4])
+def test_processes_do_not_change_the_files(tmp_path, tmp_path_factory, monkeypatch, most_turns):
+    settings = spec(turns_per_example=most_turns, test_rows=7)
+    alone = Selected(tmp_path, MANY, settings, workers=1)
+    monkeypatch.setattr(selection, "ALONE_BYTES", 0)
+    together = Selected(tmp_path_factory.mktemp("rft"), MANY, settings, workers=2, batch_rows=11)
+    assert alone.digest() == together.digest()
+
+
+def test_the_seed_decides_conversations_and_the_held_back_problems(tmp_path_factory):
+    digests = [
+        Selected(tmp_path_factory.mktemp("rft"), MANY, spec(turns_per_example=3, test_rows=3, seed=seed)).digest()[:2]
+        for seed in (1, 1, 2)
+    ]
+    assert digests[0] == digests[1]
+    assert digests[0][0] != digests[2][0] and digests[0][1] != digests[2][1]
+
+
+@pytest.mark.parametrize("most_turns", [1, 5])
+def test_held_back_problems_are_not_trained_on(tmp_path, most_turns):
+    selected = Selected(tmp_path, MANY, spec(test_rows=16, turns_per_example=most_turns))
+    held = [row["extra_info"]["index"] for row in selected.test]
+    assert len(held) == 16 == len(set(held))
+    assert all(len(row["prompt"]) == 1 for row in selected.test)
+    trained = Counter(text.split()[1] for row in selected.train for text in turns(row))
+    assert not {str(index) for index in held} & set(trained)
+    examples, kept = selected.report["examples"], selected.report["responses"]["kept"]
+    assert examples["train"] == len(selected.train) and examples["test"] == 16
+    assert trained.total() + 16 + examples["held_back_responses"] == kept
+
+
+def test_the_same_problem_in_two_rows_is_held_back_as_one(tmp_path):
+    rows = [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT, WRONG]), problem(0, [RIGHT, NOTHING])]
+    for seed in range(8):
+        selected = Selected(tmp_path, rows, spec(test_rows=1, seed=seed))
+        assert selected.test[0]["extra_info"]["index"] not in {row["extra_info"]["index"] for row in selected.train}
+
+
+@pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT, WRONG])], [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT, WRONG])]])
+def test_too_few_examples_for_the_test_split_is_an_error(tmp_path, rows):
+    with pytest.raises(UserError, match=r"rft\.test_rows: 2 examples"):
+        Selected(tmp_path, rows, spec(test_rows=2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
+
+
+def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
+    rows = [problem(0, [RIGHT, RIGHT]), problem(1, [WRONG, CUT]), problem(2, [])]
+    with pytest.raises(UserError) as error:
+        Selected(tmp_path, rows, spec())
+    for part in (
+        "4 to 3 problems",
+        "2 problem all solved",
+        "1 wrong",
+        "1 cut",
+        "scoring",
+        "samples",
+        "base_model",
+        "max_response_tokens",
+    ):
+        assert part in str(error.value)
+    with pytest.raises(UserError, match="all skipped"):
+        Selected(tmp_path, [problem(0, [])], spec())
+
+
+HOSTILE = [
+    "{" * 50_000,
+    "",
+    "\x00",
+    '{"output": NaN}',
+    "\\boxed{",
+    "```json\n",
+    '{"output": ' + "9" * 9000 + "}",
+    "[" * 50_000,
+    "𝔘" * 99,
+]
+
+
+def test_hostile_responses_are_dropped_and_counted(tmp_path):
+    rows = [problem(0, [NOTHING] * (len(HOSTILE) + 1), texts=[*HOSTILE, '{"output": "out0"}']), problem(1, [RIGHT, WRONG])]
+    selected = Selected(tmp_path, rows, spec(test_rows=1))
+    assert selected.report["responses"]["kept"] == 2
+    assert selected.report["responses"]["total"] == len(HOSTILE) + 3
+
+
+def test_absent_values_of_a_response_are_no_answer(tmp_path):
+    rows = [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT] * 3)]
+    rows[1]["responses"][0] = None
+    rows[1]["finish_reasons"][1] = None
+    selected = Selected(tmp_path, rows, spec())
+    assert kept_texts(selected.train) == ["problem 0 sample 0", "problem 1 sample 2"]
+
+
+def broken(tmp_path: Path, change) -> str:
+    rows = [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT, WRONG])]
+    change(rows)
+    with pytest.raises(UserError) as error:
+        Selected(tmp_path, rows, spec())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
+    return str(error.value)
+
+
+def test_rows_that_are_no_rollouts_are_named(tmp_path):
+    assert "token_counts differ in length" in broken(tmp_path, lambda rows: rows[0]["token_counts"].pop())
+    for text in ("{", "[]", "{}", '{"ref_input": 1, "ref_output": "a", "expression": "x"}', "\\", '"\\ud800"', "[" * 9999):
+        message = broken(tmp_path, lambda rows, text=text: rows[1]["reward_model"].update(ground_truth=text))
+        assert "rollout.parquet: problem 1: reward_model.ground_truth" in message
+
+
+def test_bad_files_are_named_with_a_cure(tmp_path):
+    path, outputs = tmp_path / "rollout.parquet", [tmp_path / name for name in ("a", "b", "c")]
+    with pytest.raises(UserError, match="no such file"):
+        select(spec(), path, *outputs)
+    write(path, MIXED)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"rollout\.parquet: not a readable Parquet file"):
+        select(spec(), path, *outputs)
+    damaged = bytearray(whole)
+    damaged[8:600] = bytes(592)
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"rollout\.parquet: damaged Parquet file"):
+        select(spec(), path, *outputs)
+    write_parquet(path, RFT, [])
+    with pytest.raises(UserError, match="no column 'responses'"):
+        select(spec(), path, *outputs)
+    write_parquet(path, ROLLOUTS, [])
+    with pytest.raises(UserError, match="holds no problem"):
+        select(spec(), path, *outputs)
+    assert [item.name for item in tmp_path.iterdir()] == ["rollout.parquet"]
+
+
+def test_text_that_is_not_utf8_is_an_error_of_the_file(tmp_path):
+    batch = pa.RecordBatch.from_pylist([problem(0, [RIGHT, WRONG])], schema=ROLLOUTS)
+    texts = pa.StringArray.from_buffers(2, pa.array([0, 2, 4], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\xfeok"))
+    lists = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), texts)
+    columns = [lists if name == "responses" else batch.column(name) for name in ROLLOUTS.names]
+    write_parquet(tmp_path / "rollout.parquet", ROLLOUTS, [pa.RecordBatch.from_arrays(columns, schema=ROLLOUTS)])
+    with pytest.raises(UserError, match="not UTF-8"):
+        select(spec(), tmp_path / "rollout.parquet", *[tmp_path / name for name in "abc"])
+
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+
+
+def run(script: str, *arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, SCRIPTS / script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_the_programs_select_and_plot(tmp_path):
+    names = {"rollouts": "rollout.parquet", "train": "train.parquet", "test": "test.parquet", "summary": "selection.json"}
+    files = [part for name, file in names.items() for part in (f"--{name}", tmp_path / file)]
+    failed = run("select_rft_data.py", "--spec", spec().text(), *files)
+    assert failed.returncode == 1 and failed.stderr.startswith("error: ") and "no such file" in failed.stderr
+    write(tmp_path / "rollout.parquet", MANY)
+    done = run("select_rft_data.py", "--spec", spec(turns_per_example=2, test_rows=2).text(), *files, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "kept 200 of 360 responses" in done.stdout
+    figures = config.Figures(formats=["svg", "png"], dpi=60, font_size=10)
+    plotted = run(
+        "plot_selection.py",
+        "--spec",
+        json.dumps({"version": 1, "figures": figures.model_dump()}),
+        "--selection",
+        tmp_path / "selection.json",
+        "--stem",
+        tmp_path / "figures/selection",
+    )
+    assert plotted.returncode == 0, plotted.stderr
+    assert (tmp_path / "figures/selection.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "figures/selection.svg").read_text()

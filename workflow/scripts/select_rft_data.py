@@ -1,0 +1,30 @@
+"""RFT data from roll-outs: problems that every sample solved are dropped, of the others every correct, finished response is kept.
+
+Writes the training and the test split (Parquet) and a summary (JSON) of what was kept and dropped, by reason and by function.
+"""
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import SelectRftData
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, SelectRftData)
+    arguments.add_argument("--rollouts", required=True, help="roll-outs to read: one row a problem, its responses in lists")
+    arguments.add_argument("--train", required=True, help="Parquet file to write: training examples")
+    arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")
+    arguments.add_argument("--summary", required=True, help="JSON file to write: counts")
+    arguments.add_argument("--workers", type=int, help="processes that score, at most (default: one a core)")
+    options = arguments.parse_args()
+    from fofg.rft.selection import select
+
+    report = select(options.spec, options.rollouts, options.train, options.test, options.summary, options.workers)
+    responses, examples = report["responses"], report["examples"]
+    print(
+        f"kept {responses['kept']:,} of {responses['total']:,} responses: "
+        f"{examples['train']:,} training rows, {examples['test']:,} held back"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
