@@ -1,0 +1,42 @@
+"""The embedded base model from nothing: tokenizer, pre-training, and a folder in Hugging Face format."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig
+
+from fofg.files import write_json
+from fofg.pretraining import tokenizer as tokenizers
+from fofg.pretraining.batches import Batches
+from fofg.pretraining.train import LONGEST, Run, new_model
+from fofg.stages import BuildTinyBase
+
+
+def build(spec: BuildTinyBase, output: Path, state: Path, workers: int) -> None:
+    """Pre-trains the model and writes its folder, with metrics.jsonl and spec.json.
+
+    ``state``: checkpoints to resume from; the same call goes on where it was interrupted. The folder's files are made elsewhere and
+    moved in at the end.
+    """
+    settings = spec.tiny_base
+    tokenizer = tokenizers.build(spec.template)
+    batches = Batches(
+        tokenizer.to_str(), spec.template, settings.seed, settings.steps, settings.tokens_per_step, settings.error_rate
+    )
+    end, pad = map(tokenizer.token_to_id, (tokenizers.END, tokenizers.PAD))
+    model = new_model(settings, tokenizer.get_vocab_size(), end, pad)
+    Run(model, batches, settings, spec.text(), state, workers).train()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
+        staged = Path(temporary)
+        model.generation_config = GenerationConfig(do_sample=True, eos_token_id=end, pad_token_id=pad)
+        model.to(torch.bfloat16).save_pretrained(staged)
+        tokenizers.save(tokenizer, staged, LONGEST)
+        shutil.copyfile(state / "metrics.jsonl", staged / "metrics.jsonl")
+        write_json(staged / "spec.json", spec.model_dump(mode="json"))
+        output.mkdir(exist_ok=True)
+        for path in sorted(staged.iterdir()):
+            os.replace(path, output / path.name)

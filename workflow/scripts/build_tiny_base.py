@@ -1,0 +1,22 @@
+"""Pre-train the embedded base model on a GPU, or slowly on a CPU; call again to go on after an interruption."""
+
+from pathlib import Path
+
+from fofg import cli
+from fofg.stages import BuildTinyBase
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    cli.add_spec(arguments, BuildTinyBase)
+    arguments.add_argument("--output", type=Path, required=True, help="the model's folder, in Hugging Face format")
+    arguments.add_argument("--state", type=Path, required=True, help="folder of checkpoints to resume from")
+    arguments.add_argument("--workers", type=int, default=1, help="processes that make the corpus (default 1)")
+    given = arguments.parse_args()
+    from fofg.pretraining.build import build
+
+    build(given.spec, given.output, given.state, given.workers)
+
+
+if __name__ == "__main__":
+    cli.run(main)
