@@ -13,26 +13,8 @@ from fofg.problems.expressions import METHODS
 PAD, USER, ASSISTANT, END = SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
 #: Characters above ASCII that get a token of their own.
 _CHARACTERS = "«»"
-_CODE = ("def ", "(x", "('", "x)", "')", ", ", ", '", " + ")
-_ANSWER = ('("', '", ', '", "', '")', '"\n', '" + "', '{"output": "', '"}')
-    "def ",
-    "(x",
-    "('",
-    "x)",
-    "')",
-    ", ",
-    ", '",
-    "', ",
-    " + ",
-    '("',
-    '", ',
-    '", "',
-    '")',
-    '" + "',
-    '"\n',
-    '{"output": "',
-    '"}',
-)
+_CODE = ("def ", "(x", "('", "x)", "')", ", ", ", '", "', ", " + ")
+_ANSWER = ('("', '", ', '", "', '")', '" + "', '"\n', '{"output": "', '"}')
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
