@@ -361,11 +361,26 @@ def test_bad_files_are_named_with_a_cure(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["rollout.parquet"]
 
 
-def test_text_that_is_not_utf8_is_an_error_of_the_file(tmp_path):
+def bad_text(count: int) -> pa.StringArray:
+    offsets = pa.array(range(0, 2 * count + 1, 2), pa.int32())
+    return pa.StringArray.from_buffers(count, offsets.buffers()[1], pa.py_buffer(b"\xff\xfe" * count))
+
+
+@pytest.mark.parametrize("column", ["responses", "functions", "ground_truth"])
+def test_text_that_is_not_utf8_is_an_error_of_the_file(tmp_path, column):
     batch = pa.RecordBatch.from_pylist([problem(0, [RIGHT, WRONG])], schema=ROLLOUTS)
-    texts = pa.StringArray.from_buffers(2, pa.array([0, 2, 4], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\xfeok"))
-    lists = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), texts)
-    columns = [lists if name == "responses" else batch.column(name) for name in ROLLOUTS.names]
+    truth, extra = (pa.StructArray.flatten(batch.column(name)) for name in ("reward_model", "extra_info"))
+    if column == "ground_truth":
+        truth[1] = bad_text(1)
+    if column == "functions":
+        extra[-1] = pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), bad_text(1))
+    changed = {
+        "reward_model": pa.StructArray.from_arrays(truth, fields=list(ROLLOUTS.field("reward_model").type)),
+        "extra_info": pa.StructArray.from_arrays(extra, fields=list(ROLLOUTS.field("extra_info").type)),
+    }
+    if column == "responses":
+        changed["responses"] = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), bad_text(2))
+    columns = [changed.get(name, batch.column(name)) for name in ROLLOUTS.names]
     write_parquet(tmp_path / "rollout.parquet", ROLLOUTS, [pa.RecordBatch.from_arrays(columns, schema=ROLLOUTS)])
     with pytest.raises(UserError, match="not UTF-8"):
         select(spec(), tmp_path / "rollout.parquet", *[tmp_path / name for name in "abc"])

@@ -73,8 +73,15 @@ def judge(item: Work, rft: Rft, answer_rule: str) -> Judged:
     """
     batch = pa.ipc.read_record_batch(pa.py_buffer(item.payload), item.schema)
     place = f"{item.path}: problems {item.first} to {item.first + batch.num_rows - 1}"
+    try:
+        return _judge(batch, item, rft, answer_rule, place)
+    except (UnicodeDecodeError, pa.ArrowException):
+        raise UserError(f"{place}: a text is not UTF-8; make the roll-outs again") from None
+
+
+def _judge(batch: pa.RecordBatch, item: Work, rft: Rft, answer_rule: str, place: str) -> Judged:
     samples = _samples(batch, place)
-    texts = _texts(batch, place)
+    texts = batch.column("responses").flatten().to_numpy(zero_copy_only=False).tolist()
     raw = [text or "" for text in pc.struct_field(batch.column("reward_model"), "ground_truth").to_pylist()]
     truths = [read_truth(text, f"{item.path}: problem {item.first + i}").output for i, text in enumerate(raw)]
     finished = pc.fill_null(pc.equal(batch.column("finish_reasons").flatten(), "stop"), False).to_numpy(zero_copy_only=False)
@@ -120,13 +127,6 @@ def _samples(batch: pa.RecordBatch, place: str) -> np.ndarray:
     if any((counts[0] != other).any() for other in counts[1:]):
         raise UserError(f"{place}: responses, finish_reasons and token_counts differ in length; make the roll-outs again")
     return counts[0].astype(np.int64)
-
-
-def _texts(batch: pa.RecordBatch, place: str) -> list[str | None]:
-    try:
-        return batch.column("responses").flatten().to_numpy(zero_copy_only=False).tolist()
-    except (UnicodeDecodeError, pa.ArrowException):
-        raise UserError(f"{place}: a response is not UTF-8 text; make the roll-outs again") from None
 
 
 def _score(texts: Sequence[str | None], truths: Sequence[str], finished: Sequence[bool], answer_rule: str) -> np.ndarray:

@@ -45,7 +45,11 @@ class RolloutFile:
 
     def batches(self, doing: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The file's batches in order, with a progress bar. Raises UserError where the file is damaged."""
-        with open_parquet(self.path, ROLLOUTS) as file, tqdm(total=self.rows, desc=doing, unit=" problems") as bar:
+        # So a row group is read as it is used, not whole: some writers put everything in one.
+        with (
+            pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file,
+            tqdm(total=self.rows, desc=doing, unit=" problems") as bar,
+        ):
             try:
                 for batch in file.iter_batches(self.batch_rows, columns=columns or ROLLOUTS.names):
                     yield batch
