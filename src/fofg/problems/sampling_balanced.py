@@ -102,15 +102,19 @@ class _Level:
                 if problem and self._made.add(problem):
                     break
             else:
-                low, high = self._settings.input_length
-                raise UserError(
-                    f"problems.input_length, problems.max_output_length: found no further problem of level {self._level} with "
-                    f"{self._deck[0]}, for inputs of {low} to {high} characters and outputs of at most "
-                    f"{self._settings.max_output_length}; allow longer ones, or make fewer problems (datasets)"
-                )
+                raise UserError(self._impossible())
             for at in sorted(self._used, reverse=True):
                 del self._deck[at]
             yield problem
+
+    def _impossible(self) -> str:
+        low, high = self._settings.input_length
+        cap = self._settings.max_output_length
+        return (
+            f"problems.input_length, problems.max_output_length: no further problem of level {self._level} with {self._deck[0]} "
+            f"found for inputs of {low} to {high} characters and outputs of {'any length' if cap is None else f'at most {cap}'}; "
+            "allow longer ones, or make fewer problems (datasets)"
+        )
 
     def _attempt(self) -> Problem | None:
         """A problem from the deck; ``_used`` are the places of its cards."""

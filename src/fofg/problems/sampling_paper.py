@@ -42,8 +42,8 @@ WITH_PARAMETER = (
     "backchain_add_digit",
     "backchain_palindrome",
 )
-#: Tries in a row without a new problem after which the settings count as impossible.
-PATIENCE = 50_000
+#: Expressions in a row without a new problem after which the settings count as impossible.
+PATIENCE = 2_000
 _METHODS = ("upper", "lower", "capitalize", "swapcase")
 _INPUT_TRIES = 100
 
@@ -164,9 +164,10 @@ def sample(shares: list[tuple[int, int]], pool: tuple[str, ...], settings: confi
                 if text is not None and taken.add(expression.text()):
                     break
             else:
+                limit = settings.max_output_length or "any number of"
                 raise UserError(
-                    f"problems.max_output_length: no further expression of depth {depth} within {settings.max_output_length} "
-                    f"characters in {PATIENCE} tries; raise it, or make fewer problems (datasets)"
+                    f"problems.max_output_length: no further expression of depth {depth} found for outputs of up to {limit} "
+                    "characters; allow longer ones, or make fewer problems (datasets)"
                 )
             yield Problem(expression, text, expression.evaluate(text), depth)
 

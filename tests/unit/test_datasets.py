@@ -1,0 +1,108 @@
+"""Data sets as rows and files: verl's convention, whole files, the same bytes whatever the process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fofg import files, schemas
+from fofg.config import Problems
+from fofg.errors import UserError
+from fofg.problems import datasets
+from fofg.problems.expressions import parse
+from fofg.problems.prompts import prompt
+from fofg.stages import DATASETS, CreateProblems
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = "Given\n\n{code}\n\nwhat does main_solution({input}) return?"
+SETTINGS = {
+    "paper": Problems(sampler="paper", seed=42, input_length=(3, 10), max_output_length=None, template=TEMPLATE),
+    "balanced": Problems(sampler="balanced", seed=42, input_length=(3, 6), max_output_length=32, template=TEMPLATE),
+}
+
+
+def spec(dataset="stage1_level1", split="train", rows=300, sampler="balanced") -> CreateProblems:
+    return CreateProblems(version=1, dataset=dataset, split=split, rows=rows, problems=SETTINGS[sampler])
+
+
+@pytest.mark.parametrize("sampler", SETTINGS)
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_rows_describe_the_problems(tmp_path, dataset, sampler):
+    wanted = spec(dataset, "test", 3000 if dataset == "stage2_level2" else 300, sampler)
+    assert datasets.write(tmp_path / "test.parquet", wanted) == wanted.rows
+    rows = list(files.read_rows(tmp_path / "test.parquet", schemas.PROBLEMS))
+    made = list(datasets.problems(dataset, "test", wanted.rows, wanted.problems))
+    assert len(rows) == len(made) == wanted.rows
+    for index, (row, p) in enumerate(zip(rows, made)):
+        text = p.expression.text()
+        shown = tuple(p.expression.functions()) if dataset.startswith("stage1") else ()
+        assert row == {
+            "data_source": "string_task",
+            "prompt": prompt(TEMPLATE, text, p.input, shown),
+            "ability": "composition",
+            "reward_model": {"style": "rule", "ground_truth": datasets.ground_truth(p)},
+            "extra_info": {
+                "index": index,
+                "split": "test",
+                "level": p.level,
+                "depth": p.expression.depth,
+                "calls": p.expression.calls,
+                "expression": text,
+                "functions": p.expression.functions(),
+            },
+        }
+        truth = json.loads(row["reward_model"]["ground_truth"])
+        assert truth == {"ref_input": p.input, "ref_output": p.output, "expression": text}
+        assert parse(truth["expression"]).evaluate(truth["ref_input"]) == truth["ref_output"]
+
+
+def test_shares_are_equal_and_complete():
+    assert DATASETS["stage2_level1to8"].shares(2048) == [(level, 256) for level in range(1, 9)]
+    assert DATASETS["stage2_level1to2"].shares(7) == [(1, 4), (2, 3)]
+    assert DATASETS["stage1_level1"].shares(5) == [(1, 5)]
+
+
+def test_unknown_data_set_is_an_error():
+    with pytest.raises(UserError, match="stage3: no such data set; there are stage1_level1, "):
+        datasets.problems("stage3", "train", 1, SETTINGS["paper"])
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    narrow = SETTINGS["balanced"].model_copy(update={"input_length": (3, 3)})
+    path = tmp_path / "train.parquet"
+    path.write_bytes(b"before")
+    with pytest.raises(UserError, match="fewer problems"):
+        datasets.write(path, CreateProblems(version=1, dataset="stage2_level1", split="test", rows=200_000, problems=narrow))
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def run(path: Path, text: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "workflow/scripts/create_problems.py", "--spec", text, "--output", path]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("sampler", SETTINGS)
+def test_program_makes_the_same_bytes_in_any_process(tmp_path, sampler):
+    wanted = spec("stage2_level1to8", "test", 200, sampler)
+    datasets.write(tmp_path / "here.parquet", wanted)
+    for hash_seed in ("1", "2"):
+        path = tmp_path / hash_seed / "test.parquet"
+        done = run(path, wanted.text(), PYTHONHASHSEED=hash_seed, OMP_NUM_THREADS=hash_seed)
+        assert done.returncode == 0, done.stderr
+        assert path.read_bytes() == (tmp_path / "here.parquet").read_bytes()
+        assert "200/200" in done.stderr
+        assert json.loads((path.parent / "test.spec.json").read_text()) == json.loads(wanted.text())
+
+
+def test_program_says_what_is_wrong(tmp_path):
+    impossible = SETTINGS["balanced"].model_copy(update={"input_length": (1, 1)})
+    wanted = CreateProblems(version=1, dataset="stage1_level1", split="train", rows=100, problems=impossible)
+    done = run(tmp_path / "train.parquet", wanted.text())
+    assert done.returncode == 1
+    assert "error: problems.input_length" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

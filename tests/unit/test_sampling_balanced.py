@@ -1,0 +1,211 @@
+"""The laws of the balanced sampler, for many settings."""
+
+import ast
+from collections import Counter
+from functools import cache
+from itertools import pairwise, product
+from string import ascii_lowercase
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from fofg.config import Problems
+from fofg.errors import UserError
+from fofg.problems.datasets import problems
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
+from fofg.problems.registry import ALL, DATASETS, HELD_OUT, TRAINING
+from fofg.problems.sampling_balanced import for_evaluation
+
+DEFAULT = Problems(sampler="balanced", seed=42, input_length=(3, 6), max_output_length=32, template="{code}{input}")
+SPLITS = [(name, split) for name in DATASETS for split in ("train", "test")]
+#: Of up to two levels, for which a much tighter cap will do.
+SHORT = [(dataset, split) for dataset, split in SPLITS if dataset != "stage2_level1to8"]
+#: Calls of the most and the least seen function of a level differ at most by this.
+SPREAD = 8
+
+
+@st.composite
+def settings(draw, tightest: int = 24):
+    """Settings whose cap, if any, is at least ``tightest`` times the shortest input."""
+    low = draw(st.integers(3, 8))
+    high = draw(st.integers(low + 1, 14))
+    cap = draw(st.none() | st.integers(max(high, tightest * low), 300))
+    return DEFAULT.model_copy(update={"seed": draw(st.integers(0, 2**40)), "input_length": (low, high), "max_output_length": cap})
+
+
+few = hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+places = st.tuples(st.sampled_from(SPLITS), settings()) | st.tuples(st.sampled_from(SHORT), settings(tightest=7))
+
+
+@cache
+def sampled(dataset: str, split: str, rows: int) -> tuple:
+    return tuple(problems(dataset, split, rows, DEFAULT))
+
+
+def strings(step) -> tuple[str, ...]:
+    """The string operands of a step."""
+    two = step.operator == "+" or READABLE_NAMES[step.operator] in TWO_OPERANDS
+    return step.arguments[: 2 if two else 1]
+
+
+def paths(node: ast.expr, calls: int = 0):
+    """(calls from the root, leaf) for every leaf of an expression, parameters left out."""
+    match node:
+        case ast.BinOp(left=left, right=right):
+            yield from paths(left, calls)
+            yield from paths(right, calls)
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            for operand in arguments[: 2 if READABLE_NAMES[name] in TWO_OPERANDS else 1]:
+                yield from paths(operand, calls + 1)
+        case ast.Name(id=leaf):
+            yield calls, leaf
+        case ast.Constant():
+            yield calls, None
+
+
+@few
+@given(places)
+def test_laws_of_each_problem(place):
+    (dataset, split), chosen = place
+    low, high = chosen.input_length
+    pool = set(DATASETS[dataset].pool(split, "balanced"))
+    for p in problems(dataset, split, 80, chosen):
+        assert low <= len(p.input) <= high
+        steps = p.expression.steps(p.input)
+        assert steps[-1].output == p.output == p.expression.evaluate(p.input) != p.input
+        for step in steps:
+            assert step.output not in strings(step)
+            assert 0 < len(step.output) <= (chosen.max_output_length or len(step.output))
+        leaves = list(paths(ast.parse(p.expression.text(), mode="eval").body))
+        longest = max(calls for calls, _ in leaves)
+        assert p.level == p.expression.level == longest >= 1
+        assert (longest, "x") in leaves
+        assert set(p.expression.functions()) <= pool
+
+
+@few
+@given(settings())
+def test_train_and_test_share_no_input_whatever_the_data_set(chosen):
+    inputs = {"train": set(), "test": set()}
+    for dataset, split in SPLITS:
+        inputs[split].update(p.input for p in problems(dataset, split, 60, chosen))
+    assert not inputs["train"] & inputs["test"]
+
+
+@pytest.mark.parametrize("seed", [0, 42, 2**33 + 5])
+def test_an_eighth_of_all_inputs_is_for_the_evaluation(seed):
+    words = ["".join(letters) for letters in product(ascii_lowercase, repeat=3)]
+    share = sum(for_evaluation(word, seed) for word in words) / len(words)
+    assert abs(share - 1 / 8) < 0.01
+    both = sum(for_evaluation(word, seed) and for_evaluation(word, seed + 1) for word in words) / len(words)
+    assert abs(both - 1 / 64) < 0.01
+
+
+def exposure(made) -> dict[int, Counter]:
+    """Calls of each function, by level."""
+    seen: dict[int, Counter] = {}
+    for p in made:
+        names = [READABLE_NAMES[step.operator] for step in p.expression.steps(p.input) if step.operator != "+"]
+        seen.setdefault(p.level, Counter()).update(names)
+    return seen
+
+
+@few
+@given(places, st.integers(1, 300))
+def test_every_function_is_called_equally_often_at_each_level(place, rows):
+    (dataset, split), chosen = place
+    pool = DATASETS[dataset].pool(split, "balanced")
+    for counts in exposure(problems(dataset, split, rows, chosen)).values():
+        values = [counts[name] for name in pool]
+        assert max(values) - min(values) <= SPREAD
+
+
+@pytest.mark.parametrize(("dataset", "split"), [*SHORT, ("stage2_level1to8", "test")])
+def test_exposure_stays_equal_in_long_runs_with_the_default_settings(dataset, split):
+    seen = exposure(sampled(dataset, split, 4000))
+    for counts in seen.values():
+        assert set(counts) == set(DATASETS[dataset].pool(split, "balanced"))
+        assert max(counts.values()) - min(counts.values()) <= SPREAD
+
+
+def test_stage1_calls_all_functions_and_stage2_each_side_of_the_split():
+    assert set(exposure(sampled("stage1_level1", "train", 4000))[1]) == set(ALL)
+    assert set(exposure(sampled("stage2_level2", "train", 4000))[2]) == set(TRAINING)
+    assert set(exposure(sampled("stage2_level1to8", "test", 4000))[8]) == set(HELD_OUT)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split"), [("stage1_level1", "train"), ("stage2_level1to2", "train"), ("stage2_level1to8", "test")]
+)
+def test_no_problem_occurs_twice(dataset, split):
+    made = [(p.expression.text(), p.input) for p in sampled(dataset, split, 4000)]
+    assert len(set(made)) == len(made)
+
+
+def test_no_problem_occurs_twice_although_there_are_few():
+    narrow = DEFAULT.model_copy(update={"input_length": (3, 3)})
+    made = [(p.expression.text(), p.input) for p in problems("stage2_level1", "test", 3000, narrow)]
+    assert len(set(made)) == len(made) == 3000
+
+
+@few
+@given(settings(), st.sampled_from(["stage1_level1", "stage2_level1", "stage2_level2"]), st.integers(1, 60), st.integers(1, 60))
+def test_the_first_problems_do_not_depend_on_their_number(chosen, dataset, few_rows, more):
+    many = list(problems(dataset, "train", few_rows + more, chosen))
+    assert list(problems(dataset, "train", few_rows, chosen)) == many[:few_rows]
+
+
+def test_seed_data_set_and_split_give_other_problems():
+    streams = [tuple(problems(dataset, split, 5, DEFAULT)) for dataset, split in SPLITS]
+    streams.append(tuple(problems("stage1_level1", "train", 5, DEFAULT.model_copy(update={"seed": 43}))))
+    assert len(set(streams)) == len(streams)
+
+
+def test_inputs_suit_the_functions_that_need_it():
+    by_function = {name: [] for name in FUNCTIONS}
+    for p in sampled("stage1_level1", "train", 4000):
+        by_function[READABLE_NAMES[p.expression.text().split("(")[0]]].append(p.input)
+    assert all(" " in text for text in by_function["reverse_words"])
+    assert any(text.count(" ") == 2 for text in by_function["reverse_words"])
+    assert not any(text.isalpha() for text in by_function["loop_filter_nonalpha"])
+    assert all(any(a == b for a, b in pairwise(text)) for text in by_function["compress_repeats"])
+    assert all(set(text) & set("aeiou") for text in by_function["remove_vowels"] + by_function["vowel_to_number"])
+    assert all(len(text) % 2 for text in by_function["verify_even_length"])
+
+
+def test_expressions_are_varied():
+    made = sampled("stage2_level1to8", "test", 4000)
+    texts = [p.expression.text() for p in made]
+    two = tuple(f"{PUBLIC_NAMES[name]}(" for name in TWO_OPERANDS)
+    assert any(" + '" in text for text in texts)
+    assert any("' + " in text for text in texts)
+    assert any(p.expression.calls > p.level for p in made)
+    assert any(p.expression.depth > p.level for p in made)
+    assert any(text.startswith(two) and text.count("func_") > 2 for text in texts)
+    innermost = {p.expression.steps(p.input)[0].operator for p in made if p.level > 1}
+    assert innermost >= {PUBLIC_NAMES[name] for name in HELD_OUT}
+
+
+@pytest.mark.parametrize(
+    ("update", "dataset", "named"),
+    [
+        ({"input_length": (1, 1)}, "stage1_level1", "level 1"),
+        ({"input_length": (2, 2)}, "stage1_level1", "level 1"),
+        ({"input_length": (4, 4)}, "stage1_level1", "verify_even_length"),
+        ({"input_length": (3, 3), "max_output_length": 3}, "stage1_level1", "at most 3"),
+        ({"input_length": (8, 8), "max_output_length": 8}, "stage2_level2", "level 2"),
+        ({"input_length": (3, 3), "max_output_length": 8}, "stage2_level1", "fancy_brackets"),
+    ],
+)
+def test_impossible_settings_are_an_error_that_names_the_keys(update, dataset, named):
+    with pytest.raises(UserError, match=r"problems\.input_length, problems\.max_output_length: ") as caught:
+        list(problems(dataset, "train", 200, DEFAULT.model_copy(update=update)))
+    assert named in str(caught.value)
+
+
+def test_more_problems_than_there_are_is_an_error():
+    narrow = DEFAULT.model_copy(update={"input_length": (3, 3)})
+    with pytest.raises(UserError, match="fewer problems"):
+        list(problems("stage2_level1", "test", 200_000, narrow))
