@@ -204,12 +204,13 @@ class _Level:
                 return None
             self._used.append(place)
             return Call(function, (node,), parameters), output
+        before = len(self._used)
         self._used.append(place)
         other, second = self._other(node)
         pair = ((node, other), (value, second)) if self._random() < 0.5 else ((other, node), (second, value))
         output = FUNCTIONS[function](*pair[1])
         if output in pair[1] or not 0 < len(output) <= self._cap:
-            self._used = self._used[: self._used.index(place)]
+            del self._used[before:]
             return None
         return Call(function, pair[0]), output
 
