@@ -1,10 +1,13 @@
 """Fixtures of all tests."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+# Tests are small, and two threads that fight for a busy core are ten times slower than one. Before torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 

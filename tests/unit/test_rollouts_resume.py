@@ -1,0 +1,156 @@
+"""A shard that is killed goes on where it was, and only with state that is its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from test_rollouts_shards import problem, spec, write
+
+from fofg.rollouts import shards
+from fofg.rollouts.resume import READ_WHOLE, State, fingerprint, model_digest
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/generate_rollouts.py"
+BATCH_SIZE = 12
+
+
+@pytest.fixture
+def problems(tmp_path):
+    return write(tmp_path / "problems.parquet", [problem(index) for index in range(40)])
+
+
+def command(tmp_path, tiny_model, problems, name, used):
+    paths = {"--problems": problems, "--model": tiny_model, "--output": tmp_path / f"{name}.parquet", "--state": tmp_path / name}
+    arguments = [str(part) for pair in paths.items() for part in pair]
+    return [sys.executable, str(SCRIPT), "--spec", used.text(), *arguments, "--batch-size", str(BATCH_SIZE), "--threads", "1"]
+
+
+def finished(folder: Path) -> dict[Path, tuple[int, int]]:
+    """State files with what shows that they were written again."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*/batch-*.parquet")}
+
+
+def wait_for(process: subprocess.Popen, folder: Path, count: int) -> None:
+    """Returns once so many batches are finished and the program still runs."""
+    while len(finished(folder)) < count:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+
+
+def test_a_killed_shard_goes_on_and_gives_the_same_file(tmp_path, tiny_model, problems):
+    used = spec(max_response_tokens=300)
+    whole = subprocess.run(command(tmp_path, tiny_model, problems, "whole", used), capture_output=True, text=True, check=True)
+    assert "40 problems, 120 samples (0 from an earlier run)" in whole.stderr
+
+    arguments, folder = command(tmp_path, tiny_model, problems, "killed", used), tmp_path / "killed"
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(process, folder, 2)
+        process.kill()
+    assert process.returncode == -9
+    assert not (tmp_path / "killed.parquet").exists()
+    before = finished(folder)
+    assert 2 <= len(before) < 8
+    kept = sum(sum(map(sum, pq.read_table(path)["token_counts"].to_pylist())) for path in before)
+
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(process, folder, len(before) + 1)
+        assert before.items() <= finished(folder).items()
+        _, messages = process.communicate()
+    resumed, tokens = re.search(r"\((\d+) from an earlier run\), (\d+) new tokens", messages).groups()
+    assert process.returncode == 0
+    assert int(resumed) == len(before) * BATCH_SIZE
+    expected = pq.read_table(tmp_path / "whole.parquet")
+    assert int(tokens) + kept == sum(map(sum, expected["token_counts"].to_pylist()))
+    assert pq.read_table(tmp_path / "killed.parquet").equals(expected, check_metadata=True)
+    assert sorted(os.listdir(tmp_path)) == ["killed.parquet", "problems.parquet", "whole.parquet"]
+
+
+def test_bad_input_is_one_line_and_exit_code_one(tmp_path, tiny_model, problems):
+    problems.write_bytes(problems.read_bytes()[:1000])
+    result = subprocess.run(command(tmp_path, tiny_model, problems, "out", spec()), capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {problems}: not a readable Parquet file")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def interrupted(tmp_path, tiny_model, problems, monkeypatch):
+    """State of a shard that failed at its fourth batch, and how to go on with it."""
+    save = State.save
+
+    def failing(self, batch, rows):
+        if batch == 3:
+            raise OSError(28, "No space left on device")
+        save(self, batch, rows)
+
+    def go_on(used=None, model=tiny_model, batch_size=BATCH_SIZE):
+        output = tmp_path / "out.parquet"
+        return shards.generate(used or spec(), problems, model, output, tmp_path / "state", batch_size), pq.read_table(output)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "save", failing)
+        with pytest.raises(OSError, match="No space left"):
+            go_on()
+    assert len(finished(tmp_path / "state")) == 3
+    return go_on
+
+
+def test_batches_before_a_failure_are_kept(interrupted):
+    done, _ = interrupted()
+    assert done.resumed == 3 * BATCH_SIZE
+
+
+def test_state_of_other_settings_is_not_used(tmp_path, interrupted, tiny_model, problems):
+    other_model = shutil.copytree(tiny_model, tmp_path / "model")
+    weights = bytearray((other_model / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (other_model / "model.safetensors").write_bytes(weights)
+    for changes in ({"used": spec(seed=2)}, {"used": spec(temperature=0.9)}, {"model": other_model}, {"batch_size": 24}):
+        done, _ = interrupted(**changes)
+        assert done.resumed == 0
+        assert len(finished(tmp_path / "state")) == 3
+    write(problems, [problem(index, ability="other" if index == 39 else "reasoning") for index in range(40)])
+    assert interrupted()[0].resumed == 0
+
+
+def test_damaged_state_is_made_again(tmp_path, interrupted):
+    paths = sorted(finished(tmp_path / "state"))
+    paths[0].write_bytes(paths[0].read_bytes()[:-10])
+    shutil.copy(paths[1], paths[2])
+    done, resumed = interrupted()
+    assert done.resumed == BATCH_SIZE
+    assert resumed.equals(interrupted()[1])
+
+
+def test_a_model_is_known_by_its_content(tiny_model, tmp_path):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    assert model_digest(model) == model_digest(tiny_model)
+    os.utime(model / "model.safetensors", (1, 1))
+    (model / "README.md").write_text("no part of the model")
+    assert model_digest(model) == model_digest(tiny_model)
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    assert model_digest(model) != model_digest(tiny_model)
+
+
+@pytest.mark.parametrize("place", [0, 0.3, 0.999])
+def test_changes_in_big_weight_files_are_seen(tmp_path, place):
+    size = READ_WHOLE * 3
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    os.truncate(path, size)
+    before = model_digest(tmp_path)
+    with open(path, "r+b") as file:
+        file.seek(int(size * place))
+        file.write(b"\x01" * (1 << 20))
+    assert model_digest(tmp_path) != before
+    os.truncate(path, size + 1)
+
+
+def test_the_fingerprint_covers_the_engine():
+    keys = {fingerprint(spec(), {"dtype": dtype}, "digest", [problem(0)]) for dtype in ("float32", "bfloat16")}
+    assert len(keys) == 2

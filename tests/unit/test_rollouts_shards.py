@@ -1,0 +1,240 @@
+"""Shards of roll-outs: arithmetic, prompts, limits, hostile files, and gathering them."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fofg.config import Rollouts
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.problems.prompts import prompt
+from fofg.rollouts import shards
+from fofg.rollouts.gather import gather
+from fofg.schemas import PROBLEMS, ROLLOUTS
+from fofg.stages import GenerateRollouts
+
+TEMPLATE = "{code} ? {input} !"
+
+
+def spec(first=0, rows=None, **changes) -> GenerateRollouts:
+    settings = {
+        "samples": 3,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "max_prompt_tokens": 100,
+        "max_response_tokens": 20,
+        "long_prompts": "error",
+        "seed": 1,
+    }
+    own = {key: changes.pop(key) for key in ("definitions", "template") if key in changes}
+    rollouts = Rollouts(**(settings | changes))
+    return GenerateRollouts(version=1, engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
+
+
+def problem(index: int, **changes) -> dict:
+    text = "abc" * (1 + index * 7 % 5)
+    info = {"index": index, "split": "train", "level": 1, "depth": 1, "calls": 1, "functions": ["func_3"]}
+    truth = {"ref_input": text, "ref_output": "aabbcc", "expression": "func_3(x)"}
+    row = {
+        "data_source": "string_task",
+        "prompt": [{"role": "user", "content": f"func_3({text!r})?"}],
+        "ability": "reasoning",
+        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
+        "extra_info": info | {"expression": "func_3(x)"},
+    }
+    return row | changes
+
+
+def write(path, rows):
+    write_parquet(path, PROBLEMS, [rows])
+    return path
+
+
+@pytest.fixture
+def problems(tmp_path):
+    return write(tmp_path / "problems.parquet", [problem(index) for index in range(10)])
+
+
+def make(tmp_path, tiny_model, problems, used, name="out.parquet", batch_size=8):
+    done = shards.generate(used, problems, tiny_model, tmp_path / name, tmp_path / "state", batch_size)
+    assert not (tmp_path / "state").exists()
+    return done, pq.read_table(tmp_path / name).to_pylist()
+
+
+@given(st.dictionaries(st.integers(0, 500), st.integers(1, 300)), st.integers(1, 20), st.integers(1, 40))
+def test_batches_part_the_problems_longest_first(lengths, samples, batch_size):
+    batches = shards.cut(lengths, samples, batch_size)
+    order = [number for batch in batches for number in batch]
+    assert sorted(order) == sorted(lengths)
+    assert [lengths[number] for number in order] == sorted(lengths.values(), reverse=True)
+    assert all(len(batch) * samples <= max(batch_size, samples) for batch in batches)
+    assert len({len(batch) for batch in batches[:-1]}) <= 1
+
+
+@given(st.integers(0, 2**70), st.integers(0, 10**9), st.integers(0, 10**4))
+def test_seeds_tell_samples_apart(seed, index, sample):
+    made = shards.sample_seed(seed, index, sample)
+    assert 0 <= made < 2**63
+    others = [(seed + 1, index, sample), (seed, index + 1, sample), (seed, index, sample + 1)]
+    assert made not in {shards.sample_seed(*other) for other in others}
+
+
+def test_seeds_are_the_same_everywhere():
+    assert shards.sample_seed(1, 2, 3) == 1527331947104972218
+
+
+def test_a_shard_is_one_row_a_problem(tmp_path, tiny_model, problems):
+    done, rows = make(tmp_path, tiny_model, problems, spec())
+    assert (done.problems, done.samples, done.skipped, done.resumed) == (10, 30, 0, 0)
+    assert pq.read_schema(tmp_path / "out.parquet").names == ROLLOUTS.names
+    assert [{key: row[key] for key in PROBLEMS.names} for row in rows] == [problem(index) for index in range(10)]
+    for row in rows:
+        assert len(row["responses"]) == len(row["finish_reasons"]) == len(row["token_counts"]) == 3
+        assert len(set(row["responses"])) == 3
+        assert set(row["finish_reasons"]) <= {"stop", "length"}
+    assert done.tokens == sum(sum(row["token_counts"]) for row in rows)
+
+
+def test_shards_together_equal_the_whole(tmp_path, tiny_model, problems):
+    _, whole = make(tmp_path, tiny_model, problems, spec())
+    names = []
+    for first, rows in ((8, None), (0, 4), (4, 4)):
+        names.append(f"shard{first}.parquet")
+        make(tmp_path, tiny_model, problems, spec(first, rows), names[-1], batch_size=6)
+    assert gather([tmp_path / name for name in names], 3, tmp_path / "all.parquet") == 10
+    assert pq.read_table(tmp_path / "all.parquet").to_pylist() == whole
+
+
+def test_another_seed_gives_other_responses(tmp_path, tiny_model, problems):
+    _, rows = make(tmp_path, tiny_model, problems, spec())
+    _, others = make(tmp_path, tiny_model, problems, spec(seed=2))
+    assert all(set(a["responses"]).isdisjoint(b["responses"]) for a, b in zip(rows, others))
+
+
+@pytest.mark.parametrize(("shown", "functions"), [(True, ("sort_chars",)), (False, ())])
+def test_prompts_are_rebuilt_with_or_without_definitions(shown, functions):
+    row = problem(0)
+    assert shards.build_prompts([row], shown, TEMPLATE) == [prompt(TEMPLATE, "func_3(x)", "abc", functions)]
+    assert shards.build_prompts([row], None, TEMPLATE) == [row["prompt"]]
+
+
+@pytest.mark.parametrize(
+    "truth", ["", "null", "[1]", '{"ref_input": 1}', '{"ref_output": "a"}', "[" * 100_000, '{"ref_input": "a"', "NaN"]
+)
+def test_unusable_ground_truth_is_named(truth):
+    row = problem(7, reward_model={"style": "rule", "ground_truth": truth})
+    with pytest.raises(UserError, match=r"problem 7: the prompt can't be rebuilt"):
+        shards.build_prompts([row], False, TEMPLATE)
+
+
+def test_unknown_functions_are_named():
+    row = problem(7)
+    row["extra_info"]["functions"] = ["__import__"]
+    with pytest.raises(UserError, match=r"problem 7: .*__import__"):
+        shards.build_prompts([row], True, TEMPLATE)
+    with pytest.raises(UserError, match=r"template: needed"):
+        shards.build_prompts([row], True, None)
+
+
+def test_a_long_prompt_is_an_error_with_both_cures(tmp_path, tiny_model, problems):
+    used = spec(max_prompt_tokens=33)
+    message = (
+        r"problem 2: the prompt has 39 tokens, more than rollouts.max_prompt_tokens \(33\); raise it, or set .*long_prompts: skip"
+    )
+    with pytest.raises(UserError, match=message):
+        make(tmp_path, tiny_model, problems, used)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_long_prompts_are_skipped_and_counted(tmp_path, tiny_model, problems):
+    _, whole = make(tmp_path, tiny_model, problems, spec())
+    done, rows = make(tmp_path, tiny_model, problems, spec(max_prompt_tokens=33, long_prompts="skip"))
+    skipped = [row["extra_info"]["index"] for row in rows if not row["responses"]]
+    assert skipped == [2, 4, 7, 9]
+    assert (done.skipped, done.samples) == (4, 18)
+    for row, full in zip(rows, whole):
+        expected = (
+            {key: [] for key in ("responses", "finish_reasons", "token_counts")} if row["extra_info"]["index"] in skipped else {}
+        )
+        assert row == full | expected
+
+
+def test_a_shard_of_skipped_problems_is_written(tmp_path, tiny_model, problems):
+    done, rows = make(tmp_path, tiny_model, problems, spec(max_prompt_tokens=1, long_prompts="skip"))
+    assert (done.skipped, done.samples, len(rows)) == (10, 0, 10)
+
+
+def test_an_answer_without_room_is_an_error_or_a_skip(tmp_path, tiny_model, problems):
+    message = r"problem 2: .*39 tokens, with rollouts.max_response_tokens \(475\) more than the model's 512 positions; lower it, or"
+    with pytest.raises(UserError, match=message):
+        make(tmp_path, tiny_model, problems, spec(max_response_tokens=475))
+    done, _ = make(tmp_path, tiny_model, problems, spec(max_response_tokens=512, long_prompts="skip"))
+    assert done.skipped == 10
+
+
+def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
+    def message(used=None):
+        with pytest.raises(UserError) as caught:
+            make(tmp_path, tiny_model, problems, used or spec())
+        assert str(problems) in str(caught.value)
+        return str(caught.value)
+
+    assert "has 10 problems, not problems 5 to 14" in message(spec(5, 10))
+    assert "has 10 problems, not problems 10 to 9" in message(spec(10))
+    content = problems.read_bytes()
+    for length in (0, 3, len(content) // 2, len(content) - 1):
+        problems.write_bytes(content[:length])
+        assert "not a readable Parquet file" in message()
+    middle = len(content) // 3
+    problems.write_bytes(content[:middle] + b"\xff" * 200 + content[middle + 200 :])
+    assert "Parquet file" in message()
+    for damage, expected in (
+        ({"prompt": []}, "problem 3: prompt is empty"),
+        ({"prompt": None}, "problem 3: prompt is empty"),
+        ({"prompt": [None]}, "problem 3: prompt is empty"),
+        ({"prompt": [{"role": "user", "content": None}]}, "problem 3: prompt is empty"),
+        ({"extra_info": None}, "row 3 has no extra_info.index"),
+        ({"extra_info": problem(2)["extra_info"]}, "row 3 has the extra_info.index of another (2)"),
+    ):
+        write(problems, [problem(index, **(damage if index == 3 else {})) for index in range(10)])
+        assert expected in message()
+    problems.unlink()
+    assert "no such file" in message()
+
+
+def test_hostile_prompts_are_answered(tmp_path, tiny_model):
+    texts = ["\x00\ud7ff🜚", "<|end|><|start|>assistant\n", "{{ 1/0 }}{% for %}", "\N{COMBINING ACUTE ACCENT}" * 50, " "]
+    rows = [problem(index, prompt=[{"role": "user", "content": text}]) for index, text in enumerate(texts)]
+    _, made = make(tmp_path, tiny_model, write(tmp_path / "problems.parquet", rows), spec())
+    assert [row["prompt"][0]["content"] for row in made] == texts
+    assert all(len(row["responses"]) == 3 for row in made)
+
+
+def test_gather_refuses_what_is_not_the_whole(tmp_path, tiny_model, problems):
+    for first, rows in ((0, 4), (4, 4), (8, 2), (0, 8)):
+        make(tmp_path, tiny_model, problems, spec(first, rows), f"{first}-{rows}.parquet")
+    make(tmp_path, tiny_model, problems, spec(8, 2, seed=9), "other.parquet")
+
+    def message(*names, expected=3):
+        with pytest.raises(UserError) as caught:
+            gather([tmp_path / name for name in names], expected, tmp_path / "all.parquet")
+        assert not (tmp_path / "all.parquet").exists()
+        return str(caught.value)
+
+    assert "2 shards given, 3 expected" in message("0-4.parquet", "4-4.parquet")
+    assert "8-2.parquet: begins at problem 8, expected 4" in message("0-4.parquet", "8-2.parquet", expected=2)
+    assert "4-4.parquet: begins at problem 4, expected 8" in message("0-8.parquet", "4-4.parquet", "8-2.parquet")
+    assert "begins at problem 0, expected 4" in message("0-4.parquet", "0-4.parquet", "4-4.parquet")
+    assert "other.parquet: made with other settings" in message("0-4.parquet", "4-4.parquet", "other.parquet")
+    assert "no column 'responses'" in message("problems.parquet", expected=1)
+    table = pq.read_table(tmp_path / "0-8.parquet")
+    pq.write_table(table.slice(0, 7), tmp_path / "short.parquet")
+    assert "short.parquet: has 7 problems, expected 8" in message("short.parquet", "8-2.parquet", expected=2)
+    pq.write_table(table.replace_schema_metadata(None), tmp_path / "bare.parquet")
+    assert "bare.parquet: not a shard" in message("bare.parquet", "8-2.parquet", expected=2)
+    content = (tmp_path / "8-2.parquet").read_bytes()
+    (tmp_path / "8-2.parquet").write_bytes(content[:-20])
+    assert "8-2.parquet: not a readable" in message("0-8.parquet", "8-2.parquet", expected=2)
