@@ -2,16 +2,18 @@
 
 import json
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg import config
 from fofg.errors import UserError
 from fofg.report import selection as figure
+from fofg.rft.examples import blocks
 from fofg.rft.holdout import hold_back
 from fofg.rft.turns import LOOK_AHEAD, plan
 
@@ -23,6 +25,7 @@ def cut(order: np.ndarray, ends: np.ndarray) -> list[list[int]]:
 
 
 @given(groups, st.integers(2, 6), st.integers(0, 5))
+@settings(deadline=None)
 def test_a_plan_uses_every_example_once_and_no_problem_twice_in_a_conversation(owners, most, seed):
     talks = cut(*plan(owners, most, np.random.default_rng(seed)))
     assert sorted(chain.from_iterable(talks)) == list(range(len(owners)))
@@ -49,7 +52,20 @@ def test_turn_numbers_are_uniform_and_neighbours_land_apart():
     assert np.median(np.abs(np.diff(place))) > len(order) / 6
 
 
+@given(st.lists(st.integers(0, 9), max_size=8), st.integers(1, 7))
+@settings(deadline=None)
+def test_blocks_hold_the_same_examples_in_even_numbers(sizes, size):
+    ends = np.cumsum([0, *sizes])
+    parts = [(pa.record_batch({"n": np.arange(a, b)}), np.arange(a, b)) for a, b in pairwise(ends)]
+    made = list(blocks(parts, size))
+    for batch, owners in made:
+        assert batch.column("n").to_pylist() == owners.tolist()
+    assert [int(n) for _, owners in made for n in owners] == list(range(sum(sizes)))
+    assert all(len(owners) == size for _, owners in made[:-1])
+
+
 @given(st.lists(st.integers(0, 8), min_size=2, max_size=40), st.integers(0, 20), st.integers(0, 9))
+@settings(deadline=None)
 def test_the_held_back_split_is_exact_and_shares_no_problem_with_training(values, rows, seed):
     owners = np.array(values)
     counts = Counter(values)

@@ -233,6 +233,7 @@ MANY = [problem(i, [RIGHT, WRONG, RIGHT, NOTHING][: 2 + i % 3]) for i in range(1
 @pytest.mark.parametrize("most_turns", [1, 4])
 def test_processes_do_not_change_the_files(tmp_path, tmp_path_factory, monkeypatch, most_turns):
     settings = spec(turns_per_example=most_turns, test_rows=7)
+    monkeypatch.setattr(selection, "BLOCK_ROWS", 32)
     alone = Selected(tmp_path, MANY, settings, workers=1)
     monkeypatch.setattr(selection, "ALONE_BYTES", 0)
     together = Selected(tmp_path_factory.mktemp("rft"), MANY, settings, workers=2, batch_rows=11)
@@ -249,7 +250,8 @@ def test_the_seed_decides_conversations_and_the_held_back_problems(tmp_path_fact
 
 
 @pytest.mark.parametrize("most_turns", [1, 5])
-def test_held_back_problems_are_not_trained_on(tmp_path, most_turns):
+def test_held_back_problems_are_not_trained_on(tmp_path, monkeypatch, most_turns):
+    monkeypatch.setattr(selection, "BLOCK_ROWS", 32)
     selected = Selected(tmp_path, MANY, spec(test_rows=16, turns_per_example=most_turns))
     held = [row["extra_info"]["index"] for row in selected.test]
     assert len(held) == 16 == len(set(held))
@@ -258,6 +260,7 @@ def test_held_back_problems_are_not_trained_on(tmp_path, most_turns):
     assert not {str(index) for index in held} & set(trained)
     examples, kept = selected.report["examples"], selected.report["responses"]["kept"]
     assert examples["train"] == len(selected.train) and examples["test"] == 16
+    assert sum(len(turns(row)) for row in selected.train) == len({text for row in selected.train for text in turns(row)})
     assert trained.total() + 16 + examples["held_back_responses"] == kept
 
 
