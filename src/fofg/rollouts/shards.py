@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fofg.errors import UserError
 from fofg.files import open_parquet, read_rows, write_parquet
-from fofg.problems.functions import PUBLIC_NAMES
+from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
 from fofg.problems.prompts import Message, check_template, prompt
 from fofg.rollouts.engine import Engine, Request, create
 from fofg.rollouts.resume import State, fingerprint, model_digest
@@ -22,7 +22,6 @@ from fofg.stages import GenerateRollouts
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
 METADATA = b"fofg.rollouts"
-_READABLE = {public: readable for readable, public in PUBLIC_NAMES.items()}
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,9 @@ def _rebuilt(row: dict, definitions: bool, template: str) -> list[Message]:
     info = row["extra_info"]
     try:
         text = json.loads(row["reward_model"]["ground_truth"])["ref_input"]
-        names = tuple(_READABLE[name] for name in info["functions"]) if definitions else ()
+        names = tuple(READABLE_NAMES.get(name, name) for name in info["functions"]) if definitions else ()
+        if unknown := [name for name in names if name not in FUNCTIONS]:
+            raise ValueError(f"unknown functions {', '.join(unknown)}")
         if not isinstance(text, str) or info["expression"] is None:
             raise ValueError("ref_input or expression is no text")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
