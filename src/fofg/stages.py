@@ -23,6 +23,19 @@ VERSIONS = {
     "plot_figures": 1,
     "build_tiny_base": 1,
 }
+#: Stage -> the files whose code makes its results. A change there raises the stage's version, or is waived (CONTRIBUTING.md).
+SOURCES = {
+    "prepare_base_model": ["src/fofg/models.py"],
+    "create_problems": ["src/fofg/problems/*.py"],
+    "generate_rollouts": ["src/fofg/rollouts/*.py", "src/fofg/problems/prompts.py"],
+    "gather_rollouts": ["src/fofg/rollouts/gather.py"],
+    "select_rft_data": ["src/fofg/rft/*.py", "src/fofg/scoring/*.py", "src/fofg/problems/prompts.py"],
+    "train_sft": ["src/fofg/training/*.py"],
+    "score_rollouts": ["src/fofg/evaluation/*.py", "src/fofg/scoring/*.py"],
+    "summarize_accuracy": ["src/fofg/evaluation/accuracy.py", "src/fofg/report/tables.py"],
+    "plot_figures": ["src/fofg/report/*.py"],
+    "build_tiny_base": ["src/fofg/pretraining/*.py", "src/fofg/problems/functions.py", "src/fofg/problems/prompts.py"],
+}
 
 
 class Spec(Section):

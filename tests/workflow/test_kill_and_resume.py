@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 STATE = {
     "generate_rollouts": "data/string_task/stage1_level1/rollouts/.resume/*/*/*",
     "train_sft": "checkpoints/string-task/.resume/stage1-rft/*/checkpoint-*",
-    "build_tiny_base": "checkpoints/.resume/tiny-base/*/*",
+    "build_tiny_base": "checkpoints/.resume/tiny-base/checkpoint.pt",
 }
 #: Target -> files that a killed run must end with as any other.
 PROMISED = {
