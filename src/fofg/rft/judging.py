@@ -131,13 +131,15 @@ def _samples(batch: pa.RecordBatch, place: str) -> np.ndarray:
 
 def _score(texts: Sequence[str | None], truths: Sequence[str], finished: Sequence[bool], answer_rule: str) -> np.ndarray:
     # The scheme "paper" tells a wrong answer from none; what is correct does not depend on the scheme.
-    fates = bytearray(len(texts))
-    for i, (text, truth, whole) in enumerate(zip(texts, truths, finished, strict=True)):
+    cut, none, wrong, kept = map(int, (Fate.CUT_AT_LIMIT, Fate.NO_ANSWER, Fate.WRONG, Fate.KEPT))
+    fates = []
+    for text, truth, whole in zip(texts, truths, finished, strict=True):
         if not whole:
+            fates.append(cut)
             continue
-        verdict = score(text or "", truth, "paper", answer_rule)
-        fates[i] = Fate.KEPT if verdict.correct else Fate.NO_ANSWER if verdict.reward < 0 else Fate.WRONG
-    return np.frombuffer(fates, dtype=np.uint8)
+        reward, correct = score(text or "", truth, "paper", answer_rule)
+        fates.append(kept if correct else none if reward < 0 else wrong)
+    return np.array(fates, dtype=np.uint8)
 
 
 def _apply_options(fates: np.ndarray, parents: np.ndarray, texts: Sequence[str | None], tokens: np.ndarray, rft: Rft) -> None:
