@@ -1,69 +1,7 @@
-"""A clean checkout of the working tree, and one finished run of a small configuration in it."""
-
-import os
-import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+"""Fixtures of the workflow's tests."""
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-SMALL = Path(__file__).with_name("small.yaml")
-TARGETS = ("all", "tiny_base")
-
-
-class Checkout:
-    """The project's files in a folder of their own, and Snakemake run in it as a user would."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def command(self, *arguments: str, overlays=(), cores: int = 2) -> list[str]:
-        files = map(str, (SMALL, *overlays))
-        return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), "--configfile", *files]
-
-    def run(self, *arguments: str, overlays=(), cores: int = 2, check: bool = True) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            self.command(*arguments, overlays=overlays, cores=cores),
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-        )
-        if check and done.returncode:
-            pytest.fail(f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"[-6000:])
-        return done
-
-    def stale(self, overlays=(), targets=TARGETS, cores: int = 2) -> dict[str, int]:
-        """Jobs by rule that a dry run would start, targets themselves left out."""
-        done = self.run(*targets, "--dry-run", overlays=overlays, cores=cores)
-        table = done.stdout.partition("Job stats:")[2].partition("total")[0]
-        jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
-        if not jobs:
-            assert "Nothing to be done" in done.stdout + done.stderr
-        return {rule: count for rule, count in jobs.items() if rule not in ("all", "stage1_rft", "tiny_base")}
-
-
-def environment() -> dict[str, str]:
-    """The tests' own environment with the interpreter's folder first on PATH, as `make` sets it."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
-def make_checkout(folder: Path) -> Checkout:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return Checkout(folder)
+from checkouts import TARGETS, Checkout, make_checkout
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import environment
+from checkouts import environment
 
 pytestmark = pytest.mark.slow
 
