@@ -1,7 +1,7 @@
 """Speed of roll-outs: our engine against a bare `generate` loop in the same run.
 
-Both get the same Level-1 problems (definitions visible) in the same batches, sorted by length; the bare loop uses a static cache without
-compilation. Tokens count up to and with the end token. The runs alternate, so that other load meets both.
+Both get the same Level-1 problems (definitions visible) in the same batches, sorted by length; the bare loop uses a static cache
+without compilation. Tokens count up to and with the end token. The runs alternate, so that other load meets both.
 """
 
 import argparse
@@ -59,9 +59,8 @@ def bare(engine, batches: list) -> int:
     for batch in batches:
         prompts = [request.prompt for request in batch for _ in request.seeds]
         texts = tokenizer.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
-        inputs = tokenizer(texts, add_special_tokens=False, return_tensors="pt", padding=True, padding_side="left").to(
-            engine.device
-        )
+        inputs = tokenizer(texts, add_special_tokens=False, return_tensors="pt", padding=True, padding_side="left")
+        inputs = inputs.to(engine.device)
         output = engine.model.generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -97,7 +96,7 @@ def measure(options: argparse.Namespace, model: Path) -> dict:
     lengths = dict(enumerate(engine.prompt_lengths([row["prompt"] for row in rows])))
     batches = [[requests[number] for number in batch] for batch in cut(lengths, options.samples, options.batch_size)]
     rates = {"bare": [], "ours": []}
-    for name, run in (("bare", bare), ("ours", ours)):
+    for run in (bare, ours):
         run(engine, batches[:1])  # warm up
     for repeat in range(options.repeats):
         for name, run in (("bare", bare), ("ours", ours)):
