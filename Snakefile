@@ -35,12 +35,14 @@ rule stage1_create_train_data:
     input:
         stage1_rft_data("train"),
         stage1_rft_data("test"),
+        stage1_problems("train"),
         stage1_selection_results(),
 
 
 rule stage1_rft:
     """Stage 1: the fine-tuned model, its loss curve, and its accuracy before and after."""
     input:
+        stage1_problems("train"),
         model_files("stage1-rft"),
         stage1_selection_results(),
         stage1_training_results(),

@@ -97,15 +97,22 @@ def stage1_problem_count():
     return settings.datasets.stage1_level1.train
 
 
+def stage1_shards(pattern):
+    """Files of all shards of the Stage-1 problems."""
+    return expand(run_path(pattern), shard=range(stages.shard_count(settings, stage1_problem_count())))
+
+
+def problem_shards(wildcards):
+    return stage1_shards("data/string_task/stage1_level1/problems/{shard}.parquet")
+
+
 def rollout_problems(wildcards):
-    """A made file counts as changed by its spec, which is part of the shard's, not by its date: more problems leave old shards alone."""
-    path = stage1_problems("train")
-    return path if settings.use.stage1_problems else ancient(path)
+    """A shard's own file, so that more problems leave the old shards alone; or the user's one file."""
+    return settings.use.stage1_problems or problem_shards(wildcards)[int(wildcards.shard)]
 
 
 def rollout_shards(wildcards):
-    shards = range(stages.shard_count(settings, stage1_problem_count()))
-    return [run_path(f"data/string_task/stage1_level1/rollouts/{shard}.parquet") for shard in shards]
+    return stage1_shards("data/string_task/stage1_level1/rollouts/{shard}.parquet")
 
 
 # --- Stage 1 --------------------------------------------------------------------------------------------------------
@@ -155,6 +162,10 @@ def problems_spec(wildcards):
     return stages.create_problems(settings, wildcards.dataset, wildcards.split).text()
 
 
+def problem_shard_spec(wildcards):
+    return stages.create_problem_shard(settings, "stage1_level1", int(wildcards.shard)).text()
+
+
 def rollout_spec(wildcards):
     return stages.generate_rollouts(settings, int(wildcards.shard), stage1_problem_count()).text()
 
@@ -181,7 +192,7 @@ def output_stem(wildcards, output):
 
 
 wildcard_constraints:
-    dataset="|".join(stages.DATASETS),
+    dataset="|".join(type(settings.datasets).model_fields),
     split="train|test",
     shard=r"\d+",
     definitions="|".join(DEFINITIONS),

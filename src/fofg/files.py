@@ -43,6 +43,11 @@ def write_json(path: str | os.PathLike, value) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def write_spec(path: str | os.PathLike, spec) -> None:
+    """Writes the spec (a pydantic model) that a file was made from beside it, as NAME.spec.json."""
+    write_json(Path(path).with_suffix(".spec.json"), spec.model_dump(mode="json"))
+
+
 def write_parquet(path: str | os.PathLike, schema: pa.Schema, batches: Iterable[pa.RecordBatch | list[dict]]) -> int:
     """Streams record batches (or lists of rows) of ``schema`` into one file. Returns the number of rows."""
     rows = 0
@@ -75,16 +80,21 @@ def open_parquet(path: str | os.PathLike, schema: pa.Schema | None = None) -> pq
     return file
 
 
-def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:
-    """The rows of a Parquet file as dictionaries, a batch in memory at a time. Raises UserError as open_parquet does."""
+def read_batches(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
+    """The record batches of a Parquet file (of the schema's columns), one in memory at a time. Raises UserError as open_parquet."""
     with open_parquet(path, schema) as file:
         columns = schema.names if schema is not None else None
         try:
-            for batch in file.iter_batches(batch_size=batch_size, columns=columns):
-                yield from batch.to_pylist()
+            yield from file.iter_batches(batch_size=batch_size, columns=columns)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{path}: damaged Parquet file ({reason}); remove it and run again") from None
+
+
+def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:
+    """The rows of a Parquet file as dictionaries, a batch in memory at a time. Raises UserError as open_parquet does."""
+    for batch in read_batches(path, schema, batch_size):
+        yield from batch.to_pylist()
 
 
 def count_rows(path: str | os.PathLike) -> int:

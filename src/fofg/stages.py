@@ -9,11 +9,11 @@ from typing import Literal
 
 from fofg import config
 from fofg.config import Config, Section
-from fofg.problems.registry import DATASETS as DATASETS
 
 VERSIONS = {
     "prepare_base_model": 1,
     "create_problems": 1,
+    "gather_problems": 1,
     "generate_rollouts": 1,
     "gather_rollouts": 1,
     "select_rft_data": 1,
@@ -27,6 +27,7 @@ VERSIONS = {
 SOURCES = {
     "prepare_base_model": ["src/fofg/models.py"],
     "create_problems": ["src/fofg/problems/*.py"],
+    "gather_problems": ["src/fofg/problems/datasets.py"],
     "generate_rollouts": ["src/fofg/rollouts/*.py", "src/fofg/problems/prompts.py"],
     "gather_rollouts": ["src/fofg/rollouts/gather.py"],
     "select_rft_data": ["src/fofg/rft/*.py", "src/fofg/scoring/*.py", "src/fofg/problems/prompts.py"],
@@ -51,35 +52,35 @@ class PrepareBaseModel(Spec):
     plain_prompt: bool
 
 
-class ProblemSource(Spec):
-    """What decides each problem of a data set, whatever their number."""
+class CreateProblems(Spec):
+    """Problems ``first`` ... ``first + rows - 1`` of one split of a data set."""
 
     dataset: str
+    split: Literal["train", "test"]
+    first: int = 0
+    rows: int
     problems: config.Problems
 
 
-class CreateProblems(ProblemSource):
-    """``rows`` problems of one split of a data set."""
-
-    split: Literal["train", "test"]
-    rows: int
+class GatherProblems(Spec):
+    shards: int
 
 
 class GenerateRollouts(Spec):
-    """Roll-outs of problems ``first`` ... ``first + rows - 1`` of a file (``rows`` null: to its end).
+    """Roll-outs of problems ``first`` ... ``first + rows - 1`` of a set (``rows`` null: to its end).
 
-    ``definitions``: null uses the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not.
-    ``source`` says where the problems come from, so that a change there is seen although the file only grew.
+    ``offset``: the row of problem ``first`` in the file, which may hold the whole set or a shard of it. ``definitions``: null uses
+    the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not.
     """
 
     engine: str
     dtype: Literal["auto", "bfloat16", "float32"]
     first: int
     rows: int | None
+    offset: int = 0
     definitions: bool | None = None
     template: str | None = None
     rollouts: config.Rollouts
-    source: ProblemSource | str | None = None
 
 
 class GatherRollouts(Spec):
@@ -124,26 +125,38 @@ def prepare_base_model(settings: Config) -> PrepareBaseModel:
     )
 
 
-def problem_source(settings: Config, dataset: str) -> ProblemSource:
-    return ProblemSource(version=VERSIONS["create_problems"], dataset=dataset, problems=settings.problems)
-
-
 def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:
+    """All problems of a split."""
     rows = getattr(getattr(settings.datasets, dataset), split)
     return CreateProblems(version=VERSIONS["create_problems"], dataset=dataset, split=split, rows=rows, problems=settings.problems)
 
 
-def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRollouts:
-    """Stage-1 roll-outs of one shard of so many problems. The number of problems is no part of a full shard's spec."""
+def create_problem_shard(settings: Config, dataset: str, shard: int) -> CreateProblems:
+    """One shard of a training split. A full shard's spec does not depend on how many there are."""
+    whole = create_problems(settings, dataset, "train")
+    return whole.model_copy(update=_shard(settings, shard, whole.rows))
+
+
+def gather_problems(settings: Config, dataset: str) -> GatherProblems:
+    rows = create_problems(settings, dataset, "train").rows
+    return GatherProblems(version=VERSIONS["gather_problems"], shards=shard_count(settings, rows))
+
+
+def _shard(settings: Config, shard: int, problems: int) -> dict[str, int]:
     size = settings.rollout_engine.shard_size
+    return {"first": shard * size, "rows": min(size, problems - shard * size)}
+
+
+def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRollouts:
+    """Stage-1 roll-outs of one shard of so many problems, which lie in a file a shard, or in one file of the user's own."""
+    where = _shard(settings, shard, problems)
     return GenerateRollouts(
         version=VERSIONS["generate_rollouts"],
         engine=settings.rollout_engine.name,
         dtype=settings.rollout_engine.dtype,
-        first=shard * size,
-        rows=min(size, problems - shard * size),
+        **where,
+        offset=where["first"] if settings.use.stage1_problems else 0,
         rollouts=settings.stage1.rollouts,
-        source=settings.use.stage1_problems or problem_source(settings, "stage1_level1"),
     )
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fofg import files, schemas
@@ -14,7 +15,8 @@ from fofg.errors import UserError
 from fofg.problems import datasets
 from fofg.problems.expressions import parse
 from fofg.problems.prompts import prompt
-from fofg.stages import DATASETS, CreateProblems
+from fofg.problems.registry import DATASETS
+from fofg.stages import CreateProblems
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "Given\n\n{code}\n\nwhat does main_solution({input}) return?"
@@ -106,3 +108,18 @@ def test_program_says_what_is_wrong(tmp_path):
     assert "error: problems.input_length" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sampler", SETTINGS)
+def test_gathered_shards_are_the_whole_split_and_a_shard_does_not_depend_on_the_others(tmp_path, sampler):
+    whole = spec(rows=50, sampler=sampler)
+    shards = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for number, path in enumerate(shards):
+        datasets.write(path, whole.model_copy(update={"first": 20 * number, "rows": min(20, 50 - 20 * number)}))
+    datasets.write(tmp_path / "whole.parquet", whole)
+    assert datasets.gather(tmp_path / "train.parquet", shards) == 50
+    assert pq.read_table(tmp_path / "train.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+    for wrong in (shards[1:], [shards[0], shards[2]], [shards[0], shards[0]]):
+        with pytest.raises(UserError, match="is due"):
+            datasets.gather(tmp_path / "wrong.parquet", wrong)
+    assert not (tmp_path / "wrong.parquet").exists()

@@ -31,7 +31,9 @@ def spec(first=0, rows=None, **changes) -> GenerateRollouts:
     }
     own = {key: changes.pop(key) for key in ("definitions", "template") if key in changes}
     rollouts = Rollouts(**(settings | changes))
-    return GenerateRollouts(version=1, engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
+    return GenerateRollouts(
+        version=1, engine="transformers", dtype="auto", first=first, rows=rows, offset=first, rollouts=rollouts, **own
+    )
 
 
 def problem(index: int, **changes) -> dict:
@@ -182,7 +184,7 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
         assert str(problems) in str(caught.value)
         return str(caught.value)
 
-    assert "has 10 problems, not problems 5 to 14" in message(spec(5, 10))
+    assert "has 10 problems, not the rows 5 to 14" in message(spec(5, 10))
     assert "has 10 problems, not problems 10 to 9" in message(spec(10))
     content = problems.read_bytes()
     for length in (0, 3, len(content) // 2, len(content) - 1):

@@ -18,7 +18,7 @@ EVALUATE_STAGE1 = {"generate_evaluation_rollouts": 2, "score_rollouts": 2} | TAB
 SFT = {"train_sft": 1, "plot_training": 1} | EVALUATE_STAGE1
 SELECTION = {"select_rft_data": 1, "plot_selection": 1} | SFT
 ROLLOUTS = {"generate_rollouts": 2, "gather_rollouts": 1} | SELECTION
-PROBLEMS = {"create_problems": 2} | ROLLOUTS | EVALUATE_ALL
+PROBLEMS = {"create_problem_shard": 2, "gather_problems": 1, "create_problems": 1} | ROLLOUTS | EVALUATE_ALL
 BASE = {"prepare_base_model": 1} | ROLLOUTS | EVALUATE_ALL
 FIGURES = {"plot_selection": 1, "plot_training": 1, "plot_accuracy": 1}
 TINY = {"build_tiny_base": 1}
@@ -34,7 +34,7 @@ EXPECTED = {
     "problems.input_length": ([4, 6], PROBLEMS),
     "problems.max_output_length": (40, PROBLEMS),
     "problems.template": ("{code}\n\nmain_solution({input})?", PROBLEMS | TINY),
-    "datasets.stage1_level1.train": (36, {"create_problems": 1} | ROLLOUTS | {"generate_rollouts": 1}),
+    "datasets.stage1_level1.train": (36, {"create_problem_shard": 1, "gather_problems": 1} | ROLLOUTS | {"generate_rollouts": 1}),
     "datasets.stage1_level1.test": (9, {"create_problems": 1} | EVALUATE_ALL),
     "scoring.scheme": ("binary", SELECTION | {"score_rollouts": 4}),
     "scoring.answer_rule": ("lenient", SELECTION | {"score_rollouts": 4}),
@@ -72,7 +72,7 @@ EXPECTED = {
     "evaluation.rollouts.seed": (9, EVALUATE_ALL),
     "rollout_engine.name": ("another", ROLLOUTS | EVALUATE_ALL),
     "rollout_engine.dtype": ("bfloat16", ROLLOUTS | EVALUATE_ALL),
-    "rollout_engine.shard_size": (8, ROLLOUTS | {"generate_rollouts": 3}),
+    "rollout_engine.shard_size": (8, {"create_problem_shard": 3, "gather_problems": 1} | ROLLOUTS | {"generate_rollouts": 3}),
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),
     "training.threads": (1, NOTHING),

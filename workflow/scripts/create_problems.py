@@ -1,7 +1,4 @@
-#!/usr/bin/env python
-"""Samples the problems of one split of a data set into a Parquet file."""
-
-from pathlib import Path
+"""Samples the problems of one split of a data set, or of a part of it, into a Parquet file."""
 
 from fofg import cli, files
 from fofg.problems import datasets
@@ -11,10 +8,10 @@ from fofg.stages import CreateProblems
 def main() -> None:
     parser = cli.parser(__doc__)
     cli.add_spec(parser, CreateProblems)
-    parser.add_argument("--output", type=Path, required=True, help="Parquet file; its spec is written beside it as NAME.spec.json")
+    parser.add_argument("--output", required=True, help="Parquet file; its spec is written beside it as NAME.spec.json")
     arguments = parser.parse_args()
     datasets.write(arguments.output, arguments.spec)
-    files.write_json(arguments.output.with_suffix(".spec.json"), arguments.spec.model_dump(mode="json"))
+    files.write_spec(arguments.output, arguments.spec)
 
 
 if __name__ == "__main__":

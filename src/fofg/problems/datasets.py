@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import pyarrow as pa
@@ -50,10 +50,10 @@ def ground_truth(problem: Problem) -> str:
 
 
 def batches(spec: CreateProblems) -> Iterator[pa.RecordBatch]:
-    """The rows of a split as record batches of ``schemas.PROBLEMS``. Raises UserError as ``problems`` does."""
+    """The spec's rows of a split as record batches of ``schemas.PROBLEMS``. Raises UserError as ``problems`` does."""
     shown = dataset(spec.dataset).definitions
-    stream = problems(spec.dataset, spec.split, spec.rows, spec.problems)
-    first = 0
+    stream = islice(problems(spec.dataset, spec.split, spec.first + spec.rows, spec.problems), spec.first, None)
+    first = spec.first
     while block := list(islice(stream, BATCH_ROWS)):
         yield _batch(block, first, spec.split, spec.problems.template, shown)
         first += len(block)
@@ -95,7 +95,10 @@ def _struct(kind: pa.StructType, columns: list) -> pa.StructArray:
 
 
 def write(path: str | os.PathLike, spec: CreateProblems) -> int:
-    """Writes one split as a Parquet file of ``schemas.PROBLEMS``, whole or not at all. Returns the number of rows."""
+    """Writes a split, or the part of it that the spec names, as a Parquet file of ``schemas.PROBLEMS``, whole or not at all.
+
+    Returns the number of rows.
+    """
     with tqdm(total=spec.rows, desc=f"{spec.dataset} {spec.split}", unit="problem") as bar:
 
         def counted() -> Iterator[pa.RecordBatch]:
@@ -104,3 +107,22 @@ def write(path: str | os.PathLike, spec: CreateProblems) -> int:
                 bar.update(batch.num_rows)
 
         return files.write_parquet(path, schemas.PROBLEMS, counted())
+
+
+def gather(path: str | os.PathLike, shards: Sequence[str | os.PathLike]) -> int:
+    """Writes the rows of all shards, given in order, as one file. Returns the number of rows.
+
+    Raises UserError if a shard is missing, damaged or out of place.
+    """
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        expected = 0
+        for shard in shards:
+            for batch in files.read_batches(shard, schemas.PROBLEMS):
+                first = batch.column("extra_info").field("index")[0].as_py()
+                if first != expected:
+                    raise UserError(f"{shard}: has problem {first} where {expected} is due; give every shard once, in order")
+                expected += batch.num_rows
+                yield batch
+
+    return files.write_parquet(path, schemas.PROBLEMS, rows())

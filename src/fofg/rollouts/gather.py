@@ -5,10 +5,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fofg.errors import UserError
-from fofg.files import open_parquet, write_parquet
+from fofg.files import open_parquet, read_batches, write_parquet
 from fofg.rollouts.shards import METADATA
 from fofg.schemas import ROLLOUTS
 
@@ -43,7 +42,7 @@ def _metadata(path: str | os.PathLike) -> dict:
 
 def _shared(values: dict) -> dict:
     """The part of a shard's metadata that is the same for all."""
-    spec = {key: value for key, value in values["spec"].items() if key not in ("first", "rows")}
+    spec = {key: value for key, value in values["spec"].items() if key not in ("first", "rows", "offset")}
     return {"spec": spec, "model": values["model"]}
 
 
@@ -61,18 +60,10 @@ def _check(ordered: list, made: dict) -> None:
 def _batches(ordered: list) -> Iterator[pa.RecordBatch]:
     seen = set()
     for path in ordered:
-        with open_parquet(path, ROLLOUTS) as file:
-            for batch in _record_batches(path, file):
-                indexes = batch.column("extra_info").field("index").to_pylist()
-                repeated = seen.intersection(indexes)
-                if repeated:
-                    raise UserError(f"{path}: extra_info.index {min(repeated)} is in an earlier shard too; make them unique")
-                seen.update(indexes)
-                yield batch
-
-
-def _record_batches(path: str | os.PathLike, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from file.iter_batches(batch_size=1000, columns=ROLLOUTS.names)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: damaged Parquet file ({str(error).splitlines()[0][:200]}); remove it and run again") from None
+        for batch in read_batches(path, ROLLOUTS, batch_size=1000):
+            indexes = batch.column("extra_info").field("index").to_pylist()
+            repeated = seen.intersection(indexes)
+            if repeated:
+                raise UserError(f"{path}: extra_info.index {min(repeated)} is in an earlier shard too; make them unique")
+            seen.update(indexes)
+            yield batch

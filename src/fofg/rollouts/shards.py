@@ -55,13 +55,13 @@ def read_shard(path: str | os.PathLike, spec: GenerateRollouts) -> list[dict]:
     """The shard's rows (fofg.schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
     with open_parquet(path, PROBLEMS) as file:
         total = file.metadata.num_rows
-    stop = total if spec.rows is None else spec.first + spec.rows
-    if stop > total or spec.first >= stop:
-        wanted = f"{spec.first} to {stop - 1}"
-        raise UserError(f"{path}: has {total} problems, not problems {wanted} of this shard; make it again or correct the counts")
-    rows = list(islice(read_rows(path, PROBLEMS), spec.first, stop))
+    stop = total if spec.rows is None else spec.offset + spec.rows
+    if stop > total or spec.offset >= stop:
+        wanted = f"{spec.offset} to {stop - 1}"
+        raise UserError(f"{path}: has {total} problems, not the rows {wanted} of this shard; make it again or correct the counts")
+    rows = list(islice(read_rows(path, PROBLEMS), spec.offset, stop))
     seen = set()
-    for number, row in enumerate(rows, spec.first):
+    for number, row in enumerate(rows, spec.offset):
         index = (row["extra_info"] or {}).get("index")
         if index is None or index in seen:
             problem = "has no extra_info.index" if index is None else f"has the extra_info.index of another ({index})"
