@@ -185,7 +185,7 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
         return str(caught.value)
 
     assert "has 10 problems, not the rows 5 to 14" in message(spec(5, 10))
-    assert "has 10 problems, not problems 10 to 9" in message(spec(10))
+    assert "has 10 problems, not the rows 10 to 9" in message(spec(10))
     content = problems.read_bytes()
     for length in (0, 3, len(content) // 2, len(content) - 1):
         problems.write_bytes(content[:length])
