@@ -51,26 +51,34 @@ def exclusive(state: str | os.PathLike, patience_seconds: float = 120.0) -> Iter
     """Holds the lock of a state folder, waiting for a process that is about to end. Raises UserError if it stays taken."""
     path = Path(f"{state}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as lock:
-        deadline = time.monotonic() + patience_seconds
-        while not _try(lock):
-            if time.monotonic() > deadline:
-                lock.seek(0)
-                raise UserError(f"{state}: process {lock.read().strip() or '?'} is still at this work; wait for it or end it")
-            print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
-            time.sleep(min(2.0, patience_seconds / 10))
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    deadline = time.monotonic() + patience_seconds
+    while (lock := _locked(path)) is None:
+        if time.monotonic() > deadline:
+            raise UserError(f"{state}: process {path.read_text() or '?'} is still at this work; wait for it or end it")
+        print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
+        time.sleep(min(2.0, patience_seconds / 10))
+    try:
         yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.close()
 
 
-def _try(lock) -> bool:
+def _locked(path: Path):
+    """The open, locked file, with this process's number in it; None if another process has it."""
+    lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - stays open as long as the lock is held
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
+        # The one who held it may have removed the file between our opening and locking it.
+        if os.stat(path).st_ino != os.fstat(lock.fileno()).st_ino:
+            raise BlockingIOError
+    except (BlockingIOError, FileNotFoundError):
+        lock.close()
+        return None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
 
 
 def record_run(folder: str | os.PathLike) -> None:

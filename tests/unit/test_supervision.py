@@ -58,6 +58,28 @@ def test_a_taken_state_is_an_error_and_a_killed_holder_frees_it(tmp_path):
     holder.wait()
     with exclusive(tmp_path / "state", patience_seconds=0.2):
         assert (tmp_path / "state.lock").read_text() == str(os.getpid())
+    assert not (tmp_path / "state.lock").exists()
+
+
+COUNTING = """
+import sys, time
+from pathlib import Path
+from fofg.supervision import exclusive
+state, counter = Path(sys.argv[1]), Path(sys.argv[2])
+for _ in range(10):
+    with exclusive(state, patience_seconds=30):
+        count = int(counter.read_text())
+        time.sleep(0.01)
+        counter.write_text(str(count + 1))
+"""
+
+
+def test_many_processes_take_turns(tmp_path):
+    (tmp_path / "counter").write_text("0")
+    command = [sys.executable, "-c", COUNTING, str(tmp_path / "state"), str(tmp_path / "counter")]
+    programs = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(3)]
+    assert [program.wait(timeout=120) for program in programs] == [0, 0, 0]
+    assert (tmp_path / "counter").read_text() == "30"
 
 
 RECORDING = """

@@ -19,6 +19,7 @@ from fofg.rollouts.engine import Engine, Request, create
 from fofg.rollouts.resume import State, fingerprint, model_digest
 from fofg.schemas import PROBLEMS, ROLLOUTS
 from fofg.stages import GenerateRollouts
+from fofg.supervision import exclusive
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
 METADATA = b"fofg.rollouts"
@@ -138,14 +139,15 @@ def generate(
     engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size)
     lengths = fitting(engine.prompt_lengths(prompts), rows, spec, engine.positions)
     digest = model_digest(Path(model))
-    kept = State(state, fingerprint(spec, engine.identity, digest, rows))
-    batches = cut(lengths, spec.rollouts.samples, batch_size)
-    answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept)
-    schema = ROLLOUTS.with_metadata({METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})})
-    empty = {"responses": [], "finish_reasons": [], "token_counts": []}
-    finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
-    write_parquet(output, schema, (finished[start : start + 1000] for start in range(0, len(finished), 1000)))
-    kept.remove()
+    with exclusive(state):
+        kept = State(state, fingerprint(spec, engine.identity, digest, rows))
+        batches = cut(lengths, spec.rollouts.samples, batch_size)
+        answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept)
+        metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
+        empty = {"responses": [], "finish_reasons": [], "token_counts": []}
+        finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
+        write_parquet(output, ROLLOUTS.with_metadata(metadata), (finished[i : i + 1000] for i in range(0, len(finished), 1000)))
+        kept.remove()
     return Summary(len(rows), len(lengths) * spec.rollouts.samples, len(rows) - len(lengths), resumed, tokens)
 
 
