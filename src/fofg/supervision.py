@@ -54,7 +54,8 @@ def exclusive(state: str | os.PathLike, patience_seconds: float = 120.0) -> Iter
     deadline = time.monotonic() + patience_seconds
     while (lock := _locked(path)) is None:
         if time.monotonic() > deadline:
-            raise UserError(f"{state}: process {path.read_text() or '?'} is still at this work; wait for it or end it")
+            holder = path.read_text(encoding="utf-8") if path.exists() else ""
+            raise UserError(f"{state}: process {holder or '?'} is still at this work; wait for it or end it")
         print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
         time.sleep(min(2.0, patience_seconds / 10))
     try:
