@@ -12,7 +12,7 @@ from fofg.pretraining.tokenizer import PAD, answer_text, user_text
 ROW = 512
 IGNORED = -100
 #: Share of the steps after which the last phase begins: its mixture, its slips, and the decay of the learning rate.
-LATE_FROM = 0.7
+LATE_FROM = 0.6
 #: A batch is full once so many documents in a row found no room.
 _MISSES = 8
 

@@ -19,7 +19,7 @@ NESTED, SEVERAL_TURNS, HIDDEN = 0.5, 0.35, 0.35
 MOST_TURNS = 5
 DEEPEST = 6
 #: Probability that a nested problem is worked step by step: early; late with two steps; and late, by each step more.
-STEPWISE, LATE_STEPWISE, LATE_STEPWISE_MORE = 0.8, 0.15, 0.6
+STEPWISE, LATE_STEPWISE, LATE_STEPWISE_MORE = 0.8, 0.06, 0.6
 _ORDER = {function: i for i, function in enumerate(ALL)}
 
 

@@ -21,7 +21,7 @@ CHAT_TEMPLATE = """\
 {%- if message.role == 'user' -%}
 <|user|>{{ message.content }}<|end|>
 {%- elif message.role == 'assistant' -%}
-<|assistant|>{% generation %}{{ message.content }}<|end|>{% endgeneration %}
+<|assistant|>{{ message.content }}<|end|>
 {%- else -%}
 {{ raise_exception('the embedded model knows only the roles user and assistant, not ' + message.role) }}
 {%- endif -%}
