@@ -31,12 +31,12 @@ def find(base_model: str) -> Path:
         return Path(huggingface_hub.snapshot_download(base_model, allow_patterns=[*SETTINGS, "*.safetensors"]))
     except RepositoryNotFoundError:
         raise UserError(
-            f"base_model: {base_model} is neither a folder nor a model on the hub; correct it, or log in (hf auth login) if it is gated"
+            f"base_model: {base_model} is neither a folder nor a model on the hub; correct it, or log in if it is gated"
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
-            f"base_model: no folder {base_model}, and the hub does not give a model of that name ({reason}); correct the name, mend the "
+            f"base_model: no folder {base_model}, and the hub does not give a model of that name ({reason}); correct it, mend the "
             f"network, or download it elsewhere (hf download {base_model} --local-dir FOLDER) and set base_model: FOLDER"
         ) from None
 

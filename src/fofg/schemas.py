@@ -38,3 +38,15 @@ ROLLOUTS = pa.schema(
 )
 #: One row a training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
 RFT = pa.schema([*_ROW, ("response", pa.string())])
+#: One row a response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
+VERDICTS = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("level", pa.int32()),
+        ("sample", pa.int32()),
+        ("reward", pa.float64()),
+        ("correct", pa.bool_()),
+        ("answered", pa.bool_()),
+        ("truncated", pa.bool_()),
+    ]
+)

@@ -22,15 +22,17 @@ def main() -> None:
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
     arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
     arguments.add_argument(
-        "--micro-batch-size", type=_count, default=8, metavar="N", help="sequences in memory at once (default: 8)"
+        "--micro-batch-size",
+        type=_count,
+        default=4,
+        metavar="N",
+        help="sequences a CPU thread or GPU works on at once (default: 4)",
     )
     arguments.add_argument("--save-every", type=_count, default=20, metavar="N", help="steps between checkpoints (default: 20)")
     arguments.add_argument("--log-every", type=_count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
     arguments.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: as the environment says)")
     options = arguments.parse_args()
-    if options.threads:
-        os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read when torch is loaded
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     from fofg.training import sft_trl
 
@@ -45,6 +47,7 @@ def main() -> None:
         options.save_every,
         options.log_every,
         options.tensorboard,
+        options.threads,
     )
 
 

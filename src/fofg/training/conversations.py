@@ -55,7 +55,7 @@ def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
         answered = tokenizer.apply_chat_template(messages[: place + 1], tokenize=False)
         if not asked.startswith(done):
             raise UserError(
-                "base_model: its chat template renders earlier turns differently once more follow, so several turns can't be learned; "
+                "base_model: its chat template renders earlier turns differently once more follow, so several can't be learned; "
                 "set stage1.rft.turns_per_example: 1, or plain_prompt: true"
             )
         if not answered.startswith(asked):

@@ -5,23 +5,22 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PrinterCallback, Trainer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, set_seed
 from transformers.utils import logging
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from fofg import models
 from fofg.config import Sft
 from fofg.errors import UserError
-from fofg.files import count_rows, read_rows, write_json
+from fofg.files import count_rows, open_parquet, read_rows, write_json
 from fofg.rollouts.resume import model_digest
 from fofg.schemas import RFT
 from fofg.stages import TrainSft
@@ -29,9 +28,14 @@ from fofg.supervision import exclusive
 from fofg.training import batches, metrics, resume
 from fofg.training.conversations import Encoded, conversation, encode
 from fofg.training.monitor import Monitor
+from fofg.training.tuner import Tuner
 
+#: The columns that training reads.
+EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
 #: The test loss is computed so many times in a run, besides before the first step.
 TESTS = 10
+#: On a CPU and up to this length, plain attention is faster than PyTorch's fused kernel, whose bfloat16 backward pass is slow.
+PLAIN_ATTENTION = 1024
 
 
 def train(
@@ -41,10 +45,11 @@ def train(
     test_file: str | Path,
     output: str | Path,
     state: str | Path,
-    micro_batch_size: int = 8,
+    micro_batch_size: int = 4,
     save_every: int = 100,
     log_every: int = 1,
     tensorboard: str | Path | None = None,
+    threads: int | None = None,
 ) -> None:
     """Fine-tunes a model folder on RFT files; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
@@ -55,22 +60,35 @@ def train(
     """
     model, output, state = Path(model), Path(output), Path(state)
     models.check(model)
+    for path in (train_file, test_file):
+        open_parquet(path, EXAMPLES).close()
     with exclusive(state):
         key = resume.fingerprint(spec.text(), model_digest(model), [Path(train_file), Path(test_file)])
-        trainer, monitor = _prepare(spec.sft, model, train_file, test_file, state / key, micro_batch_size, save_every)
+        work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
+        trainer, monitor = _prepare(spec.sft, model, train_file, test_file, work)
         start = resume.newest(state / key)
         if start:
             monitor.records = metrics.read(start / "metrics.jsonl")
             print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
         monitor.open(tensorboard or output / "tensorboard")
-        with monitor.stopping_on_sigterm():
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
-        monitor.close()
-        if monitor.stopped:
-            step = monitor.records[-1]["step"]
+        try:
+            with monitor.stopping_on_sigterm():
+                trainer.train(resume_from_checkpoint=str(start) if start else None)
+        finally:
+            monitor.close()
+        if (step := trainer.state.global_step) < monitor.total:
             raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
         _finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
         shutil.rmtree(state)
+
+
+class Work(NamedTuple):
+    """How the work is done: where checkpoints go, sequences at once a worker, steps between checkpoints, CPU threads."""
+
+    state: Path
+    micro_batch_size: int
+    save_every: int
+    threads: int
 
 
 def precision(setting: str) -> torch.dtype:
@@ -83,52 +101,16 @@ def precision(setting: str) -> torch.dtype:
     return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 
 
-class Tuner(SFTTrainer):
-    """TRL's trainer, with the steps planned beforehand, each cut into micro-batches of like length."""
-
-    def __init__(self, plan: list[list[int]], micro_batch_size: int, records: Callable[[], list[metrics.Record]], **others):
-        self.plan, self.micro_batch_size, self.records = plan, micro_batch_size, records
-        super().__init__(**others)
-        self.remove_callback(PrinterCallback)
-
-    def get_train_dataloader(self) -> DataLoader:
-        return self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=self.data_collator))
-
-    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        """Gradients of one optimizer step. Each part's loss is divided by ``num_items_in_batch``, the learned tokens of the step."""
-        parts = batches.by_length(inputs, self.micro_batch_size)
-        return sum(super(Tuner, self).training_step(model, part, num_items_in_batch) for part in parts)
-
-    def mean_loss(self, rows: Dataset) -> float:
-        """Mean loss over the learned tokens of a data set, without training."""
-        total, tokens = 0.0, 0
-        self.model.eval()
-        for start in range(0, len(rows), self.micro_batch_size):
-            batch = self.data_collator([rows[place] for place in range(start, min(start + self.micro_batch_size, len(rows)))])
-            learned = int((batch["labels"][:, 1:] >= 0).sum())
-            total += float(self.prediction_step(self.model, batch, prediction_loss_only=True)[0]) * learned
-            tokens += learned
-        self.model.train()
-        return total / tokens
-
-    def _save_checkpoint(self, model, trial) -> None:
-        Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card, which is of no use to a resume
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        metrics.write(folder / "metrics.jsonl", self.records())
-        resume.seal(folder)
-
-
-def _prepare(settings: Sft, model: Path, train_file, test_file, state: Path, micro_batch_size: int, save_every: int):
+def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> tuple[Tuner, Monitor]:
     """The trainer and its monitor, ready to run."""
     _quiet()
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    network = _network(model)
     examples = _encode(tokenizer, train_file, settings)
     tests = _encode(tokenizer, test_file, settings)
     if not len(examples):
         raise UserError(f"{train_file}: no example to train on; raise stage1.sft.max_length, or make more training data")
-    _check_fit(network, [*examples.input_ids, *tests.input_ids], settings)
+    network = _network(model, longest=max(map(len, [*examples.input_ids, *tests.input_ids])))
     plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed)
     read = list(accumulate(sum(len(examples.input_ids[row]) for row in step) for step in plan))
     test_rows = _dataset(tests)
@@ -140,15 +122,26 @@ def _prepare(settings: Sft, model: Path, train_file, test_file, state: Path, mic
     )
     trainer = Tuner(
         plan,
-        micro_batch_size,
+        work.micro_batch_size,
+        _workers(work, settings.batch_size, network),
         records=lambda: monitor.records,
         model=network,
-        args=_arguments(settings, len(plan), state, save_every),
+        args=_arguments(settings, len(plan), work),
         train_dataset=_dataset(examples),
         processing_class=tokenizer,
         callbacks=[monitor],
     )
     return trainer, monitor
+
+
+def _workers(work: Work, batch_size: int, network) -> int:
+    """How many parts of a step run at once; a CPU's threads are shared out among them, since few do more with small matrices."""
+    drops = any("drop" in name and value for name, value in network.config.to_dict().items() if isinstance(value, float))
+    if torch.cuda.is_available() or drops:  # dropout draws from one generator, so its parts must come in order
+        return 1
+    workers = min(work.threads, math.ceil(batch_size / work.micro_batch_size))
+    torch.set_num_threads(max(1, work.threads // workers))
+    return workers
 
 
 def _quiet() -> None:
@@ -162,21 +155,30 @@ def _quiet() -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False
 
 
-def _network(model: Path):
+def _network(model: Path, longest: int):
+    """The model with float32 weights. Raises UserError if it is damaged or holds fewer than ``longest`` positions."""
+    attention = "sdpa" if torch.cuda.is_available() or longest > PLAIN_ATTENTION else "eager"
     try:
-        network, report = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, output_loading_info=True)
+        network, report = AutoModelForCausalLM.from_pretrained(
+            model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); make it again") from None
     if missing := sorted(report["missing_keys"]):
         raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); make or download it again")
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise UserError(
+            f"stage1.sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
+            "and set too_long to skip or truncate"
+        )
     # A model's own sampling defaults play no part here, and unusual ones can't be saved in a checkpoint.
     network.generation_config = GenerationConfig()
     return network
 
 
 def _encode(tokenizer, path: str | Path, settings: Sft) -> Encoded:
-    schema = pa.schema([RFT.field("prompt"), RFT.field("response")])
-    rows = tqdm(read_rows(path, schema), total=count_rows(path), desc="tokenise", unit="row", leave=False)
+    rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenise", unit="row", leave=False)
     examples = encode(tokenizer, map(conversation, rows), settings.max_length, settings.too_long, str(path))
     print(
         f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {settings.max_length} tokens: "
@@ -186,25 +188,15 @@ def _encode(tokenizer, path: str | Path, settings: Sft) -> Encoded:
     return examples
 
 
-def _check_fit(network, rows: list, settings: Sft) -> None:
-    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    longest = max(map(len, rows))
-    if positions is not None and longest > positions:
-        raise UserError(
-            f"stage1.sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
-            "and set too_long to skip or truncate"
-        )
-
-
 def _dataset(examples: Encoded) -> Dataset:
     columns = {"input_ids": examples.input_ids, "labels": examples.labels}
     return Dataset(pa.table({name: pa.array(rows, pa.list_(pa.int32())) for name, rows in columns.items()}))
 
 
-def _arguments(settings: Sft, steps: int, state: Path, save_every: int) -> SFTConfig:
+def _arguments(settings: Sft, steps: int, work: Work) -> SFTConfig:
     cuda = torch.cuda.is_available()
     return SFTConfig(
-        output_dir=str(state),
+        output_dir=str(work.state),
         per_device_train_batch_size=settings.batch_size,
         num_train_epochs=1,  # the plan holds all epochs
         learning_rate=settings.learning_rate,
@@ -217,7 +209,7 @@ def _arguments(settings: Sft, steps: int, state: Path, save_every: int) -> SFTCo
         use_cpu=not cuda,
         gradient_checkpointing=cuda,
         seed=settings.seed,
-        save_steps=save_every,
+        save_steps=work.save_every,
         save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,
@@ -240,7 +232,8 @@ def _finish(spec: TrainSft, network, model: Path, output: Path, records: list[me
     output.mkdir(parents=True, exist_ok=True)
     new = sorted(path.name for path in partial.iterdir())
     for name in new:
-        shutil.copymode(partial / "spec.json", partial / name)  # safetensors makes its files private
+        shutil.copymode(partial / "metrics.jsonl", partial / name)  # safetensors makes its files private
+    for name in new:
         os.replace(partial / name, output / name)
     for old in models.weight_files(output):
         if old.name not in new:

@@ -1,0 +1,292 @@
+"""The base model's folder: found, checked, linked, with a plain chat template."""
+
+import json
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fofg import models
+from fofg.chat_templates import plain
+from fofg.errors import UserError
+from fofg.stages import PrepareBaseModel
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "prepare_base_model.py"
+#: As Llama 3.1 renders: a system turn with dates in front of every conversation, contents trimmed.
+LLAMA = """{{- bos_token }}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content'] | trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = '' %}
+{%- endif %}
+{{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}
+{{- 'Cutting Knowledge Date: December 2023\\nToday Date: 26 Jul 2024\\n\\n' }}
+{{- system_message }}
+{{- '<|eot_id|>' }}
+{%- for message in messages %}
+    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}"""
+#: As Qwen 2.5 renders: a sentence of its own where the conversation has no system turn.
+CHATML = """{%- if messages[0]['role'] == 'system' %}
+    {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
+{%- else %}
+    {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if not (message.role == 'system' and loop.first) %}
+        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
+#: As Mistral renders, with an instruction in front: turns whose marks name no roles, and no system turns.
+INST = """{{- bos_token }}{{- '[INFO]Be brief.[/INFO]' }}
+{%- for m in messages %}
+    {%- if m.role == 'user' %}{{- '[INST] ' + m.content + ' [/INST]' }}
+    {%- elif m.role == 'assistant' %}{{- ' ' + m.content + '</s>' }}
+    {%- else %}{{- raise_exception('only user and assistant') }}{%- endif %}
+{%- endfor %}{%- if add_generation_prompt %}{{- ' ' }}{%- endif %}"""
+
+ASK = "{% if add_generation_prompt %}assistant: {% endif %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(tiny_model)
+    loaded.add_special_tokens({"bos_token": "<|begin_of_text|>"})
+    return loaded
+
+
+def turns(*texts, system=None):
+    talk = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+    return [{"role": "system", "content": system}, *talk] if system else talk
+
+
+def render(tokenizer, template, messages, ask=False):
+    return tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=ask)
+
+
+def llama(role, text):
+    return f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>"
+
+
+def test_llama_without_its_system_text(tokenizer):
+    made = plain(tokenizer, LLAMA)
+    asked = render(tokenizer, made, turns("Hi?", "Ho.", "Why?"), ask=True)
+    want = llama("user", "Hi?") + llama("assistant", "Ho.") + llama("user", "Why?")
+    assert asked == "<|begin_of_text|>" + want + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    assert render(tokenizer, made, turns("Hi?")) == "<|begin_of_text|>" + llama("user", "Hi?")
+    assert "Cutting" in render(tokenizer, LLAMA, turns("Hi?"))
+
+
+def test_qwen_without_its_system_text(tokenizer):
+    made = plain(tokenizer, CHATML)
+    want = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
+    assert render(tokenizer, made, turns("Hi?", "Ho.", "Why?"), ask=True) == want + "<|im_start|>assistant\n"
+    assert "Qwen" in render(tokenizer, CHATML, turns("Hi?"))
+
+
+@pytest.mark.parametrize("template", [LLAMA, CHATML])
+def test_a_system_text_of_the_conversation_stays(tokenizer, template):
+    made = plain(tokenizer, template)
+    messages = turns("Hi?", "Ho.", system="Speak up.")
+    rendered = render(tokenizer, made, messages)
+    assert "Speak up." in rendered and "Cutting" not in rendered
+    assert rendered.index("system") < rendered.index("Speak up.") < rendered.index("Hi?")
+    if template is CHATML:
+        assert rendered == render(tokenizer, CHATML, messages)
+
+
+def test_marks_without_roles(tokenizer):
+    made = plain(tokenizer, INST)
+    assert render(tokenizer, made, turns("Hi?", "Ho.", "Why?"), ask=True) == (
+        "<|begin_of_text|>[INST] Hi? [/INST] Ho.</s>[INST] Why? [/INST] "
+    )
+    with pytest.raises(Exception, match="no role system"):
+        render(tokenizer, made, turns("Hi?", system="Speak up."))
+
+
+def test_contents_are_kept_to_the_character(tokenizer):
+    content = "{{ 'a' }} {% if x %} '\" \\n é 🦎\n\ttab  "
+    assert f"user\n{content}<|im_end|>" in render(tokenizer, plain(tokenizer, CHATML), turns(content))
+
+
+def test_a_template_without_system_text_stays_as_it_is(tokenizer):
+    own = tokenizer.chat_template
+    assert plain(tokenizer, own) is own
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Be good. {% for m in messages %}{{ m.role }}: {{ m.content | upper }};{% endfor %}" + ASK,
+        "Be good. {% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}" + ASK.replace("assistant", "think"),
+        "Be good. {% for m in messages %}{{ loop.revindex }}{{ m.role }}: {{ m.content }};{% endfor %}" + ASK,
+        "{{ raise_exception('never') }}",
+        "{{ messages[7].content }}",
+    ],
+)
+def test_a_template_that_cannot_be_made_plain_names_the_way_out(tokenizer, template):
+    with pytest.raises(UserError, match="plain_prompt: false"):
+        plain(tokenizer, template)
+
+
+def spec(base_model, plain_prompt=True):
+    return PrepareBaseModel(version=1, base_model=str(base_model), plain_prompt=plain_prompt)
+
+
+def with_template(tiny_model, folder, template):
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
+def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = with_template(tiny_model, tmp_path / "base", CHATML)
+    models.prepare(spec(base), tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_symlink()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer.apply_chat_template(turns("Hi?"), add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    assert "Qwen" not in tokenizer.decode(ids[0])
+    logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, tmp_path / "out")]
+    assert torch.equal(*logits)
+    source = json.loads((tmp_path / "out" / "source.json").read_text())
+    assert source["spec"]["base_model"] == str(base) and source["weights"]["model.safetensors"] > 0
+
+
+def test_the_models_own_template_is_kept_when_asked(tiny_model, tmp_path):
+    base = with_template(tiny_model, tmp_path / "base", CHATML)
+    models.prepare(spec(base, plain_prompt=False), tmp_path / "out")
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == CHATML
+
+
+def test_template_inside_the_tokenizer_configuration(tiny_model, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    (base / "chat_template.jinja").unlink()
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": CHATML}))
+    models.prepare(spec(base), tmp_path / "out")
+    assert "chat_template" not in json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert "Qwen" not in (tmp_path / "out" / "chat_template.jinja").read_text()
+
+
+def test_preparing_again_replaces_what_was_there(tiny_model, tmp_path):
+    models.prepare(spec(tiny_model), tmp_path / "out")
+    (tmp_path / "out" / "model-00001-of-00002.safetensors").write_bytes(b"old")
+    before = (tiny_model / "model.safetensors").read_bytes()
+    models.prepare(spec(tiny_model), tmp_path / "out")
+    assert [path.name for path in models.weight_files(tmp_path / "out")] == ["model.safetensors"]
+    assert (tiny_model / "model.safetensors").read_bytes() == before
+
+
+def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monkeypatch):
+    shutil.copytree(tiny_model, tmp_path / "run" / "base")
+    monkeypatch.chdir(tmp_path / "run")
+    models.prepare(spec("base"), "checkpoints/base")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "checkpoints" / "base" / "model.safetensors").exists()
+
+
+def test_weights_in_several_files(tiny_model, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    (base / "model.safetensors").unlink()
+    AutoModelForCausalLM.from_pretrained(tiny_model).save_pretrained(base, max_shard_size="50KB")
+    models.prepare(spec(base), tmp_path / "out")
+    assert len(models.weight_files(tmp_path / "out")) > 2
+    AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    next(base.glob("model-00002*")).unlink()
+    with pytest.raises(UserError, match="model-00002"):
+        models.prepare(spec(base), tmp_path / "out2")
+
+
+def damaged(tiny_model, folder, how):
+    shutil.copytree(tiny_model, folder)
+    weights = folder / "model.safetensors"
+    config = json.loads((folder / "config.json").read_text())
+    if how == "truncated weights":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif how == "weights of another kind":
+        weights.write_bytes(struct.pack("<Q", 10**15) + b"{}")
+    elif how == "no weights":
+        weights.unlink()
+    elif how == "no configuration":
+        (folder / "config.json").unlink()
+    elif how == "configuration of something else":
+        (folder / "config.json").write_text("[]")
+    elif how == "no tokenizer":
+        for path in folder.glob("tokenizer*"):
+            path.unlink()
+    elif how == "damaged tokenizer":
+        (folder / "tokenizer.json").write_text('{"version": ')
+    elif how == "short vocabulary":
+        (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
+    elif how == "no chat template":
+        (folder / "chat_template.jinja").unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [
+        ("truncated weights", "model.safetensors: damaged"),
+        ("weights of another kind", "model.safetensors: damaged"),
+        ("no weights", "model.safetensors: no such file"),
+        ("no configuration", "config.json"),
+        ("configuration of something else", "config.json"),
+        ("no tokenizer", "no readable tokenizer"),
+        ("damaged tokenizer", "no readable tokenizer"),
+        ("short vocabulary", "vocab_size: 100"),
+        ("no chat template", "no chat template; use an instruct model"),
+    ],
+)
+def test_unfit_models_are_refused_at_once(tiny_model, tmp_path, how, named):
+    base = damaged(tiny_model, tmp_path / "base", how)
+    with pytest.raises(UserError, match=named):
+        models.prepare(spec(base), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"base_model: no folder \./nowhere/model"):
+        models.find("./nowhere/model")
+    with pytest.raises(UserError, match=r"base_model: no folder .*; correct the path"):
+        models.find(str(tmp_path / "nowhere"))
+
+
+def test_the_hub_out_of_reach(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def fail(*arguments, **others):
+        raise LocalEntryNotFoundError("Cannot find the requested files in the disk cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(UserError, match=r"base_model: no folder some/model.*mend the network.*base_model: FOLDER"):
+        models.find("some/model")
+
+
+def test_script_reports_one_line(tiny_model, tmp_path):
+    def call(base):
+        command = [sys.executable, SCRIPT, "--spec", spec(base).text(), "--output", tmp_path / "out"]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = call(tmp_path / "nowhere")
+    assert done.returncode == 1 and done.stderr.startswith("error: base_model: no folder")
+    assert call(tiny_model).returncode == 0
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "source.json"):
+        assert (tmp_path / "out" / name).is_file()

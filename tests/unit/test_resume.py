@@ -1,0 +1,171 @@
+"""A killed training run goes on from its newest complete checkpoint, and ends as an uninterrupted one."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_sft import data, run, same, settings  # noqa: F401
+
+from fofg.training import metrics, resume
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_sft.py"
+#: 20 epochs of three steps.
+SPEC = settings(epochs=20)
+STEPS = 60
+
+
+def command(data, output, spec=SPEC, save_every=4):  # noqa: F811
+    files = ["--model", data / "base", "--train", data / "train.parquet", "--test", data / "test.parquet"]
+    places = ["--output", output, "--state", output.parent / f"{output.name}-state"]
+    shape = ["--micro-batch-size", 2, "--save-every", save_every, "--threads", 1]
+    return [str(part) for part in [sys.executable, SCRIPT, "--spec", spec.text(), *files, *places, *shape]]
+
+
+def finish(data, output, **options):  # noqa: F811
+    return subprocess.run(command(data, output, **options), check=True, capture_output=True, text=True).stderr
+
+
+def interrupt(data, output, step, number, **options):  # noqa: F811
+    """Starts a run, sends it a signal once the checkpoint of ``step`` is complete, and returns how it ended."""
+    process = subprocess.Popen(command(data, output, **options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    seal = f"{output.name}-state/*/checkpoint-{step}/{resume.SEAL}"
+    deadline = time.monotonic() + 120
+    while not list(output.parent.glob(seal)):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.005)
+    process.send_signal(number)
+    told, _ = process.communicate(timeout=60)
+    return process.returncode, told
+
+
+def checkpoints(output):
+    return sorted(int(path.name.split("-")[1]) for path in output.parent.glob(f"{output.name}-state/*/checkpoint-*"))
+
+
+@pytest.fixture(scope="module")
+def whole(data):  # noqa: F811
+    """The model of a run that nothing interrupted."""
+    run(data, data / "whole", SPEC, micro_batch_size=2)
+    return data / "whole"
+
+
+def without_seconds(output):
+    return [{**record, "seconds": 0} for record in metrics.read(output / "metrics.jsonl")]
+
+
+def test_killed_twice_and_once_with_a_torn_checkpoint(data, whole, tmp_path):  # noqa: F811
+    output = tmp_path / "out"
+    code, _ = interrupt(data, output, 8, signal.SIGKILL)
+    assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
+    assert 8 in checkpoints(output)
+
+    code, told = interrupt(data, output, 28, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert "going on after step" in told
+    last = checkpoints(output)[-1]
+    newest = next(output.parent.glob(f"*/*/checkpoint-{last}"))
+    shutil.copytree(newest, newest.with_name(f"checkpoint-{last + 4}"))  # torn: weights cut short, though sealed
+    weights = newest.with_name(f"checkpoint-{last + 4}") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    shutil.copytree(newest, newest.with_name(f"checkpoint-{last + 8}"))  # torn: never sealed
+    (newest.with_name(f"checkpoint-{last + 8}") / resume.SEAL).unlink()
+
+    told = finish(data, output)
+    assert f"going on after step {last} of {STEPS}" in told
+    assert same(output, whole)
+    assert without_seconds(output) == without_seconds(whole)
+    assert not (tmp_path / "out-state").exists()
+
+
+def test_sigterm_saves_and_fails(data, whole, tmp_path):  # noqa: F811
+    output = tmp_path / "out"
+    code, told = interrupt(data, output, 8, signal.SIGTERM, save_every=8)
+    assert code == 1 and "error: stopped by SIGTERM after step" in told
+    stopped = int(told.split("stopped by SIGTERM after step ")[1].split()[0])
+    assert 8 < stopped < STEPS and checkpoints(output)[-1] == stopped
+    assert f"going on after step {stopped} of" in finish(data, output, save_every=8)
+    assert same(output, whole)
+    assert without_seconds(output) == without_seconds(whole)
+
+
+def without_final_files(data, output, spec):  # noqa: F811
+    """Trains to the last step, with a checkpoint there, but can't write the final files."""
+    partial = output.with_name(f".{output.name}.partial")
+    partial.write_text("in the way")
+    with pytest.raises(FileExistsError):
+        run(data, output, spec, micro_batch_size=2, save_every=STEPS)
+    partial.unlink()
+    assert checkpoints(output) == [STEPS]
+
+
+def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):  # noqa: F811
+    """The newest checkpoint holds every step; only the final files are missing."""
+    output = tmp_path / "out"
+    without_final_files(data, output, SPEC)
+    run(data, output, SPEC, micro_batch_size=2)
+    assert f"going on after step {STEPS} of {STEPS}" in capsys.readouterr().err
+    assert same(output, whole)
+    assert without_seconds(output) == without_seconds(whole)
+
+
+def test_state_of_other_work_is_not_resumed(data, whole, tmp_path, capsys):  # noqa: F811
+    output = tmp_path / "out"
+    without_final_files(data, output, settings(epochs=20, seed=3))
+    run(data, output, SPEC, micro_batch_size=2)
+    assert "going on" not in capsys.readouterr().err
+    assert same(output, whole)
+    assert not (tmp_path / "out-state").exists()
+
+
+def test_fingerprint_covers_spec_model_and_content(tmp_path):
+    train, test = tmp_path / "train", tmp_path / "test"
+    train.write_text("a")
+    test.write_text("b")
+    first = resume.fingerprint("spec", "model", [train, test])
+    assert resume.fingerprint("spec", "model", [train, test]) == first
+    others = [
+        resume.fingerprint("spec2", "model", [train, test]),
+        resume.fingerprint("spec", "model2", [train, test]),
+        resume.fingerprint("spec", "model", [test, train]),
+    ]
+    test.write_text("c")
+    others.append(resume.fingerprint("spec", "model", [train, test]))
+    assert len({first, *others}) == 5
+    test.rename(tmp_path / "moved")
+    assert resume.fingerprint("spec", "model", [train, tmp_path / "moved"]) == others[-1]
+
+
+def checkpoint(state, steps, seal=True):
+    folder = state / f"checkpoint-{steps}"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("1234")
+    if seal:
+        resume.seal(folder)
+    return folder
+
+
+def test_newest_complete_checkpoint_by_number(tmp_path):
+    assert resume.newest(tmp_path) is None
+    checkpoint(tmp_path, 9)
+    checkpoint(tmp_path, 100)
+    checkpoint(tmp_path, 200, seal=False)
+    assert resume.newest(tmp_path) == tmp_path / "checkpoint-100"
+    assert not (tmp_path / "checkpoint-200").exists()
+
+
+@pytest.mark.parametrize("damage", ["short", "missing", "seal"])
+def test_damaged_checkpoints_are_removed(tmp_path, damage):
+    good, bad = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    if damage == "short":
+        (bad / "weights").write_text("12")
+    elif damage == "missing":
+        (bad / "weights").unlink()
+    else:
+        (bad / resume.SEAL).write_text(json.dumps(["no", "sizes"]))
+    assert resume.newest(tmp_path) == good
+    assert not bad.exists()

@@ -1,0 +1,350 @@
+"""Fine-tuning: what it writes, what it computes, and what does not change its result."""
+
+import json
+import math
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from fofg.config import Figures, Sft
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.report import training as figure
+from fofg.schemas import RFT
+from fofg.stages import TrainSft
+from fofg.training import batches, metrics
+
+SETTINGS = {
+    "engine": "trl",
+    "learning_rate": 5e-3,
+    "epochs": 2,
+    "batch_size": 8,
+    "max_length": 200,
+    "too_long": "error",
+    "warmup_ratio": 0.1,
+    "schedule": "cosine",
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "precision": "float32",
+    "seed": 1,
+}
+
+
+def settings(**changes):
+    return TrainSft(version=1, sft=Sft(**{**SETTINGS, **changes}))
+
+
+def example(index):
+    """A conversation of one to three turns: letters are to be written in reverse."""
+    words = ["abcdefgh"[index % 5 : index % 5 + 2 + place] for place in range(1 + index % 3)]
+    turns = [turn for word in words for turn in (("user", f"{word}?"), ("assistant", f"{word[::-1]}."))]
+    return {
+        "data_source": "string_task",
+        "prompt": [{"role": role, "content": content} for role, content in turns[:-1]],
+        "ability": "string",
+        "reward_model": {"style": "rule", "ground_truth": "{}"},
+        "extra_info": {
+            "index": index,
+            "split": "train",
+            "level": 1,
+            "depth": 1,
+            "calls": 1,
+            "expression": "func_17(x)",
+            "functions": ["recursive_reverse"],
+        },
+        "response": turns[-1][1],
+    }
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, tiny_model):
+    """A model folder and RFT files: 20 examples, so that the last batch of an epoch is incomplete; 5 test examples."""
+    folder = tmp_path_factory.mktemp("sft")
+    shutil.copytree(tiny_model, folder / "base")
+    write_parquet(folder / "train.parquet", RFT, [[example(index) for index in range(20)]])
+    write_parquet(folder / "test.parquet", RFT, [[example(index) for index in range(20, 25)]])
+    write_parquet(folder / "empty.parquet", RFT, [[]])
+    return folder
+
+
+def run(data, output, spec=None, test="test.parquet", train="train.parquet", model=None, **options):
+    from fofg.training import sft_trl
+
+    options = {"micro_batch_size": 4, "save_every": 1000, "threads": 1, **options}
+    state = output.parent / f"{output.name}-state"
+    sft_trl.train(spec or settings(), model or data / "base", data / train, data / test, output, state, **options)
+    return metrics.read(output / "metrics.jsonl")
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    """The run that others are compared with: its folder and its records."""
+    return SimpleNamespace(folder=data / "trained", records=run(data, data / "trained"))
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def same(one, other):
+    import torch
+
+    one, other = weights(one), weights(other)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def distance(one, other):
+    one, other = weights(one), weights(other)
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def test_the_model_loads_unchanged_and_differs_from_its_base(data, trained):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert AutoTokenizer.from_pretrained(trained.folder).chat_template
+    assert distance(trained.folder, data / "base") > 1e-3
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (trained.folder / name).read_bytes() == (data / "base" / name).read_bytes()
+    assert model.config.get_text_config().vocab_size == model.get_input_embeddings().weight.shape[0]
+
+
+def test_nothing_else_is_left(data, trained):
+    assert not (data / "trained-state").exists()
+    assert not list(data.glob(".trained*"))
+    assert (trained.folder / "model.safetensors").stat().st_mode == (trained.folder / "metrics.jsonl").stat().st_mode
+    assert json.loads((trained.folder / "spec.json").read_text()) == settings().model_dump(mode="json")
+    assert list((trained.folder / "tensorboard").glob("events.*"))
+
+
+def test_records_of_every_step(trained):
+    steps = [record for record in trained.records if "loss" in record]
+    assert [record["step"] for record in trained.records] == list(range(7))
+    assert steps[2]["epoch"] == 1.0 and steps[-1]["epoch"] == 2.0
+    assert steps[-1]["tokens"] == 2 * steps[2]["tokens"]
+    assert all(later["tokens"] > earlier["tokens"] for earlier, later in zip(trained.records, trained.records[1:]))
+    assert all({"loss", "learning_rate", "grad_norm", "seconds"} <= record.keys() for record in steps)
+    assert steps[0]["learning_rate"] < steps[1]["learning_rate"] == SETTINGS["learning_rate"]
+    assert steps[-1]["learning_rate"] < 0.2 * SETTINGS["learning_rate"]
+    assert trained.records[0]["test_loss"] > 1.05 * trained.records[-1]["test_loss"]
+
+
+def test_tensorboard_has_every_step_once(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained.folder / "tensorboard"))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    want = [(record["step"], record["loss"]) for record in trained.records if "loss" in record]
+    assert [step for step, _ in found] == [step for step, _ in want]
+    assert [value for _, value in found] == pytest.approx([value for _, value in want], rel=1e-5)
+
+
+def test_the_loss_is_the_mean_over_the_learned_tokens_of_the_whole_step(data, trained):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(data / "base", dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(data / "base")
+    logs, count = 0.0, 0
+    for row in batches.steps(20, 8, 2, 1)[0]:
+        messages = [*example(row)["prompt"], {"role": "assistant", "content": example(row)["response"]}]
+        ids, learned = [], []
+        for message in messages:  # the template puts "<|start|>", the role, a newline, the text, and "<|end|>"
+            head = tokenizer(f"<|start|>{message['role']}\n", add_special_tokens=False)["input_ids"]
+            body = tokenizer(f"{message['content']}<|end|>", add_special_tokens=False)["input_ids"]
+            ids += head + body
+            learned += [False] * len(head) + [message["role"] == "assistant"] * len(body)
+        with torch.no_grad():
+            scores = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        for place in range(1, len(ids)):
+            if learned[place]:
+                logs, count = logs + float(scores[place - 1, ids[place]]), count + 1
+    first = next(record for record in trained.records if "loss" in record)
+    assert first["loss"] == pytest.approx(-logs / count, rel=1e-5)
+
+
+def test_the_same_again(data, trained, tmp_path):
+    records = run(data, tmp_path / "again")
+    assert same(tmp_path / "again", trained.folder)
+    assert [record | {"seconds": 0} for record in records] == [record | {"seconds": 0} for record in trained.records]
+
+
+def test_threads_and_checkpoints_leave_the_result_alone(data, trained, tmp_path):
+    run(data, tmp_path / "two", threads=2, save_every=1, log_every=3)
+    assert same(tmp_path / "two", trained.folder)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_micro_batches_change_no_more_than_rounding(data, trained, tmp_path, size):
+    records = run(data, tmp_path / "other", micro_batch_size=size)
+    assert distance(tmp_path / "other", trained.folder) < 1e-4
+    for one, other in zip(records[1:], trained.records[1:]):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 2},
+        {"learning_rate": 1e-3},
+        {"epochs": 1},
+        {"batch_size": 7},
+        {"schedule": "constant"},
+        {"schedule": "linear"},
+        {"warmup_ratio": 0.5},
+        {"weight_decay": 0.5},
+        {"max_grad_norm": 0.05},
+        {"precision": "bfloat16"},
+        {"too_long": "truncate", "max_length": 40},
+        {"too_long": "skip", "max_length": 40},
+    ],
+    ids=str,
+)
+def test_every_setting_reaches_the_training(data, trained, tmp_path, change):
+    run(data, tmp_path / "other", settings(**change))
+    assert not same(tmp_path / "other", trained.folder)
+
+
+def test_skipped_examples_are_counted(data, tmp_path, capsys):
+    run(data, tmp_path / "other", settings(too_long="skip", max_length=40))
+    assert "7 examples, 175 tokens; above 40 tokens: 13 skipped, 0 truncated" in capsys.readouterr().err
+
+
+def test_weights_are_stored_as_the_base_models(data, tmp_path):
+    import torch
+
+    base = tmp_path / "base"
+    shutil.copytree(data / "base", base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    run(data, tmp_path / "other", settings(epochs=1), model=base)
+    assert {tensor.dtype for tensor in weights(tmp_path / "other").values()} == {torch.bfloat16}
+
+
+def test_without_test_examples(data, trained, tmp_path):
+    records = run(data, tmp_path / "other", test="empty.parquet")
+    assert not any("test_loss" in record for record in records)
+    assert same(tmp_path / "other", trained.folder)
+
+
+def test_an_earlier_model_is_replaced(data, tmp_path):
+    output = tmp_path / "other"
+    output.mkdir()
+    (output / "model-00001-of-00002.safetensors").write_bytes(b"old")
+    (output / "model.safetensors.index.json").write_text("{}")
+    run(data, output, settings(epochs=1))
+    assert [path.name for path in output.glob("model*")] == ["model.safetensors"]
+
+
+def test_odd_generation_settings_of_the_base_do_not_stop_it(data, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(data / "base", base)
+    odd = json.dumps({"do_sample": False, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [0, 5]})
+    (base / "generation_config.json").write_text(odd)
+    run(data, tmp_path / "other", settings(epochs=1), model=base, save_every=1)
+    assert (tmp_path / "other" / "generation_config.json").read_text() == odd
+
+
+def test_unfit_input_is_named(data, tmp_path):
+    with pytest.raises(UserError, match=r"train\.parquet: row 1 has 52 tokens.*max_length: 30"):
+        run(data, tmp_path / "a", settings(max_length=30))
+    with pytest.raises(UserError, match=r"empty\.parquet: no example"):
+        run(data, tmp_path / "b", train="empty.parquet")
+    with pytest.raises(UserError, match=r"missing\.parquet: no such file"):
+        run(data, tmp_path / "c", train="missing.parquet")
+    with pytest.raises(UserError, match=r"model\.safetensors: no such file"):
+        shutil.copytree(data / "base", tmp_path / "base")
+        (tmp_path / "base" / "model.safetensors").unlink()
+        run(data, tmp_path / "d", model=tmp_path / "base")
+    assert not (tmp_path / "a").exists() and not (tmp_path / "d").exists()
+
+
+def test_examples_beyond_the_models_positions(data, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(data / "base", base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 32}))
+    with pytest.raises(UserError, match=r"max_length: the longest example has \d+ tokens, but the model holds 32"):
+        run(data, tmp_path / "other", model=base)
+
+
+def test_weights_that_lack_a_tensor(data, tmp_path):
+    from safetensors.torch import save_file
+
+    base = tmp_path / "base"
+    shutil.copytree(data / "base", base)
+    left = {name: tensor for name, tensor in weights(base).items() if "layers.1.mlp.up_proj" not in name}
+    save_file(left, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack .*up_proj"):
+        run(data, tmp_path / "other", model=base)
+
+
+def test_divergence_is_an_error(data, tmp_path):
+    with pytest.raises(UserError, match="learning_rate: the loss is not finite at step"):
+        run(data, tmp_path / "other", settings(learning_rate=1e30, epochs=20, warmup_ratio=0.0))
+    assert not (tmp_path / "other" / "model.safetensors").exists()
+
+
+def test_steps_cover_every_row_once_an_epoch_and_depend_on_the_seed():
+    plan = batches.steps(20, 8, 3, seed=1)
+    assert [len(step) for step in plan] == [8, 8, 4] * 3
+    for epoch in range(3):
+        assert sorted(row for step in plan[3 * epoch : 3 * epoch + 3] for row in step) == list(range(20))
+    assert plan[0] != plan[3] and plan != batches.steps(20, 8, 3, seed=2)
+    assert plan == batches.steps(20, 8, 3, seed=1)
+
+
+def test_parts_hold_all_rows_without_needless_padding():
+    import torch
+
+    lengths = [3, 9, 1, 9, 5]
+    mask = torch.tensor([[place < length for place in range(9)] for length in lengths]).long()
+    ids = torch.arange(45).view(5, 9) * mask
+    parts = batches.by_length({"input_ids": ids, "attention_mask": mask}, 2)
+    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, 9), (2, 5), (1, 1)]
+    kept = sorted(int(number) for part in parts for number in part["input_ids"].flatten() if number)
+    assert kept == sorted(int(number) for number in ids.flatten() if number)
+
+
+def test_thinned_records_mean_the_loss_and_keep_the_rest():
+    records = [{"step": 0, "test_loss": 9.0}, *({"step": step, "loss": float(step), "tokens": 10 * step} for step in range(1, 8))]
+    records[4]["test_loss"] = 5.0
+    assert metrics.thin(records, 1) == records
+    assert metrics.thin(records, 3) == [
+        {"step": 0, "test_loss": 9.0},
+        {"step": 3, "loss": 2.0, "tokens": 30},
+        {"step": 4, "loss": 4.0, "tokens": 40, "test_loss": 5.0},
+        {"step": 6, "loss": 5.5, "tokens": 60},
+        {"step": 7, "loss": 7.0, "tokens": 70},
+    ]
+
+
+def test_precision_follows_the_machine(monkeypatch):
+    import torch
+
+    from fofg.training.sft_trl import precision
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert precision("auto") == dtype
+        assert (precision("float32"), precision("bfloat16")) == (torch.float32, torch.bfloat16)
+
+
+def test_figure_of_a_run(trained, tmp_path):
+    shape = Figures(formats=["svg", "png"], dpi=72, font_size=8)
+    figure.plot(trained.folder / "metrics.jsonl", tmp_path / "training", shape)
+    assert (tmp_path / "training.png").stat().st_size > 5000
+    for text in ("", "nonsense\n", '{"loss": 1}\n', '{"step": 0, "test_loss": 1.0}\n'):
+        (tmp_path / "m.jsonl").write_text(text)
+        with pytest.raises(UserError, match=r"m\.jsonl"):
+            figure.plot(tmp_path / "m.jsonl", tmp_path / "x", shape)
+
+
+def test_losses_are_finite(trained):
+    assert all(math.isfinite(value) for record in trained.records for value in record.values())

@@ -1,0 +1,22 @@
+"""Verdicts on roll-outs: reward and correctness of every response."""
+
+import sys
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import ScoreRollouts
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, ScoreRollouts)
+    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="roll-outs, a row a problem")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row a response")
+    options = arguments.parse_args()
+    from fofg.evaluation.accuracy import judge
+
+    done = judge(options.rollouts, options.output, options.spec.scoring)
+    print(f"{done.samples} responses to {done.problems} problems; {done.skipped} problems without a response", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)

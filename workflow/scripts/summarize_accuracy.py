@@ -1,0 +1,27 @@
+"""Tables of accuracy by model, definitions (visible or hidden) and level, with 95% Wilson intervals."""
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import SummarizeAccuracy
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, SummarizeAccuracy)
+    arguments.add_argument(
+        "--verdicts", required=True, nargs="+", metavar="NAME=FILE", help="verdicts of model/visible or model/hidden"
+    )
+    arguments.add_argument("--csv", required=True, help="table to write, a line a model, definitions and level")
+    arguments.add_argument("--markdown", required=True, help="the same to read, a column a model")
+    options = arguments.parse_args()
+    from fofg.evaluation.accuracy import summarize_files, write_csv
+    from fofg.report.tables import write_accuracy_table
+
+    table = summarize_files(options.spec.models, options.verdicts)
+    write_csv(options.csv, table)
+    write_accuracy_table(options.markdown, options.spec.models, table)
+    with open(options.markdown, encoding="utf-8") as file:
+        print(file.read())
+
+
+if __name__ == "__main__":
+    run(main)
