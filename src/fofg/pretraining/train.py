@@ -61,7 +61,7 @@ class Run:
         self._resume()
         loss_of = torch.compile(_loss) if self.device == "cuda" else _loss
         if self.device == "cpu":
-            print("no GPU: the whole pre-training takes a day or so on a laptop's CPU", file=sys.stderr)
+            print("no GPU: the whole pre-training takes about a day on a laptop's CPU", file=sys.stderr)
         left = range(self.step, self.settings.steps)
         loader = torch.utils.data.DataLoader(
             self.batches,
@@ -124,7 +124,7 @@ class Run:
                 self.model.load_state_dict(saved["model"])
                 for optimizer, state in zip(self.optimizers, saved["optimizers"]):
                     optimizer.load_state_dict(state)
-                lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+                lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
                 kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
         write_text(metrics, "".join(kept))
 

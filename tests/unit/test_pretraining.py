@@ -1,0 +1,257 @@
+"""Pre-training: tokenizer, library, corpus, batches, and the committed model."""
+
+import inspect
+import json
+import pickle
+import re
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fofg import config, stages
+from fofg.config import TinyBase
+from fofg.pretraining import answers, batches, corpus, library, programs, train
+from fofg.pretraining import tokenizer as tokenizers
+from fofg.problems import expressions, prompts
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.scoring.string_task import score
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "resources/tiny-base"
+SETTINGS = config.load(yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8")))
+TEMPLATE = SETTINGS.problems.template
+TOKENIZER = tokenizers.build(TEMPLATE)
+SMALL = TinyBase(
+    hidden_size=32,
+    layers=2,
+    heads=2,
+    intermediate_size=64,
+    steps=10,
+    tokens_per_step=1024,
+    learning_rate=2e-3,
+    matrix_learning_rate=2e-2,
+    error_rate=0.5,
+    save_every=5,
+    seed=3,
+)
+
+
+def conversations(count: int, late: bool, error_rate: float = 0.0) -> list[corpus.Turn]:
+    rng = Random(5)
+    return [turn for _ in range(count) for turn in corpus.conversation(TEMPLATE, rng, late, error_rate)]
+
+
+# --- tokenizer ------------------------------------------------------------------------------------------------------
+
+
+@given(st.text() | st.lists(st.sampled_from(tokenizers.pieces(TEMPLATE) + list(tokenizers.SPECIAL))).map("".join))
+def test_any_text_round_trips(text):
+    assert TOKENIZER.decode(TOKENIZER.encode(text).ids, skip_special_tokens=False) == text
+
+
+def test_strings_are_single_characters():
+    tokens = TOKENIZER.encode(tokenizers.answer_text('func_12("pre fix«") adds a prefix -> "x"\n{"output": "x"}')).tokens
+    fixed = ["func_12", '("', '")', ' adds a prefix -> "', '"\n', '{"output": "', '"}', "<|end|>"]
+    assert len(tokens) == len(fixed) + len("pre fix«" + "x" + "x")
+
+
+def test_chat_template_is_what_pre_training_sees(committed):
+    tokenizer, _ = committed
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    shown = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert shown == tokenizers.user_text("a") + tokenizers.answer_text("b") + tokenizers.user_text("c")
+
+
+# --- library --------------------------------------------------------------------------------------------------------
+
+
+def _behaviour(function: str) -> tuple:
+    inputs = ["abcdef", "zeal a", "Aab-b1", "ooxyz", "hannah"]
+    second = (inputs[::-1]) if function in library.TWO_OPERANDS else None
+    parameter = {int: 2, str: "qr"}.get(type(library.PARAMETERS[function](Random(0))) if function in library.PARAMETERS else None)
+    return tuple(
+        library.ALL[function](text, *([second[i]] if second else []), *([parameter] if parameter else []))
+        for i, text in enumerate(inputs)
+    )
+
+
+def test_the_20_others_differ_from_each_other_and_from_the_25():
+    seen = {_behaviour(function) for function in FUNCTIONS}
+    for function in library.OTHERS:
+        assert _behaviour(function) not in seen, function
+        seen.add(_behaviour(function))
+    assert len(library.OTHERS) == 20
+    assert sorted(library.NAMES.values(), key=lambda name: int(name[5:])) == [f"func_{i}" for i in range(45)]
+
+
+def test_every_operator_has_a_gloss_of_its_own():
+    assert set(library.GLOSSES) == {*library.ALL, "+", *(f".{method}" for method in expressions.METHODS)}
+    assert len(set(library.GLOSSES.values())) == len(library.GLOSSES)
+
+
+@pytest.mark.parametrize("function", library.ALL)
+def test_a_shown_definition_is_the_function(function):
+    scope = {}
+    exec(corpus.definition(function, "func_7"), scope)
+    arguments = ["abcde"] * len(inspect.signature(library.ALL[function]).parameters)
+    if function in library.PARAMETERS:
+        arguments[-1] = library.PARAMETERS[function](Random(1))
+    assert scope["func_7"](*arguments) == library.ALL[function](*arguments)
+
+
+# --- programs and answers -------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6))
+@settings(max_examples=200)
+def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
+    rng = Random(seed)
+    x = programs.random_input(rng)
+    program = programs.random_program(rng, list(FUNCTIONS), steps, x)
+    expected = expressions.parse(programs.text(program, PUBLIC_NAMES)).evaluate(x)
+    response = answers.answer(program, x, PUBLIC_NAMES, rng)
+    assert score(response, expected).correct
+    assert response.count("\n") == len(list(programs.operators(program)))
+
+
+def test_slips_come_at_the_asked_rate():
+    program = programs.Operation("mirror_str", (programs.Leaf(),))
+    right = answers.answer(program, "abcd", PUBLIC_NAMES, Random(0))
+    rng = Random(1)
+    wrong = sum(answers.answer(program, "abcd", PUBLIC_NAMES, rng, error_rate=0.3) != right for _ in range(4000))
+    assert 0.29 < wrong / 4000 < 0.36  # 0.3 by the step, and a little by broken JSON
+
+
+@given(st.text(max_size=8), st.integers(0, 1000))
+def test_a_misspelling_differs(text, seed):
+    assert answers.misspell(text, Random(seed)) != text
+
+
+# --- corpus ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_25_are_never_seen_without_their_definitions(late):
+    hidden = 0
+    others = {library.NAMES[name] for name in library.OTHERS}
+    for turn in conversations(3000, late, error_rate=0.3):
+        shown, expression = turn.prompt.split("def main_solution(x):\n    return ")
+        expression = expression.split("\n")[0]
+        called = set(re.findall(r"func_\d+", expression))
+        defined = set(re.findall(r"def (func_\d+)\(", shown))
+        if defined != called:
+            assert not defined and called <= others, turn.prompt
+            hidden += 1
+    assert (hidden > 1000) if late else (hidden == 0)
+
+
+def test_names_are_drawn_anew():
+    bodies = {}
+    for turn in conversations(2000, late=False):
+        for name, definition in re.findall(r"def (func_\d+)(\(s.*?)\n\n", turn.prompt, flags=re.DOTALL):
+            bodies.setdefault(definition, set()).add(name)
+    assert len(bodies) == len(library.ALL)
+    assert min(map(len, bodies.values())) > 20
+
+
+def test_prompts_are_the_project_s_own():
+    """Under their public names, a program's definitions and wording are what a real prompt of the problem shows."""
+    for seed in range(50):
+        rng = Random(seed)
+        x = programs.random_input(rng)
+        program = programs.random_program(rng, list(FUNCTIONS), 2, x)
+        expression = expressions.parse(programs.text(program, PUBLIC_NAMES))
+        shown = "".join(corpus.definition(function, PUBLIC_NAMES[function]) for function in expression.functions())
+        prompt = prompts.prompt_text(TEMPLATE.replace("{code}", shown + "{code}"), expression.text(), x)
+        assert prompt == prompts.prompt_text(TEMPLATE, expression.text(), x, tuple(expression.functions()))
+
+
+def test_the_last_phase_rarely_works_step_by_step():
+    def stepwise(late):
+        turns = [turn for turn in conversations(1500, late) if turn.prompt.count("func_") > 3]
+        return np.mean([turn.response.count("\n") > 1 for turn in turns])
+
+    assert stepwise(late=False) > 0.7
+    assert stepwise(late=True) < 0.35
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+def make_batches(**changes) -> batches.Batches:
+    chosen = {"seed": 1, "steps": 10, "tokens_per_step": 4096, "error_rate": 0.3, **changes}
+    return batches.Batches(TOKENIZER.to_str(), TEMPLATE, **chosen)
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    used, fresh = make_batches(), pickle.loads(pickle.dumps(make_batches()))
+    used[0], used[1]
+    for first, second in zip(used[9], fresh[9]):
+        np.testing.assert_array_equal(first, second)
+    assert any((first != second).any() for first, second in zip(used[9], used[8]))
+    assert any((first != second).any() for first, second in zip(used[9], make_batches(seed=2)[9]))
+
+
+@pytest.mark.parametrize("step", [0, 9])
+def test_labels_are_the_answers_of_the_row_s_documents(step):
+    batch = make_batches()[step]
+    assert (batch.documents > 0).mean() > 0.9
+    for tokens, labels, positions, documents in zip(*batch):
+        for document in range(1, documents.max() + 1):
+            inside = np.flatnonzero(documents == document)
+            assert (positions[inside] == range(len(inside))).all()
+            text = TOKENIZER.decode(tokens[inside], skip_special_tokens=False)
+            learned = TOKENIZER.decode([t for t in labels[inside] if t != batches.IGNORED], skip_special_tokens=False)
+            assert learned == "".join(re.findall(r"<\|assistant\|>(.*?<\|end\|>)", text, flags=re.DOTALL))
+
+
+def test_documents_of_a_row_do_not_see_each_other():
+    model = train.new_model(SMALL, TOKENIZER.get_vocab_size(), 1, 2)
+    batch = [torch.from_numpy(array).long()[:1] for array in make_batches()[0]]
+    tokens, labels, positions, documents = batch
+    labels[documents != 2] = batches.IGNORED
+    loss = train._loss(model, tokens, labels, positions, documents)
+    others = torch.where(documents == 2, tokens, 5)
+    assert torch.equal(loss, train._loss(model, others, labels, positions, documents))
+    tokens[0, (documents == 2).nonzero()[1, 1]] = 5
+    assert not torch.equal(loss, train._loss(model, tokens, labels, positions, documents))
+
+
+# --- the committed model --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def committed():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(BASE), AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+
+
+def test_the_committed_model_is_the_one_of_the_default_configuration():
+    record = json.loads((BASE / "spec.json").read_text(encoding="utf-8"))
+    assert record == json.loads(stages.build_tiny_base(SETTINGS).text())
+    assert TOKENIZER.to_str(pretty=True) + "\n" == (BASE / "tokenizer.json").read_text(encoding="utf-8")
+    assert (BASE / "chat_template.jinja").read_text(encoding="utf-8") == tokenizers.CHAT_TEMPLATE
+
+
+def test_the_committed_model_is_small_and_fits_its_tokenizer(committed):
+    tokenizer, model = committed
+    assert sum(path.stat().st_size for path in BASE.iterdir()) < 15 * 2**20
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer) == TOKENIZER.get_vocab_size()
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|end|>")
+
+
+def test_the_committed_model_reads_visible_definitions(committed):
+    """Greedily, under a name that is not the function's own."""
+    tokenizer, model = committed
+    code = corpus.definition("mirror_str", "func_30")
+    prompt = prompts.prompt_text(TEMPLATE.replace("{code}", code + "{code}"), "func_30(x)", "abcd")
+    tokens = tokenizer(tokenizers.user_text(prompt), return_tensors="pt", add_special_tokens=False)
+    output = model.generate(**tokens, max_new_tokens=60, do_sample=False)[0, tokens.input_ids.shape[1] :]
+    assert score(tokenizer.decode(output, skip_special_tokens=True), "abcddcba").correct
