@@ -16,6 +16,9 @@ from fofg.supervision import record_run
 
 try:
     settings = load(config)
+    STAGE1_PROBLEMS = settings.datasets.stage1_level1.train
+    if settings.use.stage1_problems:
+        STAGE1_PROBLEMS = count_rows(settings.use.stage1_problems)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -90,16 +93,9 @@ def stage1_problems(split):
     return problems_file("stage1_level1", split)
 
 
-def stage1_problem_count():
-    """Stage-1 problems to roll out: as configured, or the rows of the user's own file."""
-    if settings.use.stage1_problems:
-        return count_rows(settings.use.stage1_problems)
-    return settings.datasets.stage1_level1.train
-
-
 def stage1_shards(pattern):
     """Files of all shards of the Stage-1 problems."""
-    return expand(run_path(pattern), shard=range(stages.shard_count(settings, stage1_problem_count())))
+    return expand(run_path(pattern), shard=range(stages.shard_count(settings, STAGE1_PROBLEMS)))
 
 
 def problem_shards(wildcards):
@@ -167,11 +163,11 @@ def problem_shard_spec(wildcards):
 
 
 def rollout_spec(wildcards):
-    return stages.generate_rollouts(settings, int(wildcards.shard), stage1_problem_count()).text()
+    return stages.generate_rollouts(settings, int(wildcards.shard), STAGE1_PROBLEMS).text()
 
 
 def gather_spec(wildcards):
-    return stages.gather_rollouts(settings, stage1_problem_count()).text()
+    return stages.gather_rollouts(settings, STAGE1_PROBLEMS).text()
 
 
 def evaluation_spec(wildcards):
