@@ -25,7 +25,7 @@ VERSIONS = {
 }
 #: Stage -> the files whose code makes its results. A change there raises the stage's version, or is waived (CONTRIBUTING.md).
 SOURCES = {
-    "prepare_base_model": ["src/fofg/models.py"],
+    "prepare_base_model": ["src/fofg/models.py", "src/fofg/chat_templates.py"],
     "create_problems": ["src/fofg/problems/*.py"],
     "gather_problems": ["src/fofg/problems/datasets.py"],
     "generate_rollouts": ["src/fofg/rollouts/*.py", "src/fofg/problems/prompts.py"],
