@@ -138,6 +138,7 @@ class Training(Section):
 
     micro_batch_size: Count = Field(description="sequences in memory at once")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
+    pretraining_save_every: Count = Field(description="the same for the target tiny_base")
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
 
 
@@ -167,7 +168,6 @@ class TinyBase(Section):
     learning_rate: Annotated[float, Field(gt=0)] = Field(description="of AdamW (embeddings, norms)")
     matrix_learning_rate: Annotated[float, Field(gt=0)] = Field(description="of Muon (weight matrices)")
     error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of steps with a slip, so that the base is fallible")
-    save_every: Count
     seed: Natural
 
 

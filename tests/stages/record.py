@@ -18,20 +18,24 @@ RECORD = Path(__file__).with_name("sources.json")
 
 
 def digest(stage: str) -> str:
-    """Hash of a stage's source without comments, docstrings and layout."""
+    """Hash of a stage's source without docstrings, comment lines and empty lines."""
     seen = hashlib.sha256()
     for pattern in SOURCES[stage]:
         files = sorted(ROOT.glob(pattern))
         if not files:
             raise FileNotFoundError(f"{pattern}: named by stage {stage}, matches no file")
         for path in files:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            for node in ast.walk(tree):
-                body = getattr(node, "body", None)
-                if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                    body[0].value.value = ""
-            seen.update(f"{path.relative_to(ROOT)}\0{ast.dump(tree)}\0".encode())
+            seen.update(f"{path.relative_to(ROOT)}\n{_code(path.read_text(encoding='utf-8'))}\n".encode())
     return seen.hexdigest()[:16]
+
+
+def _code(text: str) -> str:
+    described = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            described.update(range(node.lineno, node.end_lineno + 1))
+    lines = (line.rstrip() for number, line in enumerate(text.splitlines(), 1) if number not in described)
+    return "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
 
 
 def main() -> None:

@@ -37,7 +37,6 @@ SMALL = TinyBase(
     learning_rate=2e-3,
     matrix_learning_rate=2e-2,
     error_rate=0.5,
-    save_every=5,
     seed=3,
 )
 

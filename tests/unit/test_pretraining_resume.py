@@ -25,7 +25,6 @@ SPEC = {
         "learning_rate": 2e-3,
         "matrix_learning_rate": 2e-2,
         "error_rate": 0.3,
-        "save_every": 10,
         "seed": 1,
     },
 }
@@ -33,7 +32,16 @@ SPEC = {
 
 def start(folder: Path, seed: int = 1) -> subprocess.Popen:
     spec = {**SPEC, "tiny_base": {**SPEC["tiny_base"], "seed": seed}}
-    command = [sys.executable, ROOT / "workflow/scripts/build_tiny_base.py", "--spec", json.dumps(spec), "--workers", "1"]
+    command = [
+        sys.executable,
+        ROOT / "workflow/scripts/build_tiny_base.py",
+        "--spec",
+        json.dumps(spec),
+        "--workers",
+        "1",
+        "--save-every",
+        "10",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen([*command, "--output", folder / "model", "--state", folder / "state"], env=environment)
 

@@ -78,6 +78,7 @@ EXPECTED = {
     "training.threads": (1, NOTHING),
     "training.micro_batch_size": (1, NOTHING),
     "training.save_every": (5, NOTHING),
+    "training.pretraining_save_every": (2, NOTHING),
     "training.log_every": (5, NOTHING),
     "figures.formats": (["png"], FIGURES),
     "figures.dpi": (50, FIGURES),
@@ -94,7 +95,6 @@ EXPECTED = {
     "tiny_base.learning_rate": (1e-3, TINY),
     "tiny_base.matrix_learning_rate": (1e-3, TINY),
     "tiny_base.error_rate": (0.1, TINY),
-    "tiny_base.save_every": (2, NOTHING),
     "tiny_base.seed": (9, TINY),
 }
 #: Keys with a single legal value so far.

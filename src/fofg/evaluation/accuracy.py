@@ -12,9 +12,9 @@ from typing import NamedTuple
 from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.files import read_rows, write_parquet, write_text
-from fofg.rft.judging import read_truth
 from fofg.schemas import ROLLOUTS, VERDICTS
 from fofg.scoring.string_task import score
+from fofg.scoring.truth import read_truth
 
 DEFINITIONS = ("visible", "hidden")
 #: Quantile of the normal distribution for a two-sided 95% interval.

@@ -13,14 +13,20 @@ from fofg.pretraining import tokenizer as tokenizers
 from fofg.pretraining.batches import Batches
 from fofg.pretraining.train import LONGEST, Run, new_model
 from fofg.stages import BuildTinyBase
+from fofg.supervision import exclusive
 
 
-def build(spec: BuildTinyBase, output: Path, state: Path, workers: int) -> None:
+def build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
     """Pre-trains the model and writes its folder, with metrics.jsonl and spec.json.
 
-    ``state``: checkpoints to resume from; the same call goes on where it was interrupted. The folder's files are made elsewhere and
-    moved in at the end.
+    ``state``: a checkpoint every ``save_every`` steps; the same call goes on where it was interrupted. The folder's files are made
+    elsewhere and moved in at the end.
     """
+    with exclusive(state):
+        _build(spec, output, state, workers, save_every)
+
+
+def _build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
     settings = spec.tiny_base
     tokenizer = tokenizers.build(spec.template)
     batches = Batches(
@@ -28,7 +34,7 @@ def build(spec: BuildTinyBase, output: Path, state: Path, workers: int) -> None:
     )
     end, pad = map(tokenizer.token_to_id, (tokenizers.END, tokenizers.PAD))
     model = new_model(settings, tokenizer.get_vocab_size(), end, pad)
-    Run(model, batches, settings, spec.text(), state, workers).train()
+    Run(model, batches, settings, spec.text(), state, workers, save_every).train()
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
         staged = Path(temporary)

@@ -41,11 +41,21 @@ def new_model(settings: TinyBase, vocabulary: int, end: int, pad: int) -> LlamaF
 class Run:
     """One pre-training run with its state in ``folder``: checkpoint.pt and metrics.jsonl."""
 
-    def __init__(self, model: LlamaForCausalLM, batches: Batches, settings: TinyBase, identity: str, folder: Path, workers: int):
+    def __init__(
+        self,
+        model: LlamaForCausalLM,
+        batches: Batches,
+        settings: TinyBase,
+        identity: str,
+        folder: Path,
+        workers: int,
+        save_every: int,
+    ):
         """``identity``: a checkpoint of another identity is never resumed. ``workers``: processes that make batches; 0: none."""
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = model.to(self.device).train()
-        self.batches, self.settings, self.identity, self.folder, self.workers = batches, settings, identity, folder, workers
+        self.batches, self.settings, self.identity, self.folder = batches, settings, identity, folder
+        self.workers, self.save_every = workers, save_every
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
         chosen = set(map(id, matrices))
         others = [p for p in model.parameters() if id(p) not in chosen]
@@ -79,7 +89,7 @@ class Run:
                     line = {"step": self.step, "loss": loss.item(), "tokens": self.step * batch.tokens.numel()}
                     metrics.write(json.dumps({**line, "learning_rate": self.rates[1] * self._scale()}) + "\n")
                     metrics.flush()
-                if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+                if self.step % self.save_every == 0 or self.step == self.settings.steps:
                     self._save()
 
     def _update(self, loss_of, batch: Batch) -> torch.Tensor:

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fofg.problems.prompts import prompt
-from fofg.rft.judging import read_truth
 from fofg.rft.turns import converse, plan
 from fofg.schemas import MESSAGES, RFT
+from fofg.scoring.truth import read_truth
 
 #: Rows and what they belong to: examples with the problem of each.
 Part = tuple[pa.RecordBatch, np.ndarray]

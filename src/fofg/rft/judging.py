@@ -1,7 +1,6 @@
 """The fate of every response of a roll-out batch: kept, or the reason why not (paper §3.2)."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from fofg.config import Rft
 from fofg.errors import UserError
 from fofg.problems.functions import READABLE_NAMES
 from fofg.scoring.string_task import score
+from fofg.scoring.truth import read_truth
 
 #: What judging reads of a roll-out file.
 COLUMNS = ["reward_model.ground_truth", "extra_info.functions", "responses", "finish_reasons", "token_counts"]
@@ -30,12 +30,6 @@ class Fate(IntEnum):
     DUPLICATE = 5
     OVER_PROBLEM_LIMIT = 6
     KEPT = 7
-
-
-class Truth(NamedTuple):
-    input: str
-    output: str
-    expression: str
 
 
 class Work(NamedTuple):
@@ -102,21 +96,6 @@ def _judge(batch: pa.RecordBatch, item: Work, rft: Rft, answer_rule: str, place:
         _exposure(pc.struct_field(batch.column("extra_info"), "functions"), kept),
         int(lengths[fates == Fate.KEPT].sum()),
     )
-
-
-def read_truth(text: str, place: str) -> Truth:
-    """A problem's ground truth. Raises UserError, naming the place, unless it is JSON with the three strings."""
-    try:
-        values = json.loads(text)
-        truth = Truth(values["ref_input"], values["ref_output"], values["expression"])
-        for value in truth:
-            value.encode()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise UserError(
-            f"{place}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression, "
-            f"not {text[:80]!r}; make the problems again"
-        ) from None
-    return truth
 
 
 def _samples(batch: pa.RecordBatch, place: str) -> np.ndarray:
