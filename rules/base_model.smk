@@ -8,6 +8,8 @@ rule prepare_base_model:
     output:
         config=run_path("checkpoints/base/config.json"),
         tokenizer=run_path("checkpoints/base/tokenizer.json"),
+        tokenizer_config=run_path("checkpoints/base/tokenizer_config.json"),
+        chat_template=run_path("checkpoints/base/chat_template.jinja"),
         source=run_path("checkpoints/base/source.json"),
     log:
         run_path("logs/prepare_base_model.log"),
@@ -22,7 +24,7 @@ rule prepare_base_model:
         spec=fixed(stages.prepare_base_model(settings)),
         folder=output_folder,
     shell:
-        "python $SCRIPTS/prepare_base_model.py --spec {params.spec:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/prepare_base_model.py --spec {params.spec:q} --output {params.folder:q} 2>&1 | tee {log:q}'
 
 
 rule build_tiny_base:
@@ -48,5 +50,5 @@ rule build_tiny_base:
         state=run_path("checkpoints/.resume/tiny-base"),
         save_every=speed_only(settings.training.pretraining_save_every),
     shell:
-        "python $SCRIPTS/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q} --state {params.state:q}"
+        'python "$SCRIPTS"/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q} --state {params.state:q}'
         " --workers {threads} --save-every {params.save_every} 2>&1 | tee {log:q}"

@@ -2,6 +2,7 @@
 
 import glob
 import os.path
+import shlex
 import sys
 
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
@@ -22,10 +23,13 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# FOFG_SUPERVISOR: a program stops by itself, saving its state, when the Snakemake that started it is gone.
+# A failure anywhere in a pipe fails the job. FOFG_SUPERVISOR: a program stops by itself, saving its state, when the Snakemake that
+# started it is gone.
+HERE = shlex.quote(workflow.basedir)
 shell.prefix(
-    f"export PYTHONPATH={workflow.basedir}/src SCRIPTS={workflow.basedir}/workflow/scripts FOFG_SUPERVISOR=$PPID TQDM_MININTERVAL=2 HF_HUB_DISABLE_TELEMETRY=1 "
-    "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 TOKENIZERS_PARALLELISM=false; "
+    f"set -euo pipefail; export PYTHONPATH={HERE}/src SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID "
+    "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
+    "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
 )
 ENVIRONMENT = f"{workflow.basedir}/envs/cpu.yaml"
 CAPTIONS = f"{workflow.basedir}/report"
@@ -66,9 +70,8 @@ def model_files(model):
     folder = model_folder(model)
     if model == "stage1-rft" and settings.use.stage1_checkpoint:
         return local_model_files(folder) or [f"{folder}/config.json"]
-    return [
-        f"{folder}/{name}" for name in ("config.json", "tokenizer.json", "source.json" if model == "base" else "model.safetensors")
-    ]
+    weights = "source.json" if model == "base" else "model.safetensors"
+    return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
 
 
 def base_model_files(wildcards):

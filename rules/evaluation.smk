@@ -1,7 +1,5 @@
 """Accuracy on held-back problems."""
 
-EVALUATED = ["base", "stage1-rft"]
-
 
 rule generate_evaluation_rollouts:
     """Roll-outs of one model on the held-back Level-1 problems, definitions visible or hidden."""
@@ -26,7 +24,7 @@ rule generate_evaluation_rollouts:
         state=run_path("results/evaluation/{model}/{definitions}/.resume"),
         batch_size=speed_only(settings.rollout_engine.batch_size),
     shell:
-        "python $SCRIPTS/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}"
+        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
 
 
@@ -48,7 +46,7 @@ rule score_rollouts:
     params:
         spec=fixed(stages.score_rollouts(settings)),
     shell:
-        "python $SCRIPTS/score_rollouts.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.verdicts:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/score_rollouts.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.verdicts:q} 2>&1 | tee {log:q}'
 
 
 rule summarize_accuracy:
@@ -80,7 +78,7 @@ rule summarize_accuracy:
         spec=fixed(stages.summarize_accuracy(EVALUATED)),
         verdicts=verdict_arguments,
     shell:
-        "python $SCRIPTS/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --csv {output.csv:q}"
+        'python "$SCRIPTS"/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --csv {output.csv:q}'
         " --markdown {output.markdown:q} 2>&1 | tee {log:q}"
 
 
@@ -108,4 +106,4 @@ rule plot_accuracy:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
     shell:
-        "python $SCRIPTS/plot_accuracy.py --spec {params.spec:q} --accuracy {input.accuracy:q} --stem {params.stem:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/plot_accuracy.py --spec {params.spec:q} --accuracy {input.accuracy:q} --stem {params.stem:q} 2>&1 | tee {log:q}'

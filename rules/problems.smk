@@ -17,7 +17,7 @@ rule create_problems:
     params:
         spec=problems_spec,
     shell:
-        "python $SCRIPTS/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}'
 
 
 rule create_problem_shard:
@@ -36,7 +36,7 @@ rule create_problem_shard:
     params:
         spec=problem_shard_spec,
     shell:
-        "python $SCRIPTS/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}'
 
 
 rule gather_problems:
@@ -57,7 +57,7 @@ rule gather_problems:
     params:
         spec=fixed(stages.gather_problems(settings, "stage1_level1")),
     shell:
-        "python $SCRIPTS/gather_problems.py --spec {params.spec:q} --shards {input.shards:q} --output {output.problems:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/gather_problems.py --spec {params.spec:q} --shards {input.shards:q} --output {output.problems:q} 2>&1 | tee {log:q}'
 
 
 ruleorder: gather_problems > create_problems

@@ -22,7 +22,7 @@ rule select_rft_data:
     params:
         spec=fixed(stages.select_rft_data(settings)),
     shell:
-        "python $SCRIPTS/select_rft_data.py --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}"
+        'python "$SCRIPTS"/select_rft_data.py --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}'
         " --test {output.test:q} --summary {output.selection:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
@@ -50,4 +50,4 @@ rule plot_selection:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
     shell:
-        "python $SCRIPTS/plot_selection.py --spec {params.spec:q} --selection {input.selection:q} --stem {params.stem:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/plot_selection.py --spec {params.spec:q} --selection {input.selection:q} --stem {params.stem:q} 2>&1 | tee {log:q}'

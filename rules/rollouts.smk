@@ -24,7 +24,7 @@ rule generate_rollouts:
         state=run_path("data/string_task/stage1_level1/rollouts/.resume/{shard}"),
         batch_size=speed_only(settings.rollout_engine.batch_size),
     shell:
-        "python $SCRIPTS/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}"
+        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
 
 
@@ -46,4 +46,4 @@ rule gather_rollouts:
     params:
         spec=gather_spec,
     shell:
-        "python $SCRIPTS/gather_rollouts.py --spec {params.spec:q} --shards {input.shards:q} --output {output.rollouts:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/gather_rollouts.py --spec {params.spec:q} --shards {input.shards:q} --output {output.rollouts:q} 2>&1 | tee {log:q}'

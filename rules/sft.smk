@@ -12,6 +12,7 @@ rule train_sft:
         config=run_path("checkpoints/string-task/stage1-rft/config.json"),
         tokenizer=run_path("checkpoints/string-task/stage1-rft/tokenizer.json"),
         tokenizer_config=run_path("checkpoints/string-task/stage1-rft/tokenizer_config.json"),
+        chat_template=run_path("checkpoints/string-task/stage1-rft/chat_template.jinja"),
         metrics=run_path("checkpoints/string-task/stage1-rft/metrics.jsonl"),
     log:
         run_path("logs/train_sft.log"),
@@ -32,7 +33,7 @@ rule train_sft:
         save_every=speed_only(settings.training.save_every),
         log_every=speed_only(settings.training.log_every),
     shell:
-        "python $SCRIPTS/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}"
+        'python "$SCRIPTS"/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}'
         " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"
         " --save-every {params.save_every} --log-every {params.log_every} --threads {threads} 2>&1 | tee {log:q}"
 
@@ -61,4 +62,4 @@ rule plot_training:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
     shell:
-        "python $SCRIPTS/plot_training.py --spec {params.spec:q} --metrics {input.metrics:q} --stem {params.stem:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/plot_training.py --spec {params.spec:q} --metrics {input.metrics:q} --stem {params.stem:q} 2>&1 | tee {log:q}'

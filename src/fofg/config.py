@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from fofg.errors import UserError
 
@@ -31,17 +31,27 @@ class Problems(Section):
     max_output_length: Count | None = Field(description="no step of a problem gives more characters than this; null: no limit")
     template: str = Field(description="wording of the prompt, with {code} and {input} once each")
 
-    @model_validator(mode="after")
-    def _check(self):
-        low, high = self.input_length
-        if low > high:
-            raise ValueError(f"input_length: the fewest ({low}) is more than the most ({high})")
+    @field_validator("template")
+    @classmethod
+    def _has_placeholders(cls, template: str) -> str:
         for placeholder in ("{code}", "{input}"):
-            if self.template.count(placeholder) != 1:
-                raise ValueError(f"template: needs {placeholder} exactly once")
-        if self.max_output_length is not None and self.max_output_length < high:
-            raise ValueError(f"max_output_length: at least the longest input ({high})")
-        return self
+            if template.count(placeholder) != 1:
+                raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
+        return template
+
+    @field_validator("input_length")
+    @classmethod
+    def _is_range(cls, length: tuple[int, int]) -> tuple[int, int]:
+        if length[0] > length[1]:
+            raise ValueError(f"the fewest ({length[0]}) is more than the most ({length[1]})")
+        return length
+
+    @field_validator("max_output_length")
+    @classmethod
+    def _has_room(cls, most: int | None, info: ValidationInfo) -> int | None:
+        if most is not None and "input_length" in info.data and most < info.data["input_length"][1]:
+            raise ValueError(f"less than the longest input ({info.data['input_length'][1]})")
+        return most
 
 
 class Split(Section):

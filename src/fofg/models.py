@@ -1,5 +1,6 @@
 """Model folders in Hugging Face format: finding the base model, checking it, and its plain-prompt variant."""
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,9 @@ SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt", "*.py")
 INDEX = "model.safetensors.index.json"
 #: Files of ours that lie in model folders and are not the model's.
 OURS = {"source.json", "spec.json"}
+#: Weight files up to this size are read whole for their digest; of larger ones, so much of evenly spaced blocks.
+READ_WHOLE = 64 << 20
+_BLOCKS = 256
 
 
 def find(base_model: str) -> Path:
@@ -103,6 +107,29 @@ def stored_dtype(folder: Path):
     return getattr(torch, config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
+def digest(folder: Path) -> str:
+    """Digest of the files that decide a model's results: configuration, tokenizer, template, weights."""
+    total = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".jinja", ".model", ".safetensors", ".txt"):
+            total.update(f"{path.name}\n{_file_digest(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    size = path.stat().st_size
+    total = hashlib.blake2b(str(size).encode(), digest_size=16)
+    length, starts = size, [0]
+    if size > READ_WHOLE:
+        length = READ_WHOLE // _BLOCKS
+        starts = [(size - length) * number // (_BLOCKS - 1) for number in range(_BLOCKS)]
+    with open(path, "rb") as file:
+        for start in starts:
+            file.seek(start)
+            total.update(file.read(length))
+    return total.hexdigest()
+
+
 def prepare(spec: PrepareBaseModel, output: str | Path) -> None:
     """Makes the folder that all stages start from: the base model's files, weights as links, and its chat template.
 
@@ -127,8 +154,9 @@ def prepare(spec: PrepareBaseModel, output: str | Path) -> None:
     settings.pop("chat_template", None)
     write_json(output / "tokenizer_config.json", settings)
     write_text(output / "chat_template.jinja", template)
-    sizes = {path.name: path.stat().st_size for path in weight_files(source)}
-    write_json(output / "source.json", {"spec": spec.model_dump(mode="json"), "folder": str(source), "weights": sizes})
+    # Stages take this file for all others: its content changes with any of them.
+    record = {"spec": spec.model_dump(mode="json"), "folder": str(source), "digest": digest(output)}
+    write_json(output / "source.json", record)
 
 
 def chat_template(folder: Path, plain_prompt: bool) -> str:

@@ -26,16 +26,32 @@ VERSIONS = {
 #: Stage -> the files whose code makes its results. A change there raises the stage's version, or is waived (CONTRIBUTING.md).
 SOURCES = {
     "prepare_base_model": ["src/fofg/models.py", "src/fofg/chat_templates.py"],
-    "create_problems": ["src/fofg/problems/*.py"],
-    "gather_problems": ["src/fofg/problems/datasets.py"],
-    "generate_rollouts": ["src/fofg/rollouts/*.py", "src/fofg/problems/prompts.py"],
-    "gather_rollouts": ["src/fofg/rollouts/gather.py"],
-    "select_rft_data": ["src/fofg/rft/*.py", "src/fofg/scoring/*.py", "src/fofg/problems/prompts.py"],
-    "train_sft": ["src/fofg/training/*.py"],
-    "score_rollouts": ["src/fofg/evaluation/*.py", "src/fofg/scoring/*.py"],
+    "create_problems": ["src/fofg/problems/*.py", "src/fofg/schemas.py"],
+    "gather_problems": ["src/fofg/problems/datasets.py", "src/fofg/schemas.py"],
+    "generate_rollouts": [
+        "src/fofg/rollouts/*.py",
+        "src/fofg/problems/prompts.py",
+        "src/fofg/problems/functions.py",
+        "src/fofg/schemas.py",
+    ],
+    "gather_rollouts": ["src/fofg/rollouts/gather.py", "src/fofg/schemas.py"],
+    "select_rft_data": [
+        "src/fofg/rft/*.py",
+        "src/fofg/scoring/*.py",
+        "src/fofg/problems/prompts.py",
+        "src/fofg/problems/functions.py",
+        "src/fofg/schemas.py",
+    ],
+    "train_sft": ["src/fofg/training/*.py", "src/fofg/models.py"],
+    "score_rollouts": ["src/fofg/evaluation/*.py", "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
     "summarize_accuracy": ["src/fofg/evaluation/accuracy.py", "src/fofg/report/tables.py"],
-    "plot_figures": ["src/fofg/report/*.py"],
-    "build_tiny_base": ["src/fofg/pretraining/*.py", "src/fofg/problems/functions.py", "src/fofg/problems/prompts.py"],
+    "plot_figures": ["src/fofg/report/*.py", "src/fofg/evaluation/accuracy.py", "src/fofg/training/metrics.py"],
+    "build_tiny_base": [
+        "src/fofg/pretraining/*.py",
+        "src/fofg/problems/prompts.py",
+        "src/fofg/problems/functions.py",
+        "src/fofg/problems/expressions.py",
+    ],
 }
 
 
@@ -88,9 +104,11 @@ class GatherRollouts(Spec):
 
 
 class SelectRftData(Spec):
+    """``template``: of prompts without definitions; null if they are kept."""
+
     rft: config.Rft
     scoring: config.Scoring
-    template: str
+    template: str | None
 
 
 class TrainSft(Spec):
@@ -183,7 +201,7 @@ def select_rft_data(settings: Config) -> SelectRftData:
         version=VERSIONS["select_rft_data"],
         rft=settings.stage1.rft,
         scoring=settings.scoring,
-        template=settings.problems.template,
+        template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
     )
 
 

@@ -40,6 +40,7 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
     values["stage1"]["sft"]["epoch"] = 3
     values["stage1"]["sft"]["epochs"] = 0
     values["scoring"]["scheme"] = "papr"
+    values["problems"] |= {"sampler": "uniform", "template": "{code}", "input_length": [4, 2]}
     del values["figures"]["dpi"]
     with pytest.raises(UserError) as caught:
         load(values)
@@ -49,14 +50,17 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
     assert "stage1.sft.epochs: Input should be greater than or equal to 1, not 0" in message
     assert "scoring.scheme: " in message and "did you mean paper?" in message
     assert "figures.dpi: missing" in message
+    assert "problems.sampler: " in message
+    assert "problems.template: needs {input} exactly once, has it 0 times" in message
+    assert "problems.input_length: the fewest (4) is more than the most (2)" in message
 
 
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("problems.input_length", [6, 3], "problems: input_length: the fewest (6) is more than the most (3)"),
-        ("problems.template", "no placeholders", "template: needs {code} exactly once"),
-        ("problems.max_output_length", 4, "max_output_length: at least the longest input (6)"),
+        ("problems.input_length", [6, 3], "problems.input_length: the fewest (6) is more than the most (3)"),
+        ("problems.template", "no placeholders", "problems.template: needs {code} exactly once"),
+        ("problems.max_output_length", 4, "problems.max_output_length: less than the longest input (6)"),
         ("stage1.rollouts.top_p", 0, "stage1.rollouts.top_p: Input should be greater than 0"),
         ("stage1.sft.learning_rate", "fast", "stage1.sft.learning_rate: Input should be a valid number"),
         ("stage1.sft.learning_rate", float("nan"), "stage1.sft.learning_rate"),

@@ -162,7 +162,25 @@ def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_pat
     logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, tmp_path / "out")]
     assert torch.equal(*logits)
     source = json.loads((tmp_path / "out" / "source.json").read_text())
-    assert source["spec"]["base_model"] == str(base) and source["weights"]["model.safetensors"] > 0
+    assert source["spec"]["base_model"] == str(base) and source["digest"]
+
+
+def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_path):
+    base = with_template(tiny_model, tmp_path / "base", CHATML)
+
+    def record():
+        models.prepare(spec(base, plain_prompt=False), tmp_path / "out")
+        return (tmp_path / "out" / "source.json").read_text()
+
+    first = record()
+    assert record() == first
+    weights = bytearray((base / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (base / "model.safetensors").write_bytes(weights)
+    second = record()
+    assert second != first
+    (base / "chat_template.jinja").write_text(CHATML + "{# mine #}")
+    assert record() not in (first, second)
 
 
 def test_the_models_own_template_is_kept_when_asked(tiny_model, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,16 +33,8 @@ SPEC = {
 
 def start(folder: Path, seed: int = 1) -> subprocess.Popen:
     spec = {**SPEC, "tiny_base": {**SPEC["tiny_base"], "seed": seed}}
-    command = [
-        sys.executable,
-        ROOT / "workflow/scripts/build_tiny_base.py",
-        "--spec",
-        json.dumps(spec),
-        "--workers",
-        "1",
-        "--save-every",
-        "10",
-    ]
+    script = ROOT / "workflow/scripts/build_tiny_base.py"
+    command = [sys.executable, script, "--spec", json.dumps(spec), "--workers", "1", "--save-every", "10"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen([*command, "--output", folder / "model", "--state", folder / "state"], env=environment)
 
@@ -72,9 +65,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 @pytest.mark.slow
 def test_state_of_another_seed_is_not_resumed(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
+    process = start(first)
+    wait_for(first / "state/checkpoint.pt", process)
+    process.kill()
+    process.wait()
+    shutil.copytree(first / "state", second / "state")
     assert start(first).wait() == 0
-    (second / "state").mkdir(parents=True)
-    (first / "state/checkpoint.pt").rename(second / "state/checkpoint.pt")
+    assert not (first / "state").exists()
     assert start(second, seed=2).wait() == 0
     assert not load_file(first / "model/model.safetensors")["model.norm.weight"].equal(
         load_file(second / "model/model.safetensors")["model.norm.weight"]

@@ -171,5 +171,4 @@ def test_registered_engines_are_found(tiny_model, monkeypatch):
     assert engine.create("mine", tiny_model, settings(), "bfloat16", 7).identity == {
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "dtype": "bfloat16",
-        "batch_size": 7,
     }

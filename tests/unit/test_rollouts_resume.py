@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from test_rollouts_shards import problem, spec, write
 
+from fofg.models import READ_WHOLE, digest
 from fofg.rollouts import shards
-from fofg.rollouts.resume import READ_WHOLE, State, fingerprint, model_digest
+from fofg.rollouts.resume import State, fingerprint
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/generate_rollouts.py"
 BATCH_SIZE = 12
@@ -32,7 +33,7 @@ def command(tmp_path, tiny_model, problems, name, used):
 
 def finished(folder: Path) -> dict[Path, tuple[int, int]]:
     """State files with what shows that they were written again."""
-    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*/batch-*.parquet")}
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*/*.parquet")}
 
 
 def wait_for(process: subprocess.Popen, folder: Path, count: int) -> None:
@@ -83,10 +84,13 @@ def interrupted(tmp_path, tiny_model, problems, monkeypatch):
     """State of a shard that failed at its fourth batch, and how to go on with it."""
     save = State.save
 
-    def failing(self, batch, rows):
-        if batch == 3:
+    saved = []
+
+    def failing(self, rows):
+        saved.append(rows)
+        if len(saved) == 4:
             raise OSError(28, "No space left on device")
-        save(self, batch, rows)
+        save(self, rows)
 
     def go_on(used=None, model=tiny_model, batch_size=BATCH_SIZE):
         output = tmp_path / "out.parquet"
@@ -110,12 +114,18 @@ def test_state_of_other_settings_is_not_used(tmp_path, interrupted, tiny_model, 
     weights = bytearray((other_model / "model.safetensors").read_bytes())
     weights[-3] ^= 1
     (other_model / "model.safetensors").write_bytes(weights)
-    for changes in ({"used": spec(seed=2)}, {"used": spec(temperature=0.9)}, {"model": other_model}, {"batch_size": 24}):
+    for changes in ({"used": spec(seed=2)}, {"used": spec(temperature=0.9)}, {"model": other_model}):
         done, _ = interrupted(**changes)
         assert done.resumed == 0
         assert len(finished(tmp_path / "state")) == 3
     write(problems, [problem(index, ability="other" if index == 39 else "reasoning") for index in range(40)])
     assert interrupted()[0].resumed == 0
+
+
+def test_another_batch_size_keeps_what_is_finished(interrupted):
+    done, table = interrupted(batch_size=24)
+    assert done.resumed == 3 * BATCH_SIZE
+    assert [len(responses) for responses in table["responses"].to_pylist()] == [3] * 40
 
 
 def test_damaged_state_is_made_again(tmp_path, interrupted):
@@ -129,12 +139,12 @@ def test_damaged_state_is_made_again(tmp_path, interrupted):
 
 def test_a_model_is_known_by_its_content(tiny_model, tmp_path):
     model = shutil.copytree(tiny_model, tmp_path / "model")
-    assert model_digest(model) == model_digest(tiny_model)
+    assert digest(model) == digest(tiny_model)
     os.utime(model / "model.safetensors", (1, 1))
     (model / "README.md").write_text("no part of the model")
-    assert model_digest(model) == model_digest(tiny_model)
+    assert digest(model) == digest(tiny_model)
     (model / "chat_template.jinja").write_text("{{ messages }}")
-    assert model_digest(model) != model_digest(tiny_model)
+    assert digest(model) != digest(tiny_model)
 
 
 @pytest.mark.parametrize("place", [0, 0.3, 0.999])
@@ -143,11 +153,11 @@ def test_changes_in_big_weight_files_are_seen(tmp_path, place):
     path = tmp_path / "model.safetensors"
     path.touch()
     os.truncate(path, size)
-    before = model_digest(tmp_path)
+    before = digest(tmp_path)
     with open(path, "r+b") as file:
         file.seek(int(size * place))
         file.write(b"\x01" * (1 << 20))
-    assert model_digest(tmp_path) != before
+    assert digest(tmp_path) != before
     os.truncate(path, size + 1)
 
 

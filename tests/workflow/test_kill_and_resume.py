@@ -1,6 +1,7 @@
 """Kill a run at any place, start it again: it goes on, and the result is that of a run that was never killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ STATE = {
     "train_sft": "checkpoints/string-task/.resume/stage1-rft/*/checkpoint-*",
     "build_tiny_base": "checkpoints/.resume/tiny-base/checkpoint.pt",
 }
+#: Stage -> its logs.
+LOG = {"generate_rollouts": "generate_rollouts/*.log", "train_sft": "train_sft.log", "build_tiny_base": "build_tiny_base.log"}
 #: Target -> files that a killed run must end with as any other.
 PROMISED = {
     "all": ("data/**/*.parquet", "results/**/*.parquet", "results/*.csv", "checkpoints/string-task/*/model.safetensors"),
@@ -61,6 +64,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, checkout, stage, whole
     run.wait()
     subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=checkout.folder, env=environment(), check=True)
     checkout.run(target)
+    logs = "".join(path.read_text() for path in checkout.folder.glob(f"logs/**/{LOG[stage]}"))
+    assert re.search(r"going on after step [1-9]|\([1-9]\d* from an earlier run\)", logs), "it began anew"
     expected = results(finished.folder, target)
     assert expected
     assert results(checkout.folder, target) == expected

@@ -19,11 +19,12 @@ from fofg.supervision import exclusive
 def build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
     """Pre-trains the model and writes its folder, with metrics.jsonl and spec.json.
 
-    ``state``: a checkpoint every ``save_every`` steps; the same call goes on where it was interrupted. The folder's files are made
-    elsewhere and moved in at the end.
+    ``state``: a checkpoint every ``save_every`` steps, from which the same call goes on if it was interrupted; removed at the end.
+    The output's files are made elsewhere and moved in.
     """
     with exclusive(state):
         _build(spec, output, state, workers, save_every)
+        shutil.rmtree(state)
 
 
 def _build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:

@@ -131,6 +131,7 @@ class Run:
             saved = torch.load(path, map_location=self.device, weights_only=True)
             if saved["identity"] == self.identity:
                 self.step = saved["step"]
+                print(f"going on after step {self.step} of {self.settings.steps}", file=sys.stderr)
                 self.model.load_state_dict(saved["model"])
                 for optimizer, state in zip(self.optimizers, saved["optimizers"]):
                     optimizer.load_state_dict(state)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fofg import models
 from fofg.errors import UserError
 from fofg.files import open_parquet, read_rows, write_parquet
 from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
 from fofg.problems.prompts import Message, check_template, prompt
 from fofg.rollouts.engine import Engine, Request, create
-from fofg.rollouts.resume import State, fingerprint, model_digest
+from fofg.rollouts.resume import State, fingerprint
 from fofg.schemas import PROBLEMS, ROLLOUTS
 from fofg.stages import GenerateRollouts
 from fofg.supervision import exclusive
@@ -138,7 +139,7 @@ def generate(
     prompts = build_prompts(rows, spec.definitions, spec.template)
     engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size)
     lengths = fitting(engine.prompt_lengths(prompts), rows, spec, engine.positions)
-    digest = model_digest(Path(model))
+    digest = models.digest(Path(model))
     with exclusive(state):
         kept = State(state, fingerprint(spec, engine.identity, digest, rows))
         batches = cut(lengths, spec.rollouts.samples, batch_size)
@@ -153,14 +154,12 @@ def generate(
 
 def _answers(spec: GenerateRollouts, rows: list[dict], prompts: list, engine: Engine, batches: list[list[int]], state: State):
     """Row number -> responses, finish_reasons, token_counts; then samples taken from ``state``, tokens made now."""
-    answers, done = {}, set()
-    for batch, finished in state.load(batches):
-        done.add(batch)
-        answers |= {row.pop("problem"): row for row in finished}
+    answers = {row.pop("problem"): row for row in state.load()}
     samples, resumed = spec.rollouts.samples, len(answers) * spec.rollouts.samples
     with _Progress(sum(map(len, batches)) * samples, resumed) as progress:
-        for batch, problems in enumerate(batches):
-            if batch in done:
+        for batch in batches:
+            problems = [number for number in batch if number not in answers]
+            if not problems:
                 continue
             seeds = [
                 tuple(sample_seed(spec.rollouts.seed, rows[number]["extra_info"]["index"], sample) for sample in range(samples))
@@ -172,7 +171,7 @@ def _answers(spec: GenerateRollouts, rows: list[dict], prompts: list, engine: En
                 made[position][sample] = result
                 progress.add(result.token_count)
             finished = {number: _columns(results) for number, results in zip(problems, made)}
-            state.save(batch, [{"problem": number, **columns} for number, columns in finished.items()])
+            state.save([{"problem": number, **columns} for number, columns in finished.items()])
             answers |= finished
     return answers, resumed, progress.tokens
 

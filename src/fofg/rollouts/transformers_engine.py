@@ -33,7 +33,7 @@ class TransformersEngine:
         self.tokenizer, self.model = _load(model, getattr(torch, dtype), self.device)
         self.positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.end_tokens = torch.tensor(_end_tokens(self.model, self.tokenizer, model), device=self.device)
-        self.identity = {"device": self.device, "dtype": dtype, "batch_size": batch_size}
+        self.identity = {"device": self.device, "dtype": dtype}
 
     def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
         return [len(ids) for ids in self._token_ids(prompts)]

@@ -21,7 +21,6 @@ from fofg import models
 from fofg.config import Sft
 from fofg.errors import UserError
 from fofg.files import count_rows, open_parquet, read_rows, write_json
-from fofg.rollouts.resume import model_digest
 from fofg.schemas import RFT
 from fofg.stages import TrainSft
 from fofg.supervision import exclusive
@@ -63,7 +62,7 @@ def train(
     for path in (train_file, test_file):
         open_parquet(path, EXAMPLES).close()
     with exclusive(state):
-        key = resume.fingerprint(spec.text(), model_digest(model), [Path(train_file), Path(test_file)])
+        key = resume.fingerprint(spec.text(), models.digest(model), [Path(train_file), Path(test_file)])
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         trainer, monitor = _prepare(spec.sft, model, train_file, test_file, work)
         start = resume.newest(state / key)

@@ -1,0 +1,57 @@
+"""Snakemake's own commands on the workflow: what users draw, list, lint and get wrong."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from checkouts import ROOT, environment, make_checkout
+
+TARGETS = {"all", "stage1_create_problems", "stage1_create_train_data", "stage1_rft", "tiny_base"}
+
+
+def snakemake(*arguments: str, folder=ROOT) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+
+
+def test_every_target_is_listed_with_what_it_makes():
+    listed = dict(re.findall(r"^(\w+) \((.+)\)$", snakemake("--list-target-rules").stdout, re.MULTILINE))
+    assert listed.keys() >= TARGETS
+
+
+def test_every_rule_has_a_docstring_a_log_and_an_environment():
+    for path in ROOT.glob("rules/*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            name = rule.partition(":")[0]
+            assert rule.splitlines()[1].lstrip().startswith('"""'), name
+            for directive in ("output", "log", "benchmark", "params", "resources", "conda", "shell"):
+                assert f"    {directive}:" in rule, f"{name} lacks {directive}"
+
+
+@pytest.mark.parametrize("drawing", ["--dag", "--rulegraph"])
+@pytest.mark.parametrize(("language", "begins"), [("dot", "digraph snakemake_dag {"), ("mermaid-js", "---\ntitle: DAG")])
+def test_drawings_hold_nothing_but_the_drawing(drawing, language, begins):
+    done = snakemake("stage1_rft", drawing, language)
+    assert done.stdout.startswith(begins)
+    assert done.returncode == 0
+    assert "train_sft" in done.stdout
+
+
+def test_an_unknown_key_stops_the_run_with_its_path_and_a_suggestion():
+    done = snakemake("stage1_rft", "--cores", "1", "--dry-run", "--config", "stage1={sft: {epoch: 3}}")
+    assert done.returncode == 1
+    assert "stage1.sft.epoch: no such key; did you mean stage1.sft.epochs?" in done.stdout + done.stderr
+
+
+def test_a_failing_program_fails_its_job_and_says_why(tmp_path):
+    """In a folder with a space in its name, too."""
+    checkout = make_checkout(tmp_path / "my own copy")
+    done = snakemake("stage1_rft", "--cores", "2", "--config", "base_model=resources/nothere", folder=checkout.folder)
+    assert done.returncode != 0
+    assert "error: base_model: no folder resources/nothere" in done.stdout + done.stderr
+    assert "completed successfully" not in done.stdout + done.stderr
+    assert not (checkout.folder / "checkpoints/base/config.json").exists()
+    made = snakemake("stage1_create_problems", "--cores", "2", folder=checkout.folder)
+    assert made.returncode == 0, made.stderr
+    assert (checkout.folder / "data/string_task/stage1_level1/train.parquet").exists()
