@@ -1,7 +1,9 @@
 # Two commands: `make stage1_rft` (environment, then Stage 1) and `make test`.
-# Any other target is handed to Snakemake: `make figures CORES=4 ARGS="--dry-run"`.
+# Any other target is handed to Snakemake: `make all CORES=4 ARGS="--dry-run"`.
 
-PYTHON ?= python3
+# The first Python that is new enough; name another: make PYTHON=/path/to/python env
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+PIP_ARGS ?=
 CORES ?= all
 ARGS ?=
 VENV := .venv
@@ -17,11 +19,11 @@ help:  ## This list
 env: $(VENV)/.complete  ## Make or reuse the virtual environment in .venv/
 
 $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ...")'
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python env" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r envs/torch.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r envs/cpu.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/torch.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/cpu.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 
 test: env  ## Fast tests

@@ -51,7 +51,7 @@ rule stage1_rft:
 
 
 rule tiny_base:
-    """The embedded base model, pre-trained anew (minutes on a GPU, days on a CPU)."""
+    """The embedded base model, pre-trained anew (minutes on a GPU, a day or two on a CPU)."""
     input:
         rules.build_tiny_base.output,
 

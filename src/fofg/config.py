@@ -134,7 +134,7 @@ class Evaluation(Section):
 class RolloutEngine(Section):
     """Which engine makes roll-outs, and how the work is cut. Only ``name``, ``dtype`` and ``shard_size`` can change results."""
 
-    name: str = Field(description="transformers, or any engine registered with fofg.rollouts")
+    name: str = Field(description="transformers, or package.module:Class of an engine of your own")
     dtype: Literal["auto", "bfloat16", "float32"]
     shard_size: Count = Field(description="problems a shard: one job, one file")
     batch_size: Count = Field(description="sequences decoded at once")
@@ -146,7 +146,7 @@ class Training(Section):
 
     threads: Count
 
-    micro_batch_size: Count = Field(description="sequences in memory at once")
+    micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
     pretraining_save_every: Count = Field(description="the same for the target tiny_base")
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")

@@ -1,18 +1,11 @@
 """Snakemake's own commands on the workflow: what users draw, list, lint and get wrong."""
 
 import re
-import subprocess
-import sys
 
 import pytest
-from checkouts import ROOT, environment, make_checkout
+from checkouts import ROOT, make_checkout, snakemake
 
 TARGETS = {"all", "stage1_create_problems", "stage1_create_train_data", "stage1_rft", "tiny_base"}
-
-
-def snakemake(*arguments: str, folder=ROOT) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
 
 
 def test_every_target_is_listed_with_what_it_makes():

@@ -145,6 +145,21 @@ def test_comments_and_order_of_keys_change_nothing(finished, tmp_path):
     assert finished.stale([reordered]) == NOTHING
 
 
+def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(finished):
+    """Also if a run was killed right after it had prepared the base model anew; the old weights put back, nothing is stale."""
+    weights = finished.folder / "resources/tiny-base/model.safetensors"
+    old = weights.read_bytes()
+    try:
+        weights.write_bytes(old[:-3] + bytes([old[-3] ^ 1]) + old[-2:])
+        assert finished.stale() == BASE
+        finished.run("prepare_base_model")
+        assert finished.stale() == ROLLOUTS | EVALUATE_ALL
+    finally:
+        weights.write_bytes(old)
+        finished.run("prepare_base_model")
+    assert finished.stale() == NOTHING
+
+
 def test_touched_scripts_sources_and_inputs_change_nothing(finished):
     run = finished.folder
     for path in [*run.glob("workflow/scripts/*.py"), *run.glob("src/fofg/**/*.py"), *run.glob("rules/*.smk"), run / "Snakefile"]:

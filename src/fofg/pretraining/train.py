@@ -71,7 +71,7 @@ class Run:
         self._resume()
         loss_of = torch.compile(_loss) if self.device == "cuda" else _loss
         if self.device == "cpu":
-            print("no GPU: the whole pre-training takes about a day on a laptop's CPU", file=sys.stderr)
+            print("no GPU: the whole pre-training takes a day or two on a laptop's CPU", file=sys.stderr)
         left = range(self.step, self.settings.steps)
         loader = torch.utils.data.DataLoader(
             self.batches,

@@ -1,4 +1,4 @@
-"""One look for all figures: sizes, and one colour, marker and line a model, legible in grey and for the colour-blind."""
+"""One look for all figures: sizes, and one colour a model, legible in grey and for the colour-blind."""
 
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from fofg.files import replacing
 
 #: Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
 PALETTE = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#999999")
-MARKERS = "osD^vPX*"
-#: Model -> place in PALETTE and MARKERS; the same in every figure.
+#: Model -> place in PALETTE; the same in every figure.
 MODELS = {"base": 0, "stage1-rft": 1, "stage2-rl-level1": 2, "stage2-rl-level2": 3, "stage2-rl-level1to2": 4, "stage2-rft": 5}
 
 

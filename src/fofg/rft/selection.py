@@ -44,7 +44,7 @@ def select(
     once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split.
     """
     file = RolloutFile(rollouts, batch_rows)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or os.cpu_count() or 1
     judged = _judge(file, spec, workers if file.bytes > ALONE_BYTES else 1)
     kept = judged.fates == Fate.KEPT
     if not kept.any():

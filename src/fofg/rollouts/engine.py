@@ -1,10 +1,10 @@
-"""What makes responses: one interface, and a registry of its implementations.
+"""What makes responses: one interface, and the names of its implementations.
 
-An engine is one module. It is registered here (or by ``register``), or named in the configuration as ``package.module:Class``.
+An engine is one module: an entry of ENGINES, or named in the configuration as ``package.module:Class``.
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -50,26 +50,19 @@ class Engine(Protocol):
         """(request position, position of the seed, sample), in the order in which samples finish."""
 
 
-Factory = Callable[..., Engine]
-_ENGINES: dict[str, str | Factory] = {"transformers": "fofg.rollouts.transformers_engine:TransformersEngine"}
-
-
-def register(name: str, factory: str | Factory) -> None:
-    """Makes an engine known under a name. ``factory``: a callable with ``create``'s arguments, or "module:attribute"."""
-    _ENGINES[name] = factory
+#: Name in the configuration -> "module:attribute" of the factory, which has ``create``'s arguments.
+ENGINES = {"transformers": "fofg.rollouts.transformers_engine:TransformersEngine"}
 
 
 def create(name: str, model: str | Path, settings: Rollouts, dtype: str = "auto", batch_size: int = 128) -> Engine:
     """An engine that holds the model of a folder. Raises UserError for an unknown name or an unreadable model."""
-    factory = _ENGINES.get(name, name)
-    if isinstance(factory, str):
-        module, _, attribute = factory.partition(":")
-        if not attribute:
-            close = difflib.get_close_matches(name, _ENGINES, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"rollout_engine.name: no engine {name!r}; known: {', '.join(_ENGINES)}, or package.module:Class{hint}")
-        try:
-            factory = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"rollout_engine.name: {name} can't be loaded ({error}); install what it needs") from None
+    module, _, attribute = ENGINES.get(name, name).partition(":")
+    if not attribute:
+        close = difflib.get_close_matches(name, ENGINES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"rollout_engine.name: no engine {name!r}; known: {', '.join(ENGINES)}, or package.module:Class{hint}")
+    try:
+        factory = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"rollout_engine.name: {name} can't be loaded ({error}); install what it needs") from None
     return factory(Path(model), settings, dtype=dtype, batch_size=batch_size)
