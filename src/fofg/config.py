@@ -27,8 +27,8 @@ class Problems(Section):
 
     sampler: Literal["paper", "balanced"] = Field(description="paper: the published procedure, row for row; balanced: our own")
     seed: Natural = Field(description="42 in the paper")
-    input_length: tuple[Count, Count] = Field(description="fewest and most characters of an input")
-    max_output_length: Count | None = Field(description="no step of a problem gives more characters than this; null: no limit")
+    input_length: tuple[Count, Count] = Field(description="fewest and most characters of an input (balanced)")
+    max_output_length: Count | None = Field(description="no step of a problem gives more characters (balanced); null: no limit")
     template: str = Field(description="wording of the prompt, with {code} and {input} once each")
 
     @field_validator("template")

@@ -53,6 +53,8 @@ SOURCES = {
         "src/fofg/problems/expressions.py",
     ],
 }
+#: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
+PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
 
 
 class Spec(Section):
@@ -144,9 +146,12 @@ def prepare_base_model(settings: Config) -> PrepareBaseModel:
 
 
 def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:
-    """All problems of a split."""
+    """All problems of a split. The published procedure has input lengths of its own and no cap."""
     rows = getattr(getattr(settings.datasets, dataset), split)
-    return CreateProblems(version=VERSIONS["create_problems"], dataset=dataset, split=split, rows=rows, problems=settings.problems)
+    problems = settings.problems
+    if problems.sampler == "paper":
+        problems = problems.model_copy(update=PUBLISHED)
+    return CreateProblems(version=VERSIONS["create_problems"], dataset=dataset, split=split, rows=rows, problems=problems)
 
 
 def create_problem_shard(settings: Config, dataset: str, shard: int) -> CreateProblems:
