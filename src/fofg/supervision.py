@@ -17,7 +17,7 @@ from fofg.errors import UserError
 from fofg.files import write_json
 
 
-def stop_with_supervisor(poll_seconds: float = 1.0, grace_seconds: float = 60.0) -> None:
+def stop_with_supervisor(poll_seconds: float = 0.25, grace_seconds: float = 60.0) -> None:
     """Ends this process soon after the process named by ``FOFG_SUPERVISOR`` has gone (killed, say).
 
     First by SIGTERM, so that a program can save its state, after ``grace_seconds`` by SIGKILL. Without the variable: nothing.

@@ -76,7 +76,7 @@ EXPECTED = {
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),
     "training.threads": (1, NOTHING),
-    "training.micro_batch_size": (1, NOTHING),
+    "training.micro_batch_size": (2, NOTHING),
     "training.save_every": (5, NOTHING),
     "training.pretraining_save_every": (2, NOTHING),
     "training.log_every": (5, NOTHING),

@@ -14,10 +14,10 @@ from checkouts import environment
 
 pytestmark = pytest.mark.slow
 
-#: Stage -> where its working state appears.
+#: Stage -> files that show that there is whole state to resume from.
 STATE = {
-    "generate_rollouts": "data/string_task/stage1_level1/rollouts/.resume/*/*/*",
-    "train_sft": "checkpoints/string-task/.resume/stage1-rft/*/checkpoint-*",
+    "generate_rollouts": "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet",
+    "train_sft": "checkpoints/string-task/.resume/stage1-rft/*/checkpoint-*/complete.json",
     "build_tiny_base": "checkpoints/.resume/tiny-base/checkpoint.pt",
 }
 #: Stage -> its logs.
