@@ -27,7 +27,8 @@ except UserError as error:
 # started it is gone.
 HERE = shlex.quote(workflow.basedir)
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={HERE}/src SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID "
+    f"set -euo pipefail; export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID PYTHONPATH={HERE}/src"
+    "${{PYTHONPATH:+:$PYTHONPATH}} "
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
 )

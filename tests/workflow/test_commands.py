@@ -2,6 +2,7 @@
 
 import re
 
+import pyarrow.parquet as pq
 import pytest
 from checkouts import ROOT, make_checkout, snakemake
 
@@ -35,6 +36,26 @@ def test_an_unknown_key_stops_the_run_with_its_path_and_a_suggestion():
     done = snakemake("stage1_rft", "--cores", "1", "--dry-run", "--config", "stage1={sft: {epoch: 3}}")
     assert done.returncode == 1
     assert "stage1.sft.epoch: no such key; did you mean stage1.sft.epochs?" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_an_engine_of_the_users_own_is_found_on_their_path(checkout, tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/my_engines.py").write_text(
+        "from fofg.rollouts.transformers_engine import TransformersEngine\n\n\n"
+        "class Shouting(TransformersEngine):\n"
+        "    def _sample(self, tokens, finish_reason):\n"
+        "        sample = super()._sample(tokens, finish_reason)\n"
+        "        return type(sample)(sample.text.upper(), sample.finish_reason, sample.token_count)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "theirs"))
+    rollouts = "data/string_task/stage1_level1/rollouts/0.parquet"
+    changes = ("rollout_engine={name: 'my_engines:Shouting'}", "datasets={stage1_level1: {train: 8}}")
+    done = snakemake(rollouts, "--cores", "2", "--config", *changes, folder=checkout.folder)
+    assert done.returncode == 0, done.stderr
+    responses = [text for row in pq.read_table(checkout.folder / rollouts)["responses"].to_pylist() for text in row]
+    assert len(responses) == 32
+    assert all(text == text.upper() and "OUTPUT" in text for text in responses)
 
 
 def test_a_failing_program_fails_its_job_and_says_why(tmp_path):

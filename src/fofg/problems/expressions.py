@@ -2,6 +2,7 @@
 
 import ast
 import warnings
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Step(NamedTuple):
     output: str
 
 
-class Node:
+class Node(ABC):
     """A sub-expression, never changed once made.
 
     ``depth`` is the height of the tree (leaves 0), ``level`` the calls on the longest path, ``calls`` the calls in all.
@@ -46,9 +47,9 @@ class Node:
         """Python text of the expression, its functions named by ``names`` (readable name -> shown name)."""
         return self._text if names is PUBLIC_NAMES else self._renamed(names)
 
+    @abstractmethod
     def evaluate(self, x: str, cap: int | None = None) -> str:
         """The value for input ``x``. Raises OutputTooLong as soon as a step's output has more than ``cap`` characters."""
-        raise NotImplementedError
 
     def steps(self, x: str, cap: int | None = None) -> list[Step]:
         """Every operation in the order of evaluation (innermost first), with the values that it took and gave.
@@ -115,11 +116,13 @@ X = Variable()
 class _Operation(Node):
     __slots__ = ("calls", "children", "depth", "level")
 
+    @abstractmethod
     def _apply(self, values: list[str]) -> str:
-        raise NotImplementedError
+        """The operation's output for the values of its children."""
 
+    @abstractmethod
     def _operator(self) -> str:
-        raise NotImplementedError
+        """The operator as a trace shows it."""
 
     def _parameters(self) -> tuple[str | int, ...]:
         return ()
