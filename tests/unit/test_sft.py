@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def settings(**changes):
-    return TrainSft(version=1, sft=Sft(**{**SETTINGS, **changes}))
+    return TrainSft(version=1, sft=Sft(**{**SETTINGS, **changes}), no_examples="error")
 
 
 def example(index):
@@ -327,7 +327,7 @@ def test_thinned_records_mean_the_loss_and_keep_the_rest():
 def test_precision_follows_the_machine(monkeypatch):
     import torch
 
-    from fofg.training.sft_trl import precision
+    from fofg.training.networks import precision
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)):

@@ -1,10 +1,8 @@
 """Supervised fine-tuning with TRL, on a CPU or one GPU (paper §3.2: rejection fine-tuning)."""
 
 import math
-import os
 import shutil
 import sys
-import warnings
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -13,18 +11,17 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, set_seed
-from transformers.utils import logging
+from transformers import AutoTokenizer, set_seed
 from trl import SFTConfig
 
 from fofg import models
 from fofg.config import Sft
 from fofg.errors import UserError
-from fofg.files import count_rows, open_parquet, read_rows, write_json
+from fofg.files import count_rows, open_parquet, read_rows
 from fofg.schemas import RFT
 from fofg.stages import TrainSft
 from fofg.supervision import exclusive
-from fofg.training import batches, metrics, resume
+from fofg.training import batches, metrics, networks, resume
 from fofg.training.conversations import Encoded, conversation, encode
 from fofg.training.monitor import Monitor
 from fofg.training.tuner import Tuner
@@ -33,8 +30,6 @@ from fofg.training.tuner import Tuner
 EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
 #: The test loss is computed so many times in a run, besides before the first step.
 TESTS = 10
-#: On a CPU and up to this length, plain attention is faster than PyTorch's fused kernel, whose bfloat16 backward pass is slow.
-PLAIN_ATTENTION = 1024
 
 
 def train(
@@ -77,7 +72,7 @@ def train(
             monitor.close()
         if (step := trainer.state.global_step) < monitor.total:
             raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
-        _finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
+        networks.finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
         shutil.rmtree(state)
 
 
@@ -90,19 +85,9 @@ class Work(NamedTuple):
     threads: int
 
 
-def precision(setting: str) -> torch.dtype:
-    """``auto``: bfloat16 where the GPU, or the CPU, has instructions for it, else float32."""
-    if setting != "auto":
-        return getattr(torch, setting)
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    has = torch.cpu.get_capabilities()
-    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
-
-
 def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> tuple[Tuner, Monitor]:
     """The trainer and its monitor, ready to run."""
-    _quiet()
+    networks.quiet()
     set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(model)
     examples = _encode(tokenizer, train_file, settings)
@@ -110,6 +95,7 @@ def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> t
     if not len(examples):
         raise UserError(f"{train_file}: no example to train on; raise stage1.sft.max_length, or make more training data")
     network = _network(model, longest=max(map(len, [*examples.input_ids, *tests.input_ids])))
+    team = networks.Team(network, work.threads, settings.batch_size, work.micro_batch_size)
     plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed)
     read = list(accumulate(sum(len(examples.input_ids[row]) for row in step) for step in plan))
     test_rows = _dataset(tests)
@@ -122,7 +108,7 @@ def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> t
     trainer = Tuner(
         plan,
         work.micro_batch_size,
-        _workers(work, settings.batch_size, network),
+        team,
         records=lambda: monitor.records,
         model=network,
         args=_arguments(settings, len(plan), work),
@@ -133,46 +119,15 @@ def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> t
     return trainer, monitor
 
 
-def _workers(work: Work, batch_size: int, network) -> int:
-    """How many parts of a step run at once; a CPU's threads are shared out among them, since few do more with small matrices."""
-    drops = any("drop" in name and value for name, value in network.config.to_dict().items() if isinstance(value, float))
-    if torch.cuda.is_available() or drops:  # dropout draws from one generator, so its parts must come in order
-        return 1
-    workers = min(work.threads, math.ceil(batch_size / work.micro_batch_size))
-    torch.set_num_threads(max(1, work.threads // workers))
-    return workers
-
-
-def _quiet() -> None:
-    """Errors only, and on a GPU the slower kernels that give the same result each time."""
-    logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
-    logging.disable_progress_bar()
-    if torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
-
-
 def _network(model: Path, longest: int):
-    """The model with float32 weights. Raises UserError if it is damaged or holds fewer than ``longest`` positions."""
-    attention = "sdpa" if torch.cuda.is_available() or longest > PLAIN_ATTENTION else "eager"
-    try:
-        network, report = AutoModelForCausalLM.from_pretrained(
-            model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); make it again") from None
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); make or download it again")
-    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    """The model. Raises UserError if it is damaged or holds fewer than ``longest`` positions."""
+    network = networks.load(model, longest)
+    positions = networks.positions(network)
     if positions is not None and longest > positions:
         raise UserError(
             f"stage1.sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
             "and set too_long to skip or truncate"
         )
-    # A model's own sampling defaults play no part here, and unusual ones can't be saved in a checkpoint.
-    network.generation_config = GenerationConfig()
     return network
 
 
@@ -204,7 +159,7 @@ def _arguments(settings: Sft, steps: int, work: Work) -> SFTConfig:
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
-        bf16=precision(settings.precision) == torch.bfloat16,
+        bf16=networks.precision(settings.precision) == torch.bfloat16,
         use_cpu=not cuda,
         gradient_checkpointing=cuda,
         seed=settings.seed,
@@ -218,23 +173,3 @@ def _arguments(settings: Sft, steps: int, work: Work) -> SFTConfig:
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-
-
-def _finish(spec: TrainSft, network, model: Path, output: Path, records: list[metrics.Record]) -> None:
-    """Writes everything beside the output folder, then moves file by file; weights of an earlier run are removed."""
-    partial = output.parent / f".{output.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    network.to(models.stored_dtype(model)).save_pretrained(partial, max_shard_size="100TB")
-    models.copy_settings(model, partial)
-    metrics.write(partial / "metrics.jsonl", records)
-    write_json(partial / "spec.json", spec.model_dump(mode="json"))
-    output.mkdir(parents=True, exist_ok=True)
-    new = sorted(path.name for path in partial.iterdir())
-    for name in new:
-        shutil.copymode(partial / "metrics.jsonl", partial / name)  # safetensors makes its files private
-    for name in new:
-        os.replace(partial / name, output / name)
-    for old in models.weight_files(output):
-        if old.name not in new:
-            old.unlink()
-    partial.rmdir()

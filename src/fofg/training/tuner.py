@@ -1,7 +1,6 @@
 """TRL's trainer with optimizer steps planned beforehand and computed in parts, side by side on a CPU."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,28 +10,24 @@ from transformers import PrinterCallback, Trainer
 from trl import SFTTrainer
 
 from fofg.training import batches, metrics, resume
+from fofg.training.networks import Team
 
 
 class Tuner(SFTTrainer):
-    """A step's rows are cut into parts of at most ``micro_batch_size`` rows of like length, of which ``workers`` run at once.
+    """A step's rows are cut into parts of at most ``micro_batch_size`` rows of like length, which the ``team`` computes.
 
-    Each worker computes with ``torch.get_num_threads()`` threads. The parts' gradients are added in a fixed order, so the
-    number of workers does not change the result. ``plan``: row numbers of every step; ``records``: gives the records to keep in a
-    checkpoint.
+    ``plan``: row numbers of every step; ``records``: gives the records to keep in a checkpoint.
     """
 
     def __init__(
         self,
         plan: list[list[int]],
         micro_batch_size: int,
-        workers: int,
+        team: Team,
         records: Callable[[], list[metrics.Record]],
         **others,
     ):
-        self.plan, self.micro_batch_size, self.records = plan, micro_batch_size, records
-        self._workers = None
-        if workers > 1:
-            self._workers = ThreadPoolExecutor(workers, "part", torch.set_num_threads, (torch.get_num_threads(),))
+        self.plan, self.micro_batch_size, self.team, self.records = plan, micro_batch_size, team, records
         super().__init__(**others)
         self.remove_callback(PrinterCallback)
 
@@ -42,18 +37,13 @@ class Tuner(SFTTrainer):
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         """Gradients of one optimizer step, and its loss: the mean over its ``num_items_in_batch`` learned tokens."""
         model.train()
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
 
-        def gradients(part: batches.Tensors) -> tuple[torch.Tensor, tuple]:
-            loss = self.compute_loss(model, part, num_items_in_batch=num_items_in_batch)
-            return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+        def loss(part: batches.Tensors) -> torch.Tensor:
+            return self.compute_loss(model, part, num_items_in_batch=num_items_in_batch)
 
         total = torch.zeros((), device=self.args.device)
-        for loss, parts in self._each(gradients, batches.by_length(self._prepare_inputs(inputs), self.micro_batch_size)):
-            total += loss
-            for weight, part in zip(weights, parts):
-                if part is not None:
-                    weight.grad = part if weight.grad is None else weight.grad.add_(part)
+        for value in self.team.add_gradients(model, loss, batches.by_length(self._prepare_inputs(inputs), self.micro_batch_size)):
+            total += value
         return total
 
     def mean_loss(self, rows: Dataset) -> float:
@@ -65,13 +55,9 @@ class Tuner(SFTTrainer):
             return float(self.prediction_step(self.model, batch, prediction_loss_only=True)[0]) * learned, learned
 
         self.model.eval()
-        losses = list(self._each(loss, range(0, len(rows), self.micro_batch_size)))
+        losses = list(self.team.each(loss, range(0, len(rows), self.micro_batch_size)))
         self.model.train()
         return sum(total for total, _ in losses) / sum(learned for _, learned in losses)
-
-    def _each(self, work: Callable, parts: Iterable) -> Iterator:
-        """The results in the order of the parts."""
-        return self._workers.map(work, parts) if self._workers else map(work, parts)
 
     def _save_checkpoint(self, model, trial) -> None:
         Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card, which is of no use to a resume

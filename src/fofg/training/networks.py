@@ -1,0 +1,124 @@
+"""A network in training: loaded, computed in parts, some side by side on a CPU, and written as a model's folder."""
+
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.utils import logging
+
+from fofg import models
+from fofg.errors import UserError
+from fofg.files import write_json
+from fofg.stages import Spec
+from fofg.training import metrics
+
+#: On a CPU and up to this length, plain attention is faster than PyTorch's fused kernel, whose bfloat16 backward pass is slow.
+PLAIN_ATTENTION = 1024
+
+
+def precision(setting: str) -> torch.dtype:
+    """``auto``: bfloat16 where the GPU, or the CPU, has instructions for it, else float32."""
+    if setting != "auto":
+        return getattr(torch, setting)
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
+
+
+def quiet() -> None:
+    """Errors only, and on a GPU the slower kernels that give the same result each time."""
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+    logging.disable_progress_bar()
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def load(model: Path, longest: int):
+    """The model with float32 weights, for rows of up to ``longest`` tokens. Raises UserError if it is damaged."""
+    attention = "sdpa" if torch.cuda.is_available() or longest > PLAIN_ATTENTION else "eager"
+    try:
+        network, report = AutoModelForCausalLM.from_pretrained(
+            model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); make it again") from None
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); make or download it again")
+    # A model's own sampling defaults play no part here, and unusual ones can't be saved in a checkpoint.
+    network.generation_config = GenerationConfig()
+    return network
+
+
+def positions(network) -> int | None:
+    """The longest sequence that a network holds, in tokens; None if it has no limit."""
+    return getattr(network.config.get_text_config(), "max_position_embeddings", None)
+
+
+class Team:
+    """Workers that compute the parts of a step, several at once on a CPU.
+
+    They share its threads, since few do more with small matrices. Results come, and gradients are added, in the order of the parts,
+    so that the number of workers does not change them. ``rows``: of a step; ``size``: rows of a part.
+    """
+
+    def __init__(self, network, threads: int, rows: int, size: int):
+        self._workers = None
+        drops = any("drop" in name and value for name, value in network.config.to_dict().items() if isinstance(value, float))
+        if torch.cuda.is_available() or drops:  # dropout draws from one generator, so its parts must come in order
+            return
+        workers = min(threads, math.ceil(rows / size))
+        torch.set_num_threads(max(1, threads // workers))
+        if workers > 1:
+            self._workers = ThreadPoolExecutor(workers, "part", torch.set_num_threads, (torch.get_num_threads(),))
+
+    def each(self, work: Callable, parts: Iterable) -> Iterator:
+        """``work`` of every part."""
+        return self._workers.map(work, parts) if self._workers else map(work, parts)
+
+    def add_gradients(self, network, loss: Callable, parts: Iterable) -> Iterator[torch.Tensor]:
+        """Adds the gradients of the loss of every part to the network's; gives the losses, without their graphs."""
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+
+        def gradients(part) -> tuple[torch.Tensor, tuple]:
+            value = loss(part)
+            return value.detach(), torch.autograd.grad(value, weights, allow_unused=True)
+
+        for value, found in self.each(gradients, parts):
+            for weight, gradient in zip(weights, found):
+                if gradient is not None:
+                    weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+            yield value
+
+
+def finish(spec: Spec, network, model: Path, output: Path, records: list[metrics.Record]) -> None:
+    """Writes everything beside the output folder, then moves file by file; weights of an earlier run are removed.
+
+    The folder gets the weights, in the type in which ``model`` stores them, the other files of ``model``, ``metrics.jsonl`` and
+    ``spec.json``.
+    """
+    partial = output.parent / f".{output.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    network.to(models.stored_dtype(model)).save_pretrained(partial, max_shard_size="100TB")
+    models.copy_settings(model, partial)
+    metrics.write(partial / "metrics.jsonl", records)
+    write_json(partial / "spec.json", spec.model_dump(mode="json"))
+    output.mkdir(parents=True, exist_ok=True)
+    new = sorted(path.name for path in partial.iterdir())
+    for name in new:
+        shutil.copymode(partial / "metrics.jsonl", partial / name)  # safetensors makes its files private
+    for name in new:
+        os.replace(partial / name, output / name)
+    for old in models.weight_files(output):
+        if old.name not in new:
+            old.unlink()
+    partial.rmdir()
