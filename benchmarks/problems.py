@@ -99,17 +99,17 @@ def usual_way(rows: int) -> None:
 def check(rows: int = 500) -> None:
     """Raises SystemExit unless the usual way and the paper sampler make the same problems."""
     usual = [row["reward_model"]["ground_truth"] for row in UsualWay().rows(rows)]
-    ours = [datasets.ground_truth(problem) for problem in datasets.problems(DATASET, "train", rows, SETTINGS["paper"])]
+    ours = [datasets.ground_truth(problem) for problem in datasets.problems(spec("paper", rows))]
     if list(map(json.loads, usual)) != list(map(json.loads, ours)):
         raise SystemExit("error: the usual way and the paper sampler made different problems")
 
 
 def spec(sampler: str, rows: int) -> CreateProblems:
-    return CreateProblems(version=1, dataset=DATASET, split="train", rows=rows, problems=SETTINGS[sampler])
+    return CreateProblems(version=1, dataset=DATASET, stage=2, levels=(2, 2), split="train", rows=rows, problems=SETTINGS[sampler])
 
 
 def make_problems(sampler: str, rows: int) -> None:
-    for _ in datasets.problems(DATASET, "train", rows, SETTINGS[sampler]):
+    for _ in datasets.problems(spec(sampler, rows)):
         pass
 
 

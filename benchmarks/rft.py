@@ -27,7 +27,7 @@ from fofg.problems.expressions import parse
 from fofg.problems.functions import FUNCTIONS, TWO_OPERANDS
 from fofg.problems.prompts import prompt
 from fofg.schemas import ROLLOUTS
-from fofg.stages import select_rft_data
+from fofg.stages import select_stage1_data
 
 SAMPLES = 10
 RESPONSE_BYTES = 1000
@@ -169,7 +169,7 @@ def one(way: str, folder: Path, options: argparse.Namespace) -> None:
     else:
         from fofg.rft.selection import select
 
-        spec = select_rft_data(settings(options.turns))
+        spec = select_stage1_data(settings(options.turns))
         paths = [folder / name for name in ("rollout.parquet", "train.parquet", "test.parquet", "selection.json")]
         seconds, peak = watched(lambda: select(spec, *paths, workers=options.workers))
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

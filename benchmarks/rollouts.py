@@ -40,8 +40,8 @@ def problem_rows(count: int) -> list[dict]:
         settings = config.load(yaml.safe_load(file))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problems.parquet"
-        chosen = {"dataset": "stage1_level1", "split": "train", "rows": count, "problems": settings.problems}
-        datasets.write(path, stages.CreateProblems(version=1, **chosen))
+        chosen = stages.create_problems(settings, "stage1_level1", "train")
+        datasets.write(path, chosen.model_copy(update={"rows": count}))
         return list(read_rows(path))
 
 

@@ -25,10 +25,18 @@ def test_the_default_is_complete_and_every_overlay_loads(values):
         load(read([DEFAULT, overlay]))
 
 
-def test_every_key_of_the_default_has_a_comment():
+def test_every_key_of_the_default_has_a_comment(values):
     lines = [line for line in DEFAULT.read_text().splitlines() if re.match(r" *(\w+): *[^ #]", line)]
-    assert len(lines) >= len(list(keys())) - 3  # the splits stand on one line; the template's own lines are no keys
+    one_line = 3 * len(values["datasets"])  # a data set's four keys stand on one line
+    assert len(lines) == len(list(keys(values))) - one_line
     assert [line for line in lines if "#" not in line] == []
+
+
+def test_keys_are_dotted_paths_to_values(values):
+    found = list(keys(values))
+    assert {"run_dir", "datasets.stage2_level2.train", "stage2.rl.curricula.level1", "use.stage1_problems"} <= set(found)
+    assert not {"datasets", "stage2.rl.curricula"} & set(found)
+    assert len(set(found)) == len(found)
 
 
 def test_every_key_and_its_meaning_is_in_the_schema_which_is_current():
@@ -65,16 +73,91 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
         ("stage1.sft.learning_rate", "fast", "stage1.sft.learning_rate: Input should be a valid number"),
         ("stage1.sft.learning_rate", float("nan"), "stage1.sft.learning_rate"),
         ("run_dir", 3, "run_dir: Input should be a valid string"),
+        ("datasets.stage2_level2.levels", [3, 2], "datasets.stage2_level2.levels: the lowest (3) is more than the highest (2)"),
+        ("datasets.stage2_level2.stage", 3, "datasets.stage2_level2.stage: Input should be 1 or 2, not 3"),
+        ("datasets.Level-3", {}, "datasets.Level-3"),
+        ("stage2.rl.mini_batch_prompts", 5, "stage2.rl.mini_batch_prompts: does not divide prompts_per_step (32)"),
+        ("stage2.rl.rollouts.samples", 1, "stage2.rl.rollouts: a group needs at least 2 samples"),
+        ("stage2.rl.rollouts.temperature", 0, "stage2.rl.rollouts: a group needs at least 2 samples, at a temperature above 0"),
+        ("stage2.rl.curricula.level1", [], "stage2.rl.curricula.level1: "),
+        ("stage2.rl.curricula.level1", [{"steps": 1, "mixture": {"stage2_level1": 0}}], "mixture.stage2_level1: Input should be"),
+        ("stage2.rft.nothing_kept", "passon", "stage2.rft.nothing_kept: Input should be 'error' or 'pass_on', not 'passon'; did"),
     ],
 )
 def test_bad_values_are_named(values, path, value, says):
-    *parents, key = path.split(".")
-    section = values
-    for name in parents:
-        section = section[name]
-    section[key] = value
+    change(values, path, value)
     with pytest.raises(UserError, match=re.escape(says)):
         load(values)
+
+
+def change(values: dict, path: str, value) -> None:
+    *parents, key = path.split(".")
+    for name in parents:
+        values = values[name]
+    values[key] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (
+            "stage2.rft.dataset",
+            "stage2_level3",
+            "stage2.rft.dataset: data set stage2_level3 has no train problems; did you mean stage2_level2?",
+        ),
+        (
+            "evaluation.dataset",
+            "stage2_level2",
+            "evaluation.dataset: data set stage2_level2 has no test problems; set datasets.stage2_level2.test",
+        ),
+        ("passk.dataset", "nowhere", "passk.dataset: data set nowhere has no test problems; set datasets.nowhere.test"),
+        (
+            "stage2.rl.curricula.level1",
+            [{"steps": 1, "mixture": {"stage2_level_1": 1}}],
+            "stage2.rl.curricula.level1: data set stage2_level_1 has no train problems; did you mean stage2_level1?",
+        ),
+        ("datasets.stage1_level1.test", 0, "data set stage1_level1 has no test problems; set datasets.stage1_level1.test"),
+        ("passk.models", ["stage2-rl-level3"], "passk.models: no model stage2-rl-level3; there are base, stage1-rft, "),
+        ("passk.models", ["stage2-rft-iter3"], "passk.models: no model stage2-rft-iter3"),
+        (
+            "stage2.rft.num_iterations",
+            5,
+            "stage2.rft: 5 iterations of 500 problems need 2500, but datasets.stage2_level2.train has 2000; raise it, or lower",
+        ),
+        ("stage2.rft.examples_per_iteration", 667, "stage2.rft: 3 iterations of 667 problems need 2001"),
+    ],
+)
+def test_what_sections_demand_of_one_another_is_checked(values, path, value, says):
+    change(values, path, value)
+    with pytest.raises(UserError, match=re.escape(says)):
+        load(values)
+
+
+def test_demands_are_reported_together(values):
+    change(values, "evaluation.dataset", "evalution")
+    change(values, "passk.models", ["bse"])
+    with pytest.raises(UserError, match=r"(?s)evaluation\.dataset: .*\n  passk\.models: no model bse"):
+        load(values)
+
+
+def test_data_sets_and_curricula_of_ones_own_need_no_code(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "datasets: {stage2_level3: {stage: 2, levels: [3, 3], train: 10, test: 0}}\n"
+        "stage2: {rl: {curricula: {level3: [{steps: 2, mixture: {stage2_level3: 1, my/own.parquet: 2}}]}}}\n"
+        "passk: {models: [stage2-rl-level3]}\n"
+    )
+    settings = load(read([DEFAULT, overlay]))
+    assert settings.datasets["stage2_level3"].levels == (3, 3)
+    iterations = [f"stage2-rft-iter{i}" for i in range(settings.stage2.rft.num_iterations)]
+    curricula = ["stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2", "stage2-rl-level3"]
+    assert settings.models() == ["base", "stage1-rft", *iterations, *curricula]
+
+
+def test_a_file_of_ones_own_may_take_the_place_of_the_data_set_for_rft(values):
+    change(values, "stage2.rft.dataset", "nowhere")
+    change(values, "use.stage2_rft_problems", "mine.parquet")
+    load(values)
 
 
 def test_yaml_numbers_without_a_dot_are_numbers(tmp_path):
@@ -105,7 +188,7 @@ def test_the_paper_overlay_has_the_paper_s_numbers():
     settings = load(read([DEFAULT, ROOT / "config/paper.yaml"]))
     stage1 = settings.stage1
     assert (settings.problems.sampler, settings.problems.seed, settings.problems.input_length) == ("paper", 42, (3, 10))
-    assert (settings.datasets.stage1_level1.train, settings.datasets.stage1_level1.test) == (50_000, 128)
+    assert (settings.datasets["stage1_level1"].train, settings.datasets["stage1_level1"].test) == (50_000, 128)
     assert (stage1.rollouts.samples, stage1.rollouts.temperature, stage1.rollouts.top_p) == (10, 1.0, 1.0)
     assert (stage1.rollouts.max_prompt_tokens, stage1.rollouts.max_response_tokens) == (1024, 8192)
     assert (stage1.rft.keep_definitions, stage1.rft.turns_per_example, stage1.rft.test_rows) == (False, 1, 1)

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import problem_sets
 import pyarrow.parquet as pq
 import pytest
+from problem_sets import DATASETS, problems
 
 from fofg import files, schemas
 from fofg.config import Problems
 from fofg.errors import UserError
-from fofg.problems import datasets
+from fofg.problems import datasets, registry
 from fofg.problems.expressions import parse
 from fofg.problems.prompts import prompt
-from fofg.problems.registry import DATASETS
 from fofg.stages import CreateProblems
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ SETTINGS = {
 
 
 def spec(dataset="stage1_level1", split="train", rows=300, sampler="balanced") -> CreateProblems:
-    return CreateProblems(version=1, dataset=dataset, split=split, rows=rows, problems=SETTINGS[sampler])
+    return problem_sets.spec(dataset, split, rows, SETTINGS[sampler])
 
 
 @pytest.mark.parametrize("sampler", SETTINGS)
@@ -36,7 +37,7 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
     wanted = spec(dataset, "test", 3000 if dataset == "stage2_level2" else 300, sampler)
     assert datasets.write(tmp_path / "test.parquet", wanted) == wanted.rows
     rows = list(files.read_rows(tmp_path / "test.parquet", schemas.PROBLEMS))
-    made = list(datasets.problems(dataset, "test", wanted.rows, wanted.problems))
+    made = list(problems(dataset, "test", wanted.rows, wanted.problems))
     assert len(rows) == len(made) == wanted.rows
     for index, (row, p) in enumerate(zip(rows, made)):
         text = p.expression.text()
@@ -62,14 +63,29 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
 
 
 def test_shares_are_equal_and_complete():
-    assert DATASETS["stage2_level1to8"].shares(2048) == [(level, 256) for level in range(1, 9)]
-    assert DATASETS["stage2_level1to2"].shares(7) == [(1, 4), (2, 3)]
-    assert DATASETS["stage1_level1"].shares(5) == [(1, 5)]
+    assert registry.shares((1, 8), 2048) == [(level, 256) for level in range(1, 9)]
+    assert registry.shares((1, 2), 7) == [(1, 4), (2, 3)]
+    assert registry.shares((3, 3), 5) == [(3, 5)]
+    assert registry.shares((2, 4), 0) == [(2, 0), (3, 0), (4, 0)]
 
 
-def test_unknown_data_set_is_an_error():
-    with pytest.raises(UserError, match="stage3: no such data set; there are stage1_level1, "):
-        datasets.problems("stage3", "train", 1, SETTINGS["paper"])
+def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
+    mine = CreateProblems(version=1, dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
+    made = list(datasets.problems(mine))
+    assert [p.level for p in made] == [3] * 20 + [4] * 20
+    assert {name for p in made for name in p.expression.functions()} <= set(registry.TRAINING)
+    (batch,) = datasets.batches(mine)
+    assert not any("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
+    stage1 = mine.model_copy(update={"stage": 1})
+    (batch,) = datasets.batches(stage1)
+    assert all("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
+    assert {name for p in datasets.problems(stage1) for name in p.expression.functions()} & set(registry.HELD_OUT)
+
+
+def test_only_a_set_of_one_level_is_made_in_parts():
+    part = problem_sets.spec("stage2_level1to2", "train", 10, SETTINGS["balanced"], first=10)
+    with pytest.raises(UserError, match=r"datasets\.stage2_level1to2\.levels: 1 to 2, but only a set of one level"):
+        datasets.problems(part)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
@@ -77,7 +93,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     path = tmp_path / "train.parquet"
     path.write_bytes(b"before")
     with pytest.raises(UserError, match="fewer problems"):
-        datasets.write(path, CreateProblems(version=1, dataset="stage2_level1", split="test", rows=200_000, problems=narrow))
+        datasets.write(path, problem_sets.spec("stage2_level1", "test", 200_000, narrow))
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -102,7 +118,7 @@ def test_program_makes_the_same_bytes_in_any_process(tmp_path, sampler):
 
 def test_program_says_what_is_wrong(tmp_path):
     impossible = SETTINGS["balanced"].model_copy(update={"input_length": (1, 1)})
-    wanted = CreateProblems(version=1, dataset="stage1_level1", split="train", rows=100, problems=impossible)
+    wanted = problem_sets.spec("stage1_level1", "train", 100, impossible)
     done = run(tmp_path / "train.parquet", wanted.text())
     assert done.returncode == 1
     assert "error: problems.input_length" in done.stderr

@@ -26,9 +26,8 @@ TEMPLATE = "Look:\n{code}\nIts value for {input}?"
 RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"
 
 
-def spec(**rft) -> SelectRftData:
+def spec(template: str | None = TEMPLATE, nothing_kept: str = "error", **selection) -> SelectRftData:
     values = {
-        "keep_definitions": False,
         "drop_duplicates": False,
         "max_per_problem": None,
         "max_tokens": None,
@@ -37,7 +36,13 @@ def spec(**rft) -> SelectRftData:
         "seed": 1,
     }
     scoring = {"scheme": "paper", "answer_rule": "published"}
-    return SelectRftData(version=1, rft=config.Rft(**{**values, **rft}), scoring=config.Scoring(**scoring), template=TEMPLATE)
+    return SelectRftData(
+        version=1,
+        selection=config.Selection(**{**values, **selection}),
+        scoring=config.Scoring(**scoring),
+        template=template,
+        nothing_kept=nothing_kept,
+    )
 
 
 def problem(index: int, kinds: list[str], function: str = "mirror_str", texts: list[str] | None = None, tokens: int = 9) -> dict:
@@ -139,8 +144,8 @@ def test_the_prompt_loses_the_definitions_and_the_other_fields_stay(tmp_path):
     }
 
 
-def test_definitions_are_kept_on_demand(tmp_path):
-    rows = Selected(tmp_path, MIXED, spec(keep_definitions=True)).train
+def test_without_a_template_prompts_stay_as_they_are(tmp_path):
+    rows = Selected(tmp_path, MIXED, spec(template=None)).train
     assert [row["prompt"] for row in rows] == [MIXED[i]["prompt"] for i in (1, 1, 4)]
 
 
@@ -273,7 +278,7 @@ def test_the_same_problem_in_two_rows_is_held_back_as_one(tmp_path):
 
 @pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT, WRONG])], [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT, WRONG])]])
 def test_too_few_examples_for_the_test_split_is_an_error(tmp_path, rows):
-    with pytest.raises(UserError, match=r"rft\.test_rows: 2 examples"):
+    with pytest.raises(UserError, match="test_rows: 2 examples"):
         Selected(tmp_path, rows, spec(test_rows=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
 
@@ -293,8 +298,38 @@ def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
         "max_response_tokens",
     ):
         assert part in str(error.value)
+    assert "pass_on" not in str(error.value)
+    with pytest.raises(UserError, match=r"stage2\.rft\.nothing_kept: pass_on"):
+        Selected(tmp_path, rows, spec(template=None))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
     with pytest.raises(UserError, match="all skipped"):
         Selected(tmp_path, [problem(0, [])], spec())
+
+
+@pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT]), problem(1, [WRONG, CUT])], [problem(0, [])]])
+def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
+    selected = Selected(tmp_path, rows, spec(template=None, nothing_kept="pass_on", turns_per_example=3, test_rows=4))
+    assert selected.train == selected.test == []
+    assert all(pq.read_schema(path).equals(RFT) for path in selected.paths[:2])
+    assert selected.report["examples"] == {"train": 0, "test": 0, "held_back_responses": 0}
+    assert selected.report["responses"]["kept"] == 0 and selected.report["turns"] == {}
+    said = capsys.readouterr().err
+    assert "no response is left to train on" in said and "the model goes on unchanged" in said
+    assert "test_rows" not in said
+
+
+@given(files, st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_where_nothing_kept_is_passed_on_fewer_examples_may_be_held_back(tmp_path_factory, file, test_rows):
+    rows = [problem(i, row) for i, row in enumerate(file)]
+    made = Selected(tmp_path_factory.mktemp("rft"), rows, spec(nothing_kept="pass_on", test_rows=test_rows))
+    assert made.train and len(made.test) <= test_rows
+    try:
+        strict = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows))
+    except UserError:
+        assert len(made.test) < test_rows
+    else:
+        assert (made.train, made.test) == (strict.train, strict.test)
 
 
 HOSTILE = [

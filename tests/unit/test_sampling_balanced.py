@@ -10,18 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from problem_sets import DATASETS, pool, problems
 
 from fofg.config import Problems
 from fofg.errors import UserError
-from fofg.problems.datasets import problems
 from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
-from fofg.problems.registry import ALL, DATASETS, HELD_OUT, TRAINING
+from fofg.problems.registry import ALL, HELD_OUT, TRAINING
 from fofg.problems.sampling_balanced import for_evaluation
 
 DEFAULT = Problems(sampler="balanced", seed=42, input_length=(3, 6), max_output_length=32, template="{code}{input}")
 SPLITS = [(name, split) for name in DATASETS for split in ("train", "test")]
 #: Of up to two levels, for which a much tighter cap will do.
-SHORT = [(dataset, split) for dataset, split in SPLITS if dataset != "stage2_level1to8"]
+SHORT = [(dataset, split) for dataset, split in SPLITS if DATASETS[dataset].levels[1] <= 2]
 #: Calls of the most and the least seen function of a level differ at most by this.
 SPREAD = 8
 
@@ -70,7 +70,7 @@ def paths(node: ast.expr, calls: int = 0):
 def test_laws_of_each_problem(place):
     (dataset, split), chosen = place
     low, high = chosen.input_length
-    pool = set(DATASETS[dataset].pool(split, "balanced"))
+    functions = set(pool(dataset, split))
     for p in problems(dataset, split, 80, chosen):
         assert low <= len(p.input) <= high
         steps = p.expression.steps(p.input)
@@ -82,7 +82,7 @@ def test_laws_of_each_problem(place):
         longest = max(calls for calls, _ in leaves)
         assert p.level == p.expression.level == longest >= 1
         assert (longest, "x") in leaves
-        assert set(p.expression.functions()) <= pool
+        assert set(p.expression.functions()) <= functions
 
 
 @few
@@ -116,9 +116,8 @@ def exposure(made) -> dict[int, Counter]:
 @given(places, st.integers(1, 300))
 def test_every_function_is_called_equally_often_at_each_level(place, rows):
     (dataset, split), chosen = place
-    pool = DATASETS[dataset].pool(split, "balanced")
     for counts in exposure(problems(dataset, split, rows, chosen)).values():
-        values = [counts[name] for name in pool]
+        values = [counts[name] for name in pool(dataset, split)]
         assert max(values) - min(values) <= SPREAD
 
 
@@ -126,7 +125,7 @@ def test_every_function_is_called_equally_often_at_each_level(place, rows):
 def test_exposure_stays_equal_in_long_runs_with_the_default_settings(dataset, split):
     seen = exposure(sampled(dataset, split, 4000))
     for counts in seen.values():
-        assert set(counts) == set(DATASETS[dataset].pool(split, "balanced"))
+        assert set(counts) == set(pool(dataset, split))
         assert max(counts.values()) - min(counts.values()) <= SPREAD
 
 

@@ -9,10 +9,10 @@ from string import ascii_lowercase
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from problem_sets import problems
 
 from fofg.config import Problems
 from fofg.errors import UserError
-from fofg.problems.datasets import problems
 from fofg.problems.sampling_paper import Draws, Taken, sample
 
 REFERENCE = Path(__file__).parents[1] / "reference"

@@ -8,12 +8,11 @@ from itertools import islice
 import pyarrow as pa
 from tqdm import tqdm
 
-from fofg import config, files, schemas
+from fofg import files, schemas
 from fofg.errors import UserError
-from fofg.problems import sampling_balanced, sampling_paper
+from fofg.problems import registry, sampling_balanced, sampling_paper
 from fofg.problems.problem import Problem
 from fofg.problems.prompts import prompt_text
-from fofg.problems.registry import DATASETS, Dataset
 from fofg.stages import CreateProblems
 
 DATA_SOURCE = "string_task"
@@ -23,24 +22,22 @@ BATCH_ROWS = 2048
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def dataset(name: str) -> Dataset:
-    """A data set by its name. Raises UserError if there is none of that name."""
-    if name not in DATASETS:
-        raise UserError(f"{name}: no such data set; there are {', '.join(DATASETS)}")
-    return DATASETS[name]
+def problems(spec: CreateProblems) -> Iterator[Problem]:
+    """Problems ``first`` ... ``first + rows - 1`` of the spec's split, by the sampler of its settings; the same ones each time.
 
-
-def problems(name: str, split: str, rows: int, settings: config.Problems) -> Iterator[Problem]:
-    """The first ``rows`` problems of a split (train, test), by the sampler of the settings; the same ones each time.
-
-    Raises UserError if there is no such data set, or the settings don't allow so many problems.
+    Raises UserError if the settings don't allow so many problems, or for a later part of a set of several levels: which rows are of
+    which level depends on the number of all rows.
     """
-    chosen = dataset(name)
-    shares = chosen.shares(rows)
-    pool = chosen.pool(split, settings.sampler)
-    if settings.sampler == "paper":
-        return sampling_paper.sample(shares, pool, settings)
-    return sampling_balanced.sample(shares, pool, name, split, settings)
+    low, high = spec.levels
+    if spec.first and low != high:
+        raise UserError(f"datasets.{spec.dataset}.levels: {low} to {high}, but only a set of one level can be made in parts")
+    shares = registry.shares(spec.levels, spec.first + spec.rows)
+    pool = registry.pool(spec.stage, spec.split, spec.problems.sampler)
+    if spec.problems.sampler == "paper":
+        made = sampling_paper.sample(shares, pool, spec.problems)
+    else:
+        made = sampling_balanced.sample(shares, pool, spec.dataset, spec.split, spec.problems)
+    return islice(made, spec.first, None)
 
 
 def ground_truth(problem: Problem) -> str:
@@ -50,12 +47,14 @@ def ground_truth(problem: Problem) -> str:
 
 
 def batches(spec: CreateProblems) -> Iterator[pa.RecordBatch]:
-    """The spec's rows of a split as record batches of ``schemas.PROBLEMS``. Raises UserError as ``problems`` does."""
-    shown = dataset(spec.dataset).definitions
-    stream = islice(problems(spec.dataset, spec.split, spec.first + spec.rows, spec.problems), spec.first, None)
+    """The spec's problems as record batches of ``schemas.PROBLEMS``; Stage 1's prompts show the definitions of their functions.
+
+    Raises UserError as ``problems`` does.
+    """
+    stream = problems(spec)
     first = spec.first
     while block := list(islice(stream, BATCH_ROWS)):
-        yield _batch(block, first, spec.split, spec.problems.template, shown)
+        yield _batch(block, first, spec.split, spec.problems.template, shown=spec.stage == 1)
         first += len(block)
 
 

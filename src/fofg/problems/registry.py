@@ -1,6 +1,4 @@
-"""The data sets of string problems: their levels, functions and prompts (paper §3.1, §4; App. A)."""
-
-from dataclasses import dataclass
+"""Which functions the problems of a stage are made of, and how many there are of each level (paper §3.1, §4; App. A)."""
 
 from fofg.problems.functions import FUNCTIONS
 
@@ -22,33 +20,17 @@ TRAINING = _pool(1, 3, 4, 5, 8, 11, 13, 15, 17, 18, 19, 22, 23)
 HELD_OUT = _pool(0, 2, 6, 7, 9, 10, 12, 14, 16, 20, 21, 24)
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """``levels``: fewest and most. ``definitions``: prompts show them. ``stage``: 1 uses all functions, 2 the split."""
-
-    levels: tuple[int, int]
-    definitions: bool
-    stage: int
-
-    def pool(self, split: str, sampler: str) -> tuple[str, ...]:
-        """Readable names of the functions that the problems of a split (train, test) are made of."""
-        if self.stage == 1:
-            return ALL
-        if sampler == "paper":
-            return PUBLISHED_TRAINING if split == "train" else PUBLISHED_HELD_OUT
-        return TRAINING if split == "train" else HELD_OUT
-
-    def shares(self, rows: int) -> list[tuple[int, int]]:
-        """(level, problems) pairs: equal shares, the remainder to the lowest levels."""
-        low, high = self.levels
-        share, more = divmod(rows, high - low + 1)
-        return [(level, share + (level - low < more)) for level in range(low, high + 1)]
+def pool(stage: int, split: str, sampler: str) -> tuple[str, ...]:
+    """Readable names of a split's functions: all in Stage 1; in Stage 2 the sampler's training or held-out ones."""
+    if stage == 1:
+        return ALL
+    if sampler == "paper":
+        return PUBLISHED_TRAINING if split == "train" else PUBLISHED_HELD_OUT
+    return TRAINING if split == "train" else HELD_OUT
 
 
-DATASETS = {
-    "stage1_level1": Dataset(levels=(1, 1), definitions=True, stage=1),
-    "stage2_level1": Dataset(levels=(1, 1), definitions=False, stage=2),
-    "stage2_level2": Dataset(levels=(2, 2), definitions=False, stage=2),
-    "stage2_level1to2": Dataset(levels=(1, 2), definitions=False, stage=2),
-    "stage2_level1to8": Dataset(levels=(1, 8), definitions=False, stage=2),
-}
+def shares(levels: tuple[int, int], rows: int) -> list[tuple[int, int]]:
+    """(level, problems) pairs from the lowest level to the highest: equal shares, the remainder to the lowest levels."""
+    low, high = levels
+    share, more = divmod(rows, high - low + 1)
+    return [(level, share + (level - low < more)) for level in range(low, high + 1)]

@@ -24,8 +24,8 @@ def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray
         enough = _enough(counts[order], test_rows)
     if enough >= len(order):
         raise UserError(
-            f"rft.test_rows: {test_rows} examples to hold back and one of another problem to train on need more than the "
-            f"{len(groups)} kept responses of {len(problems)} problems; lower rft.test_rows, or roll out more problems or samples"
+            f"test_rows: {test_rows} examples to hold back and one of another problem to train on need more than the "
+            f"{len(groups)} kept responses of {len(problems)} problems; lower test_rows, or roll out more problems or samples"
         )
     chosen = order[: max(enough, min(test_rows, len(order) // 2))]
     quota = dict(zip(problems[chosen].tolist(), _spread(counts[chosen], test_rows).tolist()))
@@ -35,6 +35,12 @@ def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray
         in_test[i] = quota[problem] > 0
         quota[problem] -= 1
     return in_test, of_test_problem & ~in_test
+
+
+def most_to_hold_back(groups: np.ndarray) -> int:
+    """The largest ``test_rows`` that ``hold_back`` accepts for these examples: all but those of the problem that has fewest."""
+    _, counts = np.unique(groups, return_counts=True)
+    return len(groups) - int(counts.min(initial=len(groups)))
 
 
 def _enough(counts: np.ndarray, rows: int) -> int:

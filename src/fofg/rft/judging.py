@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fofg.config import Rft
+from fofg.config import Selection
 from fofg.errors import UserError
 from fofg.problems.functions import READABLE_NAMES
 from fofg.scoring.string_task import score
@@ -59,7 +59,7 @@ def work(batch: pa.RecordBatch, path, first: int) -> Work:
     return Work(batch.serialize().to_pybytes(), batch.schema, str(path), first)
 
 
-def judge(item: Work, rft: Rft, answer_rule: str) -> Judged:
+def judge(item: Work, selection: Selection, answer_rule: str) -> Judged:
     """Scores a batch and applies the rules of selection.
 
     A problem whose samples are all correct is dropped, on scoring alone; the token limit, duplicates and the limit a problem then
@@ -68,12 +68,12 @@ def judge(item: Work, rft: Rft, answer_rule: str) -> Judged:
     batch = pa.ipc.read_record_batch(pa.py_buffer(item.payload), item.schema)
     place = f"{item.path}: problems {item.first} to {item.first + batch.num_rows - 1}"
     try:
-        return _judge(batch, item, rft, answer_rule, place)
+        return _judge(batch, item, selection, answer_rule, place)
     except (UnicodeDecodeError, pa.ArrowException):
         raise UserError(f"{place}: a text is not UTF-8; make the roll-outs again") from None
 
 
-def _judge(batch: pa.RecordBatch, item: Work, rft: Rft, answer_rule: str, place: str) -> Judged:
+def _judge(batch: pa.RecordBatch, item: Work, selection: Selection, answer_rule: str, place: str) -> Judged:
     samples = _samples(batch, place)
     texts = batch.column("responses").flatten().to_numpy(zero_copy_only=False).tolist()
     raw = [text or "" for text in pc.struct_field(batch.column("reward_model"), "ground_truth").to_pylist()]
@@ -84,7 +84,7 @@ def _judge(batch: pa.RecordBatch, item: Work, rft: Rft, answer_rule: str, place:
     correct = np.bincount(parents[fates == Fate.KEPT], minlength=batch.num_rows)
     fates[(fates == Fate.KEPT) & (correct == samples)[parents]] = Fate.PROBLEM_ALL_SOLVED
     tokens = pc.fill_null(batch.column("token_counts").flatten(), 0).to_numpy(zero_copy_only=False)
-    _apply_options(fates, parents, texts, tokens, rft)
+    _apply_options(fates, parents, texts, tokens, selection)
     kept = np.bincount(parents[fates == Fate.KEPT], minlength=batch.num_rows)
     lengths = pc.fill_null(pc.binary_length(batch.column("responses").flatten()), 0).to_numpy(zero_copy_only=False)
     keys = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") for text in raw]
@@ -121,21 +121,23 @@ def _score(texts: Sequence[str | None], truths: Sequence[str], finished: Sequenc
     return np.array(fates, dtype=np.uint8)
 
 
-def _apply_options(fates: np.ndarray, parents: np.ndarray, texts: Sequence[str | None], tokens: np.ndarray, rft: Rft) -> None:
-    if rft.max_tokens is not None:
-        fates[(fates == Fate.KEPT) & (tokens > rft.max_tokens)] = Fate.OVER_TOKEN_LIMIT
-    if rft.drop_duplicates:
+def _apply_options(
+    fates: np.ndarray, parents: np.ndarray, texts: Sequence[str | None], tokens: np.ndarray, selection: Selection
+) -> None:
+    if selection.max_tokens is not None:
+        fates[(fates == Fate.KEPT) & (tokens > selection.max_tokens)] = Fate.OVER_TOKEN_LIMIT
+    if selection.drop_duplicates:
         seen: set[tuple[int, str]] = set()
         for i in np.flatnonzero(fates == Fate.KEPT).tolist():
             response = (int(parents[i]), texts[i])
             if response in seen:
                 fates[i] = Fate.DUPLICATE
             seen.add(response)
-    if rft.max_per_problem is not None:
+    if selection.max_per_problem is not None:
         kept = np.flatnonzero(fates == Fate.KEPT)
         owners = parents[kept]
         rank = np.arange(len(kept)) - np.searchsorted(owners, owners)
-        fates[kept[rank >= rft.max_per_problem]] = Fate.OVER_PROBLEM_LIMIT
+        fates[kept[rank >= selection.max_per_problem]] = Fate.OVER_PROBLEM_LIMIT
 
 
 def _exposure(functions: pa.Array, kept: np.ndarray) -> dict[str, tuple[int, int, int]]:

@@ -5,6 +5,7 @@ byte a response; the second copies the chosen ones. The result depends on the fi
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -18,7 +19,7 @@ from fofg.files import write_json, write_parquet
 from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
 from fofg.rft import judging
 from fofg.rft.examples import Part, blocks, conversations, rows
-from fofg.rft.holdout import hold_back
+from fofg.rft.holdout import hold_back, most_to_hold_back
 from fofg.rft.judging import Fate, Judged
 from fofg.rft.reading import ALONE_BYTES, RolloutFile, ahead, ordered_map
 from fofg.schemas import RFT
@@ -41,22 +42,22 @@ def select(
     """Writes the two splits (fofg.schemas.RFT) and the summary, and returns the summary.
 
     ``workers``: processes that score, at most (None: one a core; a small file needs none); ``batch_rows``: problems in memory at
-    once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split.
+    once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split; where
+    the spec says that nothing kept is passed on, the splits are then empty, or the test split smaller than wanted.
     """
     file = RolloutFile(rollouts, batch_rows)
     workers = workers or os.cpu_count() or 1
     judged = _judge(file, spec, workers if file.bytes > ALONE_BYTES else 1)
     kept = judged.fates == Fate.KEPT
-    if not kept.any():
-        raise _nothing_kept(file, judged)
     _, groups = np.unique(judged.keys, return_inverse=True)
     groups = np.repeat(groups, judged.samples)
-    in_test, unused = (_over(kept, mask) for mask in hold_back(groups[kept], spec.rft.test_rows, spec.rft.seed))
+    test_rows = _test_rows(spec, groups[kept]) if kept.any() else _pass_on(spec, file, judged)
+    in_test, unused = (_over(kept, mask) for mask in hold_back(groups[kept], test_rows, spec.selection.seed))
     block_rows = int(np.clip(BLOCK_BYTES * kept.sum() // max(1, judged.kept_bytes), 1, BLOCK_ROWS))
     held: list[pa.RecordBatch] = []
     parts = _parts(file, spec, judged.samples, groups, kept & ~in_test & ~unused, in_test, held)
     turns: dict[int, int] = {}
-    talks = conversations(blocks(ahead(parts), block_rows), spec.rft.turns_per_example, spec.rft.seed, turns)
+    talks = conversations(blocks(ahead(parts), block_rows), spec.selection.turns_per_example, spec.selection.seed, turns)
     train_rows = write_parquet(train, RFT, talks)
     write_parquet(test, RFT, [pa.concat_batches(held)] if held else [])
     examples = {"train": train_rows, "test": int(in_test.sum()), "held_back_responses": int(unused.sum())}
@@ -80,7 +81,7 @@ def _judge(file: RolloutFile, spec: SelectRftData, workers: int) -> Judged:
 
     exposure = dict.fromkeys(FUNCTIONS, (0, 0, 0))
     results, kept_bytes = [], 0
-    judge = partial(judging.judge, rft=spec.rft, answer_rule=spec.scoring.answer_rule)
+    judge = partial(judging.judge, selection=spec.selection, answer_rule=spec.scoring.answer_rule)
     with closing(work()) as batches:
         for result in ordered_map(judge, batches, workers):
             results.append(result[:4])
@@ -101,16 +102,15 @@ def _parts(
     held: list[pa.RecordBatch],
 ) -> Iterator[Part]:
     """The training examples in file order, a batch at a time, with the problem of each; those of the test go to ``held``."""
-    template = None if spec.rft.keep_definitions else spec.template
     problem = response = 0
     for batch in file.batches("writing"):
         counts = samples[problem : problem + batch.num_rows]
         here = slice(response, response + int(counts.sum()))
         place = f"{file.path}: problems from {problem}"
         if in_test[here].any():
-            held.append(rows(batch, counts, in_test[here], template, place))
+            held.append(rows(batch, counts, in_test[here], spec.template, place))
         if in_train[here].any():
-            yield rows(batch, counts, in_train[here], template, place), groups[here][in_train[here]]
+            yield rows(batch, counts, in_train[here], spec.template, place), groups[here][in_train[here]]
         problem, response = problem + batch.num_rows, here.stop
 
 
@@ -155,15 +155,32 @@ def summarize(judged: Judged) -> dict:
     }
 
 
-def _nothing_kept(file: RolloutFile, judged: Judged) -> UserError:
+def _pass_on(spec: SelectRftData, file: RolloutFile, judged: Judged) -> int:
+    """Nothing is kept: says so and why, and holds nothing back. Raises UserError with cures unless the spec passes it on."""
     dropped = summarize(judged)["responses"]["dropped"]
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items() if count)
+    nothing = (
+        f"{file.path}: no response is left to train on, of {len(judged.fates)} to {len(judged.samples)} problems "
+        f"({reasons or 'all skipped'})"
+    )
+    if spec.nothing_kept == "pass_on":
+        print(f"{nothing}; the training data are empty, so that the model goes on unchanged", file=sys.stderr)
+        return 0
     cures = ["check scoring.answer_rule", "raise rollouts.samples", "use another base_model"]
     if dropped["cut_at_limit"]:
         cures.append("raise rollouts.max_response_tokens")
     if dropped["over_token_limit"]:
-        cures.append("raise rft.max_tokens")
-    return UserError(
-        f"{file.path}: no response is left to train on, of {len(judged.fates)} to {len(judged.samples)} problems "
-        f"({reasons or 'all skipped'}); {', or '.join(cures)}"
-    )
+        cures.append("raise max_tokens")
+    if spec.template is None:  # Stage 1 takes definitions out of its prompts
+        cures.append("let Stage 2 go on with the model as it is (stage2.rft.nothing_kept: pass_on)")
+    raise UserError(f"{nothing}; {', or '.join(cures)}")
+
+
+def _test_rows(spec: SelectRftData, groups: np.ndarray) -> int:
+    """Examples to hold back: as wanted, or as many as there can be where a lack of examples is passed on."""
+    wanted = spec.selection.test_rows
+    possible = most_to_hold_back(groups)
+    if spec.nothing_kept == "error" or wanted <= possible:
+        return wanted
+    print(f"test_rows: {possible} of {wanted} examples held back, since only {len(groups)} responses are kept", file=sys.stderr)
+    return possible

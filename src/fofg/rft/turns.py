@@ -48,7 +48,7 @@ def converse(rows: pa.RecordBatch, order: np.ndarray, ends: np.ndarray) -> pa.Re
     count = rows.num_rows
     messages = rows.column("prompt").flatten()
     if len(messages) != count or not pc.all(pc.equal(pc.list_value_length(rows.column("prompt")), 1)).as_py():
-        raise UserError("rft.turns_per_example: prompts of several messages can't be turns; set it to 1")
+        raise UserError("turns_per_example: prompts of several messages can't be turns; set it to 1")
     # The pool holds every question, then every answer; a conversation alternates between its halves and leaves out the last answer.
     contents = pa.concat_arrays([pc.struct_field(messages, "content"), rows.column("response")])
     roles = pa.concat_arrays([pc.struct_field(messages, "role"), pa.array(["assistant"] * count, pa.string())])

@@ -1,0 +1,28 @@
+"""Problems of the default configuration's data sets, whatever the other settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fofg import config
+from fofg.problems import datasets, registry
+from fofg.problems.problem import Problem
+from fofg.stages import CreateProblems
+
+DEFAULT = config.load(config.read([Path(__file__).parents[1] / "config/default.yaml"]))
+DATASETS = DEFAULT.datasets
+
+
+def spec(dataset: str, split: str, rows: int, settings: config.Problems, first: int = 0) -> CreateProblems:
+    """Problems ``first`` ... ``first + rows - 1`` of a split, however many the configuration makes."""
+    chosen = DATASETS[dataset]
+    return CreateProblems(
+        version=1, dataset=dataset, stage=chosen.stage, levels=chosen.levels, split=split, first=first, rows=rows, problems=settings
+    )
+
+
+def problems(dataset: str, split: str, rows: int, settings: config.Problems) -> Iterator[Problem]:
+    return datasets.problems(spec(dataset, split, rows, settings))
+
+
+def pool(dataset: str, split: str, sampler: str = "balanced") -> tuple[str, ...]:
+    return registry.pool(DATASETS[dataset].stage, split, sampler)
