@@ -1,0 +1,108 @@
+"""Decoding with a model in memory, on a CPU or a GPU.
+
+A prompt is read once for all its samples (its keys and values are repeated), and rows that have finished leave the batch. Nothing
+but the settings decides the tokens: a model's own generation defaults (top-k, penalties) are not used, only its end tokens.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+
+from fofg.config import Rollouts
+from fofg.problems.prompts import Message
+from fofg.rollouts.cache import decoding_cache
+from fofg.rollouts.engine import Request
+from fofg.rollouts.sampling import choose
+
+#: Finished rows leave the batch once no more than this share of it still runs.
+DROP_BELOW = 0.8
+
+
+class Response(NamedTuple):
+    """Token ids [tokens], the end token included; ``length``: there is none, since the limit came first."""
+
+    tokens: torch.Tensor
+    finish_reason: Literal["stop", "length"]
+
+
+class Decoder:
+    """Samples from a model as it is at each call. The same requests give the same responses on the same machine and threads.
+
+    ``model``: in evaluation mode whenever it is used; ``end_tokens``: any of them ends a response; ``batch_size``: sequences
+    decoded at once.
+    """
+
+    def __init__(self, model, tokenizer, settings: Rollouts, end_tokens: Sequence[int], batch_size: int = 128):
+        self.model, self.tokenizer, self.settings, self.batch_size = model, tokenizer, settings, batch_size
+        self.device = model.device
+        self.end_tokens = torch.tensor(end_tokens, device=self.device)
+
+    def token_ids(self, prompts: Sequence[list[Message]]) -> list[list[int]]:
+        """Each prompt's tokens, with the chat template's own."""
+        texts = [self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
+        return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+
+    def text(self, tokens: torch.Tensor) -> str:
+        """A response's text, without special tokens."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Response]]:
+        """Cuts the samples, in order, into batches; yields (request, position of the seed, response) of each as it ends."""
+        rows = [(number, position) for number, request in enumerate(requests) for position in range(len(request.seeds))]
+        for start in range(0, len(rows), self.batch_size):
+            yield from self._decode(requests, rows[start : start + self.batch_size])
+
+    @torch.inference_mode()
+    def _decode(self, requests: Sequence[Request], rows: list[tuple[int, int]]) -> Iterator[tuple[int, int, Response]]:
+        """One batch: every prompt once, then a token a step for each running row. ``rows``: (request, position of the seed)."""
+        used = sorted({number for number, _ in rows})
+        owner = torch.tensor([used.index(number) for number, _ in rows], device=self.device)
+        seeds = torch.tensor([requests[number].seeds[position] for number, position in rows], device=self.device)
+        logits, cache, mask = self._read(self.token_ids([requests[number].prompt for number in used]), owner)
+        limit = self.settings.max_response_tokens
+        tokens = torch.empty((len(rows), limit), dtype=torch.int64, device=self.device)
+        row = torch.arange(len(rows), device=self.device)  # the rows still in the batch
+        running = torch.ones(len(rows), dtype=torch.bool, device=self.device)
+        for step in range(limit):
+            chosen = choose(logits, seeds, step, self.settings.temperature, self.settings.top_p)
+            tokens[row, step] = chosen
+            ended = running & torch.isin(chosen, self.end_tokens)
+            for index in row[ended].tolist():
+                yield *rows[index], Response(tokens[index, : step + 1], "stop")
+            running &= ~ended
+            left = int(running.sum())
+            if left == 0 or step + 1 == limit:
+                break
+            if left <= DROP_BELOW * len(row):
+                kept = running.nonzero()[:, 0]
+                cache.reorder_cache(kept)
+                row, seeds, mask, chosen, running = (value[kept] for value in (row, seeds, mask, chosen, running))
+            mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
+            logits = self._forward(chosen[:, None], mask, mask.sum(dim=1, keepdim=True) - 1, cache)
+        for index in row[running].tolist():
+            yield *rows[index], Response(tokens[index], "length")
+
+    def _read(self, prompts: list[list[int]], owner: torch.Tensor):
+        """Reads the prompts, padded on the left. Returns logits, cache and mask with a row for each entry of ``owner``."""
+        width = max(map(len, prompts))
+        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=self.device)
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.device)
+        cache = decoding_cache(self.model.config)
+        logits = self._forward(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
+        cache.reorder_cache(owner)
+        return logits[owner], cache, mask[owner]
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache) -> torch.Tensor:
+        """Logits of the last position, over the tokenizer's vocabulary (a model's own may be padded)."""
+        output = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        )
+        return output.logits[:, -1, : len(self.tokenizer)]
+
+
+def end_tokens(model, tokenizer) -> list[int]:
+    """Every token that ends a response: the tokenizer's own and those of the model's generation settings; perhaps none."""
+    configured = model.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    return sorted(ends - {None})
