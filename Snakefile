@@ -6,20 +6,35 @@ min_version("9.10")
 configfile: "config/default.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
+include: "rules/inputs.smk"
+include: "rules/specs.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"
 include: "rules/rollouts.smk"
 include: "rules/rft.smk"
 include: "rules/sft.smk"
+include: "rules/rl.smk"
 include: "rules/evaluation.smk"
+include: "rules/report.smk"
 
 
 localrules:
     all,
+    analyze_failures,
+    evaluate,
+    figures,
+    passk,
     stage1_create_problems,
     stage1_create_train_data,
     stage1_rft,
+    stage2_create_problems,
+    stage2_rft_create_problems,
+    stage2_rft_create_train_data,
+    stage2_rft_train,
     tiny_base,
 
 
@@ -50,6 +65,78 @@ rule stage1_rft:
         rules.plot_accuracy.output,
 
 
+rule stage2_create_problems:
+    """Stage 2: problems to train on and to evaluate with, and what is in them."""
+    input:
+        list(problem_files(stage=2).values()),
+        list(descriptions(stage=2).values()),
+        rules.plot_exposure.output,
+
+
+rule stage2_rft_create_problems:
+    """Stage 2, RFT: the problems of each iteration."""
+    input:
+        [chunk(iteration) for iteration in range(settings.stage2.rft.num_iterations)],
+
+
+rule stage2_rft_create_train_data:
+    """Stage 2, RFT: roll-outs of the last iteration and what is selected from them; needs the iterations before."""
+    input:
+        rules.link_iteration_data.output,
+
+
+rule stage2_rft_train:
+    """Stage 2, RFT: the model of every iteration, its accuracy, and the last one's under its final name."""
+    input:
+        rules.link_iteration_data.output,
+        rules.link_iteration_model.output,
+        verdict_files(RFT_MODELS),
+
+
+for curriculum in CURRICULA:
+
+    rule:
+        """Stage 2, RL: the model of a curriculum, and its metrics by step."""
+        name:
+            f"stage2_rl_{curriculum}"
+        input:
+            model_files(f"stage2-rl-{curriculum}"),
+        localrule: True
+
+
+rule evaluate:
+    """Accuracy by level of every model: base, Stage 1, RFT iterations, reinforcement learning."""
+    input:
+        rules.summarize_evaluation.output,
+        rules.plot_main_comparison.output,
+
+
+rule passk:
+    """pass@k by level."""
+    input:
+        rules.summarize_passk.output,
+        rules.plot_passk.output,
+
+
+rule analyze_failures:
+    """Why responses are wrong, by model and level."""
+    input:
+        rules.summarize_failures.output,
+        rules.plot_failures.output,
+
+
+rule figures:
+    """All figures."""
+    input:
+        rules.plot_exposure.output,
+        rules.plot_main_comparison.output,
+        rules.plot_learning_curves.output,
+        rules.plot_passk.output,
+        rules.plot_failures.output,
+        stage1_training_results(),
+        rules.plot_accuracy.output,
+
+
 rule tiny_base:
     """The embedded base model, pre-trained anew (minutes on a GPU, a day or two on a CPU)."""
     input:
@@ -57,7 +144,15 @@ rule tiny_base:
 
 
 rule all:
-    """Everything: all data, models, evaluations and figures."""
+    """Everything: all data, models, evaluations, figures and the summary."""
     default_target: True
     input:
         rules.stage1_rft.input,
+        rules.stage2_create_problems.input,
+        rules.stage2_rft_train.input,
+        rules.evaluate.input,
+        rules.passk.input,
+        rules.analyze_failures.input,
+        rules.figures.input,
+        rules.write_summary.output,
+        rules.record_versions.output,

@@ -1,7 +1,8 @@
-"""Paths and specs: everything that rules take from the configuration. Algorithms live in src/fofg."""
+"""What all rules share: the settings, paths under the run's root, parameters that every program takes."""
 
 import glob
 import os.path
+import re
 import shlex
 import sys
 
@@ -13,11 +14,12 @@ from fofg import stages
 from fofg.config import load
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
+from fofg.report.versions import installed
 from fofg.supervision import record_run
 
 try:
     settings = load(config)
-    STAGE1_PROBLEMS = settings.datasets.stage1_level1.train
+    STAGE1_PROBLEMS = settings.datasets["stage1_level1"].train
     if settings.use.stage1_problems:
         STAGE1_PROBLEMS = count_rows(settings.use.stage1_problems)
 except UserError as error:
@@ -34,8 +36,12 @@ shell.prefix(
 )
 ENVIRONMENT = f"{workflow.basedir}/envs/cpu.yaml"
 CAPTIONS = f"{workflow.basedir}/report"
-EVALUATED = ["base", "stage1-rft"]
 DEFINITIONS = ["visible", "hidden"]
+DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
+MODELS = settings.models()
+CURRICULA = list(settings.stage2.rl.curricula)
+RFT_MODELS = [model for model in MODELS if model.startswith("stage2-rft-iter")]
+LAST_ITERATION = settings.stage2.rft.num_iterations - 1
 
 
 def run_path(path):
@@ -48,134 +54,15 @@ def figure(stem):
     return [run_path(f"results/figures/{stem}.{extension}") for extension in settings.figures.formats]
 
 
-# --- models ---------------------------------------------------------------------------------------------------------
-
-
-def model_folder(model):
-    """Folder of a model: the base, one that a stage trains, or the user's own in its place."""
-    if model == "base":
-        return run_path("checkpoints/base")
-    if model == "stage1-rft" and settings.use.stage1_checkpoint:
-        return settings.use.stage1_checkpoint
-    return run_path(f"checkpoints/string-task/{model}")
-
-
-def local_model_files(folder):
-    """Files of a model folder as they lie; none for a model of the hub."""
-    patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
-    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(folder, pattern)))
-
-
-def model_files(model):
-    """Files whose change means another model. The base model's weights are links: its source file speaks for them."""
-    folder = model_folder(model)
-    if model == "stage1-rft" and settings.use.stage1_checkpoint:
-        return local_model_files(folder) or [f"{folder}/config.json"]
-    weights = "source.json" if model == "base" else "model.safetensors"
-    return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
-
-
-def base_model_files(wildcards):
-    return local_model_files(settings.base_model)
-
-
-def evaluated_files(wildcards):
-    return model_files(wildcards.model)
-
-
-# --- problems and roll-outs -----------------------------------------------------------------------------------------
-
-
-def problems_file(dataset, split):
-    return run_path(f"data/string_task/{dataset}/{split}.parquet")
-
-
-def stage1_problems(split):
-    """Stage-1 problems: made, or the user's own."""
-    if split == "train" and settings.use.stage1_problems:
-        return settings.use.stage1_problems
-    return problems_file("stage1_level1", split)
-
-
-def stage1_shards(pattern):
-    """Files of all shards of the Stage-1 problems."""
-    return expand(run_path(pattern), shard=range(stages.shard_count(settings, STAGE1_PROBLEMS)))
-
-
-def problem_shards(wildcards):
-    return stage1_shards("data/string_task/stage1_level1/problems/{shard}.parquet")
-
-
-def rollout_problems(wildcards):
-    """A shard's own file, so that more problems leave the old shards alone; or the user's one file."""
-    return settings.use.stage1_problems or problem_shards(wildcards)[int(wildcards.shard)]
-
-
-def rollout_shards(wildcards):
-    return stage1_shards("data/string_task/stage1_level1/rollouts/{shard}.parquet")
-
-
-# --- Stage 1 --------------------------------------------------------------------------------------------------------
-
-
-def stage1_rft_data(split):
-    """Stage-1 training examples: selected, or the user's own."""
-    folder = settings.use.stage1_rft_data or run_path("data/string_task/stage1_level1/rft_data")
-    return f"{folder}/{split}.parquet"
-
-
-def stage1_selection_results():
-    """What selection reports; nothing when the examples are the user's own."""
-    if settings.use.stage1_rft_data:
-        return []
-    return [
-        run_path("data/string_task/stage1_level1/rft_data/selection.json"),
-        *figure("stage1_selection"),
-    ]
-
-
-def stage1_training_results():
-    """What training reports; nothing when the model is the user's own."""
-    return [] if settings.use.stage1_checkpoint else figure("stage1_training")
-
-
-def verdict_arguments(wildcards, input):
-    """``model/definitions=file`` for each file of verdicts."""
-    names = (f"{model}/{definitions}" for model in EVALUATED for definitions in DEFINITIONS)
-    return [f"{name}={path}" for name, path in zip(names, input.verdicts)]
+def iteration_of(name):
+    """Number of an RFT iteration, from a round's or a model's name; None in Stage 1."""
+    digits = re.search(r"iter(\d+)$", name)
+    return int(digits[1]) if digits else None
 
 
 def speed_only(value):
     """A parameter that changes speed, not results: Snakemake does not compare functions of the output."""
     return lambda wildcards, output: value
-
-
-# --- specs: functions, since Snakemake would read the braces of JSON as wildcards ---------------------------------------------------------------------------------
-
-
-def fixed(spec):
-    """A spec that is the same for all jobs of a rule."""
-    return lambda wildcards: spec.text()
-
-
-def problems_spec(wildcards):
-    return stages.create_problems(settings, wildcards.dataset, wildcards.split).text()
-
-
-def problem_shard_spec(wildcards):
-    return stages.create_problem_shard(settings, "stage1_level1", int(wildcards.shard)).text()
-
-
-def rollout_spec(wildcards):
-    return stages.generate_rollouts(settings, int(wildcards.shard), STAGE1_PROBLEMS).text()
-
-
-def gather_spec(wildcards):
-    return stages.gather_rollouts(settings, STAGE1_PROBLEMS).text()
-
-
-def evaluation_spec(wildcards):
-    return stages.generate_evaluation_rollouts(settings, wildcards.definitions).text()
 
 
 def model_input_folder(wildcards, input):
@@ -192,11 +79,16 @@ def output_stem(wildcards, output):
 
 
 wildcard_constraints:
-    dataset="|".join(type(settings.datasets).model_fields),
+    dataset="|".join(settings.datasets),
     split="train|test",
     shard=r"\d+",
+    iteration=r"\d+",
+    round=r"stage1_level1|stage2_rft_level2/iter\d+",
+    tuned=r"stage1-rft|stage2-rft-iter\d+",
+    curriculum="|".join(CURRICULA),
     definitions="|".join(DEFINITIONS),
-    model="|".join(EVALUATED),
+    decoding="sampled|greedy",
+    model="|".join(MODELS),
 
 
 onstart:

@@ -1,17 +1,17 @@
-"""Accuracy on held-back problems."""
+"""Accuracy on held-back problems, pass@k, failures."""
 
 
-rule generate_evaluation_rollouts:
-    """Roll-outs of one model on the held-back Level-1 problems, definitions visible or hidden."""
+rule generate_stage1_test_rollouts:
+    """Roll-outs of the base or Stage-1 model on Stage 1's held-back problems, definitions visible or hidden."""
     input:
         problems=stage1_problems("test"),
         model=evaluated_files,
     output:
         rollouts=run_path("results/evaluation/{model}/{definitions}/rollouts.parquet"),
     log:
-        run_path("logs/generate_evaluation_rollouts/{model}-{definitions}.log"),
+        run_path("logs/generate_stage1_test_rollouts/{model}-{definitions}.log"),
     benchmark:
-        run_path("benchmarks/results/generate_evaluation_rollouts/{model}-{definitions}.tsv")
+        run_path("benchmarks/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv")
     conda:
         ENVIRONMENT
     threads: settings.rollout_engine.threads
@@ -19,7 +19,7 @@ rule generate_evaluation_rollouts:
         mem_mb=2000,
         runtime=120,
     params:
-        spec=evaluation_spec,
+        spec=stage1_test_spec,
         model=model_input_folder,
         state=run_path("results/evaluation/{model}/{definitions}/.resume"),
         batch_size=speed_only(settings.rollout_engine.batch_size),
@@ -29,9 +29,9 @@ rule generate_evaluation_rollouts:
 
 
 rule score_rollouts:
-    """Reward and correctness of every response."""
+    """Reward and correctness of every response to Stage 1's held-back problems."""
     input:
-        rollouts=rules.generate_evaluation_rollouts.output.rollouts,
+        rollouts=rules.generate_stage1_test_rollouts.output.rollouts,
     output:
         verdicts=run_path("results/evaluation/{model}/{definitions}/verdicts.parquet"),
     log:
@@ -50,11 +50,11 @@ rule score_rollouts:
 
 
 rule summarize_accuracy:
-    """Table: accuracy by model, definitions and level, with 95% intervals."""
+    """Table: Stage-1 accuracy by model, definitions and level, with 95% intervals."""
     input:
         verdicts=expand(
             rules.score_rollouts.output.verdicts,
-            model=EVALUATED,
+            model=["base", "stage1-rft"],
             definitions=DEFINITIONS,
         ),
     output:
@@ -75,7 +75,7 @@ rule summarize_accuracy:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.summarize_accuracy(EVALUATED)),
+        spec=fixed(stages.summarize_accuracy(["base", "stage1-rft"])),
         verdicts=verdict_arguments,
     shell:
         'python "$SCRIPTS"/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --csv {output.csv:q}'
@@ -106,4 +106,211 @@ rule plot_accuracy:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
     shell:
-        'python "$SCRIPTS"/plot_accuracy.py --spec {params.spec:q} --accuracy {input.accuracy:q} --stem {params.stem:q} 2>&1 | tee {log:q}'
+        'python "$SCRIPTS"/plot_accuracy.py --spec {params.spec:q} '
+        "--accuracy {input.accuracy:q} "
+        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+
+
+rule generate_held_out_rollouts:
+    """Responses of one model to the evaluation's problems, sampled or greedy."""
+    input:
+        problems=problems_file(settings.evaluation.dataset, "test"),
+        model=evaluated_files,
+    output:
+        rollouts=run_path("results/evaluation/{model}/held-out/{decoding}/rollouts.parquet"),
+    log:
+        run_path("logs/generate_held_out_rollouts/{model}-{decoding}.log"),
+    benchmark:
+        run_path("benchmarks/results/generate_held_out_rollouts/{model}-{decoding}.tsv")
+    conda:
+        ENVIRONMENT
+    threads: settings.rollout_engine.threads
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        spec=held_out_spec,
+        model=model_input_folder,
+        state=run_path("results/evaluation/{model}/held-out/{decoding}/.resume"),
+        batch_size=speed_only(settings.rollout_engine.batch_size),
+    shell:
+        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
+        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+
+
+rule score_held_out:
+    """Verdicts on all of a model's responses to the evaluation's problems."""
+    input:
+        rollouts=held_out_rollouts,
+    output:
+        verdicts=run_path("results/evaluation/{model}/verdicts.parquet"),
+    log:
+        run_path("logs/score_held_out/{model}.log"),
+    benchmark:
+        run_path("benchmarks/results/score_held_out/{model}.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=fixed(stages.score_rollouts(settings)),
+        rollouts=decoding_arguments,
+    shell:
+        'python "$SCRIPTS"/score_held_out.py --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.verdicts:q} 2>&1 | tee {log:q}'
+
+
+rule summarize_evaluation:
+    """Table: accuracy of every model by decoding and level, with 95% intervals."""
+    input:
+        verdicts=list(of_models("results/evaluation/{model}/verdicts.parquet", MODELS).values()),
+    output:
+        parquet=run_path("results/accuracy.parquet"),
+        csv=report(
+            run_path("results/accuracy.csv"),
+            caption=f"{CAPTIONS}/held_out_accuracy.rst",
+            category="Stage 2",
+            labels={"figure": "Accuracy by level (table)"},
+        ),
+    log:
+        run_path("logs/summarize_evaluation.log"),
+    benchmark:
+        run_path("benchmarks/results/summarize_evaluation.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=fixed(stages.summarize_evaluation(settings)),
+        verdicts=named(of_models("results/evaluation/{model}/verdicts.parquet", MODELS)),
+    shell:
+        'python "$SCRIPTS"/summarize_evaluation.py --spec {params.spec:q} --verdicts {params.verdicts:q}'
+        " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
+
+
+rule generate_passk_rollouts:
+    """Many responses of one model to a shard of the problems of pass@k."""
+    input:
+        problems=problems_file(settings.passk.dataset, "test"),
+        model=evaluated_files,
+    output:
+        rollouts=run_path("results/passk/{model}/rollouts/{shard}.parquet"),
+    log:
+        run_path("logs/generate_passk_rollouts/{model}/{shard}.log"),
+    benchmark:
+        run_path("benchmarks/results/generate_passk_rollouts/{model}/{shard}.tsv")
+    conda:
+        ENVIRONMENT
+    threads: settings.rollout_engine.threads
+    resources:
+        mem_mb=2000,
+        runtime=480,
+    params:
+        spec=passk_spec,
+        model=model_input_folder,
+        state=run_path("results/passk/{model}/rollouts/.resume/{shard}"),
+        batch_size=speed_only(settings.rollout_engine.batch_size),
+    shell:
+        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
+        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+
+
+rule count_passk:
+    """Correct responses of one model to each problem."""
+    input:
+        rollouts=passk_shards,
+    output:
+        counts=run_path("results/passk/{model}/counts.parquet"),
+    log:
+        run_path("logs/count_passk/{model}.log"),
+    benchmark:
+        run_path("benchmarks/results/count_passk/{model}.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=fixed(stages.count_passk(settings)),
+    shell:
+        'python "$SCRIPTS"/count_passk.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.counts:q} 2>&1 | tee {log:q}'
+
+
+rule summarize_passk:
+    """Table: pass@k by model and level."""
+    input:
+        counts=list(of_models("results/passk/{model}/counts.parquet", settings.passk.models).values()),
+    output:
+        parquet=run_path("results/passk.parquet"),
+        csv=report(
+            run_path("results/passk.csv"),
+            caption=f"{CAPTIONS}/passk.rst",
+            category="Stage 2",
+            labels={"figure": "pass@k (table)"},
+        ),
+    log:
+        run_path("logs/summarize_passk.log"),
+    benchmark:
+        run_path("benchmarks/results/summarize_passk.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=fixed(stages.summarize_passk(settings)),
+        counts=named(of_models("results/passk/{model}/counts.parquet", settings.passk.models)),
+    shell:
+        'python "$SCRIPTS"/summarize_passk.py --spec {params.spec:q} --counts {params.counts:q}'
+        " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
+
+
+rule classify_failures:
+    """The class of every sampled response to the evaluation's problems: correct, or why not."""
+    input:
+        rollouts=run_path("results/evaluation/{model}/held-out/sampled/rollouts.parquet"),
+    output:
+        failures=run_path("results/evaluation/{model}/failures.parquet"),
+    log:
+        run_path("logs/classify_failures/{model}.log"),
+    benchmark:
+        run_path("benchmarks/results/classify_failures/{model}.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=fixed(stages.classify_failures(settings)),
+    shell:
+        'python "$SCRIPTS"/classify_failures.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.failures:q} 2>&1 | tee {log:q}'
+
+
+rule summarize_failures:
+    """Table: shares of the classes by model and level."""
+    input:
+        failures=list(of_models("results/evaluation/{model}/failures.parquet", MODELS).values()),
+    output:
+        parquet=run_path("results/failures.parquet"),
+        csv=report(
+            run_path("results/failures.csv"),
+            caption=f"{CAPTIONS}/failures.rst",
+            category="Stage 2",
+            labels={"figure": "Failures (table)"},
+        ),
+    log:
+        run_path("logs/summarize_failures.log"),
+    benchmark:
+        run_path("benchmarks/results/summarize_failures.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=fixed(stages.summarize_failures(settings)),
+        failures=named(of_models("results/evaluation/{model}/failures.parquet", MODELS)),
+    shell:
+        'python "$SCRIPTS"/summarize_failures.py --spec {params.spec:q} --failures {params.failures:q}'
+        " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"

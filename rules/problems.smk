@@ -60,4 +60,51 @@ rule gather_problems:
         'python "$SCRIPTS"/gather_problems.py --spec {params.spec:q} --shards {input.shards:q} --output {output.problems:q} 2>&1 | tee {log:q}'
 
 
+rule describe_datasets:
+    """Rows, levels, exposure by function and overlaps of every data set."""
+    input:
+        files=list(problem_files().values()),
+    output:
+        descriptions=list(descriptions().values()),
+    log:
+        run_path("logs/describe_datasets.log"),
+    benchmark:
+        run_path("benchmarks/results/describe_datasets.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=fixed(stages.describe_datasets(settings)),
+        files=named(problem_files()),
+        outputs=named(descriptions()),
+    shell:
+        'python "$SCRIPTS"/describe_datasets.py --spec {params.spec:q} --files {params.files:q}'
+        " --outputs {params.outputs:q} 2>&1 | tee {log:q}"
+
+
+rule create_chunk:
+    """The problems of one RFT iteration: a cut of the shuffled training problems."""
+    input:
+        problems=chunk_source(),
+    output:
+        problems=chunk("{iteration}"),
+    log:
+        run_path("logs/create_chunk/{iteration}.log"),
+    benchmark:
+        run_path("benchmarks/results/create_chunk/{iteration}.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=chunk_spec,
+        iterations=speed_only(settings.stage2.rft.num_iterations),
+    shell:
+        'python "$SCRIPTS"/create_chunk.py --spec {params.spec:q} --problems {input.problems:q} --iterations {params.iterations}'
+        " --output {output.problems:q} 2>&1 | tee {log:q}"
+
+
 ruleorder: gather_problems > create_problems

@@ -6,13 +6,13 @@ rule select_rft_data:
     input:
         rollouts=rules.gather_rollouts.output.rollouts,
     output:
-        train=run_path("data/string_task/stage1_level1/rft_data/train.parquet"),
-        test=run_path("data/string_task/stage1_level1/rft_data/test.parquet"),
-        selection=run_path("data/string_task/stage1_level1/rft_data/selection.json"),
+        train=run_path("data/string_task/{round}/rft_data/train.parquet"),
+        test=run_path("data/string_task/{round}/rft_data/test.parquet"),
+        selection=run_path("data/string_task/{round}/rft_data/selection.json"),
     log:
-        run_path("logs/select_rft_data.log"),
+        run_path("logs/select_rft_data/{round}.log"),
     benchmark:
-        run_path("benchmarks/results/select_rft_data.tsv")
+        run_path("benchmarks/results/select_rft_data/{round}.tsv")
     conda:
         ENVIRONMENT
     threads: 2
@@ -20,16 +20,60 @@ rule select_rft_data:
         mem_mb=2000,
         runtime=60,
     params:
-        spec=fixed(stages.select_rft_data(settings)),
+        spec=selection_spec,
     shell:
         'python "$SCRIPTS"/select_rft_data.py --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}'
         " --test {output.test:q} --summary {output.selection:q} --workers {threads} 2>&1 | tee {log:q}"
 
 
-rule plot_selection:
-    """Figure: responses kept and dropped by reason, exposure by function."""
+rule link_iteration_data:
+    """The roll-outs and RFT data of the last iteration under a name without its number."""
     input:
-        selection=rules.select_rft_data.output.selection,
+        last_iteration("data"),
+    output:
+        final_rft("data"),
+    log:
+        run_path("logs/link_iteration_data.log"),
+    benchmark:
+        run_path("benchmarks/results/link_iteration_data.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=fixed(stages.link_iteration(settings)),
+        pairs=link_arguments,
+    shell:
+        'python "$SCRIPTS"/link_iteration.py --spec {params.spec:q} --pairs {params.pairs:q} 2>&1 | tee {log:q}'
+
+
+rule link_iteration_model:
+    """The model of the last iteration under a name without its number."""
+    input:
+        last_iteration("model"),
+    output:
+        final_rft("model"),
+    log:
+        run_path("logs/link_iteration_model.log"),
+    benchmark:
+        run_path("benchmarks/results/link_iteration_model.tsv")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=fixed(stages.link_iteration(settings)),
+        pairs=link_arguments,
+    shell:
+        'python "$SCRIPTS"/link_iteration.py --spec {params.spec:q} --pairs {params.pairs:q} 2>&1 | tee {log:q}'
+
+
+rule plot_selection:
+    """Figure: Stage-1 responses kept and dropped by reason, exposure by function."""
+    input:
+        selection=run_path("data/string_task/stage1_level1/rft_data/selection.json"),
     output:
         report(
             figure("stage1_selection"),
@@ -50,4 +94,6 @@ rule plot_selection:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
     shell:
-        'python "$SCRIPTS"/plot_selection.py --spec {params.spec:q} --selection {input.selection:q} --stem {params.stem:q} 2>&1 | tee {log:q}'
+        'python "$SCRIPTS"/plot_selection.py --spec {params.spec:q} '
+        "--selection {input.selection:q} "
+        "--stem {params.stem:q} 2>&1 | tee {log:q}"

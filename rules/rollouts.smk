@@ -1,17 +1,17 @@
-"""Roll-outs: one job a shard, then all shards in one file."""
+"""Roll-outs to select training data from: one job a shard, then all shards in one file."""
 
 
 rule generate_rollouts:
-    """Roll-outs of one shard of the Stage-1 problems, definitions visible."""
+    """Roll-outs of one shard: Stage-1 problems with definitions by the base model, or a chunk by the iteration before."""
     input:
         problems=rollout_problems,
-        model=model_files("base"),
+        model=rolled_out_files,
     output:
-        rollouts=run_path("data/string_task/stage1_level1/rollouts/{shard}.parquet"),
+        rollouts=run_path("data/string_task/{round}/rollouts/{shard}.parquet"),
     log:
-        run_path("logs/generate_rollouts/{shard}.log"),
+        run_path("logs/generate_rollouts/{round}/{shard}.log"),
     benchmark:
-        run_path("benchmarks/results/generate_rollouts/{shard}.tsv")
+        run_path("benchmarks/results/generate_rollouts/{round}/{shard}.tsv")
     conda:
         ENVIRONMENT
     threads: settings.rollout_engine.threads
@@ -21,7 +21,7 @@ rule generate_rollouts:
     params:
         spec=rollout_spec,
         model=model_input_folder,
-        state=run_path("data/string_task/stage1_level1/rollouts/.resume/{shard}"),
+        state=run_path("data/string_task/{round}/rollouts/.resume/{shard}"),
         batch_size=speed_only(settings.rollout_engine.batch_size),
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
@@ -29,15 +29,15 @@ rule generate_rollouts:
 
 
 rule gather_rollouts:
-    """All shards of the Stage-1 roll-outs in one file."""
+    """All shards of the roll-outs in one file."""
     input:
         shards=rollout_shards,
     output:
-        rollouts=run_path("data/string_task/stage1_level1/rollout.parquet"),
+        rollouts=run_path("data/string_task/{round}/rollout.parquet"),
     log:
-        run_path("logs/gather_rollouts.log"),
+        run_path("logs/gather_rollouts/{round}.log"),
     benchmark:
-        run_path("benchmarks/results/gather_rollouts.tsv")
+        run_path("benchmarks/results/gather_rollouts/{round}.tsv")
     conda:
         ENVIRONMENT
     resources:

@@ -2,22 +2,22 @@
 
 
 rule train_sft:
-    """Fine-tune the base model on the Stage-1 examples."""
+    """Fine-tune the model that made the roll-outs on what was selected from them."""
     input:
-        train=stage1_rft_data("train"),
-        test=stage1_rft_data("test"),
-        model=model_files("base"),
+        train=training_examples("train"),
+        test=training_examples("test"),
+        model=tuned_files,
     output:
-        weights=run_path("checkpoints/string-task/stage1-rft/model.safetensors"),
-        config=run_path("checkpoints/string-task/stage1-rft/config.json"),
-        tokenizer=run_path("checkpoints/string-task/stage1-rft/tokenizer.json"),
-        tokenizer_config=run_path("checkpoints/string-task/stage1-rft/tokenizer_config.json"),
-        chat_template=run_path("checkpoints/string-task/stage1-rft/chat_template.jinja"),
-        metrics=run_path("checkpoints/string-task/stage1-rft/metrics.jsonl"),
+        weights=run_path("checkpoints/string-task/{tuned}/model.safetensors"),
+        config=run_path("checkpoints/string-task/{tuned}/config.json"),
+        tokenizer=run_path("checkpoints/string-task/{tuned}/tokenizer.json"),
+        tokenizer_config=run_path("checkpoints/string-task/{tuned}/tokenizer_config.json"),
+        chat_template=run_path("checkpoints/string-task/{tuned}/chat_template.jinja"),
+        metrics=run_path("checkpoints/string-task/{tuned}/metrics.jsonl"),
     log:
-        run_path("logs/train_sft.log"),
+        run_path("logs/train_sft/{tuned}.log"),
     benchmark:
-        run_path("benchmarks/results/train_sft.tsv")
+        run_path("benchmarks/results/train_sft/{tuned}.tsv")
     conda:
         ENVIRONMENT
     threads: settings.training.threads
@@ -25,10 +25,10 @@ rule train_sft:
         mem_mb=4000,
         runtime=480,
     params:
-        spec=fixed(stages.train_sft(settings)),
+        spec=tuning_spec,
         model=model_input_folder,
         folder=output_folder,
-        state=run_path("checkpoints/string-task/.resume/stage1-rft"),
+        state=run_path("checkpoints/string-task/.resume/{tuned}"),
         micro_batch_size=speed_only(settings.training.micro_batch_size),
         save_every=speed_only(settings.training.save_every),
         log_every=speed_only(settings.training.log_every),
@@ -39,9 +39,9 @@ rule train_sft:
 
 
 rule plot_training:
-    """Figure: loss and learning rate by step."""
+    """Figure: loss and learning rate of Stage 1 by step."""
     input:
-        metrics=rules.train_sft.output.metrics,
+        metrics=run_path("checkpoints/string-task/stage1-rft/metrics.jsonl"),
     output:
         report(
             figure("stage1_training"),
@@ -62,4 +62,6 @@ rule plot_training:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
     shell:
-        'python "$SCRIPTS"/plot_training.py --spec {params.spec:q} --metrics {input.metrics:q} --stem {params.stem:q} 2>&1 | tee {log:q}'
+        'python "$SCRIPTS"/plot_training.py --spec {params.spec:q} '
+        "--metrics {input.metrics:q} "
+        "--stem {params.stem:q} 2>&1 | tee {log:q}"

@@ -50,3 +50,48 @@ VERDICTS = pa.schema(
         ("truncated", pa.bool_()),
     ]
 )
+#: Verdicts of one model on the evaluation's problems; ``decoding``: sampled or greedy.
+HELD_OUT_VERDICTS = pa.schema([("decoding", pa.string()), *VERDICTS])
+#: Accuracy of every model by decoding and level, ``low`` and ``high`` being the ends of its 95% interval.
+ACCURACY = pa.schema(
+    [
+        ("model", pa.string()),
+        ("decoding", pa.string()),
+        ("level", pa.int32()),
+        ("problems", pa.int32()),
+        ("samples", pa.int32()),
+        ("correct", pa.int32()),
+        ("answered", pa.int32()),
+        ("truncated", pa.int32()),
+        ("accuracy", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+    ]
+)
+#: One row a problem: how many of its responses are correct.
+PASSK_COUNTS = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("samples", pa.int32()), ("correct", pa.int32())])
+#: pass@k of every model by level, the mean over problems, with the ends of its 95% interval.
+PASSK = pa.schema(
+    [
+        ("model", pa.string()),
+        ("level", pa.int32()),
+        ("k", pa.int32()),
+        ("problems", pa.int32()),
+        ("samples", pa.int32()),
+        ("pass_at_k", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+    ]
+)
+#: One row a response; ``failure``: its class (fofg.evaluation.failures), "correct" among them.
+FAILURES = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample", pa.int32()), ("failure", pa.string())])
+#: How many responses of every model at each level are of each class; ``share``: of the model's responses at that level.
+FAILURE_SHARES = pa.schema(
+    [
+        ("model", pa.string()),
+        ("level", pa.int32()),
+        ("failure", pa.string()),
+        ("responses", pa.int32()),
+        ("share", pa.float64()),
+    ]
+)

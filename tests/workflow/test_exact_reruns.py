@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,23 +11,177 @@ import yaml
 from fofg.config import keys, load, read
 
 DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
+SMALL = Path(__file__).with_name("small.yaml")
 pytestmark = pytest.mark.slow
 
-TABLE = {"summarize_accuracy": 1, "plot_accuracy": 1}
-EVALUATE_ALL = {"generate_evaluation_rollouts": 4, "score_rollouts": 4} | TABLE
-EVALUATE_STAGE1 = {"generate_evaluation_rollouts": 2, "score_rollouts": 2} | TABLE
-SFT = {"train_sft": 1, "plot_training": 1} | EVALUATE_STAGE1
-SELECTION = {"select_rft_data": 1, "plot_selection": 1} | SFT
-ROLLOUTS = {"generate_rollouts": 2, "gather_rollouts": 1} | SELECTION
-PROBLEMS = {"create_problem_shard": 2, "gather_problems": 1, "create_problems": 1} | ROLLOUTS | EVALUATE_ALL
-BASE = {"prepare_base_model": 1} | ROLLOUTS | EVALUATE_ALL
-FIGURES = {"plot_selection": 1, "plot_training": 1, "plot_accuracy": 1}
-TINY = {"build_tiny_base": 1}
-NOTHING = {}
+# Jobs as tuples of a rule and what tells its jobs apart. What follows from what is said here once more, in the words of the
+# experiment, so that a rule that forgets an input or a key is found.
+RL = ("stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2")
+ITERATIONS = (0, 1)
+MODELS = ("base", "stage1-rft", "stage2-rft-iter0", "stage2-rft-iter1", *RL)
+FIGURES = {
+    ("plot_selection",),
+    ("plot_training",),
+    ("plot_accuracy",),
+    ("plot_exposure",),
+    ("plot_main_comparison",),
+    ("plot_learning_curves",),
+    ("plot_passk",),
+    ("plot_failures",),
+}
+STAGE1_SCORES = {("score_rollouts", model, shown) for model in MODELS[:2] for shown in ("visible", "hidden")}
+STAGE1_TABLE = {("summarize_accuracy",), ("plot_accuracy",)}
+ACCURACY_TABLE = {("summarize_evaluation",), ("plot_main_comparison",), ("plot_learning_curves",), ("write_summary",)}
+FAILURE_TABLE = {("summarize_failures",), ("plot_failures",), ("write_summary",)}
+PASSK_TABLE = {("summarize_passk",), ("plot_passk",), ("write_summary",)}
+DESCRIPTIONS = {("describe_datasets",), ("plot_exposure",)}
+LINKS = {("link_iteration_data",), ("link_iteration_model",)}
+TINY = {("build_tiny_base",)}
+NOTHING = set()
 
-#: Key -> another value, and the jobs by rule that it makes stale. {run} is the finished run's folder.
+
+def stage1_test(*models):
+    """Answers to Stage 1's held-back problems."""
+    shown = [(model, definitions) for model in models for definitions in ("visible", "hidden")]
+    rollouts = {("generate_stage1_test_rollouts", *one) for one in shown}
+    return rollouts | {("score_rollouts", *one) for one in shown} | STAGE1_TABLE
+
+
+def classified(*models):
+    return {("classify_failures", model) for model in models} | FAILURE_TABLE
+
+
+def scored(*models):
+    return {("score_held_out", model) for model in models} | ACCURACY_TABLE
+
+
+def held_out(*models, decodings=("sampled", "greedy")):
+    """Answers to the evaluation's problems."""
+    rollouts = {("generate_held_out_rollouts", model, decoding) for model in models for decoding in decodings}
+    return rollouts | scored(*models) | (classified(*models) if "sampled" in decodings else set())
+
+
+def counted(*models):
+    return {("count_passk", model) for model in models} | PASSK_TABLE
+
+
+def passk(*models):
+    shards = {("generate_passk_rollouts", model, shard) for model in models for shard in (0, 1)}
+    return shards | counted(*models)
+
+
+def tuned_iteration(iteration):
+    """An RFT iteration's training, and what comes of its model: its evaluation and the next iteration."""
+    jobs = {("train_sft", iteration)} | held_out(f"stage2-rft-iter{iteration}") | {("link_iteration_model",)}
+    return jobs | (rolled_out_iteration(iteration + 1) if iteration + 1 in ITERATIONS else set())
+
+
+def selected_iteration(iteration):
+    return {("select_rft_data", iteration), ("link_iteration_data",)} | tuned_iteration(iteration)
+
+
+def rolled_out_iteration(iteration):
+    shards = {("generate_rollouts", iteration, shard) for shard in (0, 1)}
+    return shards | {("gather_rollouts", iteration)} | selected_iteration(iteration)
+
+
+def chunks():
+    return {("create_chunk", iteration) for iteration in ITERATIONS} | rolled_out_iteration(0)
+
+
+def trained(*models):
+    """Reinforcement learning, and the evaluation of what it makes."""
+    return {("train_rl", model) for model in models} | held_out(*models)
+
+
+STAGE1_MODEL = stage1_test("stage1-rft") | held_out("stage1-rft") | passk("stage1-rft") | rolled_out_iteration(0) | trained(*RL)
+SFT = {("train_sft", "stage1"), ("plot_training",)} | STAGE1_MODEL
+SELECTION = {("select_rft_data", "stage1"), ("plot_selection",)} | SFT
+GATHER = {("gather_rollouts", "stage1")} | SELECTION
+ROLLOUTS = {("generate_rollouts", "stage1", shard) for shard in (0, 1)} | GATHER
+BASE_MODEL = stage1_test("base") | held_out("base") | passk("base") | ROLLOUTS
+BASE = {("prepare_base_model",)} | BASE_MODEL
+ENGINE = BASE_MODEL | STAGE1_MODEL
+SHARDS = {("create_problem_shard", shard) for shard in (0, 1)} | {("gather_problems",)}
+
+
+def made(dataset, split="train"):
+    return {("create_problems", dataset, split)} | DESCRIPTIONS
+
+
+OF_LEVEL1 = made("stage2_level1") | trained("stage2-rl-level1", "stage2-rl-level1to2")
+OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level1to2") | chunks()
+#: Nothing but a description: the small run's third curriculum mixes the first two data sets.
+OF_LEVEL1TO2 = made("stage2_level1to2")
+OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
+OF_VALIDATION = made("stage2_validation", "test") | trained(*RL)
+OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
+OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
+PROBLEMS = SHARDS | ROLLOUTS | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
+EVERYTHING = PROBLEMS | BASE | FIGURES | LINKS | TINY | {("record_versions",)}
+SCORING = SELECTION | STAGE1_SCORES | STAGE1_TABLE | scored(*MODELS) | counted("base", "stage1-rft") | selected_iteration(0)
+
+
+def count(jobs):
+    """Jobs by rule."""
+    return dict(Counter(job[0] for job in jobs))
+
+
+def each(prefix, **values_and_jobs):
+    return {f"{prefix}.{key}": entry for key, entry in values_and_jobs.items()}
+
+
+def rollout_keys(prefix, jobs, **others):
+    """Keys of a set of roll-outs."""
+    values = {
+        "samples": 3,
+        "temperature": 0.9,
+        "top_p": 0.9,
+        "max_prompt_tokens": 300,
+        "max_response_tokens": 65,
+        "long_prompts": "skip",
+        "seed": 9,
+    }
+    return {f"{prefix}.{key}": (value, others.get(key, jobs)) for key, value in values.items()}
+
+
+def selection_keys(prefix, jobs):
+    values = {"drop_duplicates": True, "max_per_problem": 1, "max_tokens": 60, "turns_per_example": 2, "test_rows": 2, "seed": 9}
+    return {f"{prefix}.{key}": (value, jobs) for key, value in values.items()}
+
+
+def sft_keys(prefix, jobs):
+    values = {
+        "learning_rate": 1e-4,
+        "epochs": 3,
+        "batch_size": 8,
+        "max_length": 900,
+        "too_long": "skip",
+        "warmup_ratio": 0.5,
+        "schedule": "linear",
+        "weight_decay": 0.1,
+        "max_grad_norm": 0.5,
+        "precision": "float32",
+        "seed": 9,
+    }
+    return {f"{prefix}.{key}": (value, jobs) for key, value in values.items()}
+
+
+def dataset_keys(name, train, test, jobs):
+    """Keys of a data set; ``train``, ``test``: other numbers of problems."""
+    prefix, used = f"datasets.{name}", ("train" if train[1] else "test")
+    other = "test" if used == "train" else "train"
+    return {
+        f"{prefix}.stage": (1, jobs),
+        f"{prefix}.levels": ([3, 3], jobs),
+        f"{prefix}.{used}": ((train if used == "train" else test)[0], jobs),
+        f"{prefix}.{other}": (4, made(name, other)),
+    }
+
+
+#: Key -> another value, and the jobs that it makes stale. {run} is the finished run's folder.
 EXPECTED = {
-    "run_dir": ("elsewhere", PROBLEMS | BASE | TINY),
+    "run_dir": ("elsewhere", EVERYTHING),
     "base_model": ("someone/another-model", BASE),
     "plain_prompt": (False, BASE),
     "problems.sampler": ("paper", PROBLEMS),
@@ -34,58 +189,99 @@ EXPECTED = {
     "problems.input_length": ([4, 6], PROBLEMS),
     "problems.max_output_length": (40, PROBLEMS),
     "problems.template": ("{code}\n\nmain_solution({input})?", PROBLEMS | TINY),
-    "datasets.stage1_level1.train": (36, {"create_problem_shard": 1, "gather_problems": 1} | ROLLOUTS | {"generate_rollouts": 1}),
-    "datasets.stage1_level1.test": (9, {"create_problems": 1} | EVALUATE_ALL),
-    "scoring.scheme": ("binary", SELECTION | {"score_rollouts": 4}),
-    "scoring.answer_rule": ("lenient", SELECTION | {"score_rollouts": 4}),
-    "stage1.rollouts.samples": (3, ROLLOUTS),
-    "stage1.rollouts.temperature": (0.9, ROLLOUTS),
-    "stage1.rollouts.top_p": (0.9, ROLLOUTS),
-    "stage1.rollouts.max_prompt_tokens": (300, ROLLOUTS),
-    "stage1.rollouts.max_response_tokens": (65, ROLLOUTS),
-    "stage1.rollouts.long_prompts": ("skip", ROLLOUTS),
-    "stage1.rollouts.seed": (9, ROLLOUTS),
+    "datasets.stage1_level1.stage": (2, SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
+    "datasets.stage1_level1.levels": ([1, 2], SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
+    "datasets.stage1_level1.train": (
+        36,
+        {("create_problem_shard", 2), ("gather_problems",), ("generate_rollouts", "stage1", 2)} | DESCRIPTIONS | GATHER,
+    ),
+    "datasets.stage1_level1.test": (9, OF_STAGE1_TEST),
+    **dataset_keys("stage2_level1", (9, True), (0, False), OF_LEVEL1),
+    **dataset_keys("stage2_level2", (49, True), (0, False), OF_LEVEL2),
+    **dataset_keys("stage2_level1to2", (49, True), (0, False), OF_LEVEL1TO2),
+    **dataset_keys("stage2_level1to8", (0, False), (9, True), OF_EVALUATION),
+    **dataset_keys("stage2_validation", (0, False), (5, True), OF_VALIDATION),
+    **dataset_keys("stage2_passk", (0, False), (5, True), OF_PASSK),
+    "scoring.scheme": ("binary", SCORING),
+    "scoring.answer_rule": ("lenient", SCORING | classified(*MODELS)),
+    **rollout_keys("stage1.rollouts", ROLLOUTS),
     "stage1.rft.keep_definitions": (True, SELECTION),
-    "stage1.rft.drop_duplicates": (True, SELECTION),
-    "stage1.rft.max_per_problem": (1, SELECTION),
-    "stage1.rft.max_tokens": (60, SELECTION),
-    "stage1.rft.turns_per_example": (1, SELECTION),
-    "stage1.rft.test_rows": (2, SELECTION),
-    "stage1.rft.seed": (9, SELECTION),
-    "stage1.sft.learning_rate": (1e-4, SFT),
-    "stage1.sft.epochs": (1, SFT),
-    "stage1.sft.batch_size": (8, SFT),
-    "stage1.sft.max_length": (900, SFT),
-    "stage1.sft.too_long": ("skip", SFT),
-    "stage1.sft.warmup_ratio": (0.5, SFT),
-    "stage1.sft.schedule": ("linear", SFT),
-    "stage1.sft.weight_decay": (0.1, SFT),
-    "stage1.sft.max_grad_norm": (0.5, SFT),
-    "stage1.sft.precision": ("float32", SFT),
-    "stage1.sft.seed": (9, SFT),
-    "evaluation.rollouts.samples": (2, EVALUATE_ALL),
-    "evaluation.rollouts.temperature": (0, EVALUATE_ALL),
-    "evaluation.rollouts.top_p": (0.9, EVALUATE_ALL),
-    "evaluation.rollouts.max_prompt_tokens": (300, EVALUATE_ALL),
-    "evaluation.rollouts.max_response_tokens": (65, EVALUATE_ALL),
-    "evaluation.rollouts.long_prompts": ("skip", EVALUATE_ALL),
-    "evaluation.rollouts.seed": (9, EVALUATE_ALL),
-    "rollout_engine.name": ("another", ROLLOUTS | EVALUATE_ALL),
-    "rollout_engine.dtype": ("bfloat16", ROLLOUTS | EVALUATE_ALL),
-    "rollout_engine.shard_size": (8, {"create_problem_shard": 3, "gather_problems": 1} | ROLLOUTS | {"generate_rollouts": 3}),
+    **selection_keys("stage1.rft", SELECTION),
+    **sft_keys("stage1.sft", SFT),
+    "stage2.rft.dataset": ("stage2_level1to2", chunks()),
+    "stage2.rft.num_iterations": (3, {("create_chunk", 2)} | rolled_out_iteration(2)),
+    "stage2.rft.examples_per_iteration": (17, chunks()),
+    "stage2.rft.chunk_seed": (9, chunks()),
+    "stage2.rft.nothing_kept": ("error", selected_iteration(0)),
+    **rollout_keys("stage2.rft.rollouts", rolled_out_iteration(0)),
+    **selection_keys("stage2.rft.selection", selected_iteration(0)),
+    **sft_keys("stage2.rft.sft", tuned_iteration(0)),
+    "stage2.rl.curricula.level1": ([{"steps": 3, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level1")),
+    "stage2.rl.curricula.level2": ([{"steps": 2, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level2")),
+    "stage2.rl.curricula.level1to2": (
+        [{"steps": 2, "mixture": {"stage2_level1": 1, "stage2_level2": 2}}],
+        trained("stage2-rl-level1to2"),
+    ),
+    **rollout_keys("stage2.rl.rollouts", trained(*RL)),
+    "stage2.rl.prompts_per_step": (3, trained(*RL)),
+    "stage2.rl.mini_batch_prompts": (2, trained(*RL)),
+    "stage2.rl.generation_prompts": (5, trained(*RL)),
+    "stage2.rl.max_generation_batches": (4, trained(*RL)),
+    "stage2.rl.empty_step": ("error", trained(*RL)),
+    "stage2.rl.scale_rewards": ("none", trained(*RL)),
+    "stage2.rl.clip_low": (0.1, trained(*RL)),
+    "stage2.rl.clip_high": (0.3, trained(*RL)),
+    "stage2.rl.learning_rate": (1e-5, trained(*RL)),
+    "stage2.rl.warmup_steps": (2, trained(*RL)),
+    "stage2.rl.weight_decay": (0.1, trained(*RL)),
+    "stage2.rl.max_grad_norm": (0.5, trained(*RL)),
+    "stage2.rl.precision": ("float32", trained(*RL)),
+    "stage2.rl.seed": (9, trained(*RL)),
+    "stage2.rl.validation.every": (2, trained(*RL)),
+    "stage2.rl.validation.dataset": ("stage2_passk", trained(*RL)),
+    "stage2.rl.validation.levels": ([1, 3], trained(*RL)),
+    "stage2.rl.validation.problems": (2, trained(*RL)),
+    "evaluation.dataset": ("stage2_passk", held_out(*MODELS)),
+    "evaluation.greedy": (False, scored(*MODELS)),
+    **rollout_keys(
+        "evaluation.rollouts",
+        stage1_test("base", "stage1-rft") | held_out(*MODELS),
+        **dict.fromkeys(
+            ("samples", "temperature", "top_p", "seed"),
+            stage1_test("base", "stage1-rft") | held_out(*MODELS, decodings=["sampled"]),
+        ),
+    ),
+    "passk.dataset": ("stage2_validation", passk("base", "stage1-rft")),
+    "passk.models": (["base", "stage2-rl-level1"], passk("stage2-rl-level1")),
+    "passk.shard_size": (6, {("generate_passk_rollouts", model, 0) for model in MODELS[:2]} | counted("base", "stage1-rft")),
+    **rollout_keys("passk.rollouts", passk("base", "stage1-rft")),
+    "failures.levels": ([1, 8], classified(*MODELS)),
+    "rollout_engine.name": ("another", ENGINE),
+    "rollout_engine.dtype": ("bfloat16", ENGINE),
+    "rollout_engine.shard_size": (
+        8,
+        {(rule, "stage1", shard) for rule in ("create_problem_shard", "generate_rollouts") for shard in (0, 1, 2)}
+        | {("gather_problems",)}
+        | DESCRIPTIONS
+        | GATHER
+        | rolled_out_iteration(0),
+    ),
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),
     "training.threads": (1, NOTHING),
+    "training.rl_threads": (2, NOTHING),
     "training.micro_batch_size": (2, NOTHING),
     "training.save_every": (5, NOTHING),
+    "training.rl_save_every": (5, NOTHING),
     "training.pretraining_save_every": (2, NOTHING),
     "training.log_every": (5, NOTHING),
     "figures.formats": (["png"], FIGURES),
     "figures.dpi": (50, FIGURES),
     "figures.font_size": (8, FIGURES),
-    "use.stage1_problems": ("{run}/own.parquet", ROLLOUTS),
+    "use.stage1_problems": ("{run}/own.parquet", ROLLOUTS | DESCRIPTIONS),
     "use.stage1_rft_data": ("{run}/own_rft", SFT),
-    "use.stage1_checkpoint": ("{run}/own_model", EVALUATE_STAGE1),
+    "use.stage1_checkpoint": ("{run}/own_model", STAGE1_MODEL),
+    "use.stage2_rft_problems": ("{run}/own_stage2.parquet", chunks()),
     "tiny_base.hidden_size": (24, TINY),
     "tiny_base.layers": (2, TINY),
     "tiny_base.heads": (2, TINY),
@@ -98,7 +294,7 @@ EXPECTED = {
     "tiny_base.seed": (9, TINY),
 }
 #: Keys with a single legal value so far.
-ONLY_ONE_VALUE = {"stage1.sft.engine"}
+ONLY_ONE_VALUE = {"stage1.sft.engine", "stage2.rft.sft.engine", "stage2.rl.engine"}
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +304,7 @@ def with_own_files(finished):
     shutil.copy(run / "data/string_task/stage1_level1/train.parquet", run / "own.parquet")
     shutil.copytree(run / "data/string_task/stage1_level1/rft_data", run / "own_rft")
     shutil.copytree(run / "checkpoints/string-task/stage1-rft", run / "own_model")
+    shutil.copy(run / "data/string_task/stage2_level2/train.parquet", run / "own_stage2.parquet")
     return finished
 
 
@@ -120,7 +317,7 @@ def overlay(path: Path, key: str, value) -> Path:
 
 
 def test_the_table_has_every_key():
-    assert EXPECTED.keys() | ONLY_ONE_VALUE == set(keys())
+    assert EXPECTED.keys() | ONLY_ONE_VALUE == set(keys(read([DEFAULT])))
 
 
 @pytest.mark.parametrize("key", EXPECTED)
@@ -129,20 +326,20 @@ def test_a_changed_key_reruns_what_depends_on_it(with_own_files, tmp_path, key):
     if isinstance(value, str):
         value = value.replace("{run}", str(with_own_files.folder))
     changed = overlay(tmp_path / "changed.yaml", key, value)
-    assert load(read([DEFAULT, changed])) != load(read([DEFAULT]))
-    assert with_own_files.stale([changed]) == jobs
+    assert load(read([DEFAULT, SMALL, changed])) != load(read([DEFAULT, SMALL]))
+    assert with_own_files.stale([changed]) == count(jobs)
 
 
 def test_a_finished_run_has_nothing_to_do_with_any_number_of_cores(finished):
-    assert finished.stale() == NOTHING
-    assert finished.stale(cores=1) == NOTHING
+    assert finished.stale() == {}
+    assert finished.stale(cores=1) == {}
 
 
 def test_comments_and_order_of_keys_change_nothing(finished, tmp_path):
     values = yaml.safe_load((Path(__file__).with_name("small.yaml")).read_text())
     reordered = tmp_path / "reordered.yaml"
     reordered.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(values.items())), sort_keys=False))
-    assert finished.stale([reordered]) == NOTHING
+    assert finished.stale([reordered]) == {}
 
 
 def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(finished):
@@ -151,13 +348,13 @@ def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(finished):
     old = weights.read_bytes()
     try:
         weights.write_bytes(old[:-3] + bytes([old[-3] ^ 1]) + old[-2:])
-        assert finished.stale() == BASE
+        assert finished.stale() == count(BASE)
         finished.run("prepare_base_model")
-        assert finished.stale() == ROLLOUTS | EVALUATE_ALL
+        assert finished.stale() == count(BASE_MODEL)
     finally:
         weights.write_bytes(old)
         finished.run("prepare_base_model")
-    assert finished.stale() == NOTHING
+    assert finished.stale() == {}
 
 
 def test_touched_scripts_sources_and_inputs_change_nothing(finished):
@@ -166,4 +363,4 @@ def test_touched_scripts_sources_and_inputs_change_nothing(finished):
         os.utime(path)
     for path in [*run.glob("resources/tiny-base/*"), *run.glob("config/*.yaml"), *run.glob("envs/*")]:
         os.utime(path)
-    assert finished.stale() == NOTHING
+    assert finished.stale() == {}

@@ -1,0 +1,263 @@
+"""Which files a job reads and makes: functions of wildcards and of the configuration."""
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+def model_folder(model):
+    """Folder of a model: the base, one that a stage trains, or the user's own in its place."""
+    if model == "base":
+        return run_path("checkpoints/base")
+    if model == "stage1-rft" and settings.use.stage1_checkpoint:
+        return settings.use.stage1_checkpoint
+    return run_path(f"checkpoints/string-task/{model}")
+
+
+def local_model_files(folder):
+    """Files of a model folder as they lie; none for a model of the hub."""
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
+    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(folder, pattern)))
+
+
+def model_files(model):
+    """Files whose change means another model. The base model's weights are links: its source file speaks for them."""
+    folder = model_folder(model)
+    if model == "stage1-rft" and settings.use.stage1_checkpoint:
+        return local_model_files(folder) or [f"{folder}/config.json"]
+    weights = "source.json" if model == "base" else "model.safetensors"
+    return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
+
+
+def base_model_files(wildcards):
+    return local_model_files(settings.base_model)
+
+
+def evaluated_files(wildcards):
+    return model_files(wildcards.model)
+
+
+def model_before(name):
+    """The model that a round rolls out and fine-tunes: the base in Stage 1, then that of the iteration before."""
+    iteration = iteration_of(name)
+    if iteration is None:
+        return "base"
+    return f"stage2-rft-iter{iteration - 1}" if iteration else "stage1-rft"
+
+
+def rolled_out_files(wildcards):
+    return model_files(model_before(wildcards.round))
+
+
+def tuned_files(wildcards):
+    return model_files(model_before(wildcards.tuned))
+
+
+# --- problems and roll-outs -----------------------------------------------------------------------------------------
+
+
+def problems_file(dataset, split):
+    return run_path(f"data/string_task/{dataset}/{split}.parquet")
+
+
+def stage1_problems(split):
+    """Stage-1 problems: made, or the user's own."""
+    if split == "train" and settings.use.stage1_problems:
+        return settings.use.stage1_problems
+    return problems_file("stage1_level1", split)
+
+
+def problem_files(stage=None):
+    """``dataset/split`` -> file, of every data set that is made (of a stage)."""
+    return {
+        f"{dataset}/{split}": stage1_problems(split) if dataset == "stage1_level1" else problems_file(dataset, split)
+        for dataset, made in settings.datasets.items()
+        for split in ("train", "test")
+        if getattr(made, split) and stage in (None, made.stage)
+    }
+
+
+def descriptions(stage=None):
+    """Data set -> its description, of every data set that is made (of a stage)."""
+    datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
+    return {dataset: run_path(f"data/string_task/{dataset}/dataset.json") for dataset in datasets}
+
+
+def named(files):
+    """``name=file`` arguments."""
+    return [f"{name}={path}" for name, path in files.items()]
+
+
+def round_shards(round):
+    """Number of shards of a round's roll-outs."""
+    problems = STAGE1_PROBLEMS if iteration_of(round) is None else settings.stage2.rft.examples_per_iteration
+    return range(stages.shard_count(settings, problems))
+
+
+def problem_shards(wildcards):
+    """Files of all shards of the Stage-1 problems."""
+    return expand(
+        run_path("data/string_task/stage1_level1/problems/{shard}.parquet"),
+        shard=round_shards("stage1_level1"),
+    )
+
+
+def chunk_source():
+    """The problems that are cut into chunks: made, or the user's own."""
+    return settings.use.stage2_rft_problems or problems_file(settings.stage2.rft.dataset, "train")
+
+
+def chunk(iteration):
+    return run_path(f"data/string_task/stage2_level2_rft/{iteration}.parquet")
+
+
+def rollout_problems(wildcards):
+    """In Stage 1 a shard's own file, so that more problems leave the old shards alone; or the user's one file; or a chunk."""
+    iteration = iteration_of(wildcards.round)
+    if iteration is not None:
+        return chunk(iteration)
+    return settings.use.stage1_problems or problem_shards(wildcards)[int(wildcards.shard)]
+
+
+def rollout_shards(wildcards):
+    """Files of all shards of a round's roll-outs."""
+    pattern = run_path("data/string_task/{round}/rollouts/{shard}.parquet")
+    return expand(pattern, round=wildcards.round, shard=round_shards(wildcards.round))
+
+
+# --- rejection fine-tuning ------------------------------------------------------------------------------------------
+
+
+def round_folder(round):
+    return run_path(f"data/string_task/{round}")
+
+
+def stage1_rft_data(split):
+    """Stage-1 training examples: selected, or the user's own."""
+    folder = settings.use.stage1_rft_data or f"{round_folder('stage1_level1')}/rft_data"
+    return f"{folder}/{split}.parquet"
+
+
+def iteration_round(iteration):
+    return f"stage2_rft_level2/iter{iteration}"
+
+
+def training_examples(split):
+    """Examples that a model is fine-tuned on."""
+
+    def examples(wildcards):
+        iteration = iteration_of(wildcards.tuned)
+        if iteration is None:
+            return stage1_rft_data(split)
+        return f"{round_folder(iteration_round(iteration))}/rft_data/{split}.parquet"
+
+    return examples
+
+
+def stage1_selection_results():
+    """What selection reports; nothing when the examples are the user's own."""
+    if settings.use.stage1_rft_data:
+        return []
+    return [
+        run_path("data/string_task/stage1_level1/rft_data/selection.json"),
+        *figure("stage1_selection"),
+    ]
+
+
+def stage1_training_results():
+    """What training reports; nothing when the model is the user's own."""
+    return [] if settings.use.stage1_checkpoint else figure("stage1_training")
+
+
+ITERATION_FILES = {
+    "data": ("rollout.parquet", "rft_data/train.parquet", "rft_data/test.parquet", "rft_data/selection.json"),
+    "model": (
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "metrics.jsonl",
+    ),
+}
+
+
+def last_iteration(kind):
+    """Files of the last iteration: its ``data``, or its ``model``."""
+    if kind == "data":
+        folder = round_folder(iteration_round(LAST_ITERATION))
+    else:
+        folder = model_folder(f"stage2-rft-iter{LAST_ITERATION}")
+    return [f"{folder}/{name}" for name in ITERATION_FILES[kind]]
+
+
+def final_rft(kind):
+    """The names under which the last iteration's files are found, whatever its number."""
+    folder = round_folder("stage2_rft_level2") if kind == "data" else model_folder("stage2-rft")
+    return [f"{folder}/{name}" for name in ITERATION_FILES[kind]]
+
+
+def link_arguments(wildcards, input, output):
+    """``target=link`` for each file."""
+    return [f"{target}={link}" for target, link in zip(input, output)]
+
+
+# --- reinforcement learning -----------------------------------------------------------------------------------------
+
+
+def curriculum_sources(curriculum):
+    """Name in the mixtures -> file, in a fixed order."""
+    names = {name for phase in settings.stage2.rl.curricula[curriculum] for name in phase.mixture}
+    return {name: name if name.endswith(".parquet") else problems_file(name, "train") for name in sorted(names)}
+
+
+def curriculum_files(wildcards):
+    return list(curriculum_sources(wildcards.curriculum).values())
+
+
+def curriculum_arguments(wildcards):
+    return named(curriculum_sources(wildcards.curriculum))
+
+
+def validation_files(wildcards):
+    validation = settings.stage2.rl.validation
+    return [problems_file(validation.dataset, "test")] if validation.every else []
+
+
+def validation_argument(wildcards, input):
+    return f"--validation {shlex.quote(input.validation[0])}" if input.validation else ""
+
+
+def rl_metrics():
+    """Model -> metrics of every reinforcement learning run."""
+    return {f"stage2-rl-{name}": f"{model_folder(f'stage2-rl-{name}')}/metrics.jsonl" for name in CURRICULA}
+
+
+# --- evaluation -----------------------------------------------------------------------------------------------------
+
+
+def of_models(pattern, models):
+    """Model -> file."""
+    return {model: run_path(pattern.format(model=model)) for model in models}
+
+
+def verdict_files(models):
+    return list(of_models("results/evaluation/{model}/verdicts.parquet", models).values())
+
+
+def verdict_arguments(wildcards, input):
+    """``model/definitions=file`` for each file of verdicts on Stage 1's test problems."""
+    names = (f"{model}/{definitions}" for model in ("base", "stage1-rft") for definitions in DEFINITIONS)
+    return [f"{name}={path}" for name, path in zip(names, input.verdicts)]
+
+
+def held_out_rollouts(wildcards):
+    return [run_path(f"results/evaluation/{wildcards.model}/held-out/{decoding}/rollouts.parquet") for decoding in DECODINGS]
+
+
+def decoding_arguments(wildcards, input):
+    return named(dict(zip(DECODINGS, input.rollouts)))
+
+
+def passk_shards(wildcards):
+    problems = settings.datasets[settings.passk.dataset].test
+    shards = range(-(-problems // settings.passk.shard_size))
+    return [run_path(f"results/passk/{wildcards.model}/rollouts/{shard}.parquet") for shard in shards]

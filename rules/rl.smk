@@ -1,0 +1,40 @@
+"""Reinforcement learning."""
+
+
+rule train_rl:
+    """GRPO from the Stage-1 model on the problems of a curriculum."""
+    input:
+        data=curriculum_files,
+        validation=validation_files,
+        model=model_files("stage1-rft"),
+    output:
+        weights=run_path("checkpoints/string-task/stage2-rl-{curriculum}/model.safetensors"),
+        config=run_path("checkpoints/string-task/stage2-rl-{curriculum}/config.json"),
+        tokenizer=run_path("checkpoints/string-task/stage2-rl-{curriculum}/tokenizer.json"),
+        tokenizer_config=run_path("checkpoints/string-task/stage2-rl-{curriculum}/tokenizer_config.json"),
+        chat_template=run_path("checkpoints/string-task/stage2-rl-{curriculum}/chat_template.jinja"),
+        metrics=run_path("checkpoints/string-task/stage2-rl-{curriculum}/metrics.jsonl"),
+    log:
+        run_path("logs/train_rl/{curriculum}.log"),
+    benchmark:
+        run_path("benchmarks/results/train_rl/{curriculum}.tsv")
+    conda:
+        ENVIRONMENT
+    threads: settings.training.rl_threads
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        spec=rl_spec,
+        data=curriculum_arguments,
+        validation=validation_argument,
+        model=model_input_folder,
+        folder=output_folder,
+        state=run_path("checkpoints/string-task/.resume/stage2-rl-{curriculum}"),
+        micro_batch_size=speed_only(settings.training.micro_batch_size),
+        batch_size=speed_only(settings.rollout_engine.batch_size),
+        save_every=speed_only(settings.training.rl_save_every),
+    shell:
+        'python "$SCRIPTS"/train_rl.py --spec {params.spec:q} --model {params.model:q} --data {params.data:q} {params.validation}'
+        " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"
+        " --batch-size {params.batch_size} --save-every {params.save_every} --threads {threads} 2>&1 | tee {log:q}"

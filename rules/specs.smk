@@ -1,0 +1,58 @@
+"""The part of the configuration that a job depends on, as one string.
+
+Functions all, since Snakemake would read the braces of JSON as wildcards.
+"""
+
+
+def fixed(spec):
+    """A spec that is the same for all jobs of a rule."""
+    return lambda wildcards: spec.text()
+
+
+def problems_spec(wildcards):
+    return stages.create_problems(settings, wildcards.dataset, wildcards.split).text()
+
+
+def problem_shard_spec(wildcards):
+    return stages.create_problem_shard(settings, "stage1_level1", int(wildcards.shard)).text()
+
+
+def chunk_spec(wildcards):
+    return stages.create_chunk(settings, int(wildcards.iteration)).text()
+
+
+def rollout_spec(wildcards):
+    shard = int(wildcards.shard)
+    if iteration_of(wildcards.round) is None:
+        return stages.generate_rollouts(settings, shard, STAGE1_PROBLEMS).text()
+    return stages.generate_iteration_rollouts(settings, shard).text()
+
+
+def gather_spec(wildcards):
+    return stages.gather_rollouts(len(round_shards(wildcards.round))).text()
+
+
+def selection_spec(wildcards):
+    part = stages.select_stage1_data if iteration_of(wildcards.round) is None else stages.select_iteration_data
+    return part(settings).text()
+
+
+def tuning_spec(wildcards):
+    part = stages.train_stage1 if iteration_of(wildcards.tuned) is None else stages.train_iteration
+    return part(settings).text()
+
+
+def rl_spec(wildcards):
+    return stages.train_rl(settings, wildcards.curriculum).text()
+
+
+def stage1_test_spec(wildcards):
+    return stages.generate_stage1_test_rollouts(settings, wildcards.definitions).text()
+
+
+def held_out_spec(wildcards):
+    return stages.generate_held_out_rollouts(settings, wildcards.decoding).text()
+
+
+def passk_spec(wildcards):
+    return stages.generate_passk_rollouts(settings, int(wildcards.shard)).text()

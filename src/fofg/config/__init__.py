@@ -1,0 +1,42 @@
+"""The configuration: typed, unknown keys refused, all errors at once.
+
+Defaults live in ``config/default.yaml``, which is complete; here are the types, limits and meanings. ``fofg.stages`` cuts the
+configuration into the part that each rule depends on.
+"""
+
+from fofg.config.base import Section
+from fofg.config.reading import keys, load, read
+from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
+from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
+from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
+from fofg.config.whole import Config
+
+__all__ = [
+    "Config",
+    "Dataset",
+    "Evaluation",
+    "Failures",
+    "Figures",
+    "Grpo",
+    "Passk",
+    "Phase",
+    "Problems",
+    "RolloutEngine",
+    "Rollouts",
+    "Scoring",
+    "Section",
+    "Selection",
+    "Sft",
+    "Stage1",
+    "Stage1Selection",
+    "Stage2",
+    "Stage2Rft",
+    "Stage2Rl",
+    "TinyBase",
+    "Training",
+    "Use",
+    "Validation",
+    "keys",
+    "load",
+    "read",
+]

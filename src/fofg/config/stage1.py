@@ -1,0 +1,113 @@
+"""Problems, roll-outs, selection and supervised fine-tuning: the sections of Stage 1, used by Stage 2 too."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section
+
+
+class Problems(Section):
+    """Sampling and prompts of string problems (paper §3.1)."""
+
+    sampler: Literal["paper", "balanced"] = Field(description="paper: the published procedure, row for row; balanced: our own")
+    seed: Natural = Field(description="42 in the paper")
+    input_length: tuple[Count, Count] = Field(description="fewest and most characters of an input (balanced)")
+    max_output_length: Count | None = Field(description="no step of a problem gives more characters (balanced); null: no limit")
+    template: str = Field(description="wording of the prompt, with {code} and {input} once each")
+
+    @field_validator("template")
+    @classmethod
+    def _has_placeholders(cls, template: str) -> str:
+        for placeholder in ("{code}", "{input}"):
+            if template.count(placeholder) != 1:
+                raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
+        return template
+
+    @field_validator("input_length")
+    @classmethod
+    def _is_range(cls, length: tuple[int, int]) -> tuple[int, int]:
+        if length[0] > length[1]:
+            raise ValueError(f"the fewest ({length[0]}) is more than the most ({length[1]})")
+        return length
+
+    @field_validator("max_output_length")
+    @classmethod
+    def _has_room(cls, most: int | None, info: ValidationInfo) -> int | None:
+        if most is not None and "input_length" in info.data and most < info.data["input_length"][1]:
+            raise ValueError(f"less than the longest input ({info.data['input_length'][1]})")
+        return most
+
+
+class Dataset(Section):
+    """One set of problems: equal shares of each level."""
+
+    stage: Literal[1, 2] = Field(
+        description="1: all functions, definitions visible; 2: definitions hidden, training functions in train, others in test"
+    )
+    levels: Levels
+    train: Natural = Field(description="problems to train on; 0: none are made")
+    test: Natural = Field(description="problems held back; 0: none are made")
+
+
+class Scoring(Section):
+    """Rewards (paper §3.3; the published reward function)."""
+
+    scheme: Literal["paper", "binary"] = Field(description="paper: +1 correct, 0 wrong, -1 no answer; binary: 1/0/0")
+    answer_rule: Literal["published", "lenient"] = Field(description="lenient also finds answers that the published rule misses")
+
+
+class Rollouts(Section):
+    """One set of roll-outs."""
+
+    samples: Count = Field(description="responses a problem")
+    temperature: Annotated[float, Field(ge=0)] = Field(description="0: greedy")
+    top_p: Probability
+    max_prompt_tokens: Count
+    max_response_tokens: Count
+    long_prompts: Literal["error", "skip"] = Field(
+        description="what to do with a prompt above max_prompt_tokens; skips are counted"
+    )
+    seed: Natural
+
+
+class Selection(Section):
+    """From roll-outs to training examples (paper §3.2)."""
+
+    drop_duplicates: bool = Field(description="keep one of several equal responses to a problem")
+    max_per_problem: Count | None = Field(description="at most so many responses a problem; null: all")
+    max_tokens: Count | None = Field(description="drop responses of more tokens; null: none")
+    turns_per_example: Count = Field(description="up to so many problems as turns of one conversation; 1 in the paper")
+    test_rows: Natural = Field(description="examples in rft_data/test.parquet; 1 in the paper")
+    seed: Natural
+
+
+class Stage1Selection(Selection):
+    keep_definitions: bool = Field(description="false (paper): the training prompt does not show the definitions")
+
+
+class Sft(Section):
+    """Supervised fine-tuning."""
+
+    engine: Literal["trl"]
+    learning_rate: Positive
+    epochs: Count
+    batch_size: Count = Field(description="examples an optimizer step")
+    max_length: Count = Field(description="tokens of prompt and response together")
+    too_long: Literal["error", "skip", "truncate"] = Field(
+        description="examples above max_length; truncate (paper) cuts on the right"
+    )
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)]
+    schedule: Literal["constant", "linear", "cosine"]
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Positive
+    precision: Literal["auto", "bfloat16", "float32"] = Field(description="auto: bfloat16 where the machine has it")
+    seed: Natural
+
+
+class Stage1(Section):
+    """Atomic skills by rejection fine-tuning."""
+
+    rollouts: Rollouts
+    rft: Stage1Selection
+    sft: Sft

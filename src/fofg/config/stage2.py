@@ -1,0 +1,115 @@
+"""Stage 2 and what is measured at its end: iterated RFT, reinforcement learning, evaluation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section
+from fofg.config.stage1 import Rollouts, Selection, Sft
+
+
+class Stage2Rft(Section):
+    """Rejection fine-tuning on compositions, iterated (paper §4.2): each iteration on problems of its own."""
+
+    dataset: str = Field(description="data set whose training split is cut into chunks")
+    num_iterations: Count
+    examples_per_iteration: Count = Field(description="problems a chunk")
+    chunk_seed: Natural = Field(description="of the shuffle before the cut")
+    nothing_kept: Literal["error", "pass_on"] = Field(
+        description="an iteration without a response to train on: stop, or pass its model on unchanged"
+    )
+    rollouts: Rollouts
+    selection: Selection
+    sft: Sft
+
+
+class Phase(Section):
+    """A stretch of a curriculum: so many steps on a mixture of problems."""
+
+    steps: Count = Field(description="steps: one batch of groups each")
+    mixture: dict[str, Positive] = Field(min_length=1, description="data set (its training split) or Parquet file -> weight")
+
+
+class Validation(Section):
+    """Accuracy on held-out problems while a run trains: one response each, at the roll-outs' temperature."""
+
+    every: Natural = Field(description="steps between validations, one before the first step included; 0: none")
+    dataset: str = Field(description="data set whose test split is answered; one of its own keeps the evaluation unseen")
+    levels: Levels
+    problems: Count = Field(description="a level: the first of the data set")
+
+
+class Grpo(Section):
+    """Group relative policy optimization with dynamic sampling (paper §4.1)."""
+
+    engine: Literal["trl"]
+    rollouts: Rollouts = Field(description="samples: the size of a group")
+    prompts_per_step: Count = Field(description="groups that a step trains on; 16 in the paper")
+    mini_batch_prompts: Count = Field(description="groups an optimizer update; prompts_per_step: on-policy, as in the paper")
+    generation_prompts: Count = Field(description="prompts drawn at once until a step's groups are found; 32 in the paper")
+    max_generation_batches: Count = Field(description="draws a step, at most; 10 in the paper")
+    empty_step: Literal["error", "skip"] = Field(
+        description="a step of which no group's rewards differ: stop, or go on without update"
+    )
+    scale_rewards: Literal["group", "none"] = Field(description="group: advantages are divided by the group's standard deviation")
+    clip_low: Probability = Field(description="the ratio is clipped at 1 - clip_low")
+    clip_high: Probability = Field(description="the ratio is clipped at 1 + clip_high")
+    learning_rate: Positive
+    warmup_steps: Natural
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Positive
+    precision: Literal["auto", "bfloat16", "float32"] = Field(description="auto: bfloat16 where the machine has it")
+    seed: Natural = Field(description="of the order of problems")
+    validation: Validation
+
+    @field_validator("mini_batch_prompts")
+    @classmethod
+    def _divides(cls, prompts: int, info: ValidationInfo) -> int:
+        if "prompts_per_step" in info.data and info.data["prompts_per_step"] % prompts:
+            raise ValueError(f"does not divide prompts_per_step ({info.data['prompts_per_step']})")
+        return prompts
+
+    @field_validator("rollouts")
+    @classmethod
+    def _is_group(cls, rollouts: Rollouts) -> Rollouts:
+        if rollouts.samples < 2 or rollouts.temperature == 0:
+            raise ValueError("a group needs at least 2 samples, at a temperature above 0")
+        return rollouts
+
+
+class Stage2Rl(Grpo):
+    """Reinforcement learning: one model for each curriculum."""
+
+    curricula: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Annotated[list[Phase], Field(min_length=1)]] = Field(
+        min_length=1, description="name -> phases, one after another; each makes the model stage2-rl-NAME"
+    )
+
+
+class Stage2(Section):
+    """New skills by composition."""
+
+    rft: Stage2Rft
+    rl: Stage2Rl
+
+
+class Evaluation(Section):
+    """Accuracy on held-back problems."""
+
+    dataset: str = Field(description="data set whose test split all models answer")
+    greedy: bool = Field(description="one greedy response a problem besides the sampled ones")
+    rollouts: Rollouts = Field(description="samples: n of avg@n")
+
+
+class Passk(Section):
+    """pass@k (paper §4.4; Chen et al. 2021)."""
+
+    dataset: str = Field(description="data set whose test split is answered")
+    models: list[str] = Field(min_length=1, description="base, stage1-rft, stage2-rft-iterN, stage2-rl-NAME")
+    shard_size: Count = Field(description="problems a shard: one job, one file")
+    rollouts: Rollouts = Field(description="samples: n; 1,000 in the paper")
+
+
+class Failures(Section):
+    """Classes of wrong responses (paper §4.5)."""
+
+    levels: Levels = Field(description="lowest and highest level of the evaluation's problems; 3 in the paper")

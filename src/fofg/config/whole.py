@@ -1,0 +1,78 @@
+"""The whole configuration, and what its sections demand of one another."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from fofg.config.base import Section
+from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
+from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
+from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    run_dir: str = Field(description="folder under which data, checkpoints, results and logs are made")
+    base_model: str = Field(description="folder of a model in Hugging Face format, or a name on the hub")
+    plain_prompt: bool = Field(description="use the model's chat template without its system text, as the paper does")
+    problems: Problems
+    datasets: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Dataset] = Field(description="name -> problems")
+    scoring: Scoring
+    stage1: Stage1
+    stage2: Stage2
+    evaluation: Evaluation
+    passk: Passk
+    failures: Failures
+    rollout_engine: RolloutEngine
+    training: Training
+    figures: Figures
+    use: Use
+    tiny_base: TinyBase
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        problems = [*self._missing_datasets(), *self._missing_models()]
+        rft = self.stage2.rft
+        needed, rows = rft.num_iterations * rft.examples_per_iteration, self._rows(rft.dataset, "train")
+        if rows and not self.use.stage2_rft_problems and needed > rows:
+            problems.append(
+                f"stage2.rft: {rft.num_iterations} iterations of {rft.examples_per_iteration} problems need {needed}, but "
+                f"datasets.{rft.dataset}.train has {rows}; raise it, or lower num_iterations or examples_per_iteration"
+            )
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return self
+
+    def _rows(self, dataset: str, split: str) -> int:
+        return getattr(self.datasets[dataset], split) if dataset in self.datasets else 0
+
+    def _missing_datasets(self) -> Iterator[str]:
+        """Data sets that a key names but nothing makes."""
+        wanted = [("stage1", "stage1_level1", "train"), ("stage1", "stage1_level1", "test")]
+        if not self.use.stage2_rft_problems:
+            wanted.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
+        for section in ("evaluation", "passk"):
+            wanted.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
+        if self.stage2.rl.validation.every:
+            wanted.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
+        for name, phases in self.stage2.rl.curricula.items():
+            names = {source for phase in phases for source in phase.mixture if not source.endswith(".parquet")}
+            wanted += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(names)]
+        for key, dataset, split in wanted:
+            if not self._rows(dataset, split):
+                close = difflib.get_close_matches(dataset, self.datasets, n=1, cutoff=0.5)
+                hint = f"; did you mean {close[0]}?" if close and close[0] != dataset else f"; set datasets.{dataset}.{split}"
+                yield f"{key}: data set {dataset} has no {split} problems{hint}"
+
+    def models(self) -> list[str]:
+        """Every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
+        iterations = [f"stage2-rft-iter{number}" for number in range(self.stage2.rft.num_iterations)]
+        return ["base", "stage1-rft", *iterations, *(f"stage2-rl-{name}" for name in self.stage2.rl.curricula)]
+
+    def _missing_models(self) -> Iterator[str]:
+        for model in self.passk.models:
+            if model not in self.models():
+                yield f"passk.models: no model {model}; there are {', '.join(self.models())}"

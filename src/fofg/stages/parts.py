@@ -1,0 +1,227 @@
+"""Each stage's part of the configuration."""
+
+from fofg import config
+from fofg.config import Config
+from fofg.stages.specs import (
+    BuildTinyBase,
+    ClassifyFailures,
+    CountPassk,
+    CreateChunk,
+    CreateProblems,
+    DescribeDatasets,
+    GatherProblems,
+    GatherRollouts,
+    GenerateRollouts,
+    LinkIteration,
+    PlotFigures,
+    PrepareBaseModel,
+    RecordVersions,
+    ScoreRollouts,
+    SelectRftData,
+    SummarizeAccuracy,
+    SummarizeEvaluation,
+    SummarizeFailures,
+    SummarizePassk,
+    TrainRl,
+    TrainSft,
+    WriteSummary,
+)
+from fofg.stages.versions import VERSIONS
+
+#: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
+PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
+
+
+def shard_count(settings: Config, problems: int) -> int:
+    """Shards of ``shard_size`` that hold so many problems."""
+    return -(-problems // settings.rollout_engine.shard_size)
+
+
+def prepare_base_model(settings: Config) -> PrepareBaseModel:
+    return PrepareBaseModel(
+        version=VERSIONS["prepare_base_model"], base_model=settings.base_model, plain_prompt=settings.plain_prompt
+    )
+
+
+def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:
+    """All problems of a split. The published procedure has input lengths of its own and no cap."""
+    chosen = settings.datasets[dataset]
+    problems = settings.problems
+    if problems.sampler == "paper":
+        problems = problems.model_copy(update=PUBLISHED)
+    return CreateProblems(
+        version=VERSIONS["create_problems"],
+        dataset=dataset,
+        stage=chosen.stage,
+        levels=chosen.levels,
+        split=split,
+        rows=getattr(chosen, split),
+        problems=problems,
+    )
+
+
+def create_problem_shard(settings: Config, dataset: str, shard: int) -> CreateProblems:
+    """One shard of a training split. A full shard's spec does not depend on how many there are."""
+    whole = create_problems(settings, dataset, "train")
+    return whole.model_copy(update=_shard(settings, shard, whole.rows))
+
+
+def gather_problems(settings: Config, dataset: str) -> GatherProblems:
+    rows = create_problems(settings, dataset, "train").rows
+    return GatherProblems(version=VERSIONS["gather_problems"], shards=shard_count(settings, rows))
+
+
+def _shard(settings: Config, shard: int, problems: int) -> dict[str, int]:
+    size = settings.rollout_engine.shard_size
+    return {"first": shard * size, "rows": min(size, problems - shard * size)}
+
+
+def describe_datasets(settings: Config) -> DescribeDatasets:
+    """The published sampler draws test problems like training problems, so that some may be the same."""
+    return DescribeDatasets(version=VERSIONS["describe_datasets"], disjoint=settings.problems.sampler == "balanced")
+
+
+def create_chunk(settings: Config, iteration: int) -> CreateChunk:
+    rft = settings.stage2.rft
+    return CreateChunk(version=VERSIONS["create_chunk"], iteration=iteration, size=rft.examples_per_iteration, seed=rft.chunk_seed)
+
+
+def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRollouts:
+    """Stage-1 roll-outs of one shard of so many problems, which lie in a file a shard, or in one file of the user's own."""
+    where = _shard(settings, shard, problems)
+    offset = where["first"] if settings.use.stage1_problems else 0
+    return _rollouts(settings, settings.stage1.rollouts, **where, offset=offset)
+
+
+def generate_iteration_rollouts(settings: Config, shard: int) -> GenerateRollouts:
+    """Roll-outs of one shard of an RFT iteration's chunk."""
+    where = _shard(settings, shard, settings.stage2.rft.examples_per_iteration)
+    return _rollouts(settings, settings.stage2.rft.rollouts, **where, offset=where["first"])
+
+
+def generate_stage1_test_rollouts(settings: Config, definitions: str) -> GenerateRollouts:
+    """Roll-outs on Stage 1's held-back problems, definitions ``visible`` or ``hidden``."""
+    return _rollouts(
+        settings,
+        settings.evaluation.rollouts,
+        first=0,
+        rows=None,
+        definitions=definitions == "visible",
+        template=settings.problems.template,
+    )
+
+
+def generate_held_out_rollouts(settings: Config, decoding: str) -> GenerateRollouts:
+    """Roll-outs on the evaluation's problems, ``sampled`` or ``greedy``."""
+    rollouts = settings.evaluation.rollouts
+    if decoding == "greedy":
+        rollouts = rollouts.model_copy(update={"temperature": 0.0, "samples": 1, "top_p": 1.0, "seed": 0})
+    return _rollouts(settings, rollouts, first=0, rows=None)
+
+
+def generate_passk_rollouts(settings: Config, shard: int) -> GenerateRollouts:
+    """Roll-outs of one shard of the problems of pass@k."""
+    problems, size = settings.datasets[settings.passk.dataset].test, settings.passk.shard_size
+    first = shard * size
+    return _rollouts(settings, settings.passk.rollouts, first=first, rows=min(size, problems - first), offset=first)
+
+
+def _rollouts(settings: Config, rollouts: config.Rollouts, **where) -> GenerateRollouts:
+    engine = settings.rollout_engine
+    return GenerateRollouts(
+        version=VERSIONS["generate_rollouts"], engine=engine.name, dtype=engine.dtype, rollouts=rollouts, **where
+    )
+
+
+def gather_rollouts(shards: int) -> GatherRollouts:
+    return GatherRollouts(version=VERSIONS["gather_rollouts"], shards=shards)
+
+
+def select_stage1_data(settings: Config) -> SelectRftData:
+    chosen = settings.stage1.rft
+    template = None if chosen.keep_definitions else settings.problems.template
+    return _select(settings, chosen, template, "error")
+
+
+def select_iteration_data(settings: Config) -> SelectRftData:
+    """Stage 2's prompts have no definitions, so they stay as they are."""
+    return _select(settings, settings.stage2.rft.selection, None, settings.stage2.rft.nothing_kept)
+
+
+def _select(settings: Config, chosen: config.Selection, template: str | None, nothing_kept: str) -> SelectRftData:
+    return SelectRftData(
+        version=VERSIONS["select_rft_data"],
+        selection=config.Selection(**{name: getattr(chosen, name) for name in config.Selection.model_fields}),
+        scoring=settings.scoring,
+        template=template,
+        nothing_kept=nothing_kept,
+    )
+
+
+def train_stage1(settings: Config) -> TrainSft:
+    return TrainSft(version=VERSIONS["train_sft"], sft=settings.stage1.sft, no_examples="error")
+
+
+def train_iteration(settings: Config) -> TrainSft:
+    rft = settings.stage2.rft
+    return TrainSft(version=VERSIONS["train_sft"], sft=rft.sft, no_examples=rft.nothing_kept)
+
+
+def link_iteration(settings: Config) -> LinkIteration:
+    return LinkIteration(version=VERSIONS["link_iteration"])
+
+
+def train_rl(settings: Config, curriculum: str) -> TrainRl:
+    rl = settings.stage2.rl
+    return TrainRl(
+        version=VERSIONS["train_rl"],
+        rl=config.Grpo(**{name: getattr(rl, name) for name in config.Grpo.model_fields}),
+        phases=rl.curricula[curriculum],
+        scoring=settings.scoring,
+    )
+
+
+def score_rollouts(settings: Config) -> ScoreRollouts:
+    return ScoreRollouts(version=VERSIONS["score_rollouts"], scoring=settings.scoring)
+
+
+def summarize_accuracy(models: list[str]) -> SummarizeAccuracy:
+    return SummarizeAccuracy(version=VERSIONS["summarize_accuracy"], models=models)
+
+
+def summarize_evaluation(settings: Config) -> SummarizeEvaluation:
+    return SummarizeEvaluation(version=VERSIONS["summarize_evaluation"], models=settings.models())
+
+
+def count_passk(settings: Config) -> CountPassk:
+    return CountPassk(version=VERSIONS["count_passk"], scoring=settings.scoring)
+
+
+def summarize_passk(settings: Config) -> SummarizePassk:
+    return SummarizePassk(version=VERSIONS["summarize_passk"], models=settings.passk.models)
+
+
+def classify_failures(settings: Config) -> ClassifyFailures:
+    return ClassifyFailures(
+        version=VERSIONS["classify_failures"], levels=settings.failures.levels, answer_rule=settings.scoring.answer_rule
+    )
+
+
+def summarize_failures(settings: Config) -> SummarizeFailures:
+    return SummarizeFailures(version=VERSIONS["summarize_failures"], models=settings.models())
+
+
+def write_summary(settings: Config) -> WriteSummary:
+    return WriteSummary(version=VERSIONS["write_summary"], models=settings.models())
+
+
+def record_versions(packages: dict[str, str]) -> RecordVersions:
+    return RecordVersions(version=VERSIONS["record_versions"], packages=packages)
+
+
+def plot_figures(settings: Config) -> PlotFigures:
+    return PlotFigures(version=VERSIONS["plot_figures"], figures=settings.figures)
+
+
+def build_tiny_base(settings: Config) -> BuildTinyBase:
+    return BuildTinyBase(version=VERSIONS["build_tiny_base"], tiny_base=settings.tiny_base, template=settings.problems.template)

@@ -1,0 +1,151 @@
+"""Specs: what a stage depends on, as canonical JSON."""
+
+import json
+from typing import Literal
+
+from fofg import config
+from fofg.config import Section
+
+
+class Spec(Section):
+    version: int
+
+    def text(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+class PrepareBaseModel(Spec):
+    base_model: str
+    plain_prompt: bool
+
+
+class CreateProblems(Spec):
+    """Problems ``first`` ... ``first + rows - 1`` of one split of a data set of the stage (1, 2) and levels (lowest, highest)."""
+
+    dataset: str
+    stage: int
+    levels: tuple[int, int]
+    split: Literal["train", "test"]
+    first: int = 0
+    rows: int
+    problems: config.Problems
+
+
+class GatherProblems(Spec):
+    shards: int
+
+
+class DescribeDatasets(Spec):
+    """``disjoint``: training and test problems must not overlap."""
+
+    disjoint: bool
+
+
+class CreateChunk(Spec):
+    """Rows ``iteration * size`` ... of the shuffled problems."""
+
+    iteration: int
+    size: int
+    seed: int
+
+
+class GenerateRollouts(Spec):
+    """Roll-outs of problems ``first`` ... ``first + rows - 1`` of a set (``rows`` null: to its end).
+
+    ``offset``: the row of problem ``first`` in the file, which may hold the whole set or a shard of it. ``definitions``: null uses
+    the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not.
+    """
+
+    engine: str
+    dtype: Literal["auto", "bfloat16", "float32"]
+    first: int
+    rows: int | None
+    offset: int = 0
+    definitions: bool | None = None
+    template: str | None = None
+    rollouts: config.Rollouts
+
+
+class GatherRollouts(Spec):
+    shards: int
+
+
+class SelectRftData(Spec):
+    """``template``: of prompts without definitions, which take the place of the rolled-out ones; null: prompts stay as they are."""
+
+    selection: config.Selection
+    scoring: config.Scoring
+    template: str | None
+    nothing_kept: Literal["error", "pass_on"]
+
+
+class TrainSft(Spec):
+    """``no_examples``: pass_on gives the model that came in if there is nothing to train on."""
+
+    sft: config.Sft
+    no_examples: Literal["error", "pass_on"]
+
+
+class LinkIteration(Spec):
+    pass
+
+
+class TrainRl(Spec):
+    """``phases``: a curriculum; its mixtures name data sets or Parquet files."""
+
+    rl: config.Grpo
+    phases: list[config.Phase]
+    scoring: config.Scoring
+
+
+class ScoreRollouts(Spec):
+    scoring: config.Scoring
+
+
+class SummarizeAccuracy(Spec):
+    models: list[str]
+
+
+class SummarizeEvaluation(Spec):
+    models: list[str]
+
+
+class CountPassk(Spec):
+    scoring: config.Scoring
+
+
+class SummarizePassk(Spec):
+    models: list[str]
+
+
+class ClassifyFailures(Spec):
+    """``levels``: lowest and highest."""
+
+    levels: tuple[int, int]
+    answer_rule: Literal["published", "lenient"]
+
+
+class SummarizeFailures(Spec):
+    models: list[str]
+
+
+class WriteSummary(Spec):
+    """``models`` in order, beside the paper's numbers."""
+
+    models: list[str]
+
+
+class RecordVersions(Spec):
+    """``packages``: name -> version, ``python`` among them."""
+
+    packages: dict[str, str]
+
+
+class PlotFigures(Spec):
+    figures: config.Figures
+
+
+class BuildTinyBase(Spec):
+    tiny_base: config.TinyBase
+    template: str
