@@ -6,12 +6,43 @@ import pyarrow.parquet as pq
 import pytest
 from checkouts import ROOT, make_checkout, snakemake
 
-TARGETS = {"all", "stage1_create_problems", "stage1_create_train_data", "stage1_rft", "tiny_base"}
+TARGETS = {
+    "all",
+    "analyze_failures",
+    "evaluate",
+    "figures",
+    "passk",
+    "stage1_create_problems",
+    "stage1_create_train_data",
+    "stage1_rft",
+    "stage2_create_problems",
+    "stage2_rft_create_problems",
+    "stage2_rft_create_train_data",
+    "stage2_rft_train",
+    "stage2_rl_level1",
+    "stage2_rl_level1to2",
+    "stage2_rl_level2",
+    "tiny_base",
+}
 
 
 def test_every_target_is_listed_with_what_it_makes():
     listed = dict(re.findall(r"^(\w+) \((.+)\)$", snakemake("--list-target-rules").stdout, re.MULTILINE))
     assert listed.keys() >= TARGETS
+    assert all(listed[target] for target in TARGETS)
+
+
+def test_a_curriculum_and_a_data_set_of_the_users_own_need_no_code(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "datasets: {level3: {stage: 2, levels: [3, 3], train: 100, test: 0}}\n"
+        "stage2: {rl: {curricula: {level3: [{steps: 2, mixture: {stage2_level1: 1}}, {steps: 2, mixture: {level3: 1}}]}}}\n"
+    )
+    done = snakemake("stage2_rl_level3", "evaluate", "--dry-run", "--cores", "2", "--configfile", str(overlay))
+    assert done.returncode == 0, done.stderr
+    assert "checkpoints/string-task/stage2-rl-level3/model.safetensors" in done.stdout
+    assert "data/string_task/level3/train.parquet" in done.stdout
+    assert "results/evaluation/stage2-rl-level3/verdicts.parquet" in done.stdout
 
 
 def test_every_rule_has_a_docstring_a_log_and_an_environment():
@@ -26,10 +57,10 @@ def test_every_rule_has_a_docstring_a_log_and_an_environment():
 @pytest.mark.parametrize("drawing", ["--dag", "--rulegraph"])
 @pytest.mark.parametrize(("language", "begins"), [("dot", "digraph snakemake_dag {"), ("mermaid-js", "---\ntitle: DAG")])
 def test_drawings_hold_nothing_but_the_drawing(drawing, language, begins):
-    done = snakemake("stage1_rft", drawing, language)
+    done = snakemake("all", drawing, language)
     assert done.stdout.startswith(begins)
     assert done.returncode == 0
-    assert "train_sft" in done.stdout
+    assert "train_sft" in done.stdout and "train_rl" in done.stdout
 
 
 def test_an_unknown_key_stops_the_run_with_its_path_and_a_suggestion():

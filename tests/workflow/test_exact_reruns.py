@@ -216,7 +216,7 @@ EXPECTED = {
     **rollout_keys("stage2.rft.rollouts", rolled_out_iteration(0)),
     **selection_keys("stage2.rft.selection", selected_iteration(0)),
     **sft_keys("stage2.rft.sft", tuned_iteration(0)),
-    "stage2.rl.curricula.level1": ([{"steps": 3, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level1")),
+    "stage2.rl.curricula.level1": ([{"steps": 4, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level1")),
     "stage2.rl.curricula.level2": ([{"steps": 2, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level2")),
     "stage2.rl.curricula.level1to2": (
         [{"steps": 2, "mixture": {"stage2_level1": 1, "stage2_level2": 2}}],

@@ -2,37 +2,107 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import environment
+from checkouts import Checkout, environment
 
 pytestmark = pytest.mark.slow
 
-#: Stage -> files that show that there is whole state to resume from.
-STATE = {
-    "generate_rollouts": "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet",
-    "train_sft": "checkpoints/string-task/.resume/stage1-rft/*/checkpoint-*/complete.json",
-    "build_tiny_base": "checkpoints/.resume/tiny-base/checkpoint.pt",
-}
-#: Stage -> its logs.
-LOG = {"generate_rollouts": "generate_rollouts/*.log", "train_sft": "train_sft.log", "build_tiny_base": "build_tiny_base.log"}
-#: Target -> files that a killed run must end with as any other.
-PROMISED = {
-    "all": ("data/**/*.parquet", "results/**/*.parquet", "results/*.csv", "checkpoints/string-task/*/model.safetensors"),
-    "tiny_base": ("checkpoints/tiny-base/model.safetensors",),
-}
+
+class Kill(NamedTuple):
+    """A target, what is removed of a finished run so that it has something to do, and when it is killed.
+
+    ``ready``: files that show that there is whole state to resume from, or, of a stage that keeps none, that it runs. ``log``:
+    logs of that stage; given if it must say that it went on. ``whole_session``: everything at once (a power cut), or Snakemake
+    alone, whose orphans must stop by themselves.
+    """
+
+    target: str
+    removed: tuple[str, ...]
+    ready: str
+    log: str | None = None
+    whole_session: bool = True
 
 
-def start_until_state(checkout, stage: str, target: str) -> subprocess.Popen:
-    """Starts a run in a session of its own and waits until the stage has left state to resume from."""
+DATA, MODELS, STATE = "data/string_task", "checkpoints/string-task", "checkpoints/string-task/.resume"
+KILLS = [
+    Kill("stage1_create_problems", (f"{DATA}/stage1_level1",), "logs/create_problem_shard/*.log"),
+    Kill(
+        "stage1_create_train_data",
+        (f"{DATA}/stage1_level1/roll*",),
+        f"{DATA}/stage1_level1/rollouts/.resume/*/*/*.parquet",
+        "generate_rollouts/stage1_level1/*.log",
+        whole_session=False,
+    ),
+    Kill("stage1_rft", (f"{MODELS}/stage1-rft",), f"{STATE}/stage1-rft/*/checkpoint-*/complete.json", "train_sft/stage1-rft.log"),
+    Kill(
+        "stage1_rft",
+        (f"{MODELS}/stage1-rft",),
+        f"{STATE}/stage1-rft/*/checkpoint-*/complete.json",
+        "train_sft/stage1-rft.log",
+        whole_session=False,
+    ),
+    Kill("stage2_create_problems", (f"{DATA}/stage2_*/*.parquet", f"{DATA}/*/dataset.json"), "logs/create_problems/stage2*.log"),
+    Kill("stage2_rft_create_problems", (f"{DATA}/stage2_level2_rft",), "logs/create_chunk/*.log"),
+    Kill(
+        "stage2_rft_create_train_data",
+        (f"{DATA}/stage2_rft_level2",),
+        f"{DATA}/stage2_rft_level2/iter0/rollouts/.resume/*/*/*.parquet",
+        "generate_rollouts/stage2_rft_level2/iter0/*.log",
+    ),
+    Kill(
+        "stage2_rft_train",
+        (f"{DATA}/stage2_rft_level2/iter1", f"{MODELS}/stage2-rft*"),
+        f"{DATA}/stage2_rft_level2/iter1/rollouts/.resume/*/*/*.parquet",
+        "generate_rollouts/stage2_rft_level2/iter1/*.log",
+        whole_session=False,
+    ),
+    *(
+        Kill(
+            f"stage2_rl_{name}",
+            (f"{MODELS}/stage2-rl-{name}",),
+            f"{STATE}/stage2-rl-{name}/*/checkpoint-*/complete.json",
+            f"train_rl/{name}.log",
+            whole_session,
+        )
+        for name, whole_session in (("level1", True), ("level2", False), ("level1to2", True))
+    ),
+    Kill(
+        "evaluate",
+        ("results/evaluation/*/held-out", "results/accuracy.*"),
+        "results/evaluation/*/held-out/*/.resume/*/*.parquet",
+        "generate_held_out_rollouts/*.log",
+    ),
+    Kill("passk", ("results/passk",), "results/passk/*/rollouts/.resume/*/*/*.parquet", "generate_passk_rollouts/*/*.log"),
+    Kill("analyze_failures", ("results/evaluation/*/failures.parquet", "results/failures.*"), "logs/classify_failures/*.log"),
+    Kill("figures", ("results/figures",), "logs/plot_*.log"),
+    Kill("all", ("results",), "results/evaluation/*/held-out/*/.resume/*/*.parquet", "generate_held_out_rollouts/*.log"),
+    Kill("tiny_base", ("checkpoints/tiny-base",), "checkpoints/.resume/tiny-base/checkpoint.pt", "build_tiny_base.log"),
+]
+#: What a run promises to reproduce to the bit. Metrics hold seconds, figures the random numbers of their ids.
+PROMISED = ("data/**/*.parquet", "data/**/*.json", "results/**/*.parquet", "results/*.csv", "checkpoints/**/model.safetensors")
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Checkout:
+    """A finished run of one's own."""
+    folder = tmp_path / "fofg"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Checkout(folder)
+
+
+def start_until_ready(checkout: Checkout, kill: Kill) -> subprocess.Popen:
+    """Starts the target in a session of its own and waits until it has come to where it is to be killed."""
     run = subprocess.Popen(
-        checkout.command(target),
+        checkout.command(kill.target),
         cwd=checkout.folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -40,32 +110,35 @@ def start_until_state(checkout, stage: str, target: str) -> subprocess.Popen:
         start_new_session=True,
     )
     deadline = time.monotonic() + 300
-    while not any(checkout.folder.glob(STATE[stage])):
-        assert run.poll() is None, f"the run ended before {stage} left any state"
+    while not any(checkout.folder.glob(kill.ready)):
+        assert run.poll() is None, f"the run ended before {kill.ready} was there"
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.01)
     return run
 
 
-def results(folder: Path, target: str) -> dict[str, object]:
-    """Everything that a run promises to reproduce: data, weights, accuracy."""
-    found = {str(path.relative_to(folder)): path for pattern in PROMISED[target] for path in folder.glob(pattern)}
+def results(folder: Path) -> dict[str, object]:
+    found = {str(path.relative_to(folder)): path for pattern in PROMISED for path in folder.glob(pattern)}
     return {name: pq.read_table(path) if path.suffix == ".parquet" else path.read_bytes() for name, path in found.items()}
 
 
-@pytest.mark.parametrize(
-    ("stage", "whole_session"), [("generate_rollouts", False), ("train_sft", True), ("train_sft", False), ("build_tiny_base", True)]
-)
-def test_a_killed_run_goes_on_and_ends_the_same(finished, checkout, stage, whole_session):
-    """SIGKILL for Snakemake alone (its orphans must stop by themselves) or for the whole session at once (a power cut)."""
-    target = "tiny_base" if stage == "build_tiny_base" else "all"
-    run = start_until_state(checkout, stage, target)
-    (os.killpg if whole_session else os.kill)(run.pid, signal.SIGKILL)
+def remove(folder: Path, patterns: tuple[str, ...]) -> None:
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: f"{kill.target}-{'session' if kill.whole_session else 'snakemake'}")
+def test_a_killed_target_goes_on_and_ends_the_same(finished, copied, kill):
+    remove(copied.folder, (*kill.removed, "logs"))
+    run = start_until_ready(copied, kill)
+    (os.killpg if kill.whole_session else os.kill)(run.pid, signal.SIGKILL)
     run.wait()
-    subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=checkout.folder, env=environment(), check=True)
-    checkout.run(target)
-    logs = "".join(path.read_text() for path in checkout.folder.glob(f"logs/**/{LOG[stage]}"))
-    assert re.search(r"going on after step [1-9]|\([1-9]\d* from an earlier run\)", logs), "it began anew"
-    expected = results(finished.folder, target)
+    subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
+    copied.run(kill.target)
+    if kill.log:
+        logs = "".join(path.read_text() for path in copied.folder.glob(f"logs/{kill.log}"))
+        assert re.search(r"going on after step [1-9]|\([1-9]\d* from an earlier run\)", logs), "it began anew"
+    copied.run("all", "tiny_base")
+    expected = results(finished.folder)
     assert expected
-    assert results(checkout.folder, target) == expected
+    assert results(copied.folder) == expected
