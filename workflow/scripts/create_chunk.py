@@ -1,0 +1,21 @@
+"""Cuts the problems of one iteration of rejection fine-tuning out of a shuffle of all."""
+
+from fofg import cli, files
+from fofg.stages import CreateChunk
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    cli.add_spec(parser, CreateChunk)
+    parser.add_argument("--problems", required=True, metavar="PARQUET", help="all problems, a row each")
+    parser.add_argument("--iterations", required=True, type=int, metavar="N", help="chunks in all, for which there must be rows")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the chunk; its spec is written beside it")
+    arguments = parser.parse_args()
+    from fofg.rft import chunks
+
+    chunks.write(arguments.output, arguments.problems, arguments.spec, arguments.iterations)
+    files.write_spec(arguments.output, arguments.spec)
+
+
+if __name__ == "__main__":
+    cli.run(main)
