@@ -89,6 +89,12 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
+def save_weights(tensors, folder):
+    from safetensors.torch import save_file
+
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def same(one, other):
     import torch
 
@@ -264,6 +270,39 @@ def test_unfit_input_is_named(data, tmp_path):
     assert not (tmp_path / "a").exists() and not (tmp_path / "d").exists()
 
 
+def test_nothing_to_train_on_can_be_passed_on_as_the_same_model(data, tmp_path, capsys):
+    import torch
+
+    base, output = tmp_path / "base", tmp_path / "other"
+    shutil.copytree(data / "base", base)
+    narrow = {name: tensor.to(torch.bfloat16) for name, tensor in weights(base).items()}
+    config = json.loads((base / "config.json").read_text())
+    save_weights(narrow, base)
+    (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    run(data, output, settings(epochs=1))  # what it leaves makes way
+    passed = settings().model_copy(update={"no_examples": "pass_on"})
+    records = run(data, output, passed, train="empty.parquet", test="empty.parquet", model=base)
+    assert same(output, base) and {tensor.dtype for tensor in weights(output).values()} == {torch.bfloat16}
+    assert (output / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
+    assert [record["step"] for record in records] == [0] and not (output / "tensorboard").exists()
+    assert json.loads((output / "spec.json").read_text())["no_examples"] == "pass_on"
+    assert "empty.parquet: no example to train on" in (said := capsys.readouterr().err) and "unchanged" in said
+    assert not (tmp_path / "other-state").exists()
+
+
+def test_examples_that_are_all_too_long_are_nothing_to_train_on(data, tmp_path):
+    skipping = settings(too_long="skip", max_length=2)
+    with pytest.raises(UserError, match=r"train\.parquet: no example to train on; raise sft\.max_length"):
+        run(data, tmp_path / "a", skipping)
+    run(data, tmp_path / "b", skipping.model_copy(update={"no_examples": "pass_on"}))
+    assert same(tmp_path / "b", data / "base")
+
+
+def test_examples_to_train_on_are_trained_on_whatever_is_passed_on(data, trained, tmp_path):
+    run(data, tmp_path / "other", settings().model_copy(update={"no_examples": "pass_on"}))
+    assert same(tmp_path / "other", trained.folder)
+
+
 def test_examples_beyond_the_models_positions(data, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(data / "base", base)
@@ -274,12 +313,9 @@ def test_examples_beyond_the_models_positions(data, tmp_path):
 
 
 def test_weights_that_lack_a_tensor(data, tmp_path):
-    from safetensors.torch import save_file
-
     base = tmp_path / "base"
     shutil.copytree(data / "base", base)
-    left = {name: tensor for name, tensor in weights(base).items() if "layers.1.mlp.up_proj" not in name}
-    save_file(left, base / "model.safetensors", metadata={"format": "pt"})
+    save_weights({name: tensor for name, tensor in weights(base).items() if "layers.1.mlp.up_proj" not in name}, base)
     with pytest.raises(UserError, match=r"lack .*up_proj"):
         run(data, tmp_path / "other", model=base)
 

@@ -56,7 +56,7 @@ def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
         if not asked.startswith(done):
             raise UserError(
                 "base_model: its chat template renders earlier turns differently once more follow, so several can't be learned; "
-                "set stage1.rft.turns_per_example: 1, or plain_prompt: true"
+                "set turns_per_example: 1, or plain_prompt: true"
             )
         if not answered.startswith(asked):
             raise UserError(
@@ -81,8 +81,8 @@ def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, t
         if len(ids) > max_length:
             if too_long == "error":
                 raise UserError(
-                    f"{name}: row {index} has {len(ids)} tokens, more than stage1.sft.max_length: {max_length}; raise it, or set "
-                    "stage1.sft.too_long to skip or truncate"
+                    f"{name}: row {index} has {len(ids)} tokens, more than sft.max_length: {max_length}; raise it, or set "
+                    "sft.too_long to skip or truncate"
                 )
             ids, labels = ids[:max_length], labels[:max_length]
             if too_long == "skip" or (labels == IGNORED).all():

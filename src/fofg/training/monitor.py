@@ -74,7 +74,7 @@ class Monitor(TrainerCallback):
             return
         step = state.global_step
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
-            raise UserError(f"stage1.sft.learning_rate: the loss is not finite at step {step}; lower it")
+            raise UserError(f"sft.learning_rate: the loss is not finite at step {step}; lower it")
         record = {"step": step, "epoch": step / self.steps_per_epoch}
         record |= {name: float(logs[name]) for name in ("loss", "learning_rate", "grad_norm")}
         record |= {"tokens": self.tokens[step - 1], "seconds": round(time.monotonic() - self._began, 3)}

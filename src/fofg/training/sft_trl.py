@@ -30,6 +30,8 @@ from fofg.training.tuner import Tuner
 EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
 #: The test loss is computed so many times in a run, besides before the first step.
 TESTS = 10
+#: All that is recorded where there is nothing to train on.
+UNCHANGED = {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}
 
 
 def train(
@@ -49,31 +51,32 @@ def train(
 
     Only the assistant's turns are learned, the loss being the mean over the learned tokens of a step. The result depends on the
     spec, the files, the machine and its number of threads; ``micro_batch_size`` changes no more than rounding. A killed run goes on
-    from its last complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when
-    SIGTERM stopped the run after a checkpoint.
+    from its last complete checkpoint under ``state``, which is removed at the end. Where the spec says so, no example to train on
+    gives the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
+    tensorboard = Path(tensorboard or output / "tensorboard")
     models.check(model)
     for path in (train_file, test_file):
         open_parquet(path, EXAMPLES).close()
     with exclusive(state):
         key = resume.fingerprint(spec.text(), models.digest(model), [Path(train_file), Path(test_file)])
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
-        trainer, monitor = _prepare(spec.sft, model, train_file, test_file, work)
-        start = resume.newest(state / key)
-        if start:
-            monitor.records = metrics.read(start / "metrics.jsonl")
-            print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
-        monitor.open(tensorboard or output / "tensorboard")
-        try:
-            with monitor.stopping_on_sigterm():
-                trainer.train(resume_from_checkpoint=str(start) if start else None)
-        finally:
-            monitor.close()
-        if (step := trainer.state.global_step) < monitor.total:
-            raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
-        networks.finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
-        shutil.rmtree(state)
+        networks.quiet()
+        set_seed(spec.sft.seed)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        examples, tests = (_encode(tokenizer, path, spec.sft) for path in (train_file, test_file))
+        if len(examples):
+            trainer, monitor = _prepare(spec.sft, model, tokenizer, examples, tests, work)
+            _run(trainer, monitor, work, tensorboard)
+            networks.finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
+        elif spec.no_examples == "pass_on":
+            print(f"{train_file}: no example to train on; {output} is the model {model}, unchanged", file=sys.stderr)
+            shutil.rmtree(tensorboard, ignore_errors=True)
+            networks.finish(spec, networks.load(model, longest=0), model, output, [UNCHANGED])
+        else:
+            raise UserError(f"{train_file}: no example to train on; raise sft.max_length, or make more training data")
+        shutil.rmtree(state, ignore_errors=True)
 
 
 class Work(NamedTuple):
@@ -85,15 +88,8 @@ class Work(NamedTuple):
     threads: int
 
 
-def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> tuple[Tuner, Monitor]:
+def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: Encoded, work: Work) -> tuple[Tuner, Monitor]:
     """The trainer and its monitor, ready to run."""
-    networks.quiet()
-    set_seed(settings.seed)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    examples = _encode(tokenizer, train_file, settings)
-    tests = _encode(tokenizer, test_file, settings)
-    if not len(examples):
-        raise UserError(f"{train_file}: no example to train on; raise stage1.sft.max_length, or make more training data")
     network = _network(model, longest=max(map(len, [*examples.input_ids, *tests.input_ids])))
     team = networks.Team(network, work.threads, settings.batch_size, work.micro_batch_size)
     plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed)
@@ -119,13 +115,29 @@ def _prepare(settings: Sft, model: Path, train_file, test_file, work: Work) -> t
     return trainer, monitor
 
 
+def _run(trainer: Tuner, monitor: Monitor, work: Work, tensorboard: Path) -> None:
+    """Trains to the end, from the last complete checkpoint if there is one. Raises UserError if SIGTERM stopped it before."""
+    start = resume.newest(work.state)
+    if start:
+        monitor.records = metrics.read(start / "metrics.jsonl")
+        print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
+    monitor.open(tensorboard)
+    try:
+        with monitor.stopping_on_sigterm():
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+    finally:
+        monitor.close()
+    if (step := trainer.state.global_step) < monitor.total:
+        raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
+
+
 def _network(model: Path, longest: int):
     """The model. Raises UserError if it is damaged or holds fewer than ``longest`` positions."""
     network = networks.load(model, longest)
     positions = networks.positions(network)
     if positions is not None and longest > positions:
         raise UserError(
-            f"stage1.sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
+            f"sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
             "and set too_long to skip or truncate"
         )
     return network
