@@ -1,38 +1,32 @@
-"""Watching a training run: its records, progress bar and TensorBoard events, and a tidy end on SIGTERM."""
+"""Watching a training run: its records, progress bar and TensorBoard events, a tidy end on SIGTERM, and going on after it."""
 
-import math
 import shutil
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
-from transformers import TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from fofg.errors import UserError
+from fofg.training import metrics, resume
 from fofg.training.metrics import Record
 
 
 class Monitor(TrainerCallback):
-    """Keeps a record of every optimizer step: step, epoch, loss, learning_rate, grad_norm, tokens, seconds, perhaps test_loss.
+    """Keeps a record of every step; what is in it is up to the kind of training.
 
-    ``tokens`` [steps]: tokens read up to and with each step. ``test_loss``: mean loss on the test examples, None if there are
-    none; asked for before the first step, every ``test_every`` steps and after the last. ``records``: set them to go on from a
-    checkpoint.
+    ``total``: steps of the run. ``records``: set them to go on from a checkpoint.
     """
 
-    def __init__(self, tokens: list[int], steps_per_epoch: int, test_every: int, test_loss: Callable[[], float] | None):
-        self.tokens, self.steps_per_epoch = tokens, steps_per_epoch
-        self.test_every, self.test_loss = test_every, test_loss
+    def __init__(self, total: int):
+        self.total = total
         self.records: list[Record] = []
         self.stopped = False
-
-    @property
-    def total(self) -> int:
-        return len(self.tokens)
 
     def open(self, tensorboard: str | Path) -> None:
         """Starts the progress bar and the event file; events of other runs are removed, those after the checkpoint hidden."""
@@ -61,31 +55,56 @@ class Monitor(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **others):
         self._began = time.monotonic() - (self.records[-1]["seconds"] if self.records else 0.0)
-        if not self.records and self.test_loss:
-            self._keep({"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0, "test_loss": self.test_loss()})
 
     def on_step_end(self, args, state, control, **others):
         if self.stopped and state.global_step < self.total:
             control.should_save = control.should_training_stop = True
         return control
 
-    def on_log(self, args, state, control, logs=None, **others):
-        if "loss" not in logs:
-            return
-        step = state.global_step
-        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
-            raise UserError(f"sft.learning_rate: the loss is not finite at step {step}; lower it")
-        record = {"step": step, "epoch": step / self.steps_per_epoch}
-        record |= {name: float(logs[name]) for name in ("loss", "learning_rate", "grad_norm")}
-        record |= {"tokens": self.tokens[step - 1], "seconds": round(time.monotonic() - self._began, 3)}
-        if self.test_loss and (step % self.test_every == 0 or step == self.total):
-            record["test_loss"] = self.test_loss()
-        self._keep(record)
-        self._bar.update(1)
-        self._bar.set_postfix(loss=f"{record['loss']:.3f}", refresh=False)
+    def seconds(self) -> float:
+        """Since the start of the run, without the time between a kill and its resumption."""
+        return round(time.monotonic() - self._began, 3)
 
-    def _keep(self, record: Record) -> None:
+    def keep(self, record: Record, **shown: str) -> None:
+        """Adds a record; of a step, not of what comes before the first, the bar shows ``shown``."""
         self.records.append(record)
         for name, value in record.items():
             if name not in ("step", "seconds"):
                 self._events.add_scalar(f"train/{name}", value, record["step"])
+        if record["step"]:
+            self._bar.update(1)
+            self._bar.set_postfix(shown, refresh=False)
+
+
+class Watched:
+    """To be mixed into a trainer: its checkpoints hold the records of its ``monitor``, and are sealed once they are complete."""
+
+    def __init__(self, monitor: Monitor, **others):
+        self.monitor = monitor
+        super().__init__(callbacks=[monitor], **others)
+        self.remove_callback(PrinterCallback)
+
+    def _save_checkpoint(self, model, trial) -> None:
+        Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card, which is of no use to a resume
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        metrics.write(folder / "metrics.jsonl", self.monitor.records)
+        resume.seal(folder)
+
+
+def run(trainer: Watched, state: Path, tensorboard: str | Path) -> None:
+    """Trains to the end, from the last complete checkpoint in ``state`` if there is one.
+
+    Raises UserError if SIGTERM stopped it before.
+    """
+    monitor, start = trainer.monitor, resume.newest(state)
+    if start:
+        monitor.records = metrics.read(start / "metrics.jsonl")
+        print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
+    monitor.open(tensorboard)
+    try:
+        with monitor.stopping_on_sigterm():
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+    finally:
+        monitor.close()
+    if (step := trainer.state.global_step) < monitor.total:
+        raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")

@@ -6,13 +6,16 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging
 
 from fofg import models
+from fofg.config import Grpo, Sft
 from fofg.errors import UserError
 from fofg.files import write_json
 from fofg.stages import Spec
@@ -20,6 +23,15 @@ from fofg.training import metrics
 
 #: On a CPU and up to this length, plain attention is faster than PyTorch's fused kernel, whose bfloat16 backward pass is slow.
 PLAIN_ATTENTION = 1024
+
+
+class Work(NamedTuple):
+    """How the work is done: where checkpoints go, sequences at once a worker, steps between checkpoints, CPU threads."""
+
+    state: Path
+    micro_batch_size: int
+    save_every: int
+    threads: int
 
 
 def precision(setting: str) -> torch.dtype:
@@ -55,7 +67,7 @@ def load(model: Path, longest: int):
     if missing := sorted(report["missing_keys"]):
         raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); make or download it again")
     # A model's own sampling defaults play no part here, and unusual ones can't be saved in a checkpoint.
-    network.generation_config = GenerationConfig()
+    network.generation_config = GenerationConfig(eos_token_id=network.generation_config.eos_token_id)
     return network
 
 
@@ -72,14 +84,24 @@ class Team:
     """
 
     def __init__(self, network, threads: int, rows: int, size: int):
-        self._workers = None
+        self._workers, self._threads, self._share = None, threads, threads
         drops = any("drop" in name and value for name, value in network.config.to_dict().items() if isinstance(value, float))
         if torch.cuda.is_available() or drops:  # dropout draws from one generator, so its parts must come in order
             return
         workers = min(threads, math.ceil(rows / size))
-        torch.set_num_threads(max(1, threads // workers))
+        self._share = max(1, threads // workers)
+        torch.set_num_threads(self._share)
         if workers > 1:
-            self._workers = ThreadPoolExecutor(workers, "part", torch.set_num_threads, (torch.get_num_threads(),))
+            self._workers = ThreadPoolExecutor(workers, "part", torch.set_num_threads, (self._share,))
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Within: the caller has all threads for itself."""
+        torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._share)
 
     def each(self, work: Callable, parts: Iterable) -> Iterator:
         """``work`` of every part."""
@@ -98,6 +120,28 @@ class Team:
                 if gradient is not None:
                     weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
             yield value
+
+
+def arguments(settings: Sft | Grpo, work: Work) -> dict:
+    """The arguments that all of TRL's trainers share; one epoch, since the plan of steps holds all that is trained on."""
+    cuda = torch.cuda.is_available()
+    return {
+        "output_dir": str(work.state),
+        "num_train_epochs": 1,
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "optim": "adamw_torch_fused",
+        "bf16": precision(settings.precision) == torch.bfloat16,
+        "use_cpu": not cuda,
+        "gradient_checkpointing": cuda,
+        "seed": settings.seed,
+        "save_steps": work.save_every,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": cuda,
+    }
 
 
 def finish(spec: Spec, network, model: Path, output: Path, records: list[metrics.Record]) -> None:

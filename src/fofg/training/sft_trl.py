@@ -5,7 +5,6 @@ import shutil
 import sys
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import torch
@@ -21,10 +20,10 @@ from fofg.files import count_rows, open_parquet, read_rows
 from fofg.schemas import RFT
 from fofg.stages import TrainSft
 from fofg.supervision import exclusive
-from fofg.training import batches, metrics, networks, resume
+from fofg.training import batches, metrics, monitor, networks, resume
 from fofg.training.conversations import Encoded, conversation, encode
-from fofg.training.monitor import Monitor
-from fofg.training.tuner import Tuner
+from fofg.training.networks import Work
+from fofg.training.tuner import Tuner, TunerMonitor
 
 #: The columns that training reads.
 EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
@@ -67,9 +66,9 @@ def train(
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (_encode(tokenizer, path, spec.sft) for path in (train_file, test_file))
         if len(examples):
-            trainer, monitor = _prepare(spec.sft, model, tokenizer, examples, tests, work)
-            _run(trainer, monitor, work, tensorboard)
-            networks.finish(spec, trainer.model, model, output, metrics.thin(monitor.records, log_every))
+            trainer = _prepare(spec.sft, model, tokenizer, examples, tests, work)
+            monitor.run(trainer, work.state, tensorboard)
+            networks.finish(spec, trainer.model, model, output, metrics.thin(trainer.monitor.records, log_every))
         elif spec.no_examples == "pass_on":
             print(f"{train_file}: no example to train on; {output} is the model {model}, unchanged", file=sys.stderr)
             shutil.rmtree(tensorboard, ignore_errors=True)
@@ -79,23 +78,14 @@ def train(
         shutil.rmtree(state, ignore_errors=True)
 
 
-class Work(NamedTuple):
-    """How the work is done: where checkpoints go, sequences at once a worker, steps between checkpoints, CPU threads."""
-
-    state: Path
-    micro_batch_size: int
-    save_every: int
-    threads: int
-
-
-def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: Encoded, work: Work) -> tuple[Tuner, Monitor]:
-    """The trainer and its monitor, ready to run."""
+def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: Encoded, work: Work) -> Tuner:
+    """The trainer, ready to run."""
     network = _network(model, longest=max(map(len, [*examples.input_ids, *tests.input_ids])))
     team = networks.Team(network, work.threads, settings.batch_size, work.micro_batch_size)
     plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed)
     read = list(accumulate(sum(len(examples.input_ids[row]) for row in step) for step in plan))
     test_rows = _dataset(tests)
-    monitor = Monitor(
+    watching = TunerMonitor(
         tokens=read,
         steps_per_epoch=len(plan) // settings.epochs,
         test_every=max(1, math.ceil(len(plan) / TESTS)),
@@ -105,30 +95,13 @@ def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: En
         plan,
         work.micro_batch_size,
         team,
-        records=lambda: monitor.records,
+        monitor=watching,
         model=network,
         args=_arguments(settings, len(plan), work),
         train_dataset=_dataset(examples),
         processing_class=tokenizer,
-        callbacks=[monitor],
     )
-    return trainer, monitor
-
-
-def _run(trainer: Tuner, monitor: Monitor, work: Work, tensorboard: Path) -> None:
-    """Trains to the end, from the last complete checkpoint if there is one. Raises UserError if SIGTERM stopped it before."""
-    start = resume.newest(work.state)
-    if start:
-        monitor.records = metrics.read(start / "metrics.jsonl")
-        print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
-    monitor.open(tensorboard)
-    try:
-        with monitor.stopping_on_sigterm():
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
-    finally:
-        monitor.close()
-    if (step := trainer.state.global_step) < monitor.total:
-        raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
+    return trainer
 
 
 def _network(model: Path, longest: int):
@@ -160,28 +133,13 @@ def _dataset(examples: Encoded) -> Dataset:
 
 
 def _arguments(settings: Sft, steps: int, work: Work) -> SFTConfig:
-    cuda = torch.cuda.is_available()
     return SFTConfig(
-        output_dir=str(work.state),
+        **networks.arguments(settings, work),
         per_device_train_batch_size=settings.batch_size,
-        num_train_epochs=1,  # the plan holds all epochs
-        learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=math.ceil(settings.warmup_ratio * steps),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch_fused",
-        bf16=networks.precision(settings.precision) == torch.bfloat16,
-        use_cpu=not cuda,
-        gradient_checkpointing=cuda,
-        seed=settings.seed,
-        save_steps=work.save_every,
-        save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=cuda,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )

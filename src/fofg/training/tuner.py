@@ -1,35 +1,28 @@
-"""TRL's trainer with optimizer steps planned beforehand and computed in parts, side by side on a CPU."""
+"""TRL's trainer for fine-tuning, with optimizer steps planned beforehand and computed in parts, and what it records."""
 
+import math
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer
 from trl import SFTTrainer
 
-from fofg.training import batches, metrics, resume
+from fofg.errors import UserError
+from fofg.training import batches
+from fofg.training.monitor import Monitor, Watched
 from fofg.training.networks import Team
 
 
-class Tuner(SFTTrainer):
+class Tuner(Watched, SFTTrainer):
     """A step's rows are cut into parts of at most ``micro_batch_size`` rows of like length, which the ``team`` computes.
 
-    ``plan``: row numbers of every step; ``records``: gives the records to keep in a checkpoint.
+    ``plan``: row numbers of every step.
     """
 
-    def __init__(
-        self,
-        plan: list[list[int]],
-        micro_batch_size: int,
-        team: Team,
-        records: Callable[[], list[metrics.Record]],
-        **others,
-    ):
-        self.plan, self.micro_batch_size, self.team, self.records = plan, micro_batch_size, team, records
+    def __init__(self, plan: list[list[int]], micro_batch_size: int, team: Team, **others):
+        self.plan, self.micro_batch_size, self.team = plan, micro_batch_size, team
         super().__init__(**others)
-        self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader:
         return self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=self.data_collator))
@@ -59,8 +52,33 @@ class Tuner(SFTTrainer):
         self.model.train()
         return sum(total for total, _ in losses) / sum(learned for _, learned in losses)
 
-    def _save_checkpoint(self, model, trial) -> None:
-        Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card, which is of no use to a resume
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        metrics.write(folder / "metrics.jsonl", self.records())
-        resume.seal(folder)
+
+class TunerMonitor(Monitor):
+    """Records of every optimizer step: step, epoch, loss, learning_rate, grad_norm, tokens, seconds, perhaps test_loss.
+
+    ``tokens`` [steps]: tokens read up to and with each step. ``test_loss``: mean loss on the test examples, None if there are
+    none; asked for before the first step, every ``test_every`` steps and after the last.
+    """
+
+    def __init__(self, tokens: list[int], steps_per_epoch: int, test_every: int, test_loss: Callable[[], float] | None):
+        super().__init__(total=len(tokens))
+        self.tokens, self.steps_per_epoch = tokens, steps_per_epoch
+        self.test_every, self.test_loss = test_every, test_loss
+
+    def on_train_begin(self, args, state, control, **others):
+        super().on_train_begin(args, state, control)
+        if not self.records and self.test_loss:
+            self.keep({"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0, "test_loss": self.test_loss()})
+
+    def on_log(self, args, state, control, logs=None, **others):
+        if "loss" not in logs:
+            return
+        step = state.global_step
+        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
+            raise UserError(f"sft.learning_rate: the loss is not finite at step {step}; lower it")
+        record = {"step": step, "epoch": step / self.steps_per_epoch}
+        record |= {name: float(logs[name]) for name in ("loss", "learning_rate", "grad_norm")}
+        record |= {"tokens": self.tokens[step - 1], "seconds": self.seconds()}
+        if self.test_loss and (step % self.test_every == 0 or step == self.total):
+            record["test_loss"] = self.test_loss()
+        self.keep(record, loss=f"{record['loss']:.3f}")
