@@ -1,0 +1,164 @@
+"""What is in the data sets: levels, sizes, exposure by function, and how far files overlap."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import pyarrow as pa
+from tqdm import tqdm
+
+from fofg.errors import UserError
+from fofg.files import count_rows, read_batches, write_json
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
+from fofg.schemas import PROBLEMS
+from fofg.scoring.truth import read_truth
+from fofg.stages import DescribeDatasets
+
+#: What is read of a problem file: not the prompts, which are most of it.
+COLUMNS = pa.schema([PROBLEMS.field("reward_model"), PROBLEMS.field("extra_info")])
+#: A string literal, or the name of a called function (a method's is left out).
+_CALLED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<!\.)\b(\w+)\(""")
+_NUMBERS = ("level", "depth", "calls")
+
+Paths = Mapping[str, str | os.PathLike]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One problem file. ``numbers``: a row a problem, with level, depth, calls and the lengths of input and output.
+
+    ``problems`` and ``inputs`` [rows] uint64: hashes of (expression, input) and of the input. ``used`` and ``called``: readable
+    name of a function -> problems that use it, and its calls in them all.
+    """
+
+    numbers: pa.Table
+    problems: np.ndarray
+    inputs: np.ndarray
+    used: Counter
+    called: Counter
+
+
+def describe(files: Paths, outputs: Paths, spec: DescribeDatasets) -> None:
+    """Writes a description (JSON) of each data set.
+
+    ``files``: dataset/split -> problem file (fofg.schemas.PROBLEMS); ``outputs``: data set -> JSON file. Hashes and numbers alone
+    are in memory. Raises UserError if a file is bad or a name without its counterpart, or if a problem to train on is one to test
+    on, anywhere, where the spec forbids it.
+    """
+    _check_names(files, outputs)
+    with tqdm(total=sum(map(count_rows, files.values())), desc="describe", unit="problem") as bar:
+        contents = {name: read(path, bar) for name, path in files.items()}
+    if spec.disjoint:
+        _check_disjoint(files, contents)
+    for dataset, path in outputs.items():
+        splits = {name.partition("/")[2]: name for name in files if name.partition("/")[0] == dataset}
+        described = {split: summarize(name, contents) for split, name in splits.items()}
+        write_json(path, {"dataset": dataset, "splits": described, "spec": spec.model_dump(mode="json")})
+
+
+def read(path: str | os.PathLike, bar: tqdm) -> Contents:
+    """A problem file's contents. Raises UserError if it is bad."""
+    numbers, problems, inputs, used, called = [], [], [], Counter(), Counter()
+    first = 0
+    for batch in read_batches(path, COLUMNS):
+        lengths = []
+        for number, text in enumerate(batch.column("reward_model").field("ground_truth").to_pylist(), first):
+            truth = read_truth(text or "", f"{path}: row {number}")
+            lengths.append((len(truth.input), len(truth.output)))
+            inputs.append(_hash(truth.input))
+            problems.append(_hash(f"{truth.expression}\n{truth.input}"))
+            calls = Counter(READABLE_NAMES.get(name, name) for name in _CALLED.findall(truth.expression) if name)
+            called.update(calls)
+            used.update(calls.keys())
+        info = batch.column("extra_info")
+        columns = {name: info.field(name) for name in _NUMBERS}
+        columns |= {name: pa.array(values, pa.int32()) for name, values in zip(("input", "output"), zip(*lengths))}
+        numbers.append(pa.table(columns))
+        first += batch.num_rows
+        bar.update(batch.num_rows)
+    if not first:
+        raise UserError(f"{path}: holds no problem; make it again")
+    return Contents(pa.concat_tables(numbers), np.array(problems, np.uint64), np.array(inputs, np.uint64), used, called)
+
+
+def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
+    """The description of one file among all: counts, ranges, exposure by function, overlap with every other file."""
+    here = contents[name]
+    levels = here.numbers.group_by("level", use_threads=False).aggregate(
+        [([], "count_all"), *((column, kind) for column in ("depth", "calls") for kind in ("min", "mean", "max"))]
+    )
+    return {
+        "rows": here.numbers.num_rows,
+        "levels": {
+            _name(row["level"]): {"rows": row["count_all"], "depth": _range(row, "depth"), "calls": _range(row, "calls")}
+            for row in levels.sort_by("level").to_pylist()
+        },
+        "input_length": _lengths(here.numbers.column("input")),
+        "output_length": _lengths(here.numbers.column("output")),
+        "duplicates": len(here.problems) - len(np.unique(here.problems)),
+        "exposure": {
+            function: {
+                "public_name": PUBLIC_NAMES.get(function, function),
+                "problems": here.used[function],
+                "calls": here.called[function],
+            }
+            for function in [*FUNCTIONS, *sorted(here.used.keys() - FUNCTIONS.keys())]
+        },
+        "overlap": {
+            other: {
+                "problems": len(np.intersect1d(here.problems, there.problems)),
+                "inputs": len(np.intersect1d(here.inputs, there.inputs)),
+            }
+            for other, there in contents.items()
+            if other != name
+        },
+    }
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _name(level: int | None) -> str:
+    return "unknown" if level is None else str(level)
+
+
+def _range(row: dict, column: str) -> dict:
+    return {kind: row[f"{column}_{kind}"] for kind in ("min", "mean", "max")}
+
+
+def _lengths(column: pa.ChunkedArray) -> dict:
+    values = column.to_numpy()
+    return {"min": int(values.min()), "mean": float(values.mean()), "max": int(values.max())}
+
+
+def _check_names(files: Paths, outputs: Paths) -> None:
+    for name in files:
+        dataset, _, split = name.partition("/")
+        if split not in ("train", "test"):
+            raise UserError(f"--files: {name!r} is not of the form DATASET/train or DATASET/test")
+        if dataset not in outputs:
+            raise UserError(f"--outputs: none for data set {dataset} of --files; add {dataset}=JSON")
+    for dataset in outputs:
+        if not {f"{dataset}/train", f"{dataset}/test"} & files.keys():
+            raise UserError(
+                f"--files: none of data set {dataset} of --outputs; add {dataset}/train=PARQUET or {dataset}/test=PARQUET"
+            )
+
+
+def _check_disjoint(files: Paths, contents: Mapping[str, Contents]) -> None:
+    found = []
+    for train in (name for name in files if name.endswith("/train")):
+        for test in (name for name in files if name.endswith("/test")):
+            shared = np.flatnonzero(np.isin(contents[train].problems, contents[test].problems))
+            if len(shared):
+                rows = ", ".join(map(str, shared[:5].tolist()))
+                found.append(f"{len(shared)} of {files[train]} are in {files[test]} (rows {rows}{' ...' * (len(shared) > 5)})")
+    if found:
+        raise UserError(
+            "problems to train on are problems to test on: " + "; ".join(found) + "; take them out of the training files"
+        )

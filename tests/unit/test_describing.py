@@ -1,0 +1,182 @@
+"""Descriptions of data sets against what the problems themselves say."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import problem_sets
+import pyarrow.parquet as pq
+import pytest
+
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.problems import datasets, describing
+from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
+from fofg.schemas import PROBLEMS
+from fofg.stages import DescribeDatasets
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/describe_datasets.py"
+PAPER = problem_sets.DEFAULT.problems.model_copy(update={"sampler": "paper", "input_length": (3, 10), "max_output_length": None})
+SIZES = {"stage1_level1/train": 400, "stage1_level1/test": 60, "stage2_level1to2/train": 300, "stage2_level1to8/test": 160}
+
+
+def spec(disjoint: bool = True) -> DescribeDatasets:
+    return DescribeDatasets(version=1, disjoint=disjoint)
+
+
+def make(folder: Path, settings) -> dict[str, Path]:
+    files = {}
+    for name, rows in SIZES.items():
+        dataset, split = name.split("/")
+        files[name] = folder / f"{dataset}-{split}.parquet"
+        datasets.write(files[name], problem_sets.spec(dataset, split, rows, settings))
+    return files
+
+
+def outputs(folder: Path, files) -> dict[str, Path]:
+    return {name: folder / f"{name}.json" for name in dict.fromkeys(name.partition("/")[0] for name in files)}
+
+
+@pytest.fixture(scope="module", params=["balanced", "paper"])
+def described(request, tmp_path_factory):
+    """Sampler's settings, problem files, and data set -> its description."""
+    folder = tmp_path_factory.mktemp("describing")
+    settings = PAPER if request.param == "paper" else problem_sets.DEFAULT.problems
+    files = make(folder, settings)
+    made = outputs(folder, files)
+    describing.describe(files, made, spec(disjoint=request.param == "balanced"))
+    return settings, files, {name: json.loads(path.read_text()) for name, path in made.items()}
+
+
+def test_numbers_are_those_of_the_problems(described):
+    settings, files, found = described
+    for name in files:
+        dataset, split = name.split("/")
+        made = list(problem_sets.problems(dataset, split, SIZES[name], settings))
+        here = found[dataset]["splits"][split]
+        assert here["rows"] == len(made) == sum(level["rows"] for level in here["levels"].values())
+        assert {int(level): values["rows"] for level, values in here["levels"].items()} == Counter(p.level for p in made)
+        for level, values in here["levels"].items():
+            for kind in ("depth", "calls"):
+                wanted = [getattr(p.expression, kind) for p in made if p.level == int(level)]
+                assert values[kind] == {"min": min(wanted), "mean": pytest.approx(sum(wanted) / len(wanted)), "max": max(wanted)}
+        for kind in ("input", "output"):
+            lengths = [len(getattr(p, kind)) for p in made]
+            mean = pytest.approx(sum(lengths) / len(lengths))
+            assert here[f"{kind}_length"] == {"min": min(lengths), "mean": mean, "max": max(lengths)}
+        assert here["duplicates"] == 0
+
+
+def test_exposure_is_that_of_the_problems(described):
+    settings, files, found = described
+    for name in files:
+        dataset, split = name.split("/")
+        used, called = Counter(), Counter()
+        for p in problem_sets.problems(dataset, split, SIZES[name], settings):
+            used.update(p.expression.functions())
+            called.update(READABLE_NAMES[s.operator] for s in p.expression.steps(p.input) if s.operator in READABLE_NAMES)
+        assert found[dataset]["splits"][split]["exposure"] == {
+            function: {"public_name": PUBLIC_NAMES[function], "problems": used[function], "calls": called[function]}
+            for function in FUNCTIONS
+        }
+
+
+def test_overlap_counts_equal_problems_and_equal_inputs(described):
+    settings, files, found = described
+    pairs = {
+        name: {(p.expression.text(), p.input) for p in problem_sets.problems(*name.split("/"), SIZES[name], settings)}
+        for name in files
+    }
+    inputs = {name: {text for _, text in values} for name, values in pairs.items()}
+    for name in files:
+        dataset, split = name.split("/")
+        assert found[dataset]["splits"][split]["overlap"] == {
+            other: {"problems": len(pairs[name] & pairs[other]), "inputs": len(inputs[name] & inputs[other])}
+            for other in files
+            if other != name
+        }
+
+
+def test_the_balanced_sampler_keeps_training_and_test_apart_and_the_published_one_does_not(described):
+    settings, _, found = described
+    shared = found["stage1_level1"]["splits"]["test"]["overlap"]["stage1_level1/train"]
+    assert shared == ({"problems": 60, "inputs": 60} if settings is PAPER else {"problems": 0, "inputs": 0})
+
+
+def test_calls_inside_literals_and_methods_are_no_calls():
+    text = "func_3(('func_4(x)' + (func_3(x)).upper()) + \"it\\'s func_5(\")"
+    assert [name for name in describing._CALLED.findall(text) if name] == ["func_3", "func_3"]
+
+
+def rows_of(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def test_overlap_of_training_and_test_is_an_error_that_names_files_rows_and_count(tmp_path):
+    files = make(tmp_path, problem_sets.DEFAULT.problems)
+    leaked = [*rows_of(files["stage2_level1to2/train"])[:7], *rows_of(files["stage2_level1to8/test"])[:2]]
+    write_parquet(files["stage2_level1to2/train"], PROBLEMS, [leaked])
+    with pytest.raises(UserError, match=r"2 of .*level1to2-train\.parquet are in .*level1to8-test\.parquet \(rows 7, 8\)"):
+        describing.describe(files, outputs(tmp_path, files), spec())
+    assert not list(tmp_path.glob("*.json"))
+    describing.describe(files, outputs(tmp_path, files), spec(disjoint=False))
+    made = json.loads((tmp_path / "stage2_level1to2.json").read_text())
+    assert made["splits"]["train"]["overlap"]["stage2_level1to8/test"]["problems"] == 2
+
+
+def test_duplicates_are_counted_and_files_of_ones_own_may_lack_numbers(tmp_path):
+    path = tmp_path / "mine.parquet"
+    datasets.write(path, problem_sets.spec("stage1_level1", "train", 5, problem_sets.DEFAULT.problems))
+    rows = rows_of(path)
+    for name in ("level", "depth", "calls"):
+        rows[0]["extra_info"][name] = None
+    truth = {"ref_input": "ab", "ref_output": "ba", "expression": "my_own(x)"}
+    rows[1]["reward_model"]["ground_truth"] = json.dumps(truth)
+    write_parquet(path, PROBLEMS, [rows + rows[:3]])
+    describing.describe({"mine/train": path}, {"mine": tmp_path / "mine.json"}, spec())
+    made = json.loads((tmp_path / "mine.json").read_text())["splits"]["train"]
+    assert (made["rows"], made["duplicates"]) == (8, 3)
+    unknown = made["levels"]["unknown"]
+    assert unknown == {"rows": 2, **dict.fromkeys(("depth", "calls"), dict.fromkeys(("min", "mean", "max")))}
+    assert made["exposure"]["my_own"] == {"public_name": "my_own", "problems": 2, "calls": 2}
+
+
+def test_bad_files_and_names_are_errors(tmp_path):
+    good = tmp_path / "good.parquet"
+    datasets.write(good, problem_sets.spec("stage1_level1", "train", 5, problem_sets.DEFAULT.problems))
+    empty, broken = tmp_path / "empty.parquet", tmp_path / "broken.parquet"
+    write_parquet(empty, PROBLEMS, [])
+    rows = rows_of(good)
+    rows[3]["reward_model"]["ground_truth"] = "{"
+    write_parquet(broken, PROBLEMS, [rows])
+    out = {"mine": tmp_path / "mine.json"}
+    for files, made, says in (
+        ({"mine/train": tmp_path / "missing.parquet"}, out, r"missing\.parquet: no such file"),
+        ({"mine/train": empty}, out, r"empty\.parquet: holds no problem"),
+        ({"mine/train": broken}, out, r"broken\.parquet: row 3: reward_model\.ground_truth"),
+        ({"mine": good}, out, "--files: 'mine' is not of the form DATASET/train"),
+        ({"mine/train": good, "other/test": good}, out, "--outputs: none for data set other"),
+        ({"mine/train": good}, out | {"other": tmp_path / "o.json"}, "--files: none of data set other"),
+    ):
+        with pytest.raises(UserError, match=says):
+            describing.describe(files, made, spec())
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_the_program_describes(tmp_path):
+    path = tmp_path / "train.parquet"
+    datasets.write(path, problem_sets.spec("stage2_level2", "train", 20, problem_sets.DEFAULT.problems))
+
+    def run(*files: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, SCRIPT, "--spec", spec().text(), "--files", *files, "--outputs", f"own={tmp_path}/a=b.json"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    done = run(f"own/train={path}")
+    assert done.returncode == 0, done.stderr
+    made = json.loads((tmp_path / "a=b.json").read_text())
+    assert (made["dataset"], made["spec"], made["splits"]["train"]["rows"]) == ("own", spec().model_dump(mode="json"), 20)
+    for files, says in ((("own/train",), "is not of the form NAME=FILE"), ((f"own/train={path}",) * 2, "is there twice")):
+        done = run(*files)
+        assert done.returncode == 1 and done.stderr.startswith("error: --files") and says in done.stderr
