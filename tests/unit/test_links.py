@@ -1,0 +1,114 @@
+"""Links to the last iteration: relative, replacing what was there, all or none where a target is missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fofg.errors import UserError
+from fofg.rft.links import publish, read_pair
+from fofg.stages import LinkIteration
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/link_iteration.py"
+NAMES = ("rollout.parquet", "rft_data/train.parquet")
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run's folder with two iterations."""
+    for iteration in ("iter0", "iter1"):
+        for name in NAMES:
+            path = tmp_path / "run" / iteration / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{iteration} {name}")
+    return tmp_path / "run"
+
+
+def pairs(run: Path, iteration: str) -> list[tuple[Path, Path]]:
+    return [(run / iteration / name, run / "final" / name) for name in NAMES]
+
+
+def test_links_are_relative_and_survive_a_move(run):
+    publish(pairs(run, "iter1"))
+    assert [os.readlink(run / "final" / name) for name in NAMES] == [
+        "../iter1/rollout.parquet",
+        "../../iter1/rft_data/train.parquet",
+    ]
+    shutil.move(run, run.with_name("moved"))
+    assert (run.with_name("moved") / "final/rft_data/train.parquet").read_text() == "iter1 rft_data/train.parquet"
+    assert sorted(path.name for path in run.with_name("moved").glob("final/**/*")) == [
+        "rft_data",
+        "rollout.parquet",
+        "train.parquet",
+    ]
+
+
+@pytest.mark.parametrize("before", ["file", "link", "broken link", "left by a killed run"])
+def test_what_was_there_is_replaced_and_its_target_left_alone(run, before):
+    link = run / "final/rollout.parquet"
+    link.parent.mkdir()
+    if before == "file":
+        link.write_text("old")
+    elif before == "link":
+        link.symlink_to("../iter0/rollout.parquet")
+    elif before == "broken link":
+        link.symlink_to("../iter7/rollout.parquet")
+    else:
+        (link.parent / ".rollout.parquet.partial").symlink_to("../iter0/rollout.parquet")
+    publish(pairs(run, "iter1"))
+    publish(pairs(run, "iter1"))
+    assert link.is_symlink() and link.read_text() == "iter1 rollout.parquet"
+    assert (run / "iter0/rollout.parquet").read_text() == "iter0 rollout.parquet"
+    assert not list(run.glob("final/.*"))
+
+
+def test_links_reach_their_targets_through_linked_folders(run, tmp_path):
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    (run / "final").symlink_to(tmp_path / "elsewhere/deep")
+    (tmp_path / "short").symlink_to(run / "iter1")
+    publish([(tmp_path / "short/rollout.parquet", run / "final/rollout.parquet")])
+    assert os.readlink(tmp_path / "elsewhere/deep/rollout.parquet") == "../../run/iter1/rollout.parquet"
+    assert (run / "final/rollout.parquet").read_text() == "iter1 rollout.parquet"
+
+
+def test_paths_may_be_relative(run, monkeypatch):
+    monkeypatch.chdir(run)
+    publish([(Path("iter0/rollout.parquet"), Path("rollout.parquet"))])
+    assert os.readlink("rollout.parquet") == "iter0/rollout.parquet"
+
+
+def test_unfit_pairs_are_errors_before_any_link_is_made(run):
+    (run / "iter1/rft_data/train.parquet").unlink()
+    with pytest.raises(UserError, match=r"iter1/rft_data/train\.parquet: no such file"):
+        publish(pairs(run, "iter1"))
+    with pytest.raises(UserError, match=r"iter1/rollout\.parquet: can't be a link to itself"):
+        publish([(run / "iter1/rollout.parquet", run / "iter0/../iter1/rollout.parquet")])
+    with pytest.raises(UserError, match="iter0: a folder has this name"):
+        publish([(run / "iter1/rollout.parquet", run / "iter0")])
+    assert not (run / "final").exists()
+    (run / "final").write_text("")
+    with pytest.raises(UserError, match=r"final/rollout\.parquet: can't be made a link"):
+        publish([(run / "iter1/rollout.parquet", run / "final/rollout.parquet")])
+
+
+def test_pairs_as_text():
+    assert read_pair("a/b=c/d") == (Path("a/b"), Path("c/d"))
+    assert read_pair("lr=1/b=lr=1/d") == (Path("lr=1/b"), Path("lr=1/d"))
+    for text in ("a", "=b", "a=", "a=b=c", ""):
+        with pytest.raises(UserError, match="is not of the form TARGET=LINK"):
+            read_pair(text)
+
+
+def test_the_program_links(run):
+    def start(*texts: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, SCRIPT, "--spec", LinkIteration(version=1).text(), "--pairs", *texts]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    done = start(*(f"{target}={link}" for target, link in pairs(run, "iter1")))
+    assert done.returncode == 0, done.stderr
+    assert (run / "final/rollout.parquet").read_text() == "iter1 rollout.parquet"
+    done = start(f"{run}/iter9/x={run}/final/x")
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "no such file" in done.stderr
