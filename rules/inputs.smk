@@ -172,6 +172,7 @@ ITERATION_FILES = {
     "model": (
         "model.safetensors",
         "config.json",
+        "generation_config.json",
         "tokenizer.json",
         "tokenizer_config.json",
         "chat_template.jinja",

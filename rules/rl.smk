@@ -10,6 +10,7 @@ rule train_rl:
     output:
         weights=run_path("checkpoints/string-task/stage2-rl-{curriculum}/model.safetensors"),
         config=run_path("checkpoints/string-task/stage2-rl-{curriculum}/config.json"),
+        generation_config=run_path("checkpoints/string-task/stage2-rl-{curriculum}/generation_config.json"),
         tokenizer=run_path("checkpoints/string-task/stage2-rl-{curriculum}/tokenizer.json"),
         tokenizer_config=run_path("checkpoints/string-task/stage2-rl-{curriculum}/tokenizer_config.json"),
         chat_template=run_path("checkpoints/string-task/stage2-rl-{curriculum}/chat_template.jinja"),

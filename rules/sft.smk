@@ -10,6 +10,7 @@ rule train_sft:
     output:
         weights=run_path("checkpoints/string-task/{tuned}/model.safetensors"),
         config=run_path("checkpoints/string-task/{tuned}/config.json"),
+        generation_config=run_path("checkpoints/string-task/{tuned}/generation_config.json"),
         tokenizer=run_path("checkpoints/string-task/{tuned}/tokenizer.json"),
         tokenizer_config=run_path("checkpoints/string-task/{tuned}/tokenizer_config.json"),
         chat_template=run_path("checkpoints/string-task/{tuned}/chat_template.jinja"),

@@ -190,7 +190,7 @@ EXPECTED = {
     "problems.max_output_length": (40, PROBLEMS),
     "problems.template": ("{code}\n\nmain_solution({input})?", PROBLEMS | TINY),
     "datasets.stage1_level1.stage": (2, SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
-    "datasets.stage1_level1.levels": ([1, 2], SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
+    "datasets.stage1_level1.levels": ([2, 2], SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
     "datasets.stage1_level1.train": (
         36,
         {("create_problem_shard", 2), ("gather_problems",), ("generate_rollouts", "stage1", 2)} | DESCRIPTIONS | GATHER,

@@ -35,6 +35,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         problems = [*self._missing_datasets(), *self._missing_models()]
+        if "stage1_level1" in self.datasets and len(set(levels := self.datasets["stage1_level1"].levels)) > 1:
+            problems.append(f"datasets.stage1_level1.levels: one level only, since it is made in shards, not {list(levels)}")
         rft = self.stage2.rft
         needed, rows = rft.num_iterations * rft.examples_per_iteration, self._rows(rft.dataset, "train")
         if rows and not self.use.stage2_rft_problems and needed > rows:

@@ -32,7 +32,7 @@ SOURCES = {
     "prepare_base_model": ["src/fofg/models.py", "src/fofg/chat_templates.py"],
     "create_problems": ["src/fofg/problems/*.py", "src/fofg/schemas.py"],
     "gather_problems": ["src/fofg/problems/datasets.py", "src/fofg/schemas.py"],
-    "describe_datasets": ["src/fofg/problems/describing.py"],
+    "describe_datasets": ["src/fofg/problems/describing.py", "src/fofg/scoring/truth.py", "src/fofg/schemas.py"],
     "create_chunk": ["src/fofg/rft/chunks.py", "src/fofg/schemas.py"],
     "generate_rollouts": ["src/fofg/rollouts/*.py", *_PROMPTS],
     "gather_rollouts": ["src/fofg/rollouts/gather.py", "src/fofg/schemas.py"],
