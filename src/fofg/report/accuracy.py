@@ -4,8 +4,8 @@ from pathlib import Path
 
 from fofg.config import Figures
 from fofg.evaluation.accuracy import DEFINITIONS, Accuracy, read_csv
-from fofg.report import style
-from fofg.report.style import MODELS, PALETTE, plt
+from fofg.report import names, style
+from fofg.report.style import PALETTE, plt
 
 _GREY = PALETTE[-1]
 
@@ -29,18 +29,17 @@ def plot(accuracy: str | Path, stem: str | Path, figures: Figures) -> None:
 
 def _panel(axes: plt.Axes, rows: list[Accuracy], models: list[str], levels: list[int]) -> None:
     share = 0.8 / len(models)
-    for number, model in enumerate(models):
+    for number, (model, look) in enumerate(style.looks(models).items()):
         mine = [row for row in rows if row.model == model]
         places = [levels.index(row.level) + (number - (len(models) - 1) / 2) * share for row in mine]
         heights = [row.accuracy for row in mine]
         reach = [[row.accuracy - row.low for row in mine], [row.high - row.accuracy for row in mine]]
-        colour = PALETTE[MODELS[model]] if model in MODELS else _GREY
-        axes.bar(places, heights, 0.9 * share, color=colour, label=model)
+        axes.bar(places, heights, 0.9 * share, color=look.colour, label=names.label(model))
         axes.errorbar(places, heights, reach, fmt="none", ecolor=_GREY, elinewidth=1.5, capsize=4)
         for place, row in zip(places, mine):
             axes.annotate(f"{row.accuracy:.0%}", (place, row.high), (0, 4), textcoords="offset points", ha="center")
     axes.set_xticks(range(len(levels)), [f"Level {level}" for level in levels])
     axes.set_xlim(-0.6, len(levels) - 0.4)
     axes.set_ylim(0, 1.12)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
+    style.percentages(axes.yaxis)
     axes.grid(axis="x", visible=False)

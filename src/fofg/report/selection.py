@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from fofg.config import Figures
 from fofg.errors import UserError
 from fofg.report import style
+from fofg.report.names import function_number
 from fofg.report.style import PALETTE, plt
 
 KEPT, DROPPED = PALETTE[2], PALETTE[1]
@@ -30,7 +31,7 @@ def plot(selection: str | Path, stem: str | Path, figures: Figures) -> None:
     try:
         summary = json.loads(Path(selection).read_text(encoding="utf-8"))
         fates = {"kept": summary["responses"]["kept"], **summary["responses"]["dropped"]}
-        exposure = sorted(summary["exposure"].items(), key=lambda item: _number(item[1]["public_name"]))
+        exposure = sorted(summary["exposure"].items(), key=lambda item: function_number(item[1]["public_name"]))
         counts = [(f"{name}  {item['public_name']}", item["kept_responses"], item["kept_problems"]) for name, item in exposure]
         total, accuracy = summary["responses"]["total"], summary["accuracy"]
         examples = summary["examples"]
@@ -43,11 +44,6 @@ def plot(selection: str | Path, stem: str | Path, figures: Figures) -> None:
     _exposure(right, counts)
     right.set_title(f"{examples['train']:,} training rows, {examples['test']:,} held back", loc="left")
     style.save(figure, stem, figures)
-
-
-def _number(public_name: str) -> tuple[int, str]:
-    digits = public_name.removeprefix("func_")
-    return (int(digits), "") if digits.isdecimal() else (10**9, public_name)
 
 
 def _fates(axes: plt.Axes, fates: dict[str, int], total: int) -> None:

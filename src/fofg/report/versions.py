@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def installed() -> dict[str, str]:
-    """Versions of Python, fofg and the packages it uses, in a fixed order and without importing them; what is missing is left out."""
+    """Versions of Python, fofg and the packages it uses, in a fixed order, none imported; what is missing is left out."""
     found = {"python": platform.python_version(), "fofg": fofg.__version__}
     for package in PACKAGES:
         try:

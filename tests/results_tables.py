@@ -1,0 +1,100 @@
+"""Results of a made-up experiment, with the real schemas: what figures and summary read."""
+
+import json
+from pathlib import Path
+
+from fofg.evaluation.accuracy import wilson
+from fofg.files import write_parquet
+from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
+
+ITERATIONS = ["stage2-rft-iter0", "stage2-rft-iter1", "stage2-rft-iter2"]
+CURRICULA = ["stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2"]
+MODELS = ["base", "stage1-rft", *ITERATIONS, *CURRICULA]
+
+
+def accuracy(
+    models=MODELS, levels=range(1, 9), decodings=("sampled", "greedy"), problems: int = 64, samples: int = 2
+) -> list[dict]:
+    """Rows of ACCURACY: each model is right at Level 1 for place + 1 of ten problems, a tenth of that a level deeper, and so on."""
+    rows = []
+    for place, model in enumerate(models):
+        for decoding in decodings:
+            for level in levels:
+                share = min(10, place + 1) / 10**level
+                low, high = wilson(share, problems)
+                counts = {"problems": problems, "samples": problems * (samples if decoding == "sampled" else 1)}
+                counts |= {"correct": round(share * counts["samples"]), "answered": problems, "truncated": 0}
+                rows.append(
+                    {"model": model, "decoding": decoding, "level": level, **counts, "accuracy": share, "low": low, "high": high}
+                )
+    return rows
+
+
+def passk(models=("base", "stage1-rft", "stage2-rl-level1to2"), levels=range(1, 7), counts=(1, 2, 4, 8, 16, 32, 64)):
+    """Rows of PASSK: one right response in ``2 ** level / (place + 1)`` on every problem."""
+    rows = []
+    for place, model in enumerate(models):
+        for level in levels:
+            for k in counts:
+                share = 1 - (1 - min(1, (place + 1) / 2**level)) ** k
+                low, high = wilson(share, 16)
+                rows.append(
+                    {"model": model, "level": level, "k": k, "problems": 16, "samples": 16 * max(counts), "pass_at_k": share}
+                )
+                rows[-1] |= {"low": low, "high": high}
+    return rows
+
+
+def failures(classes, models=MODELS, levels=(2, 3, 4), responses: int = 64) -> list[dict]:
+    """Rows of FAILURE_SHARES: the model's place, from 0, is how many are correct; the rest is of the class at the level's place."""
+    rows = []
+    for place, model in enumerate(models):
+        for level in levels:
+            found = {classes[0]: place, classes[level]: responses - place}
+            for name in classes:
+                count = found.get(name, 0)
+                rows.append({"model": model, "level": level, "failure": name, "responses": count, "share": count / responses})
+    return rows
+
+
+def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int = 1) -> list[dict]:
+    """Records of a reinforcement learning run, validated every second step, 40 seconds a step; nothing kept in step 1."""
+    records = []
+    for step in range(steps + 1):
+        record = {"step": step}
+        if step:
+            by_level = {f"accuracy_level{level}": step / (10 * level) for level in levels}
+            share = sum(by_level.values()) / len(by_level)
+            record |= {"phase": (step - 1) * phases // steps, "loss": 0.01, "reward": 2 * share - 1, "accuracy": share, **by_level}
+            record |= {"groups": 32, "groups_kept": 0 if step == 1 else 20, "seconds": 40.0 * step}
+        if validated and step % 2 == 0:
+            record |= {f"validation_accuracy_level{level}": step / (8 * level) for level in validated}
+            record["validation_accuracy"] = step / 16
+        records.append(record)
+    return records
+
+
+def description(dataset: str, **splits: dict[str, int]) -> dict:
+    """What describe_datasets writes: split -> function's public name -> calls."""
+    return {
+        "dataset": dataset,
+        "splits": {
+            split: {
+                "rows": sum(calls.values()),
+                "exposure": {f"f{name}": {"public_name": name, "problems": count, "calls": count} for name, count in calls.items()},
+            }
+            for split, calls in splits.items()
+        },
+    }
+
+
+def write(folder: Path, classes) -> dict[str, Path]:
+    """Writes all tables and one run's metrics a curriculum. Returns file by name."""
+    files = {name: folder / f"{name}.parquet" for name in ("accuracy", "passk", "failures")}
+    write_parquet(files["accuracy"], ACCURACY, [accuracy()])
+    write_parquet(files["passk"], PASSK, [passk()])
+    write_parquet(files["failures"], FAILURE_SHARES, [failures(classes)])
+    for model in CURRICULA:
+        files[model] = folder / f"{model}.jsonl"
+        files[model].write_text("".join(json.dumps(record) + "\n" for record in metrics()))
+    return files

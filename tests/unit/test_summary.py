@@ -1,0 +1,234 @@
+"""The summary: exact rows, published numbers beside this run's, valid Markdown; versions; the report page's text."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import results_tables as tables
+import yaml
+from docutils.core import publish_parts
+from jinja2 import Environment, StrictUndefined
+from markdown_it import MarkdownIt
+
+from fofg.errors import UserError
+from fofg.evaluation.failures import CLASSES
+from fofg.files import write_parquet
+from fofg.report import paper, summary, versions
+from fofg.schemas import ACCURACY, PASSK
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def files(tmp_path):
+    return tables.write(tmp_path, CLASSES)
+
+
+def written(files, models=tables.MODELS, runs=tables.CURRICULA) -> str:
+    output = files["accuracy"].parent / "summary.md"
+    entries = [f"{model}={files[model]}" for model in runs]
+    summary.write_summary(output, models, files["accuracy"], files["passk"], files["failures"], entries)
+    return output.read_text()
+
+
+def read_tables(text: str) -> list[list[list[str]]]:
+    """Rows of cells of each table, as a Markdown reader sees them."""
+    found = []
+    for table in re.findall(r"<table>.*?</table>", MarkdownIt().enable("table").render(text), re.DOTALL):
+        rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+        found.append([[html.unescape(cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows])
+    return found
+
+
+def test_a_heading_and_a_whole_table_for_each_question(files):
+    text = written(files)
+    assert len(re.findall(r"^## \d\. ", text, re.MULTILINE)) == 5
+    found = read_tables(text)
+    assert len(found) == 5
+    for rows in found:
+        assert len(rows) > 2
+        assert len({len(row) for row in rows}) == 1
+    assert "is not the paper's" in text.split("\n\n")[1]
+
+
+def test_rows_of_accuracy_beside_the_papers(files):
+    sampled, greedy, *_ = read_tables(written(files))
+    assert sampled[0] == ["model", "source", *(f"Level {level}" for level in range(1, 9))]
+    named = [tuple(row[:2]) for row in sampled[1:]]
+    assert named == [
+        ("base", summary.OURS),
+        ("Stage 1", summary.OURS),
+        ("RFT, iteration 1", summary.OURS),
+        ("RFT, iteration 2", summary.OURS),
+        ("RFT, iteration 3", summary.OURS),
+        ("RFT on Level 2", "paper (8B) §4.2"),
+        ("RL on Level 1", summary.OURS),
+        ("RL on Level 1", "paper (8B) §4.1"),
+        ("RL on Level 2", summary.OURS),
+        ("RL on Level 2", "paper (8B) §4.1"),
+        ("RL on Levels 1+2", summary.OURS),
+        ("RL on Levels 1+2", "paper (8B) §4.1"),
+    ]
+    rows = dict(zip(named, (row[2:] for row in sampled[1:])))
+    assert rows["Stage 1", summary.OURS][:2] == ["20.0% (12.0 to 31.4)", "2.0% (0.4 to 9.0)"]
+    assert rows["RL on Level 2", "paper (8B) §4.1"][:4] == ["–", "64% (exact)", "27–28.1% (exact)", "~15% (approx.)"]
+    assert rows["RFT on Level 2", "paper (8B) §4.2"][:4] == ["–", "15% (exact)", "≤ 2.6% (exact)", "–"]
+    assert rows["RL on Level 1", "paper (8B) §4.1"] == ["~90% (approx.)", "< 25% (approx.)", *["~0% (approx.)"] * 6]
+    rows = {tuple(row[:2]): row[2:] for row in greedy[1:]}
+    source = "reproduction (j1mk1m, greedy)"
+    assert [row[0] for row in greedy[1:] if row[1] == source] == ["Stage 1", "on-policy SFT", "on-policy GRPO on Level 2"]
+    assert rows["on-policy GRPO on Level 2", source][:5] == [f"{x}% (exact)" for x in ("88.3", "73.0", "25.8", "11.7", "2.3")]
+
+
+def test_every_row_tells_where_it_comes_from(files):
+    for rows in read_tables(written(files)):
+        place = rows[0].index("source")
+        for row in rows[1:]:
+            assert row[place].startswith((summary.OURS, paper.PAPER, paper.REPRODUCTION))
+
+
+def test_pass_at_k_at_one_and_at_the_most(files):
+    rows = read_tables(written(files))[2]
+    assert [tuple(row[:3]) for row in rows[1:]] == [
+        ("base", summary.OURS, "1"),
+        ("base", summary.OURS, "64"),
+        ("Stage 1", summary.OURS, "1"),
+        ("Stage 1", summary.OURS, "64"),
+        ("RL on Levels 1+2", summary.OURS, "1"),
+        ("RL on Levels 1+2", summary.OURS, "64"),
+        ("lead of RL on Levels 1+2", "paper (8B) §4.4", "1"),
+        ("lead of RL on Levels 1+2", "paper (8B) §4.4", "1,024"),
+    ]
+    assert rows[1][3].startswith("50.0% (") and rows[1][4].startswith("25.0% (")
+    assert rows[-2][7] == "4 points (approx.)" and rows[-1][7] == "~25 points (approx.)"
+
+
+def test_failure_shares_by_level_and_model(files):
+    rows = read_tables(written(files))[3]
+    assert rows[0][:4] == ["level", "model", "source", "responses"]
+    assert [cell.replace(" ", "_") for cell in rows[0][4:]] == list(CLASSES)
+    assert len(rows) == 1 + 3 * len(tables.MODELS)
+    assert rows[2][:6] == ["2", "Stage 1", summary.OURS, "64", "1.6%", "0.0%"]
+    assert rows[2][4 + 2] == "98.4%"
+
+
+def test_costs_of_reinforcement_learning(files):
+    rows = read_tables(written(files))[4]
+    assert rows[0][2:] == ["steps", "without update", "groups drawn", "groups kept", "training accuracy", "validation", "time"]
+    assert rows[2] == [
+        "RL on Level 2",
+        summary.OURS,
+        "6",
+        "1",
+        "192",
+        "100 (52%)",
+        "7.5% → 45.0%",
+        "0.0% → 37.5%",
+        "4 min 00 s",
+    ]
+
+
+def test_long_runs_are_counted_in_hours_and_missing_metrics_are_dashes():
+    record = {"step": 1, "reward": 0.5, "accuracy": 0.5}
+    row = summary.rl_table({"stage2-rl-a": [record | {"seconds": 93_785.0}], "stage2-rl-b": [record]}).splitlines()
+    assert row[2].split("|")[-2].strip() == "26 h 03 min"
+    assert [cell.strip() for cell in row[3].split("|")[-3:-1]] == ["–", "–"]
+
+
+def test_what_was_not_measured_is_left_out_or_a_dash(files, tmp_path):
+    rows = [
+        row for row in tables.accuracy(["base", "stage1-rft"], decodings=["sampled"]) if row["level"] != 3 or row["model"] == "base"
+    ]
+    write_parquet(files["accuracy"], ACCURACY, [rows])
+    write_parquet(files["passk"], PASSK, [tables.passk(["base"], levels=[2], counts=[1])])
+    sampled, greedy, passk, *_ = read_tables(written(files, ["base", "stage1-rft", "stage2-rl-mixed"]))
+    assert [row[0] for row in sampled[1:3]] == ["base", "Stage 1"]
+    assert sampled[2][2:5] == ["20.0% (12.0 to 31.4)", "2.0% (0.4 to 9.0)", "–"]
+    assert "RL, mixed" not in {row[0] for row in sampled}
+    published = {row[0] for row in sampled[3:]}
+    assert published == {"RFT on Level 2", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"}, "shown without a row of ours, too"
+    assert all(row[1] == paper.REPRODUCTION for row in greedy[1:])
+    assert [row[:3] for row in passk[1:2]] == [["base", summary.OURS, "1"]] and passk[2][1].startswith(paper.PAPER)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "passk", "failures", "stage2-rl-level2"])
+def test_a_missing_or_damaged_file_is_named(files, name):
+    files[name].write_bytes(b"not this")
+    with pytest.raises(UserError, match=files[name].name):
+        written(files)
+    files[name].unlink()
+    with pytest.raises(UserError, match=files[name].name):
+        written(files)
+    assert not (files["accuracy"].parent / "summary.md").exists()
+
+
+def test_the_program_writes_the_same_summary(files, tmp_path):
+    text = written(files)
+    command = [
+        sys.executable,
+        ROOT / "workflow/scripts/write_summary.py",
+        "--spec",
+        json.dumps({"version": 1, "models": tables.MODELS}),
+    ]
+    command += [part for name in ("accuracy", "passk", "failures") for part in (f"--{name}", files[name])]
+    command += ["--rl", *(f"{model}={files[model]}" for model in tables.CURRICULA), "--output", tmp_path / "again.md"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.md").read_text() == text
+
+
+# --- versions and the report page -----------------------------------------------------------------------------------
+
+
+def test_versions_of_what_is_installed():
+    import numpy
+    import torch
+
+    found = versions.installed()
+    assert found["python"] == sys.version.split()[0]
+    assert found["numpy"] == numpy.__version__ and found["torch"] == torch.__version__
+    assert {"fofg", "snakemake", "transformers", "trl", "datasets", "accelerate", "pyarrow"} <= found.keys()
+
+
+def test_versions_are_found_without_loading_the_packages():
+    program = (
+        "import sys; from fofg.report.versions import installed; installed(); print('torch' in sys.modules, 'trl' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_table_of_versions_keeps_its_order(tmp_path):
+    spec = json.dumps({"version": 1, "packages": {"a-plugin": "9", "torch": "2.1", "fofg": "0.1", "python": "3.11.7"}})
+    script = ROOT / "workflow/scripts/record_versions.py"
+    subprocess.run([sys.executable, script, "--spec", spec, "--output", tmp_path / "versions.md"], check=True)
+    (rows,) = read_tables((tmp_path / "versions.md").read_text())
+    assert rows == [["package", "version"], ["python", "3.11.7"], ["fofg", "0.1"], ["torch", "2.1"], ["a-plugin", "9"]]
+
+
+def test_the_report_pages_text_holds_the_whole_configuration():
+    config = yaml.safe_load((ROOT / "config/default.yaml").read_text())
+    config["problems"]["template"] = "Quote \" and ' and `x` and <b> and {{ code }}\n\n{code} {input}"
+    template = Environment(undefined=StrictUndefined).from_string((ROOT / "report/workflow.rst").read_text())
+    page = publish_parts(template.render(snakemake={"config": config}), writer="html")["html_body"]
+    assert "system-message" not in page
+    assert '<h1 class="title">From f(x) and g(x) to f(g(x))</h1>' in page
+    assert "3 curricula (level1, level2, level1to2)" in page
+    (block,) = re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
+    assert yaml.safe_load(html.unescape(block)) == config
+
+
+@pytest.mark.parametrize("caption", sorted(path.name for path in (ROOT / "report").glob("*.rst") if path.name != "workflow.rst"))
+def test_captions_are_sentences_that_docutils_reads(caption):
+    text = (ROOT / "report" / caption).read_text()
+    assert text.rstrip().endswith(".") and len(text) > 60
+    assert "system-message" not in publish_parts(text, writer="html")["html_body"]
+
+
+def test_every_caption_that_a_rule_names_is_there():
+    named = {name for path in (ROOT / "rules").glob("*.smk") for name in re.findall(r"\{CAPTIONS\}/([\w.]+)", path.read_text())}
+    assert named == {path.name for path in (ROOT / "report").glob("*.rst")} - {"workflow.rst"}

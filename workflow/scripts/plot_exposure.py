@@ -1,0 +1,19 @@
+"""Figure of how often each function occurs in each data set."""
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import PlotFigures
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, PlotFigures)
+    arguments.add_argument("--datasets", required=True, nargs="+", metavar="FILE", help="what describe_datasets.py wrote")
+    arguments.add_argument("--stem", required=True, help="path of the figure without its extension")
+    options = arguments.parse_args()
+    from fofg.report.exposure import plot
+
+    plot(options.datasets, options.stem, options.spec.figures)
+
+
+if __name__ == "__main__":
+    run(main)
