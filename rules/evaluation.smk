@@ -88,11 +88,12 @@ rule plot_accuracy:
         accuracy=rules.summarize_accuracy.output.csv,
     output:
         report(
-            figure("stage1_accuracy"),
+            figure("stage1_accuracy")[0],
             caption=f"{CAPTIONS}/accuracy.rst",
             category="Stage 1",
             labels={"figure": "Accuracy"},
         ),
+        figure("stage1_accuracy")[1:],
     log:
         run_path("logs/plot_accuracy.log"),
     benchmark:

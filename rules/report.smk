@@ -7,11 +7,12 @@ rule plot_main_comparison:
         accuracy=rules.summarize_evaluation.output.parquet,
     output:
         report(
-            figure("accuracy_by_level"),
+            figure("accuracy_by_level")[0],
             caption=f"{CAPTIONS}/held_out_accuracy.rst",
             category="Stage 2",
             labels={"figure": "Accuracy by level"},
         ),
+        figure("accuracy_by_level")[1:],
     log:
         run_path("logs/plot_main_comparison.log"),
     benchmark:
@@ -37,11 +38,12 @@ rule plot_learning_curves:
         accuracy=rules.summarize_evaluation.output.parquet,
     output:
         report(
-            figure("learning_curves"),
+            figure("learning_curves")[0],
             caption=f"{CAPTIONS}/learning_curves.rst",
             category="Stage 2",
             labels={"figure": "Learning curves"},
         ),
+        figure("learning_curves")[1:],
     log:
         run_path("logs/plot_learning_curves.log"),
     benchmark:
@@ -67,11 +69,12 @@ rule plot_passk:
         passk=rules.summarize_passk.output.parquet,
     output:
         report(
-            figure("pass_at_k"),
+            figure("pass_at_k")[0],
             caption=f"{CAPTIONS}/passk.rst",
             category="Stage 2",
             labels={"figure": "pass@k"},
         ),
+        figure("pass_at_k")[1:],
     log:
         run_path("logs/plot_passk.log"),
     benchmark:
@@ -96,11 +99,12 @@ rule plot_failures:
         failures=rules.summarize_failures.output.parquet,
     output:
         report(
-            figure("failures"),
+            figure("failures")[0],
             caption=f"{CAPTIONS}/failures.rst",
             category="Stage 2",
             labels={"figure": "Failures"},
         ),
+        figure("failures")[1:],
     log:
         run_path("logs/plot_failures.log"),
     benchmark:
@@ -125,11 +129,12 @@ rule plot_exposure:
         datasets=rules.describe_datasets.output.descriptions,
     output:
         report(
-            figure("exposure"),
+            figure("exposure")[0],
             caption=f"{CAPTIONS}/exposure.rst",
             category="Data",
             labels={"figure": "Exposure by function"},
         ),
+        figure("exposure")[1:],
     log:
         run_path("logs/plot_exposure.log"),
     benchmark:
@@ -156,7 +161,12 @@ rule write_summary:
         failures=rules.summarize_failures.output.parquet,
         metrics=list(rl_metrics().values()),
     output:
-        summary=run_path("results/summary.md"),
+        summary=report(
+            run_path("results/summary.md"),
+            caption=f"{CAPTIONS}/summary.rst",
+            category="Run",
+            labels={"figure": "Summary"},
+        ),
     log:
         run_path("logs/write_summary.log"),
     benchmark:

@@ -76,11 +76,12 @@ rule plot_selection:
         selection=run_path("data/string_task/stage1_level1/rft_data/selection.json"),
     output:
         report(
-            figure("stage1_selection"),
+            figure("stage1_selection")[0],
             caption=f"{CAPTIONS}/selection.rst",
             category="Stage 1",
             labels={"figure": "RFT data"},
         ),
+        figure("stage1_selection")[1:],
     log:
         run_path("logs/plot_selection.log"),
     benchmark:

@@ -45,11 +45,12 @@ rule plot_training:
         metrics=run_path("checkpoints/string-task/stage1-rft/metrics.jsonl"),
     output:
         report(
-            figure("stage1_training"),
+            figure("stage1_training")[0],
             caption=f"{CAPTIONS}/training.rst",
             category="Stage 1",
             labels={"figure": "Training"},
         ),
+        figure("stage1_training")[1:],
     log:
         run_path("logs/plot_training.log"),
     benchmark:

@@ -19,6 +19,7 @@ from fofg.evaluation.failures import CLASSES
 from fofg.files import write_parquet
 from fofg.report import paper, summary, versions
 from fofg.schemas import ACCURACY, PASSK
+from fofg.stages import WriteSummary
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +32,8 @@ def files(tmp_path):
 def written(files, models=tables.MODELS, runs=tables.CURRICULA) -> str:
     output = files["accuracy"].parent / "summary.md"
     entries = [f"{model}={files[model]}" for model in runs]
-    summary.write_summary(output, models, files["accuracy"], files["passk"], files["failures"], entries)
+    spec = WriteSummary(version=1, models=models, base_model="a/model")
+    summary.write_summary(output, spec, files["accuracy"], files["passk"], files["failures"], entries)
     return output.read_text()
 
 
@@ -52,7 +54,7 @@ def test_a_heading_and_a_whole_table_for_each_question(files):
     for rows in found:
         assert len(rows) > 2
         assert len({len(row) for row in rows}) == 1
-    assert "is not the paper's" in text.split("\n\n")[1]
+    assert text.split("\n\n")[1].startswith("This run started from `a/model`, the paper from Llama-3.1-8B-Instruct.")
 
 
 def test_rows_of_accuracy_beside_the_papers(files):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 FIGURES = {
     "Data": ["Exposure by function"],
-    "Run": ["Versions"],
+    "Run": ["Summary", "Versions"],
     "Stage 1": ["Accuracy", "Accuracy (table)", "RFT data", "Training"],
     "Stage 2": [
         "Accuracy by level",

@@ -15,7 +15,7 @@ def main() -> None:
     options = arguments.parse_args()
     from fofg.report.summary import write_summary
 
-    write_summary(options.output, options.spec.models, options.accuracy, options.passk, options.failures, options.rl)
+    write_summary(options.output, options.spec, options.accuracy, options.passk, options.failures, options.rl)
 
 
 if __name__ == "__main__":

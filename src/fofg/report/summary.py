@@ -10,13 +10,14 @@ from fofg.report.paper import Published
 from fofg.report.reading import Record, named, read_run, table
 from fofg.report.tables import markdown
 from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
+from fofg.stages import WriteSummary
 
 OURS = "fofg, this run"
 NONE = "–"
 _HEAD = f"""# Summary
 
-**The embedded model of 2.7 million parameters is not the paper's Llama-3.1-8B-Instruct, so its numbers are not the paper's.**
-Compare which model does better than which, not the heights; with a `base_model` of your own, compare what its size allows.
+This run started from `{{base_model}}`, the paper from Llama-3.1-8B-Instruct. **Another model's numbers are not the paper's**: compare
+which of a run's models does better than which, not the heights.
 
 Every row is marked: "{OURS}", "{paper.PAPER}" (arXiv 2509.25123v3), or "{paper.REPRODUCTION}". Published
 numbers are (exact) if quoted, or (approx.) if said to be "around" or read off prose. This run's stand with their 95% intervals;
@@ -49,15 +50,15 @@ included.
 """
 
 
-def write_summary(output: str | Path, models: list[str], accuracy: str, passk: str, failures: str, rl: list[str]) -> None:
-    """Writes the summary of ``models``, in their order, from three tables and ``MODEL=metrics.jsonl`` entries.
+def write_summary(output: str | Path, spec: WriteSummary, accuracy: str, passk: str, failures: str, rl: list[str]) -> None:
+    """Writes the summary of the spec's models, in their order, from three tables and ``MODEL=metrics.jsonl`` entries.
 
     Raises UserError if a file is missing, damaged or empty.
     """
-    rows = table(accuracy, ACCURACY)
+    models, rows = spec.models, table(accuracy, ACCURACY)
     runs = {model: read_run(path) for model, path in named("--rl", rl).items()}
     sections = [
-        _HEAD,
+        _HEAD.format(base_model=spec.base_model),
         f"{_SAMPLED}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
         f"{_PASSK}\n{passk_table(models, table(passk, PASSK))}",

@@ -212,7 +212,7 @@ def summarize_failures(settings: Config) -> SummarizeFailures:
 
 
 def write_summary(settings: Config) -> WriteSummary:
-    return WriteSummary(version=VERSIONS["write_summary"], models=settings.models())
+    return WriteSummary(version=VERSIONS["write_summary"], models=settings.models(), base_model=settings.base_model)
 
 
 def record_versions(packages: dict[str, str]) -> RecordVersions:

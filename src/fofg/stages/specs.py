@@ -134,6 +134,7 @@ class WriteSummary(Spec):
     """``models`` in order, beside the paper's numbers."""
 
     models: list[str]
+    base_model: str
 
 
 class RecordVersions(Spec):

@@ -64,7 +64,13 @@ SOURCES = {
     "classify_failures": ["src/fofg/evaluation/failures*.py", "src/fofg/scoring/*.py", "src/fofg/problems/expressions.py"],
     "summarize_failures": ["src/fofg/evaluation/failures*.py", "src/fofg/schemas.py"],
     "plot_figures": ["src/fofg/report/*.py", "src/fofg/evaluation/accuracy.py", "src/fofg/training/metrics.py"],
-    "write_summary": ["src/fofg/report/summary.py", "src/fofg/report/paper.py", "src/fofg/report/tables.py"],
+    "write_summary": [
+        "src/fofg/report/summary.py",
+        "src/fofg/report/paper.py",
+        "src/fofg/report/tables.py",
+        "src/fofg/report/names.py",
+        "src/fofg/report/reading.py",
+    ],
     "record_versions": ["src/fofg/report/versions.py"],
     "build_tiny_base": [
         "src/fofg/pretraining/*.py",
