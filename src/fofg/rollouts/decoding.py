@@ -38,11 +38,6 @@ class Decoder:
         self.device = model.device
         self.end_tokens = torch.tensor(end_tokens, device=self.device)
 
-    def token_ids(self, prompts: Sequence[list[Message]]) -> list[list[int]]:
-        """Each prompt's tokens, with the chat template's own."""
-        texts = [self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
-        return self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-
     def text(self, tokens: torch.Tensor) -> str:
         """A response's text, without special tokens."""
         return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -59,7 +54,7 @@ class Decoder:
         used = sorted({number for number, _ in rows})
         owner = torch.tensor([used.index(number) for number, _ in rows], device=self.device)
         seeds = torch.tensor([requests[number].seeds[position] for number, position in rows], device=self.device)
-        logits, cache, mask = self._read(self.token_ids([requests[number].prompt for number in used]), owner)
+        logits, cache, mask = self._read(token_ids(self.tokenizer, [requests[number].prompt for number in used]), owner)
         limit = self.settings.max_response_tokens
         tokens = torch.empty((len(rows), limit), dtype=torch.int64, device=self.device)
         row = torch.arange(len(rows), device=self.device)  # the rows still in the batch
@@ -99,6 +94,12 @@ class Decoder:
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         return output.logits[:, -1, : len(self.tokenizer)]
+
+
+def token_ids(tokenizer, prompts: Sequence[list[Message]]) -> list[list[int]]:
+    """Each prompt's tokens, with the chat template's own."""
+    texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
+    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
 
 
 def end_tokens(model, tokenizer) -> list[int]:

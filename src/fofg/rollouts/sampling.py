@@ -4,11 +4,22 @@ The token is the arg max of logits + Gumbel noise, which is a draw from their so
 same whatever shares its batch, and no random state needs to be kept for resuming.
 """
 
+import hashlib
+
 import torch
 
 _GOLDEN = -7046029254386353131  # 2**64 / golden ratio, odd, as a signed 64-bit integer (splitmix64)
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685  # splitmix64's multipliers
 _ALMOST_ONE = 1 - 2**-24
+
+
+def sample_seed(*parts: int | str) -> int:
+    """Seed of one sample, below 2**63: a hash of what tells it from others, the same on every machine.
+
+    ``parts`` of a roll-out: run seed, problem index, sample number.
+    """
+    digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _shift(value: torch.Tensor, bits: int) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """Roll-outs of one shard of a problem file: reproducible, resumable, independent of other shards."""
 
-import hashlib
 import json
 import os
 import sys
@@ -12,12 +11,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fofg import models
+from fofg.config import Rollouts
 from fofg.errors import UserError
 from fofg.files import open_parquet, read_rows, write_parquet
 from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
 from fofg.problems.prompts import Message, check_template, prompt
 from fofg.rollouts.engine import Engine, Request, create
 from fofg.rollouts.resume import State, fingerprint
+from fofg.rollouts.sampling import sample_seed
 from fofg.schemas import PROBLEMS, ROLLOUTS
 from fofg.stages import GenerateRollouts
 from fofg.supervision import exclusive
@@ -35,12 +36,6 @@ class Summary:
     skipped: int
     resumed: int
     tokens: int
-
-
-def sample_seed(seed: int, index: int, sample: int) -> int:
-    """Seed of one sample, below 2**63: a hash of run seed, problem index and sample number, the same on every machine."""
-    digest = hashlib.blake2b(f"{seed}:{index}:{sample}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def cut(lengths: dict[int, int], samples: int, batch_size: int) -> list[list[int]]:
@@ -62,8 +57,14 @@ def read_shard(path: str | os.PathLike, spec: GenerateRollouts) -> list[dict]:
         wanted = f"{spec.offset} to {stop - 1}"
         raise UserError(f"{path}: has {total} problems, not the rows {wanted} of this shard; make it again or correct the counts")
     rows = list(islice(read_rows(path, PROBLEMS), spec.offset, stop))
+    check(rows, path, spec.offset)
+    return rows
+
+
+def check(rows: list[dict], path: str | os.PathLike, first: int = 0) -> None:
+    """Raises UserError unless every row has an index of its own and a prompt. ``first``: the file's row at which they start."""
     seen = set()
-    for number, row in enumerate(rows, spec.offset):
+    for number, row in enumerate(rows, first):
         index = (row["extra_info"] or {}).get("index")
         if index is None or index in seen:
             problem = "has no extra_info.index" if index is None else f"has the extra_info.index of another ({index})"
@@ -71,7 +72,6 @@ def read_shard(path: str | os.PathLike, spec: GenerateRollouts) -> list[dict]:
         seen.add(index)
         if not row["prompt"] or any(not message or None in message.values() for message in row["prompt"]):
             raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; mend or remove the row")
-    return rows
 
 
 def build_prompts(rows: list[dict], definitions: bool | None, template: str | None) -> list[list[Message]]:
@@ -99,12 +99,11 @@ def _rebuilt(row: dict, definitions: bool, template: str) -> list[Message]:
     return prompt(template, info["expression"], text, names)
 
 
-def fitting(lengths: list[int], rows: list[dict], spec: GenerateRollouts, positions: int | None) -> dict[int, int]:
+def fitting(lengths: list[int], rows: list[dict], settings: Rollouts, positions: int | None) -> dict[int, int]:
     """Row number -> prompt tokens, for rows whose prompt and longest answer fit.
 
     ``positions``: the longest sequence the model holds. Raises UserError for the first other row, unless long_prompts is "skip".
     """
-    settings = spec.rollouts
     kept = {}
     for number, (length, row) in enumerate(zip(lengths, rows)):
         if length > settings.max_prompt_tokens:
@@ -138,7 +137,7 @@ def generate(
     rows = read_shard(problems, spec)
     prompts = build_prompts(rows, spec.definitions, spec.template)
     engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size)
-    lengths = fitting(engine.prompt_lengths(prompts), rows, spec, engine.positions)
+    lengths = fitting(engine.prompt_lengths(prompts), rows, spec.rollouts, engine.positions)
     digest = models.digest(Path(model))
     with exclusive(state):
         kept = State(state, fingerprint(spec, engine.identity, digest, rows))

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from fofg.config import Rollouts
 from fofg.errors import UserError
 from fofg.problems.prompts import Message
-from fofg.rollouts.decoding import Decoder, end_tokens
+from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
 from fofg.rollouts.engine import Request, Sample
 
 
@@ -31,7 +31,7 @@ class TransformersEngine:
         self._decoder = Decoder(self.model, self.tokenizer, settings, ends, batch_size)
 
     def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
-        return [len(ids) for ids in self._decoder.token_ids(prompts)]
+        return [len(ids) for ids in token_ids(self.tokenizer, prompts)]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
         """Each sample as it ends. Raises UserError if the GPU's memory is short."""

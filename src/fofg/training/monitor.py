@@ -72,8 +72,8 @@ class Monitor(TrainerCallback):
             if name not in ("step", "seconds"):
                 self._events.add_scalar(f"train/{name}", value, record["step"])
         if record["step"]:
-            self._bar.update(1)
             self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(1)
 
 
 class Watched:

@@ -1,0 +1,194 @@
+"""Reinforcement learning with TRL, on a CPU or one GPU: GRPO with dynamic sampling (paper §4.1)."""
+
+import copy
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import set_seed
+from trl import GRPOConfig
+
+from fofg import models
+from fofg.config import Grpo
+from fofg.errors import UserError
+from fofg.files import read_rows
+from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
+from fofg.rollouts.shards import check, fitting
+from fofg.schemas import PROBLEMS
+from fofg.scoring.truth import read_truth
+from fofg.stages import TrainRl
+from fofg.supervision import exclusive
+from fofg.training import monitor, networks, resume
+from fofg.training.grpo_rollouts import Problem, Sampler
+from fofg.training.grpo_updates import Learner, LearnerMonitor
+from fofg.training.networks import Work
+
+
+def train(
+    spec: TrainRl,
+    model: str | Path,
+    data: Mapping[str, str | Path],
+    validation: str | Path | None,
+    output: str | Path,
+    state: str | Path,
+    micro_batch_size: int = 4,
+    batch_size: int = 128,
+    save_every: int = 2,
+    tensorboard: str | Path | None = None,
+    threads: int | None = None,
+) -> None:
+    """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
+
+    ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems, not
+    needed if the spec asks for no validation; ``batch_size``: sequences decoded at once. The result depends on the spec, the files,
+    the machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last
+    complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the
+    run after a checkpoint.
+    """
+    model, output, state = Path(model), Path(output), Path(state)
+    files = _files(spec, data, validation)
+    models.check(model)
+    with exclusive(state):
+        key = resume.fingerprint(spec.text(), models.digest(model), files)
+        work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
+        networks.quiet()
+        set_seed(spec.rl.seed)
+        trainer = _prepare(spec, model, files, work, batch_size)
+        try:
+            monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"training.micro_batch_size, rollout_engine.batch_size: training on {micro_batch_size} sequences or decoding "
+                f"{batch_size} at once does not fit the GPU; lower them"
+            ) from None
+        networks.finish(spec, trainer.model, model, output, trainer.monitor.records)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _files(spec: TrainRl, data: Mapping[str, str | Path], validation: str | Path | None) -> list[Path]:
+    """The files of the sources in the mixtures, in order of their names, and that of validation if there is any.
+
+    Raises UserError unless there is a file for each source, and none besides.
+    """
+    names = _names(spec)
+    for name in names:
+        if name not in data:
+            raise UserError(f"--data: no file for {name}, which a mixture of stage2.rl.curricula names; add {name}=PARQUET")
+    for name in data:
+        if name not in names:
+            raise UserError(f"--data: no mixture names {name}; they name {', '.join(names)}")
+    if not spec.rl.validation.every:
+        return [Path(data[name]) for name in names]
+    if validation is None:
+        raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
+    return [*(Path(data[name]) for name in names), Path(validation)]
+
+
+def _names(spec: TrainRl) -> list[str]:
+    return sorted({name for phase in spec.phases for name in phase.mixture})
+
+
+def _prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int) -> Learner:
+    """The trainer, ready to run."""
+    settings, total = spec.rl, sum(phase.steps for phase in spec.phases)
+    tokenizer = models.load_tokenizer(model)
+    network = networks.load(model, longest=settings.rollouts.max_prompt_tokens + settings.rollouts.max_response_tokens)
+    ends = _end_tokens(network, tokenizer, model)
+    sources = {name: _problems(path, read(path), tokenizer, network, settings) for name, path in zip(_names(spec), files)}
+    asked = (
+        _problems(files[-1], _first_of_levels(files[-1], settings), tokenizer, network, settings)
+        if settings.validation.every
+        else []
+    )
+    team = networks.Team(network, work.threads, settings.mini_batch_prompts * settings.rollouts.samples, work.micro_batch_size)
+    decoded = copy.copy(network)  # the same weights, with the forward pass that TRL and accelerate leave alone
+    learner = Learner(
+        settings,
+        lambda step: sampler.step(step, learner.monitor.records),
+        work.micro_batch_size,
+        team,
+        monitor=LearnerMonitor(total, settings.empty_step, settings.validation.every, lambda: sampler.validate()),
+        model=network,
+        args=_arguments(settings, work),
+        train_dataset=Dataset.from_dict({"step": range(1, total + 1)}),
+        processing_class=tokenizer,
+    )
+    decoder = Decoder(decoded, tokenizer, settings.rollouts, ends, batch_size)
+    sampler = Sampler(spec, sources, asked, decoder, lambda: _decoding(decoded, team, settings))
+    return learner
+
+
+@contextmanager
+def _decoding(network, team: networks.Team, settings: Grpo) -> Iterator[None]:
+    """Within: the network generates. On a GPU in the precision of training; on a CPU, float32 is as fast."""
+    network.eval()
+    with team.resting(), torch.autocast("cuda", networks.precision(settings.precision), enabled=torch.cuda.is_available()):
+        yield
+
+
+def _end_tokens(network, tokenizer, model: Path) -> list[int]:
+    if tokenizer.chat_template is None:
+        raise UserError(f"{model}: the tokenizer has no chat template; add chat_template.jinja")
+    if not (ends := end_tokens(network, tokenizer)):
+        raise UserError(f"{model}: no end token; set eos_token_id in generation_config.json")
+    return ends
+
+
+def read(path: Path) -> list[dict]:
+    """All problems of a file. Raises UserError if there are none, or one is unusable."""
+    rows = list(read_rows(path, PROBLEMS))
+    if not rows:
+        raise UserError(f"{path}: no problems; make it again with some, or take it out of the mixtures of stage2.rl.curricula")
+    check(rows, path)
+    for row in rows:
+        read_truth((row["reward_model"] or {}).get("ground_truth"), f"{path}: problem {row['extra_info']['index']}")
+        if row["extra_info"]["level"] is None:
+            raise UserError(f"{path}: problem {row['extra_info']['index']}: no extra_info.level; make the problems again")
+    return rows
+
+
+def _first_of_levels(path: Path, settings: Grpo) -> list[dict]:
+    """The first problems of each level, as many as validation asks. Raises UserError if a level has fewer."""
+    rows, chosen = read(path), []
+    lowest, highest = settings.validation.levels
+    for level in range(lowest, highest + 1):
+        own = [row for row in rows if row["extra_info"]["level"] == level]
+        if len(own) < settings.validation.problems:
+            raise UserError(
+                f"stage2.rl.validation: {path} has {len(own)} problems of level {level}, fewer than problems: "
+                f"{settings.validation.problems}; lower it, or change levels or dataset"
+            )
+        chosen += own[: settings.validation.problems]
+    return chosen
+
+
+def _problems(path: Path, rows: list[dict], tokenizer, network, settings: Grpo) -> list[Problem]:
+    """The rows whose prompt fits, with their tokens. Raises UserError if none does, or unless long prompts are to be skipped."""
+    prompts = token_ids(tokenizer, [row["prompt"] for row in rows])
+    kept = fitting([len(prompt) for prompt in prompts], rows, settings.rollouts, networks.positions(network))
+    if not kept:
+        raise UserError(
+            f"{path}: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens ({settings.rollouts.max_prompt_tokens})"
+        )
+    if len(kept) < len(rows):
+        print(f"{path}: {len(rows) - len(kept)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
+    return [Problem(rows[number], prompts[number]) for number in kept]
+
+
+def _arguments(settings: Grpo, work: Work) -> GRPOConfig:
+    return GRPOConfig(
+        **networks.arguments(settings, work),
+        per_device_train_batch_size=settings.rollouts.samples,
+        num_generations=settings.rollouts.samples,
+        temperature=settings.rollouts.temperature,
+        loss_type="dapo",
+        beta=0.0,
+        epsilon=settings.clip_low,
+        epsilon_high=settings.clip_high,
+        lr_scheduler_type="constant",  # the learner sets the rate
+        logging_strategy="no",  # and its monitor records
+    )
