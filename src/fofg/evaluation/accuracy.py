@@ -9,6 +9,8 @@ from math import sqrt
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.files import read_rows, write_parquet, write_text
@@ -62,25 +64,35 @@ def wilson(share: float, trials: int, z: float = Z95) -> tuple[float, float]:
 
 def judge(rollouts: str | Path, output: str | Path, scoring: Scoring) -> Counted:
     """Writes a verdict for each response of a roll-out file. Raises UserError if the file is missing or damaged."""
+    return judge_files([(rollouts, {})], output, VERDICTS, scoring)
+
+
+def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, schema: pa.Schema, scoring: Scoring) -> Counted:
+    """Writes a verdict for each response of several roll-out files, with the further columns that stand beside each.
+
+    Raises UserError as ``judge`` does.
+    """
     problems = skipped = 0
 
     def rows() -> Iterator[list[dict]]:
         nonlocal problems, skipped
         chunk: list[dict] = []
-        for place, row in enumerate(read_rows(rollouts, ROLLOUTS)):
-            verdicts = _verdicts(row, scoring, f"{rollouts}: row {place}")
-            problems, skipped = problems + 1, skipped + (not verdicts)
-            chunk += verdicts
-            if len(chunk) >= _CHUNK:
-                yield chunk
-                chunk = []
+        for path, columns in files:
+            for place, row in enumerate(read_rows(path, ROLLOUTS)):
+                made = verdicts(row, scoring, f"{path}: row {place}")
+                problems, skipped = problems + 1, skipped + (not made)
+                chunk += [columns | verdict for verdict in made]
+                if len(chunk) >= _CHUNK:
+                    yield chunk
+                    chunk = []
         yield chunk
 
-    samples = write_parquet(output, VERDICTS, rows())
+    samples = write_parquet(output, schema, rows())
     return Counted(problems, skipped, samples)
 
 
-def _verdicts(row: dict, scoring: Scoring, place: str) -> list[dict]:
+def verdicts(row: dict, scoring: Scoring, place: str) -> list[dict]:
+    """Rows of fofg.schemas.VERDICTS, one a response. Raises UserError, naming the place, if the row has no ground truth."""
     truth, info, result = read_truth(row["reward_model"]["ground_truth"], place).output, row["extra_info"], []
     for sample, (response, reason) in enumerate(zip(row["responses"], row["finish_reasons"])):
         cut = reason == "length"
@@ -100,18 +112,26 @@ def _verdicts(row: dict, scoring: Scoring, place: str) -> list[dict]:
     return result
 
 
-def summarize(model: str, definitions: str, verdicts: Iterable[dict]) -> list[Accuracy]:
-    """One Accuracy a level, ascending. Responses to one problem are not independent, so the interval counts problems."""
+def summarize(model: str, definitions: str, rows: Iterable[dict]) -> list[Accuracy]:
+    """One Accuracy a level, ascending, from verdicts."""
+    return [Accuracy(model, definitions, **level) for level in by_level(rows)]
+
+
+def by_level(rows: Iterable[dict]) -> list[dict]:
+    """What verdicts come to at each level, ascending: level, counts, accuracy and interval as ``Accuracy`` has them.
+
+    Responses to one problem are not independent, so the interval counts problems.
+    """
     problems: dict[int, set[int]] = defaultdict(set)
     counts: dict[int, Counter] = defaultdict(Counter)
-    for row in verdicts:
+    for row in rows:
         problems[row["level"]].add(row["index"])
         counts[row["level"]].update({"samples": 1, **{name: row[name] for name in ("correct", "answered", "truncated")}})
     result = []
     for level, count in sorted(counts.items()):
         share, trials = count["correct"] / count["samples"], len(problems[level])
         low, high = wilson(share, trials)
-        result.append(Accuracy(model, definitions, level, trials, **count, accuracy=share, low=low, high=high))
+        result.append({"level": level, "problems": trials, **count, "accuracy": share, "low": low, "high": high})
     return result
 
 

@@ -1,0 +1,22 @@
+"""The class of every response to problems of some levels: correct, or what went wrong."""
+
+import sys
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import ClassifyFailures
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, ClassifyFailures)
+    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="roll-outs, a row a problem")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row a response")
+    options = arguments.parse_args()
+    from fofg.evaluation.failures import CLASSES, classify_file
+
+    counts = classify_file(options.rollouts, options.output, options.spec.levels, options.spec.answer_rule)
+    print(f"{counts.total()} responses: " + ", ".join(f"{counts[name]} {name}" for name in CLASSES), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,22 @@
+"""How many of the responses to each problem are correct, from the roll-outs of all shards."""
+
+import sys
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import CountPassk
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, CountPassk)
+    arguments.add_argument("--rollouts", required=True, nargs="+", metavar="PARQUET", help="roll-outs, every shard once")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="counts, a row a problem")
+    options = arguments.parse_args()
+    from fofg.evaluation.pass_at_k import count
+
+    problems = count(options.rollouts, options.output, options.spec.scoring)
+    print(f"{problems} problems counted", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)

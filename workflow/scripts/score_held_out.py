@@ -1,0 +1,24 @@
+"""Verdicts on a model's responses to the evaluation's problems: reward and correctness of every response, sampled and greedy."""
+
+import sys
+
+from fofg.cli import add_spec, parser, run
+from fofg.stages import ScoreRollouts
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    add_spec(arguments, ScoreRollouts)
+    arguments.add_argument(
+        "--rollouts", required=True, nargs="+", metavar="DECODING=PARQUET", help="roll-outs, sampled=FILE and, if any, greedy=FILE"
+    )
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row a response")
+    options = arguments.parse_args()
+    from fofg.evaluation.held_out import judge
+
+    done = judge(options.rollouts, options.output, options.spec.scoring)
+    print(f"{done.samples} responses to {done.problems} problems; {done.skipped} problems without a response", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)
