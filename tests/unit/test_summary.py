@@ -174,7 +174,7 @@ def test_the_program_writes_the_same_summary(files, tmp_path):
         sys.executable,
         ROOT / "workflow/scripts/write_summary.py",
         "--spec",
-        json.dumps({"version": 1, "models": tables.MODELS}),
+        json.dumps({"version": 1, "models": tables.MODELS, "base_model": "a/model"}),
     ]
     command += [part for name in ("accuracy", "passk", "failures") for part in (f"--{name}", files[name])]
     command += ["--rl", *(f"{model}={files[model]}" for model in tables.CURRICULA), "--output", tmp_path / "again.md"]
