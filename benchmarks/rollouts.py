@@ -54,7 +54,10 @@ def bare(engine, batches: list) -> int:
     """Tokens made by the engine's model and tokenizer in a plain loop."""
     import torch
 
+    from fofg.rollouts.decoding import end_tokens
+
     tokenizer, settings = engine.tokenizer, engine.settings
+    ends = torch.tensor(end_tokens(engine.model, tokenizer), device=engine.device)
     tokens = 0
     for batch in batches:
         prompts = [request.prompt for request in batch for _ in request.seeds]
@@ -73,7 +76,7 @@ def bare(engine, batches: list) -> int:
             disable_compile=True,
         )
         response = output[:, inputs["input_ids"].shape[1] :]
-        ended = torch.isin(response, engine.end_tokens).int()
+        ended = torch.isin(response, ends).int()
         tokens += int(((ended.cumsum(dim=1) - ended) == 0).sum())
         tokenizer.batch_decode(response, skip_special_tokens=True)
     return tokens
