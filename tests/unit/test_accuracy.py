@@ -131,6 +131,11 @@ def test_levels_are_summarized_apart():
     assert (third.level, third.accuracy) == (3, 1.0)
 
 
+def test_counts_are_numbers_even_of_a_single_response():
+    only = summarize("base", "hidden", [verdict(0, True)])[0]
+    assert [(type(count), count) for count in (only.correct, only.answered, only.truncated)] == [(int, 1), (int, 1), (int, 0)]
+
+
 def test_several_samples_a_problem_do_not_narrow_the_interval():
     one = summarize("base", "hidden", [verdict(index, index < 5) for index in range(10)])[0]
     many = summarize("base", "hidden", [verdict(index, index < 5, sample=sample) for index in range(10) for sample in range(8)])[0]

@@ -126,7 +126,7 @@ def by_level(rows: Iterable[dict]) -> list[dict]:
     counts: dict[int, Counter] = defaultdict(Counter)
     for row in rows:
         problems[row["level"]].add(row["index"])
-        counts[row["level"]].update({"samples": 1, **{name: row[name] for name in ("correct", "answered", "truncated")}})
+        counts[row["level"]].update({"samples": 1, **{name: int(row[name]) for name in ("correct", "answered", "truncated")}})
     result = []
     for level, count in sorted(counts.items()):
         share, trials = count["correct"] / count["samples"], len(problems[level])
