@@ -17,7 +17,7 @@ def main() -> None:
     from fofg.evaluation.held_out import judge
 
     done = judge(options.rollouts, options.output, options.spec.scoring)
-    print(f"{done.samples} responses to {done.problems} problems; {done.skipped} problems without a response", file=sys.stderr)
+    print(f"{done.samples} responses to {done.problems} prompts; {done.skipped} prompts without a response", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A *step* is an operation that a response writes down with its arguments and its result: a call, a join, a string method. It is the
 expression's if it works one of the expression's operations on that operation's operands, these being as the response has them:
 going on rightly from a wrong result is right. An operand that stands nowhere else in problem and response is a slip of the pen and
-no matter of composition; neither are parameters, which belong to the function. Of the classes below the first that applies counts:
+no matter of composition, unless another step works the operation without one; nor are parameters, which belong to the function,
+unless they belong to another call of it. Of the classes below the first that applies counts:
 
 - correct: the answer is right by the rule of scoring, however it came about.
 - no_answer: no answer is found, or the response was cut at the token limit.

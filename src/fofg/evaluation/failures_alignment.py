@@ -69,8 +69,9 @@ def align(problem: Problem, said: list[Said], answer: str | None) -> Alignment:
     """Puts steps beside operations. Values count as the response has them, so that later steps may go on from a wrong result.
 
     A step works an operation if it is applied to that operation's operands: strings that are the response's own values of the
-    sub-expressions, or strings that stand nowhere else (a slip of the pen). The other arguments, integers and the string that
-    a function takes as its parameter, are the operation's own matter, unless they belong to another call of the same function.
+    sub-expressions; if no step is, strings that stand nowhere else (a slip of the pen) will do. The other arguments, integers and
+    the string that a function takes as its parameter, are the operation's own matter, unless they belong to another call of the
+    same function.
     """
     work = _Work(problem, _distinct(said))
     whole = work.of(problem.expression)
@@ -122,14 +123,12 @@ class _Work:
         missing = frozenset().union(*(operand.missing for operand in operands))
         if isinstance(node, Call) or node is self.problem.expression:
             missing |= {id(node)}
-        for place in [*self._by_operator[_operator(node)], *self._by_operator[""]]:
-            before = self._fits(place, node, operands)
-            if before is not None:
-                self.used.add(place)
-                missing = min(missing, before, key=len)
-                values |= dict.fromkeys(self.steps[place].outputs[-2:], before)
-                if node is self.problem.expression:
-                    self.outermost = max(self.outermost, place)
+        for place, before in (self._working(node, operands, slips=False) or self._working(node, operands, slips=True)).items():
+            self.used.add(place)
+            missing = min(missing, before, key=len)
+            values |= dict.fromkeys(self.steps[place].outputs[-2:], before)
+            if node is self.problem.expression:
+                self.outermost = max(self.outermost, place)
         return _Worked(dict(list(values.items())[-_MOST_VALUES:]), missing)
 
     def explains(self, place: int) -> bool:
@@ -137,12 +136,18 @@ class _Work:
         step = self.steps[place]
         return step.operator == "+" and any(self.sources[output] - {place} for output in step.outputs)
 
-    def _fits(self, place: int, node: Node, operands: list[_Worked]) -> frozenset[int] | None:
-        """None unless the step works the node; else what is missing before it."""
+    def _working(self, node: Node, operands: list[_Worked], slips: bool) -> dict[int, frozenset[int]]:
+        """The steps that work the node, each with what is missing before it; ``slips``: its operands may be miswritten."""
+        places = [*self._by_operator[_operator(node)], *(() if slips else self._by_operator[""])]
+        found = {place: self._before(place, node, operands, slips) for place in places}
+        return {place: before for place, before in found.items() if before is not None}
+
+    def _before(self, place: int, node: Node, operands: list[_Worked], slips: bool) -> frozenset[int] | None:
+        """What is missing before a step that works the node; None if it does not."""
         step, own = self.steps[place], _parameters(node)
         if not step.said or step.in_words:
-            known = {value: before for operand in operands for value, before in operand.values.items()} | dict.fromkeys(own)
-            if all(text in known or self._is_slip(text, place) for text in step.strings):
+            known = {value for operand in operands for value in operand.values}.union(own)
+            if all(text in known or (slips and self._is_slip(text, place)) for text in step.strings):
                 return frozenset().union(*(operand.before(step.strings) for operand in operands))
             return None
         strings = step.strings
@@ -153,8 +158,8 @@ class _Work:
             return None
         if any(parameter not in own and parameter in self.problem.parameters[_operator(node)] for parameter in parameters):
             return None
-        slips = [text for text, operand in zip(strings, operands) if text not in operand.values]
-        if (step.operator == "" and slips) or not all(self._is_slip(text, place) for text in slips):
+        other = [text for text, operand in zip(strings, operands) if text not in operand.values]
+        if other and not (slips and all(self._is_slip(text, place) for text in other)):
             return None
         return frozenset().union(*(operand.before([text]) for text, operand in zip(strings, operands)))
 
@@ -169,11 +174,14 @@ class _Work:
                 self.sources[right + left].add(-1)
 
     def _implied(self, node: Node, operands: list[_Worked]) -> Iterator[tuple[str, frozenset[int]]]:
-        """The operation's results for the operands' values."""
+        """The operation's results for the operands' values, as if it was done in the head."""
         for values in islice(product(*(operand.values for operand in operands)), _MOST_VALUES):
             if sum(map(len, values)) <= self.problem.longest:
+                result = _function(node)(*values, *_parameters(node))
                 before = frozenset().union(*(operand.values[value] for value, operand in zip(values, operands)))
-                yield _function(node)(*values, *_parameters(node)), before
+                # An answer does not show an outermost call that leaves its operand as it is.
+                unseen = node is self.problem.expression and result in values
+                yield result, before | {id(node)} if unseen else before
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -1,7 +1,7 @@
 """A line of a response as tokens, values and calls (paper §4.5). One pass with a stack: time is linear in the line."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,19 +22,22 @@ class Operation:
     """``func_N(...)``, ``left + right`` or ``value.upper()`` as it is written.
 
     ``operator``: ``func_N``, ``+``, ``.upper``, or "" where the name is lost. ``arguments``: None for one that can't be read, None
-    as a whole if none is told. ``output``: what it is said to give. ``in_words``: named in prose, without brackets.
+    as a whole if none is told. ``output``: what it is said to give. ``joined``: a join of strings as one string, unless it is too
+    long. ``in_words``: named in prose, without brackets.
     """
 
     operator: str
     arguments: "list[Value | int | None] | None"
     output: str | None = None
+    joined: str | None = None
     in_words: bool = False
     nested: int = 1
 
 
 Value = str | Operation
-#: Calls nested deeper are left out.
+#: Calls nested deeper are left out, and so are joins of more characters.
 MOST_NESTED = 50
+LONGEST_JOIN = 1 << 13
 
 _TOKEN = re.compile(
     rf"""
@@ -100,7 +103,14 @@ def operation(operator: str, arguments: list, output: str | None = None) -> Oper
     """An operation, without arguments that are nested too deep."""
     depths = [argument.nested if isinstance(argument, Operation) else 0 for argument in arguments]
     kept = [None if depth >= MOST_NESTED else argument for argument, depth in zip(arguments, depths)]
-    return Operation(operator, kept, output, nested=1 + max((depth for depth in depths if depth < MOST_NESTED), default=0))
+    nested = 1 + max((depth for depth in depths if depth < MOST_NESTED), default=0)
+    join = [part.joined if isinstance(part, Operation) else part for part in kept] if operator == "+" else [None]
+    return Operation(operator, kept, output, joined(join), nested=nested)
+
+
+def joined(parts: Sequence) -> str | None:
+    """Strings joined to one; None if one is no string, or all are too long."""
+    return "".join(parts) if all(isinstance(part, str) for part in parts) and sum(map(len, parts)) <= LONGEST_JOIN else None
 
 
 def arguments(content: list) -> list:
@@ -132,20 +142,18 @@ def _unescaped(text: str) -> str:
 
 
 def _caller(bracket: Token, previous: Token | None, into: list) -> str:
-    """Whose bracket opens: the name right before it, which is taken away, or "(" for one that only groups."""
+    """Whose bracket opens: the function right before it, whose name is taken away; "?": another word; "(": it only groups."""
     if previous is None or previous.kind not in ("function", "word") or previous.end != bracket.start:
         return "("
     into.pop()
-    return previous.text
+    return previous.text if previous.kind == "function" else "?"
 
 
 def _close(caller: str, content: list, into: list) -> None:
-    if caller.startswith("func_"):
-        _put(into, operation(caller, arguments(content)))
-    elif caller == "(" and len(content) == 1 and is_value(content[0]):
-        _put(into, content[0])
-    elif caller == "(":
+    if caller == "(" and not (len(content) == 1 and is_value(content[0])):
         into.extend(content)
+    elif caller != "?":
+        _put(into, content[0] if caller == "(" else operation(caller, arguments(content)))
 
 
 def _put(into: list, value: Value | int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
-from fofg.evaluation.failures_calls import Operation, Token, Value, arguments, is_value, items, kind, operation
+from fofg.evaluation.failures_calls import Operation, Token, Value, arguments, is_value, items, joined, kind, operation
 
 
 class Said(NamedTuple):
@@ -44,8 +44,6 @@ _PROGRAM = re.compile(r"\s*(?:def|return)\b")
 _LATEX = re.compile(r"\\(?:text|texttt|textbf|mathrm|mathtt|operatorname)\{([^{}]*+)\}")
 #: A word without quotes that ends a clause.
 _LONE_WORD = re.compile(r"[\s`*$]*([^\s\"'()\[\]{},;$`*|]+?)[`*]*(?:\.?\s*$|\.\s|[,;$|])")
-#: Joins of more characters are not made.
-_LONGEST_JOIN = 1 << 16
 
 
 def read_steps(response: str, x: str) -> list[Said]:
@@ -86,10 +84,8 @@ class _Reader:
             del parts[0]
         starts = [place for place in range(len(parts)) if _is_subject(parts, place)]
         first = starts[0] if starts else len(parts)
-        if self._open:
+        if not self._unnamed(parts[:first]) and self._open:
             self._go_on(parts[:first])
-        else:
-            self._unnamed(parts[:first])
         for start, stop in zip(starts, [*starts[1:], len(parts)]):
             self._statement(parts, start, stop, line)
 
@@ -143,9 +139,7 @@ class _Reader:
                 self._open.append(result)
                 self.named.append(result)
             place += 2
-        if isinstance(result, Operation):
-            result = _joined(result.arguments) if result.operator == "+" else None
-        self._conclude(result)
+        self._conclude(result.joined if isinstance(result, Operation) else result)
         return parts[place:]
 
     def _conclude(self, output: str | None) -> None:
@@ -154,13 +148,15 @@ class _Reader:
                 equal.output = output
             self._open = []
 
-    def _unnamed(self, parts: list) -> None:
-        """``"abc", "pre") adds a prefix -> "preabc"``: a call whose beginning is lost."""
+    def _unnamed(self, parts: list) -> bool:
+        """Reads ``"abc", "pre") adds a prefix -> "preabc"``, a call whose beginning is lost. Returns whether there is one."""
         content = list(takewhile(lambda item: kind(item) != ")", parts))
-        if len(content) < len(parts) and content and all(is_value(item) or kind(item) == "," for item in content):
-            output = _after_mark(parts[len(content) :])
-            if output is not None:
-                self.named.append(operation("", arguments(content), output))
+        output = _after_mark(parts[len(content) :])
+        found = bool(content) and output is not None and all(is_value(item) or kind(item) == "," for item in content)
+        if found:
+            self.named.append(operation("", arguments(content), output))
+            self._open = []
+        return found
 
 
 def _is_subject(parts: list, place: int) -> bool:
@@ -238,10 +234,6 @@ def _rewrite(before: Operation, after: Operation) -> None:
                 deeper = old, new
 
 
-def _joined(parts: list | tuple) -> str | None:
-    return "".join(parts) if all(isinstance(part, str) for part in parts) and sum(map(len, parts)) <= _LONGEST_JOIN else None
-
-
 class _Results:
     """Puts results in the place of operations; ``results``: (operator, arguments) -> the result last said, kept up to date."""
 
@@ -270,6 +262,6 @@ class _Results:
             if output is not None:
                 self._results[one.operator, told] = output
             else:
-                output = _joined(told) if one.operator == "+" else self._results.get((one.operator, told))
+                output = joined(told) if one.operator == "+" else self._results.get((one.operator, told))
             self._known[id(one)] = told, output
         return self._known[id(one)]

@@ -53,7 +53,7 @@ def count(rollouts: Iterable[str | Path], output: str | Path, scoring: Scoring) 
             if index in rows:
                 raise UserError(f"{path}: problem {index} was counted before; give every shard once")
             if made and asked and len(made) != asked[0]:
-                differing = f"{len(made)} responses to problem {index}, {asked[0]} to those of {asked[1]}"
+                differing = f"problem {index} has {len(made)} responses, those of {asked[1]} have {asked[0]}"
                 raise UserError(f"{path}: {differing}; make the shards again with the same settings")
             asked = asked or ((len(made), path) if made else None)
             right = sum(verdict["correct"] for verdict in made)

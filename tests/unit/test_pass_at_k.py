@@ -1,0 +1,200 @@
+"""pass@k: the estimator against exact fractions, counts of shards, curves and their table."""
+
+import json
+import math
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fofg.config import Scoring
+from fofg.errors import UserError
+from fofg.evaluation.accuracy import wilson
+from fofg.evaluation.pass_at_k import count, curve, ladder, pass_at_k, summarize
+from fofg.files import read_rows, write_parquet
+from fofg.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+SCORING = Scoring(scheme="paper", answer_rule="published")
+RIGHT, WRONG = '{"output": "b"}', '{"output": "c"}'
+
+
+def exact(samples, correct, k):
+    return 1 - Fraction(math.comb(samples - correct, k), math.comb(samples, k))
+
+
+counts = st.integers(1, 400).flatmap(lambda samples: st.tuples(st.just(samples), st.integers(0, samples)))
+
+
+@given(counts, st.data())
+def test_estimates_are_exact(case, data):
+    samples, correct = case
+    ks = data.draw(st.lists(st.integers(1, samples), min_size=1, max_size=6))
+    found = pass_at_k(samples, correct, ks)
+    assert found.tolist() == pytest.approx([float(exact(samples, correct, k)) for k in ks], rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize(("samples", "correct"), [(6, 2), (7, 0), (5, 5), (8, 1)])
+def test_estimates_are_means_over_all_draws(samples, correct):
+    for k in range(1, samples + 1):
+        draws = [min(draw) < correct for draw in combinations(range(samples), k)]
+        assert pass_at_k(samples, correct, [k])[0] == pytest.approx(sum(draws) / len(draws), rel=1e-12)
+
+
+@given(counts)
+def test_estimates_rise_with_k_from_accuracy_to_certainty(case):
+    samples, correct = case
+    found = pass_at_k(samples, correct, range(1, samples + 1)).tolist()
+    assert found[0] == correct / samples
+    assert found[-1] == (correct > 0)
+    assert all(0 <= low <= high <= 1 for low, high in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("samples", "correct", "k"),
+    [(10**6, 1, 2), (10**6, 3, 1000), (10**6, 500_000, 3), (10**6, 999_999, 1), (10**6, 10, 10**6 - 20), (10**6, 1, 10**6 - 1)],
+)
+def test_a_million_samples_lose_no_digits(samples, correct, k):
+    wrong = Fraction(1)
+    for place in range(min(k, correct)):
+        wrong *= Fraction(samples - max(k, correct) - place, samples - place)
+    assert pass_at_k(samples, correct, [k])[0] == pytest.approx(float(1 - wrong), rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize(("samples", "correct", "ks"), [(4, 5, [1]), (4, -1, [1]), (4, 2, [5]), (4, 2, [0])])
+def test_impossible_counts(samples, correct, ks):
+    with pytest.raises(ValueError, match="must hold"):
+        pass_at_k(samples, correct, ks)
+
+
+@pytest.mark.parametrize(
+    ("samples", "ks"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (64, [1, 2, 4, 8, 16, 32, 64]), (100, [1, 2, 4, 8, 16, 32, 64, 100])]
+)
+def test_ladder_ends_with_all_samples(samples, ks):
+    assert ladder(samples) == ks
+
+
+problems = st.lists(st.integers(0, 24), min_size=1, max_size=30).map(lambda found: [(24, correct) for correct in found])
+
+
+@given(problems)
+def test_curves_rise_and_stay_in_their_intervals(cases):
+    rows = curve(cases)
+    assert [row["k"] for row in rows] == [1, 2, 4, 8, 16, 24]
+    for row in rows:
+        assert 0 <= row["low"] <= row["pass_at_k"] <= row["high"] <= 1
+        assert row["low"] < row["high"]
+    for name in ("pass_at_k", "low", "high"):
+        assert all(lower[name] <= higher[name] for lower, higher in pairwise(rows))
+    assert rows[0]["pass_at_k"] == pytest.approx(sum(correct for _, correct in cases) / (24 * len(cases)))
+    assert rows[-1]["pass_at_k"] == pytest.approx(sum(correct > 0 for _, correct in cases) / len(cases))
+
+
+def test_curve_of_known_counts():
+    first, second, fourth = curve([(4, 1), (4, 0)])
+    assert (first["pass_at_k"], second["pass_at_k"], fourth["pass_at_k"]) == pytest.approx((0.125, 0.25, 0.5))
+    assert (first["problems"], first["samples"]) == (2, 8)
+    assert (fourth["low"], fourth["high"]) == wilson(0.5, 2)
+
+
+def test_k_goes_to_the_fewest_samples():
+    assert [row["k"] for row in curve([(8, 1), (3, 1)])] == [1, 2, 3]
+
+
+def rollout(index, responses, level=1):
+    truth = {"ref_input": "a", "ref_output": "b", "expression": "func_0(x)"}
+    return {
+        "data_source": "string_task",
+        "prompt": [{"role": "user", "content": "q"}],
+        "ability": "composition",
+        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
+        "extra_info": {
+            "index": index,
+            "split": "test",
+            "level": level,
+            "depth": level,
+            "calls": level,
+            "expression": "func_0(x)",
+            "functions": ["deterministic_shuffle"],
+        },
+        "responses": responses,
+        "finish_reasons": ["stop"] * len(responses),
+        "token_counts": [1] * len(responses),
+    }
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Problems 0 to 3 in two files; the prompt of the third was skipped."""
+    write_parquet(tmp_path / "0.parquet", ROLLOUTS, [[rollout(0, [RIGHT, WRONG, RIGHT]), rollout(1, [WRONG] * 3)]])
+    write_parquet(tmp_path / "1.parquet", ROLLOUTS, [[rollout(2, [], level=2), rollout(3, [RIGHT] * 3, level=2)]])
+    return [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_counts_do_not_depend_on_the_order_of_shards(tmp_path, shards, order):
+    assert count(shards[::order], tmp_path / "c.parquet", SCORING) == 4
+    found = [tuple(row.values()) for row in read_rows(tmp_path / "c.parquet", PASSK_COUNTS)]
+    assert found == [(0, 1, 3, 2), (1, 1, 3, 0), (2, 2, 0, 0), (3, 2, 3, 3)]
+
+
+def test_a_shard_given_twice_is_named(tmp_path, shards):
+    with pytest.raises(UserError, match=r"1\.parquet: problem 2 was counted before; give every shard once"):
+        count([*shards, shards[1]], tmp_path / "c.parquet", SCORING)
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_shards_of_different_settings_are_named(tmp_path, shards):
+    write_parquet(tmp_path / "2.parquet", ROLLOUTS, [[rollout(4, [RIGHT])]])
+    with pytest.raises(UserError, match=r"2\.parquet: problem 4 has 1 responses, those of .*0\.parquet have 3"):
+        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", SCORING)
+
+
+def test_shards_without_problems_are_named(tmp_path, shards):
+    write_parquet(tmp_path / "2.parquet", ROLLOUTS, [[]])
+    with pytest.raises(UserError, match=r"2\.parquet: holds no problem"):
+        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", SCORING)
+
+
+def test_problems_without_responses_are_left_out_of_the_mean(tmp_path, shards):
+    count(shards, tmp_path / "c.parquet", SCORING)
+    table = summarize(["base"], [f"base={tmp_path}/c.parquet"])
+    assert [(row["level"], row["k"], row["problems"], row["samples"]) for row in table] == [
+        *((1, k, 2, 6) for k in (1, 2, 3)),
+        *((2, k, 1, 3) for k in (1, 2, 3)),
+    ]
+    assert [row["pass_at_k"] for row in table] == pytest.approx([1 / 3, 0.5, 0.5, 1, 1, 1])
+
+
+def test_models_keep_the_order_of_the_spec(tmp_path, shards):
+    count(shards, tmp_path / "c.parquet", SCORING)
+    entries = [f"base={tmp_path}/c.parquet", f"stage2-rl-level1={tmp_path}/c.parquet"]
+    models = [row["model"] for row in summarize(["stage2-rl-level1", "base"], entries)]
+    assert models == ["stage2-rl-level1"] * 6 + ["base"] * 6
+
+
+def test_counts_without_responses_are_named(tmp_path):
+    write_parquet(tmp_path / "c.parquet", PASSK_COUNTS, [[{"index": 0, "level": 1, "samples": 0, "correct": 0}]])
+    with pytest.raises(UserError, match=r"c\.parquet: no response in it"):
+        summarize(["base"], [f"base={tmp_path}/c.parquet"])
+
+
+def test_scripts_from_shards_to_table(tmp_path, shards):
+    def call(script, spec, *arguments):
+        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+
+    scoring = {"scoring": {"scheme": "paper", "answer_rule": "published"}}
+    done = call("count_passk.py", scoring, "--rollouts", "1.parquet", "0.parquet", "--output", "c.parquet")
+    assert "4 problems counted" in done.stderr
+    call("summarize_passk.py", {"models": ["base"]}, "--counts", "base=c.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
+    table = list(read_rows(tmp_path / "t.parquet", PASSK))
+    assert [row["k"] for row in table] == [1, 2, 3, 1, 2, 3]
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[0] == "model,level,k,problems,samples,pass_at_k,low,high"
+    assert lines[-1].startswith("base,2,3,1,3,1.0,")
