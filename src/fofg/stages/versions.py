@@ -26,17 +26,35 @@ VERSIONS = {
 }
 _PROMPTS = ["src/fofg/problems/prompts.py", "src/fofg/problems/functions.py", "src/fofg/schemas.py"]
 _DECODING = ["src/fofg/rollouts/decoding.py", "src/fofg/rollouts/cache.py", "src/fofg/rollouts/sampling.py"]
+_ACCURACY = ["src/fofg/evaluation/accuracy.py"]
+_TABLES = ["src/fofg/evaluation/tables.py", "src/fofg/schemas.py"]
 _STEPS = ["src/fofg/training/resume.py", "src/fofg/training/batches.py", "src/fofg/training/networks.py"]
 #: Stage -> the files whose code makes its results. A change there raises the stage's version, or is waived (CONTRIBUTING.md).
 SOURCES = {
     "prepare_base_model": ["src/fofg/models.py", "src/fofg/chat_templates.py"],
-    "create_problems": ["src/fofg/problems/*.py", "src/fofg/schemas.py"],
+    "create_problems": [
+        "src/fofg/problems/datasets.py",
+        "src/fofg/problems/registry.py",
+        "src/fofg/problems/sampling_*.py",
+        "src/fofg/problems/expressions.py",
+        "src/fofg/problems/problem.py",
+        *_PROMPTS,
+    ],
     "gather_problems": ["src/fofg/problems/datasets.py", "src/fofg/schemas.py"],
     "describe_datasets": ["src/fofg/problems/describing.py", "src/fofg/scoring/truth.py", "src/fofg/schemas.py"],
     "create_chunk": ["src/fofg/rft/chunks.py", "src/fofg/schemas.py"],
     "generate_rollouts": ["src/fofg/rollouts/*.py", *_PROMPTS],
     "gather_rollouts": ["src/fofg/rollouts/gather.py", "src/fofg/schemas.py"],
-    "select_rft_data": ["src/fofg/rft/*.py", "src/fofg/scoring/*.py", *_PROMPTS],
+    "select_rft_data": [
+        "src/fofg/rft/selection.py",
+        "src/fofg/rft/judging.py",
+        "src/fofg/rft/examples.py",
+        "src/fofg/rft/holdout.py",
+        "src/fofg/rft/turns.py",
+        "src/fofg/rft/reading.py",
+        "src/fofg/scoring/*.py",
+        *_PROMPTS,
+    ],
     "train_sft": [
         "src/fofg/training/sft_trl.py",
         "src/fofg/training/tuner.py",
@@ -56,13 +74,19 @@ SOURCES = {
         *_DECODING,
         *_STEPS,
     ],
-    "score_rollouts": ["src/fofg/evaluation/accuracy.py", "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
-    "summarize_accuracy": ["src/fofg/evaluation/accuracy.py", "src/fofg/report/tables.py"],
-    "summarize_evaluation": ["src/fofg/evaluation/held_out.py", "src/fofg/evaluation/accuracy.py", "src/fofg/schemas.py"],
-    "count_passk": ["src/fofg/evaluation/pass_at_k.py", "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
-    "summarize_passk": ["src/fofg/evaluation/pass_at_k.py", "src/fofg/schemas.py"],
-    "classify_failures": ["src/fofg/evaluation/failures*.py", "src/fofg/scoring/*.py", "src/fofg/problems/expressions.py"],
-    "summarize_failures": ["src/fofg/evaluation/failures*.py", "src/fofg/schemas.py"],
+    "score_rollouts": [*_ACCURACY, "src/fofg/evaluation/held_out.py", "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
+    "summarize_accuracy": [*_ACCURACY, "src/fofg/report/tables.py"],
+    "summarize_evaluation": ["src/fofg/evaluation/held_out.py", *_ACCURACY, *_TABLES],
+    "count_passk": ["src/fofg/evaluation/pass_at_k.py", *_ACCURACY, "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
+    "summarize_passk": ["src/fofg/evaluation/pass_at_k.py", *_ACCURACY, *_TABLES],
+    "classify_failures": [
+        "src/fofg/evaluation/failures*.py",
+        "src/fofg/scoring/*.py",
+        "src/fofg/problems/expressions.py",
+        "src/fofg/problems/functions.py",
+        "src/fofg/schemas.py",
+    ],
+    "summarize_failures": ["src/fofg/evaluation/failures.py", *_TABLES],
     "plot_figures": ["src/fofg/report/*.py", "src/fofg/evaluation/accuracy.py", "src/fofg/training/metrics.py"],
     "write_summary": [
         "src/fofg/report/summary.py",
