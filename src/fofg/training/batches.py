@@ -15,12 +15,14 @@ def steps(rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]
     return result
 
 
-def by_length(batch: Tensors, size: int) -> list[Tensors]:
+def by_length(batch: Tensors, size: int, multiple: int = 1) -> list[Tensors]:
     """A padded batch in parts of at most ``size`` rows of like length, longest first, each as wide as its longest row.
 
-    ``batch``: tensors [rows, tokens] padded on the right, among them ``attention_mask``.
+    ``batch``: tensors [rows, tokens] padded on the right, among them ``attention_mask``. ``multiple``: widths are rounded up to
+    multiples of it, as far as the batch is wide.
     """
     lengths = batch["attention_mask"].sum(dim=1)
     order = lengths.argsort(descending=True, stable=True)
     parts = [order[start : start + size] for start in range(0, len(order), size)]
-    return [{name: tensor[part, : int(lengths[part[0]])] for name, tensor in batch.items()} for part in parts]
+    widths = [-(-int(lengths[part[0]]) // multiple) * multiple for part in parts]
+    return [{name: tensor[part, :width] for name, tensor in batch.items()} for part, width in zip(parts, widths)]

@@ -15,7 +15,7 @@ from trl import GRPOConfig
 from fofg import models
 from fofg.config import Grpo
 from fofg.errors import UserError
-from fofg.files import read_rows
+from fofg.files import open_parquet, read_rows
 from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
 from fofg.rollouts.shards import check, fitting
 from fofg.schemas import PROBLEMS
@@ -52,12 +52,14 @@ def train(
     model, output, state = Path(model), Path(output), Path(state)
     files = _files(spec, data, validation)
     models.check(model)
+    for path in files:
+        open_parquet(path, PROBLEMS).close()
     with exclusive(state):
         key = resume.fingerprint(spec.text(), models.digest(model), files)
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         networks.quiet()
         set_seed(spec.rl.seed)
-        trainer = _prepare(spec, model, files, work, batch_size)
+        trainer = prepare(spec, model, files, work, batch_size)
         try:
             monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
         except torch.OutOfMemoryError:
@@ -92,7 +94,7 @@ def _names(spec: TrainRl) -> list[str]:
     return sorted({name for phase in spec.phases for name in phase.mixture})
 
 
-def _prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int) -> Learner:
+def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int) -> Learner:
     """The trainer, ready to run."""
     settings, total = spec.rl, sum(phase.steps for phase in spec.phases)
     tokenizer = models.load_tokenizer(model)

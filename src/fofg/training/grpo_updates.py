@@ -25,6 +25,9 @@ from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor, Watched
 from fofg.training.networks import Team
 
+#: Parts are padded to multiples of so many tokens: a CPU's kernels are made, and kept in memory, for every new width.
+WIDTHS = 16
+
 
 class Part(NamedTuple):
     """Rows of an update that are computed at once: as TRL's loss takes them, their response tokens, TRL's own numbers of them."""
@@ -85,7 +88,7 @@ class Learner(Watched, GRPOTrainer):
         tokens = rows["written"].sum()
         return [
             Part(_for_trl(part) | {"num_items_in_batch": tokens}, int(part["written"].sum()), {})
-            for part in batches.by_length(rows, self.micro_batch_size)
+            for part in batches.by_length(rows, self.micro_batch_size, WIDTHS)
         ]
 
     def _loss(self, part: Part) -> torch.Tensor:

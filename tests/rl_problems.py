@@ -1,0 +1,117 @@
+"""A model that answers with random letters in the right form, and problems that reinforcement learning can teach it to solve."""
+
+import json
+import random
+from pathlib import Path
+
+import tiny_model
+
+from fofg.config import Grpo, Phase, Scoring, Sft
+from fofg.files import write_parquet
+from fofg.schemas import PROBLEMS, RFT
+from fofg.stages import TrainRl, TrainSft
+
+LETTERS = "abc"
+#: The answer to every problem of one letter, and of two.
+ANSWERS = {1: "a", 2: "ab"}
+#: Every problem is on one letter (Level 1) or two (Level 2).
+LEVELS = (1, 2)
+
+SETTINGS = {
+    "engine": "trl",
+    "rollouts": {
+        "samples": 4,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "max_prompt_tokens": 40,
+        "max_response_tokens": 22,
+        "long_prompts": "error",
+        "seed": 3,
+    },
+    "prompts_per_step": 4,
+    "mini_batch_prompts": 4,
+    "generation_prompts": 4,
+    "max_generation_batches": 3,
+    "empty_step": "skip",
+    "scale_rewards": "group",
+    "clip_low": 0.2,
+    "clip_high": 0.2,
+    "learning_rate": 2e-3,
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "precision": "float32",
+    "seed": 1,
+    "validation": {"every": 2, "dataset": "held_out", "levels": LEVELS, "problems": 4},
+}
+#: A mixture, then one source alone.
+PHASES = [{"steps": 3, "mixture": {"one": 1, "two": 1}}, {"steps": 2, "mixture": {"two": 1}}]
+
+
+def spec(phases=PHASES, scheme="paper", rollouts=None, validation=None, **changes) -> TrainRl:
+    """``rollouts``, ``validation``: changes of keys in those sections."""
+    values = {**SETTINGS, **changes}
+    values["rollouts"] = {**SETTINGS["rollouts"], **(rollouts or {})}
+    values["validation"] = {**SETTINGS["validation"], **(validation or {})}
+    scoring = Scoring(scheme=scheme, answer_rule="published")
+    return TrainRl(version=1, rl=Grpo(**values), phases=[Phase(**phase) for phase in phases], scoring=scoring)
+
+
+def problem(index: int, level: int, answer: str | None = None) -> dict:
+    """A problem on random letters, whose answer is its level's, or another one."""
+    letters = "".join(random.Random(f"{index}/{level}").choices(LETTERS, k=level))
+    return {
+        "data_source": "string_task",
+        "prompt": [{"role": "user", "content": f"{letters}?"}],
+        "ability": "composition",
+        "reward_model": {
+            "style": "rule",
+            "ground_truth": json.dumps({"ref_input": letters, "ref_output": answer or ANSWERS[level], "expression": "x"}),
+        },
+        "extra_info": {
+            "index": index,
+            "split": "train",
+            "level": level,
+            "depth": level,
+            "calls": level,
+            "expression": "x",
+            "functions": [],
+        },
+    }
+
+
+def example(index: int) -> dict:
+    """A conversation in the right form, with random letters in place of the answer."""
+    row = problem(index, 1 + index % 2)
+    guess = "".join(random.Random(f"guess/{index}").choices(LETTERS, k=1 + index % 2))
+    return {**row, "response": json.dumps({"output": guess})}
+
+
+def make(folder: Path) -> Path:
+    """Writes ``model``, ``one.parquet`` and ``two.parquet`` (by level), ``held_out.parquet`` and ``unsolvable.parquet``."""
+    from fofg.training import sft_trl
+
+    tiny_model.make(folder / "random")
+    write_parquet(folder / "examples.parquet", RFT, [[example(index) for index in range(128)]])
+    write_parquet(folder / "none.parquet", RFT, [[]])
+    sft = Sft(
+        engine="trl",
+        learning_rate=1e-2,
+        epochs=12,
+        batch_size=16,
+        max_length=64,
+        too_long="error",
+        warmup_ratio=0.1,
+        schedule="linear",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        precision="float32",
+        seed=1,
+    )
+    files = (folder / "examples.parquet", folder / "none.parquet")
+    sft_trl.train(TrainSft(version=1, sft=sft, no_examples="error"), folder / "random", *files, folder / "model", folder / "s", 16)
+    write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])
+    write_parquet(folder / "two.parquet", PROBLEMS, [[problem(index, 2) for index in range(100, 118)]])
+    write_parquet(folder / "held_out.parquet", PROBLEMS, [[problem(200 + row, 1 + row // 6) for row in range(12)]])
+    write_parquet(folder / "unsolvable.parquet", PROBLEMS, [[problem(index, 1, "never") for index in range(300, 308)]])
+    return folder

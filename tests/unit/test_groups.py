@@ -1,0 +1,80 @@
+"""Groups of responses: advantages by hand and as TRL computes them, and filling a step."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fofg.training.groups import advantages, differ, fill
+
+REWARDS = st.sampled_from([-1.0, 0.0, 1.0])
+
+
+def test_advantages_by_hand():
+    """Mean 0.25, unbiased variance 2.75 / 3; mean 0.5, variance 1 / 3."""
+    rewards = torch.tensor([[1.0, 1.0, 0.0, -1.0], [1.0, 0.0, 1.0, 0.0]])
+    first, second = (2.75 / 3) ** 0.5 + 1e-4, (1 / 3) ** 0.5 + 1e-4
+    expected = [[0.75 / first, 0.75 / first, -0.25 / first, -1.25 / first], [0.5 / second, -0.5 / second] * 2]
+    assert torch.allclose(advantages(rewards, "group"), torch.tensor(expected), atol=1e-6)
+    assert advantages(rewards, "none").tolist() == [[0.75, 0.75, -0.25, -1.25], [0.5, -0.5, 0.5, -0.5]]
+
+
+def test_equal_rewards_have_no_advantage():
+    assert not advantages(torch.tensor([[0.3] * 5, [-1.0] * 5]), "group").any()
+
+
+@given(st.integers(2, 9).flatmap(lambda size: st.lists(st.lists(REWARDS, min_size=size, max_size=size), min_size=1, max_size=6)))
+def test_advantages_are_trls(groups):
+    from trl.trainer.utils import nanstd
+
+    rewards = torch.tensor(groups)
+    flat, size = rewards.flatten(), rewards.shape[1]
+    spread = nanstd(flat.view(-1, size), dim=1).repeat_interleave(size)
+    expected = (flat - flat.view(-1, size).mean(dim=1).repeat_interleave(size)) / (spread + 1e-4)
+    assert torch.allclose(advantages(rewards, "group").flatten(), expected, atol=1e-5)
+    assert torch.allclose(advantages(rewards, "group").sum(dim=1), torch.zeros(len(groups)), atol=1e-4)
+
+
+@given(st.lists(REWARDS, min_size=2, max_size=8))
+def test_a_group_differs_if_an_advantage_is_not_zero(rewards):
+    assert differ(rewards) == bool(advantages(torch.tensor([rewards]), "group").any())
+
+
+def batches(*told):
+    """Batches of groups, each named by a letter: a capital one's rewards differ. Asking for one too many is an error."""
+    for names in told:
+        yield [SimpleNamespace(name=name, rewards=(0.0, 1.0) if name.isupper() else (1.0, 1.0)) for name in names]
+    raise AssertionError("one batch too many was asked for")
+
+
+def filled(told, wanted, most):
+    found = fill(batches(*told), wanted, most)
+    names = ["".join(group.name for group in groups) for groups in (found.kept, found.drawn)]
+    return (*names, found.batches, found.limit_reached)
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted", "most", "expected"),
+    [
+        (["AbC"], 2, 3, ("AC", "AbC", 1, False)),  # full after the first batch
+        (["aBc", "DeF"], 2, 3, ("BD", "aBcDeF", 2, False)),  # the surplus F is dropped
+        (["aBc", "def", "gHi"], 4, 3, ("BH", "aBcdefgHi", 3, True)),  # the limit leaves the step short
+        (["abc", "def"], 1, 2, ("", "abcdef", 2, True)),  # nothing to train on
+        (["ABC"], 3, 1, ("ABC", "ABC", 1, False)),  # just full in the last batch
+        (["ABCD"], 1, 5, ("A", "ABCD", 1, False)),
+    ],
+)
+def test_filling_a_step(told, wanted, most, expected):
+    assert filled(told, wanted, most) == expected
+
+
+@given(st.lists(st.text("aB", min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 9))
+def test_a_step_takes_the_first_that_differ_and_no_more_batches_than_it_needs(told, wanted):
+    kept, drawn, taken, short = filled(told, wanted, len(told))
+    every = "".join(told).replace("a", "")
+    assert kept == every[:wanted] and short == (len(every) < wanted)
+    assert drawn == "".join(told[:taken])
+    assert taken == len(told) or drawn.count("B") >= wanted
+    assert taken == 1 or "".join(told[: taken - 1]).count("B") < wanted

@@ -1,0 +1,545 @@
+"""Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import rl_problems
+from rl_problems import problem, spec
+
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.schemas import PROBLEMS
+from fofg.training import metrics, resume
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_rl.py"
+#: Phases of four and one updates.
+STEPS = 5
+SECONDS = ("seconds", "seconds_generation", "seconds_scoring", "seconds_training")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return rl_problems.make(tmp_path_factory.mktemp("rl"))
+
+
+def files(world, wanted):
+    names = sorted({name for phase in wanted.phases for name in phase.mixture})
+    return {name: world / f"{name}.parquet" for name in names}
+
+
+def run(world, output, wanted=None, model="model", data=None, **options):
+    """Trains in this process; the records."""
+    from fofg.training import grpo_trl
+
+    wanted = wanted or spec()
+    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, **options}
+    state = output.parent / f"{output.name}-state"
+    grpo_trl.train(wanted, world / model, data or files(world, wanted), world / "held_out.parquet", output, state, **options)
+    return metrics.read(output / "metrics.jsonl")
+
+
+@pytest.fixture(scope="module")
+def trained(world):
+    """The run that others are compared with: its folder and its records."""
+    return SimpleNamespace(folder=world / "trained", records=run(world, world / "trained"))
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def distance(one, other):
+    one, other = weights(one), weights(other)
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def without_seconds(records):
+    return [{name: value for name, value in record.items() if name not in SECONDS} for record in records]
+
+
+# --- what a run gives ---
+
+
+def test_the_files_of_a_run(world, trained):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert AutoTokenizer.from_pretrained(trained.folder).chat_template
+    assert distance(trained.folder, world / "model") > 1e-4
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (trained.folder / name).read_bytes() == (world / "model" / name).read_bytes()
+    assert json.loads((trained.folder / "spec.json").read_text()) == spec().model_dump(mode="json")
+    assert list((trained.folder / "tensorboard").glob("events.*"))
+    assert not (world / "trained-state").exists() and not list(world.glob(".trained*"))
+
+
+def test_records_of_every_step(trained):
+    first, *steps = trained.records
+    held_out = {"validation_accuracy", "validation_accuracy_level1", "validation_accuracy_level2"}
+    assert first.keys() == {"step", "seconds"} | held_out
+    assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
+    names = {"step", "phase", "loss", "learning_rate", "grad_norm", "reward", "accuracy", "response_length", "truncated", "prompts"}
+    names |= {"groups", "groups_kept", "generation_batches", "limit_reached", "prompts_drawn", "clip_fraction", "entropy", *SECONDS}
+    for record in steps:
+        levels = {"accuracy_level2"} | ({"accuracy_level1"} if record["phase"] == 1 else set())
+        validated = held_out if record["step"] in (2, 4, 5) else set()
+        assert record.keys() == names | levels | validated
+        assert record["prompts"] == record["groups"] == 4 * record["generation_batches"]
+        assert record["generation_batches"] <= 3 and 0 < record["groups_kept"] <= 4
+        assert record["limit_reached"] == (record["groups_kept"] < 4)
+        assert -1 <= record["reward"] <= record["accuracy"] <= 1 and 0 <= record["truncated"] < 1
+        assert 0 < record["response_length"] <= 22 and record["entropy"] > 0 and record["grad_norm"] > 0
+        assert record["learning_rate"] == 2e-3 and record["clip_fraction"] == 0
+    assert [record["phase"] for record in steps] == [1, 1, 1, 2, 2]
+    assert [record["prompts_drawn"] for record in steps[:3]] == cumulated(steps[:3])
+    assert [record["prompts_drawn"] for record in steps[3:]] == cumulated(steps[3:])
+    assert all(later["seconds"] >= earlier["seconds"] for earlier, later in zip(trained.records, steps))
+
+
+def cumulated(records):
+    return [sum(record["prompts"] for record in records[: place + 1]) for place in range(len(records))]
+
+
+def test_it_learns(world, tmp_path):
+    """From a third of the answers being right, as random letters are."""
+    shape = {"prompts_per_step": 8, "mini_batch_prompts": 8, "generation_prompts": 8, "rollouts": {"samples": 8}}
+    wanted = spec([{"steps": 10, "mixture": {"one": 1}}], learning_rate=3e-3, **shape)
+    records = [record["accuracy"] for record in run(world, tmp_path / "out", wanted)[1:]]
+    assert sum(records[:2]) / 2 < 0.42 and sum(records[-2:]) / 2 > 0.55
+
+
+def test_tensorboard_has_every_step_once(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained.folder / "tensorboard"))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("train/reward")]
+    assert [step for step, _ in found] == list(range(1, STEPS + 1))
+    assert [value for _, value in found] == pytest.approx([record["reward"] for record in trained.records[1:]], rel=1e-5)
+
+
+def test_validation_asks_the_model_of_its_step(world, trained):
+    """With the seeds that stay the same, so the weights alone tell steps apart."""
+    from fofg.rollouts.engine import Request
+    from fofg.rollouts.sampling import sample_seed
+    from fofg.rollouts.transformers_engine import TransformersEngine
+
+    rows = [problem(200 + row, 1 + row // 6) for row in range(12) if row % 6 < 4]
+    requests = [Request(row["prompt"], (sample_seed(3, "validation", row["extra_info"]["index"], 0),)) for row in rows]
+    for folder, record in ((world / "model", trained.records[0]), (trained.folder, trained.records[-1])):
+        right = [0] * len(rows)
+        for number, _, sample in TransformersEngine(folder, spec().rl.rollouts, "float32").generate(requests):
+            answer = json.dumps({"output": rl_problems.ANSWERS[rows[number]["extra_info"]["level"]]})
+            right[number] = int(answer in sample.text and sample.finish_reason == "stop")
+        assert record["validation_accuracy_level1"] == sum(right[:4]) / 4
+        assert record["validation_accuracy_level2"] == sum(right[4:]) / 4
+        assert record["validation_accuracy"] == sum(right) / 8
+
+
+# --- what does not change the result ---
+
+
+def test_the_same_again_with_other_threads_and_checkpoints(world, trained, tmp_path):
+    records = run(world, tmp_path / "again", threads=2, save_every=1)
+    assert distance(tmp_path / "again", trained.folder) == 0
+    assert without_seconds(records) == without_seconds(trained.records)
+
+
+@pytest.mark.parametrize("change", [{"micro_batch_size": 1}, {"micro_batch_size": 64}, {"batch_size": 5}], ids=str)
+def test_sizes_of_batches_change_no_more_than_rounding(world, trained, tmp_path, change):
+    records = run(world, tmp_path / "other", **change)
+    assert distance(tmp_path / "other", trained.folder) < 1e-4
+    for one, other in zip(records[1:], trained.records[1:]):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+        assert one["entropy"] == pytest.approx(other["entropy"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 2},
+        {"rollouts": {"seed": 4}},
+        {"rollouts": {"temperature": 0.9}},
+        {"rollouts": {"samples": 5}},
+        {"learning_rate": 1e-3},
+        {"warmup_steps": 1},
+        {"weight_decay": 0.5},
+        {"max_grad_norm": 1e-3},
+        {"scale_rewards": "none"},
+        {"prompts_per_step": 2, "mini_batch_prompts": 2},
+        {"mini_batch_prompts": 2},
+        {"precision": "bfloat16"},
+        {"scheme": "binary"},
+    ],
+    ids=str,
+)
+def test_every_setting_reaches_the_training(world, trained, tmp_path, change):
+    wanted = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}], validation={"every": 0}, **change)
+    plain = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}], validation={"every": 0})
+    if not (world / "plain").exists():
+        run(world, world / "plain", plain)
+    run(world, tmp_path / "other", wanted)
+    assert distance(tmp_path / "other", world / "plain") > 0
+
+
+# --- what a step computes ---
+
+
+def drawn(world, wanted, step=1):
+    """A learner that has drawn a step, and its groups."""
+    from fofg.training import grpo_trl, networks
+
+    networks.quiet()
+    work = networks.Work(world / "unused", 3, 1000, 1)
+    paths = [*files(world, wanted).values(), world / "held_out.parquet"]
+    learner = grpo_trl.prepare(wanted, world / "model", paths, work, 128)
+    groups = learner.draw(step)
+    learner.create_optimizer()
+    learner.current_gradient_accumulation_steps = 1  # as in its loop
+    learner.draw = lambda number: groups
+    return learner, groups
+
+
+def token_losses(model, groups, temperature, old, clip):
+    """By definition, sequence by sequence without padding: -min(r A, clip(r) A) of each response token, and what is clipped."""
+    import torch
+
+    losses, clipped, logs = [], [], []
+    for group in groups:
+        rewards = torch.tensor(group.rewards)
+        for response, advantage in zip(group.responses, (rewards - rewards.mean()) / (rewards.std() + 1e-4)):
+            ids = torch.tensor([group.problem.prompt + response.tokens.tolist()])
+            scores = (model(input_ids=ids).logits[0] / temperature).log_softmax(-1)
+            start = len(group.problem.prompt)
+            chosen = scores[start - 1 : -1].gather(1, ids[0, start:, None])[:, 0]
+            before = chosen.detach() if old is None else old[len(logs)]
+            ratio = (chosen - before).exp()
+            losses.append(-torch.minimum(ratio * advantage, ratio.clamp(1 - clip[0], 1 + clip[1]) * advantage))
+            clipped.append(((ratio > 1 + clip[1]) & (advantage > 0)) | ((ratio < 1 - clip[0]) & (advantage < 0)))
+            logs.append(chosen.detach())
+    return torch.cat(losses), torch.cat(clipped), logs
+
+
+def close(model, reference, scale=1.0):
+    import torch
+
+    return all(
+        torch.allclose(one.grad, other.grad * scale, atol=2e-6, rtol=1e-4)
+        for one, other in zip(model.parameters(), reference.parameters())
+        if other.grad is not None
+    )
+
+
+def loaded(folder):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_loss_and_gradients_of_an_on_policy_step(world, size):
+    learner, step = drawn(world, spec(rollouts={"temperature": 0.8}))
+    learner.micro_batch_size = size
+    loss = learner.training_step(learner.model, {"step": 1})
+    reference = loaded(world / "model")
+    expected, _, _ = token_losses(reference, step.groups, 0.8, None, (0.2, 0.2))
+    expected.mean().backward()
+    assert float(loss) == pytest.approx(expected.mean().item(), abs=1e-6)
+    assert close(learner.model, reference)
+    assert step.record["clip_fraction"] == 0
+
+
+def test_loss_clipping_and_gradients_of_a_step_with_two_updates(world):
+    import torch
+
+    clip = {"clip_low": 0.01, "clip_high": 0.03}
+    learner, step = drawn(world, spec(mini_batch_prompts=2, learning_rate=1e-2, **clip))
+    assert len(step.groups) == 4
+    loss = learner.training_step(learner.model, {"step": 1})
+
+    reference = loaded(world / "model")
+    _, _, old = token_losses(reference, step.groups, 1.0, None, (0.01, 0.03))
+    halves = [(step.groups[:2], old[:8]), (step.groups[2:], old[8:])]
+    optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-2, weight_decay=0.0)
+    losses, clipped = [], []
+    for number, (groups, before) in enumerate(halves):
+        if number:
+            torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        tokens, outside, _ = token_losses(reference, groups, 1.0, before, (0.01, 0.03))
+        tokens.mean().backward()
+        losses.append(float(tokens.mean()))
+        clipped.append(outside)
+    assert float(loss) == pytest.approx(sum(losses) / 2, abs=2e-5)
+    assert close(learner.model, reference)
+    assert not clipped[0].any() and clipped[1].any()
+    assert step.record["clip_fraction"] == pytest.approx(float(torch.cat(clipped).float().mean()), abs=1e-3)
+
+
+def test_entropy_and_rows(world):
+    """TRL's entropy is that of the model's next-token distribution at response tokens; prompts and padding have no part in it."""
+    import torch
+
+    learner, step = drawn(world, spec(rollouts={"temperature": 0.8}))
+    learner.training_step(learner.model, {"step": 1})
+    reference, values = loaded(world / "model"), []
+    for group in step.groups:
+        for response in group.responses:
+            ids = torch.tensor([group.problem.prompt + response.tokens.tolist()])
+            with torch.no_grad():
+                scores = (reference(input_ids=ids).logits[0, len(group.problem.prompt) - 1 : -1] / 0.8).log_softmax(-1)
+            values.append(-(scores.exp() * scores).sum(-1))
+    assert step.record["entropy"] == pytest.approx(float(torch.cat(values).mean()), rel=1e-4)
+
+
+def test_responses_are_rewarded_and_groups_without_difference_dropped(world):
+    _, step = drawn(world, spec())
+    seen = set()
+    for group in step.groups:
+        assert len(set(group.rewards)) > 1
+        for response, reward, correct in zip(group.responses, group.rewards, group.correct):
+            assert correct == (reward == 1.0)
+            if response.finish_reason == "length":
+                assert len(response.tokens) == 22 and reward == -1.0
+            seen.add(reward)
+    assert {0.0, 1.0} <= seen
+
+
+def test_a_problem_that_comes_again_gets_other_responses(world):
+    wanted = spec([{"steps": 9, "mixture": {"one": 1}}], prompts_per_step=30, mini_batch_prompts=30, max_generation_batches=6)
+    _, step = drawn(world, wanted)
+    texts = {}
+    for group in step.groups:
+        texts.setdefault(group.problem.index, []).append(tuple(tuple(response.tokens.tolist()) for response in group.responses))
+    again = [found for found in texts.values() if len(found) > 1]
+    assert again and all(len(set(found)) == len(found) for found in again)
+
+
+def test_learning_rate_warms_up_by_updates(world, tmp_path):
+    """Two updates a step; the step's record has the rate of its last."""
+    wanted = spec(mini_batch_prompts=2, warmup_steps=3, learning_rate=4e-4, validation={"every": 0})
+    records = run(world, tmp_path / "out", wanted)
+    updates, expected = 0, []
+    for record in records:
+        updates += -(-record["groups_kept"] // 2)
+        expected.append(4e-4 * min(1, updates / 4))
+    assert [record["learning_rate"] for record in records] == pytest.approx(expected)
+    assert expected[0] < expected[-1] == 4e-4
+
+
+# --- steps without groups, and short ones ---
+
+
+NEVER = {"steps": 1, "mixture": {"unsolvable": 1}}
+
+
+def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_path, capsys):
+    """All rewards are 0 in the binary scheme. A step after it goes on as if it had not been."""
+    some = {"steps": 2, "mixture": {"one": 1}}
+    settings = {"scheme": "binary", "weight_decay": 0.1, "validation": {"every": 0}}
+    run(world, tmp_path / "without", spec([some], **settings))
+    records = run(world, tmp_path / "with", spec([some, NEVER], **settings))
+    assert distance(tmp_path / "with", tmp_path / "without") == 0
+    empty = records[-1]
+    assert (empty["groups"], empty["groups_kept"], empty["generation_batches"], empty["limit_reached"]) == (12, 0, 3, True)
+    assert empty["reward"] == 0 and not {"loss", "learning_rate", "grad_norm", "entropy", "clip_fraction"} & empty.keys()
+    assert "step 3: rewards differ in 0 of 12 groups; no update" in capsys.readouterr().err
+
+
+def test_a_run_may_begin_with_a_step_without_groups(world, tmp_path):
+    records = run(world, tmp_path / "out", spec([NEVER], scheme="binary"), save_every=1)
+    assert distance(tmp_path / "out", world / "model") == 0
+    assert records[0]["validation_accuracy"] == records[1]["validation_accuracy"]
+
+
+def test_a_step_without_groups_may_be_an_error(world, tmp_path):
+    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*empty_step: skip"):
+        run(world, tmp_path / "out", spec([NEVER], scheme="binary", empty_step="error"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_step_with_too_few_groups_trains_on_them(world, tmp_path, capsys):
+    wanted = spec([{"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}], scheme="binary", max_generation_batches=2)
+    (record,) = run(world, tmp_path / "out", wanted.model_copy(update={"rl": wanted.rl}), save_every=1)[1:]
+    assert 0 < record["groups_kept"] < 4 and record["limit_reached"] and "loss" in record
+    assert "it trains on those" in capsys.readouterr().err
+    assert distance(tmp_path / "out", world / "model") > 0
+
+
+# --- going on after a kill ---
+
+
+@pytest.mark.parametrize("steps", [(2, 3), (4, 1)], ids=["within a phase", "between phases"])
+def test_going_on_gives_the_same_model(world, tmp_path, steps):
+    """From the checkpoint of step 4, once the last one is lost."""
+    wanted = spec([{**phase, "steps": number} for phase, number in zip(rl_problems.PHASES, steps)])
+    output, whole = tmp_path / "out", tmp_path / "whole"
+    partial = output.with_name(f".{output.name}.partial")
+    partial.write_text("in the way of the final files")
+    with pytest.raises(FileExistsError):
+        run(world, output, wanted, save_every=1)
+    partial.unlink()
+    (state,) = (tmp_path / "out-state").iterdir()
+    (state / "checkpoint-5").rename(whole)
+    assert (state / "checkpoint-4").is_dir()
+    records = run(world, output, wanted)
+    assert distance(output, whole) == 0
+    assert without_seconds(records) == without_seconds(metrics.read(whole / "metrics.jsonl"))
+
+
+LONG = spec([{"steps": 40, "mixture": {"one": 1, "two": 2}}, {"steps": 40, "mixture": {"one": 1}}], learning_rate=1e-4)
+
+
+def command(world, output, save_every=4):
+    data = [f"{name}={path}" for name, path in files(world, LONG).items()]
+    places = ["--model", world / "model", "--data", *data, "--validation", world / "held_out.parquet"]
+    places += ["--output", output, "--state", output.parent / f"{output.name}-state"]
+    shape = ["--micro-batch-size", 3, "--save-every", save_every, "--threads", 1]
+    return [str(part) for part in [sys.executable, SCRIPT, "--spec", LONG.text(), *places, *shape]]
+
+
+def interrupt(world, output, step, number, **options):
+    """Starts a run, sends it a signal once the checkpoint of ``step`` is complete, and returns how it ended."""
+    process = subprocess.Popen(command(world, output, **options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 300
+    while not list(output.parent.glob(f"{output.name}-state/*/checkpoint-{step}/{resume.SEAL}")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.005)
+    process.send_signal(number)
+    told, _ = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+@pytest.fixture(scope="module")
+def long(world):
+    """The model of a long run that nothing interrupted."""
+    return SimpleNamespace(folder=world / "long", records=run(world, world / "long", LONG))
+
+
+@pytest.mark.slow
+def test_killed_twice(world, long, tmp_path):
+    """In the first phase and in the second."""
+    output = tmp_path / "out"
+    for step in (4, 48):
+        code, told = interrupt(world, output, step, signal.SIGKILL)
+        assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
+    assert "going on after step" in told
+    finished = subprocess.run(command(world, output), capture_output=True, text=True, check=True)
+    assert "going on after step" in finished.stderr
+    assert distance(output, long.folder) == 0
+    assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
+    assert not (tmp_path / "out-state").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_fails(world, long, tmp_path):
+    output = tmp_path / "out"
+    code, told = interrupt(world, output, 8, signal.SIGTERM, save_every=8)
+    assert code == 1 and "error: stopped by SIGTERM after step" in told
+    stopped = int(told.split("stopped by SIGTERM after step ")[1].split()[0])
+    kept = [int(path.name.split("-")[1]) for path in tmp_path.glob("out-state/*/checkpoint-*")]
+    assert 8 < stopped < 80 and max(kept) == stopped
+    finished = subprocess.run(command(world, output), capture_output=True, text=True, check=True)
+    assert f"going on after step {stopped} of 80" in finished.stderr
+    assert distance(output, long.folder) == 0
+    assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
+
+
+# --- unfit input ---
+
+
+def test_unfit_files_are_named(world, tmp_path):
+    one = spec([{"steps": 1, "mixture": {"one": 1}}])
+    torn = tmp_path / "torn.parquet"
+    torn.write_bytes((world / "one.parquet").read_bytes()[:-100])
+    empty = tmp_path / "empty.parquet"
+    write_parquet(empty, PROBLEMS, [[]])
+    odd = tmp_path / "odd.parquet"
+    write_parquet(odd, PROBLEMS, [[problem(1, 1) | {"reward_model": {"style": "rule", "ground_truth": "a"}}]])
+    cases = [
+        ({"one": torn}, r"torn\.parquet: not a readable Parquet file"),
+        ({"one": tmp_path / "missing.parquet"}, r"missing\.parquet: no such file"),
+        ({"one": empty}, r"empty\.parquet: no problems"),
+        ({"one": odd}, r"odd\.parquet: problem 1: reward_model.ground_truth must be JSON"),
+        ({"two": world / "two.parquet"}, r"--data: no file for one, which a mixture of stage2.rl.curricula names; add one=PARQUET"),
+        ({"one": world / "one.parquet", "two": world / "two.parquet"}, r"--data: no mixture names two; they name one"),
+    ]
+    for data, message in cases:
+        with pytest.raises(UserError, match=message):
+            run(world, tmp_path / "out", one, data=data)
+    assert not (tmp_path / "out").exists()
+
+
+def test_validation_needs_enough_problems(world, tmp_path):
+    with pytest.raises(
+        UserError, match=r"stage2.rl.validation: .*held_out\.parquet has 6 problems of level 1, fewer than problems: 7"
+    ):
+        run(world, tmp_path / "out", spec(validation={"problems": 7}))
+    with pytest.raises(UserError, match=r"held_out\.parquet has 0 problems of level 3"):
+        run(world, tmp_path / "out", spec(validation={"levels": (2, 3)}))
+
+
+def test_without_validation(world, tmp_path):
+    from fofg.training import grpo_trl
+
+    wanted = spec([{"steps": 1, "mixture": {"one": 1}}])
+    with pytest.raises(UserError, match="--validation: no file"):
+        grpo_trl.train(wanted, world / "model", files(world, wanted), None, tmp_path / "out", tmp_path / "state")
+    never = spec([{"steps": 1, "mixture": {"one": 1}}], validation={"every": 0})
+    grpo_trl.train(never, world / "model", files(world, never), None, tmp_path / "out", tmp_path / "state")
+    (record,) = metrics.read(tmp_path / "out" / "metrics.jsonl")
+    assert record["step"] == 1 and "validation_accuracy" not in record
+
+
+def test_long_prompts(world, tmp_path, capsys):
+    mixed = [problem(index, 1 + index % 2) for index in range(8)]  # a prompt of Level 2 has a token more
+    write_parquet(tmp_path / "mixed.parquet", PROBLEMS, [mixed])
+    phases = [{"steps": 1, "mixture": {"mixed": 1}}]
+    data = {"mixed": tmp_path / "mixed.parquet"}
+    short = {"max_prompt_tokens": 20}
+    with pytest.raises(UserError, match=r"problem 1: the prompt has 21 tokens, more than .*max_prompt_tokens \(20\)"):
+        run(world, tmp_path / "out", spec(phases, rollouts=short, validation={"every": 0}), data=data)
+    skipping = spec(phases, rollouts={**short, "long_prompts": "skip"}, validation={"every": 0})
+    (record,) = run(world, tmp_path / "out", skipping, data=data)
+    assert "accuracy_level1" in record and "accuracy_level2" not in record
+    assert "4 of 8 prompts don't fit and are skipped" in capsys.readouterr().err
+    nothing = spec(phases, rollouts={"max_prompt_tokens": 5, "long_prompts": "skip"}, validation={"every": 0})
+    with pytest.raises(UserError, match=r"mixed\.parquet: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens \(5\)"):
+        run(world, tmp_path / "out", nothing, data=data)
+
+
+def test_divergence_is_an_error(world, tmp_path):
+    with pytest.raises(UserError, match=r"stage2.rl.learning_rate: the loss is not finite at step \d; lower it"):
+        run(world, tmp_path / "out", spec(learning_rate=1e30, mini_batch_prompts=1))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def script(world, output, wanted, *data):
+    places = ["--model", world / "model", "--output", output, "--state", f"{output}-state"]
+    given = [sys.executable, SCRIPT, "--spec", wanted.text(), *places, "--data", *data]
+    return subprocess.run([str(part) for part in given], capture_output=True, text=True)
+
+
+def test_the_script_names_an_unfit_argument(world, tmp_path):
+    done = script(world, tmp_path / "out", spec(), "one.parquet")
+    assert done.returncode == 1 and "error: --data: one.parquet is not NAME=PARQUET" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_source_may_be_a_path_with_an_equals_sign(world, tmp_path):
+    wanted = spec([{"steps": 1, "mixture": {"a=b.parquet": 1}}], validation={"every": 0})
+    done = script(world, tmp_path / "out", wanted, f"a=b.parquet={world / 'one.parquet'}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.safetensors").exists()
