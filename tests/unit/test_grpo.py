@@ -280,7 +280,7 @@ def test_loss_clipping_and_gradients_of_a_step_with_two_updates(world):
             optimizer.zero_grad()
         tokens, outside, _ = token_losses(reference, groups, 1.0, before, (0.01, 0.03))
         tokens.mean().backward()
-        losses.append(float(tokens.mean()))
+        losses.append(tokens.mean().item())
         clipped.append(outside)
     assert float(loss) == pytest.approx(sum(losses) / 2, abs=2e-5)
     assert close(learner.model, reference)
