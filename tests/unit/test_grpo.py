@@ -468,7 +468,12 @@ def test_unfit_files_are_named(world, tmp_path):
     write_parquet(empty, PROBLEMS, [[]])
     odd = tmp_path / "odd.parquet"
     write_parquet(odd, PROBLEMS, [[problem(1, 1) | {"reward_model": {"style": "rule", "ground_truth": "a"}}]])
+    alien, blank = tmp_path / "alien.parquet", tmp_path / "blank.parquet"
+    write_parquet(alien, PROBLEMS, [[problem(1, 1) | {"data_source": "gsm8k"}]])
+    write_parquet(blank, PROBLEMS, [[problem(1, 1) | {"reward_model": None}]])
     cases = [
+        ({"one": alien}, r"alien\.parquet: problem 1: no reward for data_source 'gsm8k'"),
+        ({"one": blank}, r"blank\.parquet: problem 1: reward_model.ground_truth must be JSON"),
         ({"one": torn}, r"torn\.parquet: not a readable Parquet file"),
         ({"one": tmp_path / "missing.parquet"}, r"missing\.parquet: no such file"),
         ({"one": empty}, r"empty\.parquet: no problems"),

@@ -41,7 +41,7 @@ def compute_scores(responses: Iterable[tuple[dict, str, bool]], scoring: Scoring
         compute_score(
             row["data_source"],
             text,
-            row["reward_model"]["ground_truth"],
+            (row["reward_model"] or {}).get("ground_truth") or "",
             row["extra_info"],
             scoring.scheme,
             scoring.answer_rule,

@@ -13,13 +13,13 @@ from transformers import set_seed
 from trl import GRPOConfig
 
 from fofg import models
-from fofg.config import Grpo
+from fofg.config import Grpo, Scoring
 from fofg.errors import UserError
 from fofg.files import open_parquet, read_rows
 from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
 from fofg.rollouts.shards import check, fitting
 from fofg.schemas import PROBLEMS
-from fofg.scoring.truth import read_truth
+from fofg.scoring.rewards import compute_scores
 from fofg.stages import TrainRl
 from fofg.supervision import exclusive
 from fofg.training import monitor, networks, resume
@@ -100,12 +100,13 @@ def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_siz
     tokenizer = models.load_tokenizer(model)
     network = networks.load(model, longest=settings.rollouts.max_prompt_tokens + settings.rollouts.max_response_tokens)
     ends = _end_tokens(network, tokenizer, model)
-    sources = {name: _problems(path, read(path), tokenizer, network, settings) for name, path in zip(_names(spec), files)}
-    asked = (
-        _problems(files[-1], _first_of_levels(files[-1], settings), tokenizer, network, settings)
-        if settings.validation.every
-        else []
-    )
+    sources = {
+        name: _problems(path, read(path, spec.scoring), tokenizer, network, settings) for name, path in zip(_names(spec), files)
+    }
+    asked = []
+    if settings.validation.every:
+        chosen = _first_of_levels(read(files[-1], spec.scoring), files[-1], settings)
+        asked = _problems(files[-1], chosen, tokenizer, network, settings)
     team = networks.Team(network, work.threads, settings.mini_batch_prompts * settings.rollouts.samples, work.micro_batch_size)
     decoded = copy.copy(network)  # the same weights, with the forward pass that TRL and accelerate leave alone
     learner = Learner(
@@ -141,23 +142,26 @@ def _end_tokens(network, tokenizer, model: Path) -> list[int]:
     return ends
 
 
-def read(path: Path) -> list[dict]:
+def read(path: Path, scoring: Scoring) -> list[dict]:
     """All problems of a file. Raises UserError if there are none, or one is unusable."""
     rows = list(read_rows(path, PROBLEMS))
     if not rows:
         raise UserError(f"{path}: no problems; make it again with some, or take it out of the mixtures of stage2.rl.curricula")
     check(rows, path)
     for row in rows:
-        read_truth((row["reward_model"] or {}).get("ground_truth"), f"{path}: problem {row['extra_info']['index']}")
         if row["extra_info"]["level"] is None:
             raise UserError(f"{path}: problem {row['extra_info']['index']}: no extra_info.level; make the problems again")
+    try:
+        compute_scores(((row, "", False) for row in rows), scoring)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return rows
 
 
-def _first_of_levels(path: Path, settings: Grpo) -> list[dict]:
+def _first_of_levels(rows: list[dict], path: Path, settings: Grpo) -> list[dict]:
     """The first problems of each level, as many as validation asks. Raises UserError if a level has fewer."""
-    rows, chosen = read(path), []
     lowest, highest = settings.validation.levels
+    chosen = []
     for level in range(lowest, highest + 1):
         own = [row for row in rows if row["extra_info"]["level"] == level]
         if len(own) < settings.validation.problems:
