@@ -304,6 +304,23 @@ def test_entropy_and_rows(world):
     assert step.record["entropy"] == pytest.approx(float(torch.cat(values).mean()), rel=1e-4)
 
 
+def test_rows_are_padded_to_few_widths_within_the_models_positions():
+    import torch
+
+    from fofg.rollouts.decoding import Response
+    from fofg.training.grpo_rollouts import Group, Problem
+    from fofg.training.grpo_updates import as_rows
+
+    responses = [Response(torch.tensor([7, 8, 9]), "stop"), Response(torch.tensor([5]), "stop")]
+    group = Group(Problem(problem(0, 1), [1, 2]), responses, [1.0, 0.0], [1.0, 0.0])
+    rows = as_rows([group], "none", limit=7)
+    assert rows["input_ids"].tolist() == [[1, 2, 7, 8, 9, 0, 0], [1, 2, 5, 0, 0, 0, 0]]
+    assert rows["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 0, 0]]
+    assert rows["written"].tolist() == [[0, 0, 1, 1, 1, 0, 0], [0, 0, 1, 0, 0, 0, 0]]
+    assert rows["advantages"].tolist() == [[0.5], [-0.5]]
+    assert [as_rows([group], "none", limit=limit)["input_ids"].shape[1] for limit in (None, 100, 5)] == [16, 16, 5]
+
+
 def test_responses_are_rewarded_and_groups_without_difference_dropped(world):
     _, step = drawn(world, spec())
     seen = set()

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -23,7 +24,7 @@ from fofg.training.groups import advantages
 from fofg.training.grpo_rollouts import Group, Step
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor, Watched
-from fofg.training.networks import Team
+from fofg.training.networks import Team, positions
 
 #: Parts are padded to multiples of so many tokens: a CPU's kernels are made, and kept in memory, for every new width.
 WIDTHS = 16
@@ -84,7 +85,7 @@ class Learner(Watched, GRPOTrainer):
         return updates
 
     def _parts(self, groups: list[Group]) -> list[Part]:
-        rows = self._prepare_input(as_rows(groups, self.settings.scale_rewards))
+        rows = self._prepare_input(as_rows(groups, self.settings.scale_rewards, positions(self.model)))
         tokens = rows["written"].sum()
         return [
             Part(_for_trl(part) | {"num_items_in_batch": tokens}, int(part["written"].sum()), {})
@@ -125,18 +126,20 @@ class Learner(Watched, GRPOTrainer):
         return value
 
 
-def as_rows(groups: list[Group], scale: str) -> batches.Tensors:
+def as_rows(groups: list[Group], scale: str, limit: int | None = None) -> batches.Tensors:
     """All responses of groups, each after its prompt: input_ids, attention_mask, written (1: a response's token), advantages.
 
-    Advantages are [rows, 1], the others [rows, tokens], padded on the right.
+    Advantages are [rows, 1], the others [rows, tokens], padded on the right to a multiple of WIDTHS but not beyond ``limit``.
     """
     pairs = [(torch.tensor(group.problem.prompt), response.tokens.cpu()) for group in groups for response in group.responses]
+    longest = max(len(prompt) + len(response) for prompt, response in pairs)
+    width = max(longest, min(-(-longest // WIDTHS) * WIDTHS, limit or math.inf))
     rows = {
         "input_ids": [torch.cat([prompt, response]) for prompt, response in pairs],
         "attention_mask": [torch.ones(len(prompt) + len(response), dtype=torch.int64) for prompt, response in pairs],
         "written": [torch.cat([torch.zeros_like(prompt), torch.ones_like(response)]) for prompt, response in pairs],
     }
-    padded = {name: pad_sequence(tensors, batch_first=True) for name, tensors in rows.items()}
+    padded = {name: pad(pad_sequence(tensors, batch_first=True), (0, width - longest)) for name, tensors in rows.items()}
     return padded | {"advantages": advantages(torch.tensor([group.rewards for group in groups]), scale).reshape(-1, 1)}
 
 
