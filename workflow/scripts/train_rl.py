@@ -28,14 +28,17 @@ def main() -> None:
     arguments.add_argument(
         "--micro-batch-size",
         type=_count,
-        default=4,
+        default=8,
         metavar="N",
-        help="sequences a CPU thread or GPU trains on at once (default: 4)",
+        help="sequences a CPU thread or GPU trains on at once (default: 8)",
     )
     arguments.add_argument("--batch-size", type=_count, default=128, metavar="N", help="sequences decoded at once (default: 128)")
     arguments.add_argument("--save-every", type=_count, default=2, metavar="N", help="steps between checkpoints (default: 2)")
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
     arguments.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: as the environment says)")
+    arguments.add_argument(
+        "--skip-empty-steps", action="store_true", help="a step of which no group's rewards differ is no error: it makes no update"
+    )
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
@@ -53,12 +56,13 @@ def main() -> None:
         options.save_every,
         options.tensorboard,
         options.threads,
+        options.skip_empty_steps,
     )
 
 
 def _named(text: str, spec: TrainRl) -> tuple[str, str]:
     """Name and file. A name may be a path with an equals sign in it."""
-    for name in {name for phase in spec.phases for name in phase.mixture}:
+    for name in sorted({name for phase in spec.phases for name in phase.mixture}, key=len, reverse=True):
         if text.startswith(f"{name}="):
             return name, text.removeprefix(f"{name}=")
     name, found, path = text.partition("=")

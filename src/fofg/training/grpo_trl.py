@@ -35,16 +35,18 @@ def train(
     validation: str | Path | None,
     output: str | Path,
     state: str | Path,
-    micro_batch_size: int = 4,
+    micro_batch_size: int = 8,
     batch_size: int = 128,
     save_every: int = 2,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
+    skip_empty_steps: bool = False,
 ) -> None:
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
     ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems, not
-    needed if the spec asks for no validation; ``batch_size``: sequences decoded at once. The result depends on the spec, the files,
+    needed if the spec asks for no validation; ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no
+    group's rewards differ makes no update, rather than an error. The result depends on the spec, the files,
     the machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last
     complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the
     run after a checkpoint.
@@ -59,7 +61,7 @@ def train(
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         networks.quiet()
         set_seed(spec.rl.seed)
-        trainer = prepare(spec, model, files, work, batch_size)
+        trainer = prepare(spec, model, files, work, batch_size, skip_empty_steps)
         try:
             monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
         except torch.OutOfMemoryError:
@@ -94,7 +96,7 @@ def _names(spec: TrainRl) -> list[str]:
     return sorted({name for phase in spec.phases for name in phase.mixture})
 
 
-def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int) -> Learner:
+def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int, skip_empty_steps: bool = False) -> Learner:
     """The trainer, ready to run."""
     settings, total = spec.rl, sum(phase.steps for phase in spec.phases)
     tokenizer = models.load_tokenizer(model)
@@ -114,7 +116,7 @@ def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_siz
         lambda step: sampler.step(step, learner.monitor.records),
         work.micro_batch_size,
         team,
-        monitor=LearnerMonitor(total, settings.empty_step, settings.validation.every, lambda: sampler.validate()),
+        monitor=LearnerMonitor(total, skip_empty_steps, settings.validation.every, lambda: sampler.validate()),
         model=network,
         args=_arguments(settings, work),
         train_dataset=Dataset.from_dict({"step": range(1, total + 1)}),
