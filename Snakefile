@@ -133,6 +133,7 @@ rule figures:
         rules.plot_learning_curves.output,
         rules.plot_passk.output,
         rules.plot_failures.output,
+        stage1_selection_results(),
         stage1_training_results(),
         rules.plot_accuracy.output,
 

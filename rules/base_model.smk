@@ -48,7 +48,7 @@ rule build_tiny_base:
         spec=fixed(stages.build_tiny_base(settings)),
         folder=output_folder,
         state=run_path("checkpoints/.resume/tiny-base"),
-        save_every=speed_only(settings.training.pretraining_save_every),
+        save_every=untracked(settings.training.pretraining_save_every),
     shell:
         'python "$SCRIPTS"/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q} --state {params.state:q}'
         " --workers {threads} --save-every {params.save_every} 2>&1 | tee {log:q}"

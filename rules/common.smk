@@ -60,8 +60,8 @@ def iteration_of(name):
     return int(digits[1]) if digits else None
 
 
-def speed_only(value):
-    """A parameter that changes speed, not results: Snakemake does not compare functions of the output."""
+def untracked(value):
+    """A parameter that does not change what a job makes, if it succeeds: Snakemake does not compare functions of the output."""
     return lambda wildcards, output: value
 
 

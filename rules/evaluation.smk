@@ -22,7 +22,7 @@ rule generate_stage1_test_rollouts:
         spec=stage1_test_spec,
         model=model_input_folder,
         state=run_path("results/evaluation/{model}/{definitions}/.resume"),
-        batch_size=speed_only(settings.rollout_engine.batch_size),
+        batch_size=untracked(settings.rollout_engine.batch_size),
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
@@ -133,7 +133,7 @@ rule generate_held_out_rollouts:
         spec=held_out_spec,
         model=model_input_folder,
         state=run_path("results/evaluation/{model}/held-out/{decoding}/.resume"),
-        batch_size=speed_only(settings.rollout_engine.batch_size),
+        batch_size=untracked(settings.rollout_engine.batch_size),
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
@@ -211,7 +211,7 @@ rule generate_passk_rollouts:
         spec=passk_spec,
         model=model_input_folder,
         state=run_path("results/passk/{model}/rollouts/.resume/{shard}"),
-        batch_size=speed_only(settings.rollout_engine.batch_size),
+        batch_size=untracked(settings.rollout_engine.batch_size),
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"

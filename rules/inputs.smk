@@ -65,18 +65,29 @@ def stage1_problems(split):
     return problems_file("stage1_level1", split)
 
 
+def own_problems():
+    """``dataset/split`` -> file, of the user's own training problems: mixed into curricula, or cut into chunks."""
+    phases = [phase for name in CURRICULA for phase in settings.stage2.rl.curricula[name]]
+    paths = [name for phase in phases for name in phase.mixture if name.endswith(".parquet")]
+    if settings.use.stage2_rft_problems:
+        paths.append(settings.use.stage2_rft_problems)
+    stems = [os.path.splitext(os.path.basename(path))[0] for path in dict.fromkeys(paths)]
+    return {f"own{number}_{stem}/train": path for number, (stem, path) in enumerate(zip(stems, dict.fromkeys(paths)))}
+
+
 def problem_files(stage=None):
-    """``dataset/split`` -> file, of every data set that is made (of a stage)."""
-    return {
+    """``dataset/split`` -> file, of every data set that is made (of a stage), and the user's own."""
+    made = {
         f"{dataset}/{split}": stage1_problems(split) if dataset == "stage1_level1" else problems_file(dataset, split)
-        for dataset, made in settings.datasets.items()
+        for dataset, described in settings.datasets.items()
         for split in ("train", "test")
-        if getattr(made, split) and stage in (None, made.stage)
+        if getattr(described, split) and stage in (None, described.stage)
     }
+    return made if stage else made | own_problems()
 
 
 def descriptions(stage=None):
-    """Data set -> its description, of every data set that is made (of a stage)."""
+    """Data set -> its description, of every data set that is made (of a stage), and the user's own."""
     datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
     return {dataset: run_path(f"data/string_task/{dataset}/dataset.json") for dataset in datasets}
 
@@ -194,6 +205,13 @@ def final_rft(kind):
     """The names under which the last iteration's files are found, whatever its number."""
     folder = round_folder("stage2_rft_level2") if kind == "data" else model_folder("stage2-rft")
     return [f"{folder}/{name}" for name in ITERATION_FILES[kind]]
+
+
+def pass_on(wildcards, output):
+    """Whether an iteration with nothing to train on passes its model on. Not tracked: see ``untracked``."""
+    name = wildcards.get("round") or wildcards.tuned
+    passes = settings.stage2.rft.nothing_kept == "pass_on" and iteration_of(name) is not None
+    return "--pass-on" if passes else ""
 
 
 def link_arguments(wildcards, input, output):

@@ -101,7 +101,7 @@ rule create_chunk:
         runtime=30,
     params:
         spec=chunk_spec,
-        iterations=speed_only(settings.stage2.rft.num_iterations),
+        iterations=untracked(settings.stage2.rft.num_iterations),
     shell:
         'python "$SCRIPTS"/create_chunk.py --spec {params.spec:q} --problems {input.problems:q} --iterations {params.iterations}'
         " --output {output.problems:q} 2>&1 | tee {log:q}"

@@ -21,9 +21,10 @@ rule select_rft_data:
         runtime=60,
     params:
         spec=selection_spec,
+        pass_on=pass_on,
     shell:
         'python "$SCRIPTS"/select_rft_data.py --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}'
-        " --test {output.test:q} --summary {output.selection:q} --workers {threads} 2>&1 | tee {log:q}"
+        " --test {output.test:q} --summary {output.selection:q} {params.pass_on} --workers {threads} 2>&1 | tee {log:q}"
 
 
 rule link_iteration_data:

@@ -32,10 +32,11 @@ rule train_rl:
         model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/stage2-rl-{curriculum}"),
-        micro_batch_size=speed_only(settings.training.micro_batch_size),
-        batch_size=speed_only(settings.rollout_engine.batch_size),
-        save_every=speed_only(settings.training.rl_save_every),
+        micro_batch_size=untracked(settings.training.micro_batch_size),
+        batch_size=untracked(settings.rollout_engine.batch_size),
+        save_every=untracked(settings.training.rl_save_every),
+        empty_steps=untracked("--skip-empty-steps" if settings.stage2.rl.empty_step == "skip" else ""),
     shell:
         'python "$SCRIPTS"/train_rl.py --spec {params.spec:q} --model {params.model:q} --data {params.data:q} {params.validation}'
         " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"
-        " --batch-size {params.batch_size} --save-every {params.save_every} --threads {threads} 2>&1 | tee {log:q}"
+        " --batch-size {params.batch_size} {params.empty_steps} --save-every {params.save_every} --threads {threads} 2>&1 | tee {log:q}"

@@ -22,7 +22,7 @@ rule generate_rollouts:
         spec=rollout_spec,
         model=model_input_folder,
         state=run_path("data/string_task/{round}/rollouts/.resume/{shard}"),
-        batch_size=speed_only(settings.rollout_engine.batch_size),
+        batch_size=untracked(settings.rollout_engine.batch_size),
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"

@@ -27,16 +27,17 @@ rule train_sft:
         runtime=480,
     params:
         spec=tuning_spec,
+        pass_on=pass_on,
         model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/{tuned}"),
-        micro_batch_size=speed_only(settings.training.micro_batch_size),
-        save_every=speed_only(settings.training.save_every),
-        log_every=speed_only(settings.training.log_every),
+        micro_batch_size=untracked(settings.training.micro_batch_size),
+        save_every=untracked(settings.training.save_every),
+        log_every=untracked(settings.training.log_every),
     shell:
         'python "$SCRIPTS"/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}'
         " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"
-        " --save-every {params.save_every} --log-every {params.log_every} --threads {threads} 2>&1 | tee {log:q}"
+        " --save-every {params.save_every} --log-every {params.log_every} {params.pass_on} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule plot_training:

@@ -32,7 +32,6 @@ SETTINGS = {
     "mini_batch_prompts": 4,
     "generation_prompts": 4,
     "max_generation_batches": 3,
-    "empty_step": "skip",
     "scale_rewards": "group",
     "clip_low": 0.2,
     "clip_high": 0.2,
@@ -109,7 +108,7 @@ def make(folder: Path) -> Path:
         seed=1,
     )
     files = (folder / "examples.parquet", folder / "none.parquet")
-    sft_trl.train(TrainSft(version=1, sft=sft, no_examples="error"), folder / "random", *files, folder / "model", folder / "s", 16)
+    sft_trl.train(TrainSft(version=1, sft=sft), folder / "random", *files, folder / "model", folder / "s", 16)
     write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])
     write_parquet(folder / "two.parquet", PROBLEMS, [[problem(index, 2) for index in range(100, 118)]])
     write_parquet(folder / "held_out.parquet", PROBLEMS, [[problem(200 + row, 1 + row // 6) for row in range(12)]])

@@ -12,7 +12,7 @@ from fofg.stages import SOURCES, VERSIONS
 def test_version_stands_for_the_source(stage):
     recorded = json.loads(RECORD.read_text())[stage]
     assert {"version": VERSIONS[stage], "source": digest(stage)} == {key: recorded[key] for key in ("version", "source")}, (
-        f"{stage}: raise VERSIONS[{stage!r}] in src/fofg/stages.py if its results change, then run tests/stages/record.py"
+        f"{stage}: raise VERSIONS[{stage!r}] in src/fofg/stages/versions.py if its results change, then run tests/stages/record.py"
     )
 
 

@@ -78,7 +78,7 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
         ("datasets.Level-3", {}, "datasets.Level-3"),
         ("stage2.rl.mini_batch_prompts", 5, "stage2.rl.mini_batch_prompts: does not divide prompts_per_step (32)"),
         ("stage2.rl.rollouts.samples", 1, "stage2.rl.rollouts: a group needs at least 2 samples"),
-        ("stage2.rl.rollouts.temperature", 0, "stage2.rl.rollouts: a group needs at least 2 samples, at a temperature above 0"),
+        ("stage2.rl.rollouts.temperature", 0, "stage2.rl.rollouts: temperature 0 gives equal responses; raise it"),
         ("stage2.rl.curricula.level1", [], "stage2.rl.curricula.level1: "),
         ("stage2.rl.curricula.level1", [{"steps": 1, "mixture": {"stage2_level1": 0}}], "mixture.stage2_level1: Input should be"),
         ("stage2.rft.nothing_kept", "passon", "stage2.rft.nothing_kept: Input should be 'error' or 'pass_on', not 'passon'; did"),
@@ -217,3 +217,30 @@ def test_the_paper_overlay_has_the_paper_s_numbers_of_stage_2():
     assert (rl.clip_low, rl.clip_high, rl.rollouts.temperature, rl.rollouts.max_response_tokens) == (0.2, 0.2, 1.0, 8192)
     assert (rl.validation.every, rl.validation.problems, rl.validation.levels) == (25, 256, (1, 8))
     assert (settings.passk.rollouts.samples, settings.failures.levels) == (1000, (3, 3))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (
+            "stage2.rl.validation.problems",
+            17,
+            "stage2.rl.validation.problems: 17 a level, but datasets.stage2_validation.test gives 16",
+        ),
+        (
+            "stage2.rl.validation.levels",
+            [1, 5],
+            "stage2.rl.validation.levels: [1, 5], but data set stage2_validation has 1, 2, 3, 4",
+        ),
+        ("failures.levels", [9, 9], "failures.levels: [9, 9], but datasets.stage2_level1to8.levels is [1, 8]"),
+        ("passk.rollouts.temperature", 0, "passk.rollouts: temperature 0 gives equal responses; raise it"),
+        ("stage2.rft.rollouts.temperature", 0, "stage2.rft.rollouts: temperature 0 gives equal responses; raise it"),
+        ("figures.formats", ["png", "png"], "figures.formats: names a format twice"),
+        ("datasets.stage1_level1.levels", [1, 2], "datasets.stage1_level1.levels: one level only, since it is made in shards"),
+        ("stage2.rl.curricula.level1", [{"step": 3, "mixture": {}}], "did you mean stage2.rl.curricula.level1.0.steps?"),
+    ],
+)
+def test_what_a_job_would_fail_at_is_said_before_anything_runs(values, path, value, says):
+    change(values, path, value)
+    with pytest.raises(UserError, match=re.escape(says)):
+        load(values)

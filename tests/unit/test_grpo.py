@@ -38,7 +38,7 @@ def run(world, output, wanted=None, model="model", data=None, **options):
     from fofg.training import grpo_trl
 
     wanted = wanted or spec()
-    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, **options}
+    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "skip_empty_steps": True, **options}
     state = output.parent / f"{output.name}-state"
     grpo_trl.train(wanted, world / model, data or files(world, wanted), world / "held_out.parquet", output, state, **options)
     return metrics.read(output / "metrics.jsonl")
@@ -383,7 +383,7 @@ def test_a_run_may_begin_with_a_step_without_groups(world, tmp_path):
 
 def test_a_step_without_groups_may_be_an_error(world, tmp_path):
     with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*empty_step: skip"):
-        run(world, tmp_path / "out", spec([NEVER], scheme="binary", empty_step="error"))
+        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), skip_empty_steps=False)
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
@@ -542,9 +542,14 @@ def test_long_prompts(world, tmp_path, capsys):
         run(world, tmp_path / "out", nothing, data=data)
 
 
-def test_divergence_is_an_error(world, tmp_path):
-    with pytest.raises(UserError, match=r"stage2.rl.learning_rate: the loss is not finite at step \d; lower it"):
-        run(world, tmp_path / "out", spec(learning_rate=1e30, mini_batch_prompts=1))
+@pytest.mark.parametrize(
+    ("prompts", "rate", "says"),
+    [(1, 1e30, r"stage2.rl.learning_rate: the loss is not finite at step \d; lower it"), (4, 1e39, "logits are not finite")],
+)
+def test_divergence_is_an_error(world, tmp_path, prompts, rate, says):
+    """Found by the next update of the step; or, on-policy, by the next step's roll-outs, whose rewards would all be equal."""
+    with pytest.raises(UserError, match=says):
+        run(world, tmp_path / "out", spec(learning_rate=rate, mini_batch_prompts=prompts))
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 

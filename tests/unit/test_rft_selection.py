@@ -26,7 +26,7 @@ TEMPLATE = "Look:\n{code}\nIts value for {input}?"
 RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"
 
 
-def spec(template: str | None = TEMPLATE, nothing_kept: str = "error", **selection) -> SelectRftData:
+def spec(template: str | None = TEMPLATE, **selection) -> SelectRftData:
     values = {
         "drop_duplicates": False,
         "max_per_problem": None,
@@ -41,7 +41,6 @@ def spec(template: str | None = TEMPLATE, nothing_kept: str = "error", **selecti
         selection=config.Selection(**{**values, **selection}),
         scoring=config.Scoring(**scoring),
         template=template,
-        nothing_kept=nothing_kept,
     )
 
 
@@ -308,7 +307,7 @@ def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
 
 @pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT]), problem(1, [WRONG, CUT])], [problem(0, [])]])
 def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
-    selected = Selected(tmp_path, rows, spec(template=None, nothing_kept="pass_on", turns_per_example=3, test_rows=4))
+    selected = Selected(tmp_path, rows, spec(template=None, turns_per_example=3, test_rows=4), pass_on=True)
     assert selected.train == selected.test == []
     assert all(pq.read_schema(path).equals(RFT) for path in selected.paths[:2])
     assert selected.report["examples"] == {"train": 0, "test": 0, "held_back_responses": 0}
@@ -322,7 +321,7 @@ def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
 @settings(max_examples=25, deadline=None)
 def test_where_nothing_kept_is_passed_on_fewer_examples_may_be_held_back(tmp_path_factory, file, test_rows):
     rows = [problem(i, row) for i, row in enumerate(file)]
-    made = Selected(tmp_path_factory.mktemp("rft"), rows, spec(nothing_kept="pass_on", test_rows=test_rows))
+    made = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows), pass_on=True)
     assert made.train and len(made.test) <= test_rows
     try:
         strict = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows))

@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def settings(**changes):
-    return TrainSft(version=1, sft=Sft(**{**SETTINGS, **changes}), no_examples="error")
+    return TrainSft(version=1, sft=Sft(**{**SETTINGS, **changes}))
 
 
 def example(index):
@@ -280,12 +280,10 @@ def test_nothing_to_train_on_can_be_passed_on_as_the_same_model(data, tmp_path, 
     save_weights(narrow, base)
     (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
     run(data, output, settings(epochs=1))  # what it leaves makes way
-    passed = settings().model_copy(update={"no_examples": "pass_on"})
-    records = run(data, output, passed, train="empty.parquet", test="empty.parquet", model=base)
+    records = run(data, output, train="empty.parquet", test="empty.parquet", model=base, pass_on=True)
     assert same(output, base) and {tensor.dtype for tensor in weights(output).values()} == {torch.bfloat16}
     assert (output / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
     assert [record["step"] for record in records] == [0] and not (output / "tensorboard").exists()
-    assert json.loads((output / "spec.json").read_text())["no_examples"] == "pass_on"
     assert "empty.parquet: no example to train on" in (said := capsys.readouterr().err) and "unchanged" in said
     assert not (tmp_path / "other-state").exists()
 
@@ -294,12 +292,12 @@ def test_examples_that_are_all_too_long_are_nothing_to_train_on(data, tmp_path):
     skipping = settings(too_long="skip", max_length=2)
     with pytest.raises(UserError, match=r"train\.parquet: no example to train on; raise sft\.max_length"):
         run(data, tmp_path / "a", skipping)
-    run(data, tmp_path / "b", skipping.model_copy(update={"no_examples": "pass_on"}))
+    run(data, tmp_path / "b", skipping, pass_on=True)
     assert same(tmp_path / "b", data / "base")
 
 
 def test_examples_to_train_on_are_trained_on_whatever_is_passed_on(data, trained, tmp_path):
-    run(data, tmp_path / "other", settings().model_copy(update={"no_examples": "pass_on"}))
+    run(data, tmp_path / "other", pass_on=True)
     assert same(tmp_path / "other", trained.folder)
 
 

@@ -109,8 +109,8 @@ def made(dataset, split="train"):
     return {("create_problems", dataset, split)} | DESCRIPTIONS
 
 
-OF_LEVEL1 = made("stage2_level1") | trained("stage2-rl-level1", "stage2-rl-level1to2")
-OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level1to2") | chunks()
+OF_LEVEL1 = made("stage2_level1") | trained("stage2-rl-level1", "stage2-rl-level1to2") | chunks()
+OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level1to2")
 #: Nothing but a description: the small run's third curriculum mixes the first two data sets.
 OF_LEVEL1TO2 = made("stage2_level1to2")
 OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
@@ -196,8 +196,8 @@ EXPECTED = {
         {("create_problem_shard", 2), ("gather_problems",), ("generate_rollouts", "stage1", 2)} | DESCRIPTIONS | GATHER,
     ),
     "datasets.stage1_level1.test": (9, OF_STAGE1_TEST),
-    **dataset_keys("stage2_level1", (9, True), (0, False), OF_LEVEL1),
-    **dataset_keys("stage2_level2", (49, True), (0, False), OF_LEVEL2),
+    **dataset_keys("stage2_level1", (49, True), (0, False), OF_LEVEL1),
+    **dataset_keys("stage2_level2", (9, True), (0, False), OF_LEVEL2),
     **dataset_keys("stage2_level1to2", (49, True), (0, False), OF_LEVEL1TO2),
     **dataset_keys("stage2_level1to8", (0, False), (9, True), OF_EVALUATION),
     **dataset_keys("stage2_validation", (0, False), (5, True), OF_VALIDATION),
@@ -212,7 +212,7 @@ EXPECTED = {
     "stage2.rft.num_iterations": (3, {("create_chunk", 2)} | rolled_out_iteration(2)),
     "stage2.rft.examples_per_iteration": (17, chunks()),
     "stage2.rft.chunk_seed": (9, chunks()),
-    "stage2.rft.nothing_kept": ("error", selected_iteration(0)),
+    "stage2.rft.nothing_kept": ("error", NOTHING),
     **rollout_keys("stage2.rft.rollouts", rolled_out_iteration(0)),
     **selection_keys("stage2.rft.selection", selected_iteration(0)),
     **sft_keys("stage2.rft.sft", tuned_iteration(0)),
@@ -227,7 +227,7 @@ EXPECTED = {
     "stage2.rl.mini_batch_prompts": (2, trained(*RL)),
     "stage2.rl.generation_prompts": (5, trained(*RL)),
     "stage2.rl.max_generation_batches": (4, trained(*RL)),
-    "stage2.rl.empty_step": ("error", trained(*RL)),
+    "stage2.rl.empty_step": ("error", NOTHING),
     "stage2.rl.scale_rewards": ("none", trained(*RL)),
     "stage2.rl.clip_low": (0.1, trained(*RL)),
     "stage2.rl.clip_high": (0.3, trained(*RL)),
@@ -281,7 +281,7 @@ EXPECTED = {
     "use.stage1_problems": ("{run}/own.parquet", ROLLOUTS | DESCRIPTIONS),
     "use.stage1_rft_data": ("{run}/own_rft", SFT),
     "use.stage1_checkpoint": ("{run}/own_model", STAGE1_MODEL),
-    "use.stage2_rft_problems": ("{run}/own_stage2.parquet", chunks()),
+    "use.stage2_rft_problems": ("{run}/own_stage2.parquet", chunks() | DESCRIPTIONS),
     "tiny_base.hidden_size": (24, TINY),
     "tiny_base.layers": (2, TINY),
     "tiny_base.heads": (2, TINY),
@@ -304,7 +304,7 @@ def with_own_files(finished):
     shutil.copy(run / "data/string_task/stage1_level1/train.parquet", run / "own.parquet")
     shutil.copytree(run / "data/string_task/stage1_level1/rft_data", run / "own_rft")
     shutil.copytree(run / "checkpoints/string-task/stage1-rft", run / "own_model")
-    shutil.copy(run / "data/string_task/stage2_level2/train.parquet", run / "own_stage2.parquet")
+    shutil.copy(run / "data/string_task/stage2_level1/train.parquet", run / "own_stage2.parquet")
     return finished
 
 

@@ -60,6 +60,12 @@ KILLS = [
     ),
     Kill(
         "stage2_rft_train",
+        (f"{MODELS}/stage2-rft*",),
+        f"{STATE}/stage2-rft-iter0/*/checkpoint-*/complete.json",
+        "train_sft/stage2-rft-iter0.log",
+    ),
+    Kill(
+        "stage2_rft_train",
         (f"{DATA}/stage2_rft_level2/iter1", f"{MODELS}/stage2-rft*"),
         f"{DATA}/stage2_rft_level2/iter1/rollouts/.resume/*/*/*.parquet",
         "generate_rollouts/stage2_rft_level2/iter1/*.log",

@@ -121,9 +121,7 @@ def test_every_figure_is_an_image_that_the_browser_can_draw_and_has_a_caption(br
         return found;
     """)
     names = ("stage1_accuracy", "stage1_training", "stage1_selection", "accuracy_by_level", "learning_curves", "pass_at_k")
-    assert {path.rpartition("/")[2] for path in seen} == {
-        f"{name}.{extension}" for name in (*names, "failures", "exposure") for extension in ("svg", "png")
-    }
+    assert {path.rpartition("/")[2] for path in seen} == {f"{name}.svg" for name in (*names, "failures", "exposure")}
     for path, (width, height, caption) in seen.items():
         assert width > 100 and height > 50 and caption > 40, path
 

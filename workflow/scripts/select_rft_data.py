@@ -15,10 +15,19 @@ def main() -> None:
     arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")
     arguments.add_argument("--summary", required=True, help="JSON file to write: counts")
     arguments.add_argument("--workers", type=int, help="processes that score, at most (default: one a core)")
+    arguments.add_argument("--pass-on", action="store_true", help="nothing to keep is no error: the training data are empty")
     options = arguments.parse_args()
     from fofg.rft.selection import select
 
-    report = select(options.spec, options.rollouts, options.train, options.test, options.summary, options.workers)
+    report = select(
+        options.spec,
+        options.rollouts,
+        options.train,
+        options.test,
+        options.summary,
+        options.workers,
+        pass_on=options.pass_on,
+    )
     responses, examples = report["responses"], report["examples"]
     print(
         f"kept {responses['kept']:,} of {responses['total']:,} responses: "

@@ -32,6 +32,7 @@ def main() -> None:
     arguments.add_argument("--log-every", type=_count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
     arguments.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: as the environment says)")
+    arguments.add_argument("--pass-on", action="store_true", help="no example to train on is no error: the model goes on unchanged")
     options = arguments.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     from fofg.training import sft_trl
@@ -48,6 +49,7 @@ def main() -> None:
         options.log_every,
         options.tensorboard,
         options.threads,
+        options.pass_on,
     )
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -58,7 +58,7 @@ def _line(item: dict) -> str:
         close = difflib.get_close_matches(str(key), _fields_at(parents), n=1, cutoff=0.5)
         return f"{path}: no such key" + (f"; did you mean {'.'.join([*map(str, parents), close[0]])}?" if close else "")
     if item["type"] == "missing":
-        return f"{path}: missing; config/default.yaml has it"
+        return f"{path}: missing"
     message = item["msg"].removeprefix("Value error, ")
     if not path:
         return message
@@ -75,8 +75,12 @@ def _fields_at(parents: list) -> list[str]:
     """Names of the keys of a section; none if the path leads to no section."""
     model = Config
     for name in parents:
-        kind = get_args(model)[1] if get_origin(model) is dict else None
-        if kind is None and isinstance(name, str) and name in getattr(model, "model_fields", {}):
-            kind = model.model_fields[name].annotation
-        model = kind
+        if get_origin(model) in (dict, list):
+            model = get_args(model)[-1]
+        elif name in getattr(model, "model_fields", {}):
+            model = model.model_fields[name].annotation
+        else:
+            return []
+        if get_origin(model) is Annotated:
+            model = get_args(model)[0]
     return list(getattr(model, "model_fields", {}))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fofg.config.base import Count, Natural, Positive, Section
 
@@ -30,9 +30,16 @@ class Training(Section):
 
 
 class Figures(Section):
-    formats: list[Literal["svg", "png", "pdf"]] = Field(min_length=1)
+    formats: list[Literal["svg", "png", "pdf"]] = Field(min_length=1, description="each once; the first is shown in the report")
     dpi: Count
     font_size: Positive
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, formats: list[str]) -> list[str]:
+        if len(set(formats)) < len(formats):
+            raise ValueError("names a format twice")
+        return formats
 
 
 class Use(Section):

@@ -2,10 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section
 from fofg.config.stage1 import Rollouts, Selection, Sft
+
+
+def _varied(rollouts: Rollouts) -> Rollouts:
+    if rollouts.temperature == 0:
+        raise ValueError("temperature 0 gives equal responses; raise it")
+    return rollouts
+
+
+#: Several responses to a problem that are to differ.
+VariedRollouts = Annotated[Rollouts, AfterValidator(_varied)]
 
 
 class Stage2Rft(Section):
@@ -18,7 +28,7 @@ class Stage2Rft(Section):
     nothing_kept: Literal["error", "pass_on"] = Field(
         description="an iteration without a response to train on: stop, or pass its model on unchanged"
     )
-    rollouts: Rollouts
+    rollouts: VariedRollouts
     selection: Selection
     sft: Sft
 
@@ -43,14 +53,11 @@ class Grpo(Section):
     """Group relative policy optimization with dynamic sampling (paper §4.1)."""
 
     engine: Literal["trl"]
-    rollouts: Rollouts = Field(description="samples: the size of a group")
+    rollouts: VariedRollouts = Field(description="samples: the size of a group")
     prompts_per_step: Count = Field(description="groups that a step trains on; 16 in the paper")
     mini_batch_prompts: Count = Field(description="groups an optimizer update; prompts_per_step: on-policy, as in the paper")
     generation_prompts: Count = Field(description="prompts drawn at once until a step's groups are found; 32 in the paper")
     max_generation_batches: Count = Field(description="draws a step, at most; 10 in the paper")
-    empty_step: Literal["error", "skip"] = Field(
-        description="a step of which no group's rewards differ: stop, or go on without update"
-    )
     scale_rewards: Literal["group", "none"] = Field(description="group: advantages are divided by the group's standard deviation")
     clip_low: Probability = Field(description="the ratio is clipped at 1 - clip_low")
     clip_high: Probability = Field(description="the ratio is clipped at 1 + clip_high")
@@ -72,14 +79,17 @@ class Grpo(Section):
     @field_validator("rollouts")
     @classmethod
     def _is_group(cls, rollouts: Rollouts) -> Rollouts:
-        if rollouts.samples < 2 or rollouts.temperature == 0:
-            raise ValueError("a group needs at least 2 samples, at a temperature above 0")
+        if rollouts.samples < 2:
+            raise ValueError("a group needs at least 2 samples")
         return rollouts
 
 
 class Stage2Rl(Grpo):
     """Reinforcement learning: one model for each curriculum."""
 
+    empty_step: Literal["error", "skip"] = Field(
+        description="a step of which no group's rewards differ: stop, or go on without update"
+    )
     curricula: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Annotated[list[Phase], Field(min_length=1)]] = Field(
         min_length=1, description="name -> phases, one after another; each makes the model stage2-rl-NAME"
     )
@@ -106,7 +116,7 @@ class Passk(Section):
     dataset: str = Field(description="data set whose test split is answered")
     models: list[str] = Field(min_length=1, description="base, stage1-rft, stage2-rft-iterN, stage2-rl-NAME")
     shard_size: Count = Field(description="problems a shard: one job, one file")
-    rollouts: Rollouts = Field(description="samples: n; 1,000 in the paper")
+    rollouts: VariedRollouts = Field(description="samples: n; 1,000 in the paper")
 
 
 class Failures(Section):

@@ -10,6 +10,7 @@ from fofg.config.base import Section
 from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
+from fofg.problems.registry import shares
 
 
 class Config(Section):
@@ -34,7 +35,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
-        problems = [*self._missing_datasets(), *self._missing_models()]
+        problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels()]
         if "stage1_level1" in self.datasets and len(set(levels := self.datasets["stage1_level1"].levels)) > 1:
             problems.append(f"datasets.stage1_level1.levels: one level only, since it is made in shards, not {list(levels)}")
         rft = self.stage2.rft
@@ -69,6 +70,20 @@ class Config(Section):
                 hint = f"; did you mean {close[0]}?" if close and close[0] != dataset else f"; set datasets.{dataset}.{split}"
                 yield f"{key}: data set {dataset} has no {split} problems{hint}"
 
+    def _missing_levels(self) -> Iterator[str]:
+        """Levels, or problems of them, that a key asks for and its data set lacks."""
+        validation, name = self.stage2.rl.validation, self.stage2.rl.validation.dataset
+        if validation.every and self._rows(name, "test"):
+            made, key = dict(shares(self.datasets[name].levels, self.datasets[name].test)), "stage2.rl.validation"
+            if not _span(validation.levels) <= made.keys():
+                yield f"{key}.levels: {list(validation.levels)}, but data set {name} has {', '.join(map(str, made))}"
+            elif validation.problems > (least := min(made[level] for level in _span(validation.levels))):
+                yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {least}; raise that"
+        evaluated = self.datasets.get(self.evaluation.dataset)
+        if evaluated and not _span(self.failures.levels) & _span(evaluated.levels):
+            has = list(evaluated.levels)
+            yield f"failures.levels: {list(self.failures.levels)}, but datasets.{self.evaluation.dataset}.levels is {has}"
+
     def models(self) -> list[str]:
         """Every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
         iterations = [f"stage2-rft-iter{number}" for number in range(self.stage2.rft.num_iterations)]
@@ -78,3 +93,7 @@ class Config(Section):
         for model in self.passk.models:
             if model not in self.models():
                 yield f"passk.models: no model {model}; there are {', '.join(self.models())}"
+
+
+def _span(levels: tuple[int, int]) -> set[int]:
+    return set(range(levels[0], levels[1] + 1))

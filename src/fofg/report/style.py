@@ -60,13 +60,12 @@ _OTHERS = [
 def looks(models: Iterable[str]) -> dict[str, Look]:
     """Each model's look: fixed by its name alone, save that two of the user's models do not share one while there are others.
 
-    RFT's iterations are one colour, lighter the earlier; the last is full.
+    RFT's iterations are one colour, lighter the earlier.
     """
     models = list(dict.fromkeys(models))
     result = {model: _FIXED[model] for model in models if model in _FIXED}
-    rft = names.iterations(models)
-    for place, model in enumerate(rft):
-        result[model] = _RFT._replace(colour=_lighter(_RFT.colour, 0.65 * (len(rft) - 1 - place) / max(1, len(rft) - 1)))
+    for model in names.iterations(models):
+        result[model] = _RFT._replace(colour=_lighter(_RFT.colour, 0.6 ** (1 + names.iteration(model))))
     taken: set[int] = set()
     for model in sorted(set(models) - result.keys()):
         place = crc32(model.encode()) % len(_OTHERS)

@@ -16,8 +16,8 @@ OURS = "fofg, this run"
 NONE = "–"
 _HEAD = f"""# Summary
 
-This run started from `{{base_model}}`, the paper from Llama-3.1-8B-Instruct. **Another model's numbers are not the paper's**: compare
-which of a run's models does better than which, not the heights.
+This run started from `{{base_model}}`, the paper from Llama-3.1-8B-Instruct. **Another model's numbers are not the paper's**:
+compare which of a run's models does better than which, not the heights.
 
 Every row is marked: "{OURS}", "{paper.PAPER}" (arXiv 2509.25123v3), or "{paper.REPRODUCTION}". Published
 numbers are (exact) if quoted, or (approx.) if said to be "around" or read off prose. This run's stand with their 95% intervals;

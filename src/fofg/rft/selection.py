@@ -38,12 +38,13 @@ def select(
     summary: str | Path,
     workers: int | None = None,
     batch_rows: int | None = None,
+    pass_on: bool = False,
 ) -> dict:
     """Writes the two splits (fofg.schemas.RFT) and the summary, and returns the summary.
 
     ``workers``: processes that score, at most (None: one a core; a small file needs none); ``batch_rows``: problems in memory at
-    once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split; where
-    the spec says that nothing kept is passed on, the splits are then empty, or the test split smaller than wanted.
+    once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split; with
+    ``pass_on`` the splits are then empty, or the test split smaller than wanted.
     """
     file = RolloutFile(rollouts, batch_rows)
     workers = workers or os.cpu_count() or 1
@@ -51,7 +52,7 @@ def select(
     kept = judged.fates == Fate.KEPT
     _, groups = np.unique(judged.keys, return_inverse=True)
     groups = np.repeat(groups, judged.samples)
-    test_rows = _test_rows(spec, groups[kept]) if kept.any() else _pass_on(spec, file, judged)
+    test_rows = _test_rows(spec, groups[kept], pass_on) if kept.any() else _nothing_kept(spec, file, judged, pass_on)
     in_test, unused = (_over(kept, mask) for mask in hold_back(groups[kept], test_rows, spec.selection.seed))
     block_rows = int(np.clip(BLOCK_BYTES * kept.sum() // max(1, judged.kept_bytes), 1, BLOCK_ROWS))
     held: list[pa.RecordBatch] = []
@@ -155,15 +156,15 @@ def summarize(judged: Judged) -> dict:
     }
 
 
-def _pass_on(spec: SelectRftData, file: RolloutFile, judged: Judged) -> int:
-    """Nothing is kept: says so and why, and holds nothing back. Raises UserError with cures unless the spec passes it on."""
+def _nothing_kept(spec: SelectRftData, file: RolloutFile, judged: Judged, pass_on: bool) -> int:
+    """Says so and why, and holds nothing back. Raises UserError with cures unless that is passed on."""
     dropped = summarize(judged)["responses"]["dropped"]
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items() if count)
     nothing = (
         f"{file.path}: no response is left to train on, of {len(judged.fates)} to {len(judged.samples)} problems "
         f"({reasons or 'all skipped'})"
     )
-    if spec.nothing_kept == "pass_on":
+    if pass_on:
         print(f"{nothing}; the training data are empty, so that the model goes on unchanged", file=sys.stderr)
         return 0
     cures = ["check scoring.answer_rule", "raise rollouts.samples", "use another base_model"]
@@ -176,11 +177,11 @@ def _pass_on(spec: SelectRftData, file: RolloutFile, judged: Judged) -> int:
     raise UserError(f"{nothing}; {', or '.join(cures)}")
 
 
-def _test_rows(spec: SelectRftData, groups: np.ndarray) -> int:
+def _test_rows(spec: SelectRftData, groups: np.ndarray, pass_on: bool) -> int:
     """Examples to hold back: as wanted, or as many as there can be where a lack of examples is passed on."""
     wanted = spec.selection.test_rows
     possible = most_to_hold_back(groups)
-    if spec.nothing_kept == "error" or wanted <= possible:
+    if not pass_on or wanted <= possible:
         return wanted
     print(f"test_rows: {possible} of {wanted} examples held back, since only {len(groups)} responses are kept", file=sys.stderr)
     return possible

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from fofg.config import Rollouts
+from fofg.errors import UserError
 from fofg.problems.prompts import Message
 from fofg.rollouts.cache import decoding_cache
 from fofg.rollouts.engine import Request
@@ -79,12 +80,17 @@ class Decoder:
             yield *rows[index], Response(tokens[index], "length")
 
     def _read(self, prompts: list[list[int]], owner: torch.Tensor):
-        """Reads the prompts, padded on the left. Returns logits, cache and mask with a row for each entry of ``owner``."""
+        """Reads the prompts, padded on the left. Returns logits, cache and mask with a row for each entry of ``owner``.
+
+        Raises UserError if the model gives no finite logits.
+        """
         width = max(map(len, prompts))
         ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=self.device)
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.device)
         cache = decoding_cache(self.model.config)
         logits = self._forward(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
+        if not logits.isfinite().all():
+            raise UserError("the model's logits are not finite: its training diverged; train it again with a lower learning_rate")
         cache.reorder_cache(owner)
         return logits[owner], cache, mask[owner]
 

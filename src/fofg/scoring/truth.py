@@ -24,6 +24,6 @@ def read_truth(text: str, place: str) -> Truth:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(
             f"{place}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression, "
-            f"not {text[:80]!r}; make the problems again"
+            f"not {str(text)[:80]!r}; make the problems again"
         ) from None
     return truth

@@ -28,6 +28,8 @@ from fofg.stages.specs import (
 )
 from fofg.stages.versions import VERSIONS
 
+#: Stands for a validation that is off, whatever its other keys say.
+NO_VALIDATION = config.Validation(every=0, dataset="", levels=(1, 1), problems=1)
 #: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
 PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
 
@@ -140,31 +142,29 @@ def gather_rollouts(shards: int) -> GatherRollouts:
 def select_stage1_data(settings: Config) -> SelectRftData:
     chosen = settings.stage1.rft
     template = None if chosen.keep_definitions else settings.problems.template
-    return _select(settings, chosen, template, "error")
+    return _select(settings, chosen, template)
 
 
 def select_iteration_data(settings: Config) -> SelectRftData:
     """Stage 2's prompts have no definitions, so they stay as they are."""
-    return _select(settings, settings.stage2.rft.selection, None, settings.stage2.rft.nothing_kept)
+    return _select(settings, settings.stage2.rft.selection, None)
 
 
-def _select(settings: Config, chosen: config.Selection, template: str | None, nothing_kept: str) -> SelectRftData:
+def _select(settings: Config, chosen: config.Selection, template: str | None) -> SelectRftData:
     return SelectRftData(
         version=VERSIONS["select_rft_data"],
         selection=config.Selection(**{name: getattr(chosen, name) for name in config.Selection.model_fields}),
         scoring=settings.scoring,
         template=template,
-        nothing_kept=nothing_kept,
     )
 
 
 def train_stage1(settings: Config) -> TrainSft:
-    return TrainSft(version=VERSIONS["train_sft"], sft=settings.stage1.sft, no_examples="error")
+    return TrainSft(version=VERSIONS["train_sft"], sft=settings.stage1.sft)
 
 
 def train_iteration(settings: Config) -> TrainSft:
-    rft = settings.stage2.rft
-    return TrainSft(version=VERSIONS["train_sft"], sft=rft.sft, no_examples=rft.nothing_kept)
+    return TrainSft(version=VERSIONS["train_sft"], sft=settings.stage2.rft.sft)
 
 
 def link_iteration(settings: Config) -> LinkIteration:
@@ -173,9 +173,12 @@ def link_iteration(settings: Config) -> LinkIteration:
 
 def train_rl(settings: Config, curriculum: str) -> TrainRl:
     rl = settings.stage2.rl
+    grpo = config.Grpo(**{name: getattr(rl, name) for name in config.Grpo.model_fields})
+    if not rl.validation.every:
+        grpo = grpo.model_copy(update={"validation": NO_VALIDATION})
     return TrainRl(
         version=VERSIONS["train_rl"],
-        rl=config.Grpo(**{name: getattr(rl, name) for name in config.Grpo.model_fields}),
+        rl=grpo,
         phases=rl.curricula[curriculum],
         scoring=settings.scoring,
     )

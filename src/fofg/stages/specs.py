@@ -77,14 +77,10 @@ class SelectRftData(Spec):
     selection: config.Selection
     scoring: config.Scoring
     template: str | None
-    nothing_kept: Literal["error", "pass_on"]
 
 
 class TrainSft(Spec):
-    """``no_examples``: pass_on gives the model that came in if there is nothing to train on."""
-
     sft: config.Sft
-    no_examples: Literal["error", "pass_on"]
 
 
 class LinkIteration(Spec):

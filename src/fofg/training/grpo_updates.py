@@ -166,12 +166,12 @@ class LearnerMonitor(Monitor):
     """Records of every step: what sampler and learner tell of it, gradient norm, times, perhaps accuracy on held-out problems.
 
     ``validate``: asked for before the first step, every ``every`` steps and after the last; never if ``every`` is 0.
-    ``empty_step``: see fofg.config.Grpo. ``norms``: of the step's gradients, an update each.
+    ``skip_empty_steps``: see fofg.training.grpo_trl.train. ``norms``: of the step's gradients, an update each.
     """
 
-    def __init__(self, total: int, empty_step: str, every: int, validate: Callable[[], Record]):
+    def __init__(self, total: int, skip_empty_steps: bool, every: int, validate: Callable[[], Record]):
         super().__init__(total)
-        self.empty_step, self.every, self.validate = empty_step, every, validate
+        self.skip_empty_steps, self.every, self.validate = skip_empty_steps, every, validate
         self.norms: list[float] = []
 
     def on_train_begin(self, args, state, control, **others):
@@ -183,10 +183,10 @@ class LearnerMonitor(Monitor):
         """A step's groups are drawn, and training begins. Raises UserError if there are none and that is to stop the run."""
         self._step, self._drawn_at, self.norms = record, time.monotonic(), []
         told = f"step {record['step']}: rewards differ in {record['groups_kept']} of {record['groups']} groups"
-        if not record["groups_kept"] and self.empty_step == "error":
+        if not record["groups_kept"] and not self.skip_empty_steps:
             raise UserError(
                 f"{told} (mean reward {record['reward']:.2f}), so there is nothing to train on; raise stage2.rl's "
-                "max_generation_batches or generation_prompts, take problems that are sometimes solved, or set empty_step: skip"
+                "max_generation_batches or generation_prompts, take problems that are sometimes solved, or set its empty_step: skip"
             )
         if record["limit_reached"]:
             tqdm.write(f"{told}; {'it trains on those' if record['groups_kept'] else 'no update'}", file=sys.stderr)

@@ -148,11 +148,14 @@ def finish(spec: Spec, network, model: Path, output: Path, records: list[metrics
     """Writes everything beside the output folder, then moves file by file; weights of an earlier run are removed.
 
     The folder gets the weights, in the type in which ``model`` stores them, the other files of ``model``, ``metrics.jsonl`` and
-    ``spec.json``.
+    ``spec.json``. Raises UserError if a weight is not finite.
     """
+    network.to(models.stored_dtype(model))
+    if not all(weight.isfinite().all() for weight in network.parameters()):
+        raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
     partial = output.parent / f".{output.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    network.to(models.stored_dtype(model)).save_pretrained(partial, max_shard_size="100TB")
+    network.save_pretrained(partial, max_shard_size="100TB")
     models.copy_settings(model, partial)
     metrics.write(partial / "metrics.jsonl", records)
     write_json(partial / "spec.json", spec.model_dump(mode="json"))

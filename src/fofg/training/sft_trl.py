@@ -45,13 +45,14 @@ def train(
     log_every: int = 1,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
+    pass_on: bool = False,
 ) -> None:
     """Fine-tunes a model folder on RFT files; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
     Only the assistant's turns are learned, the loss being the mean over the learned tokens of a step. The result depends on the
     spec, the files, the machine and its number of threads; ``micro_batch_size`` changes no more than rounding. A killed run goes on
-    from its last complete checkpoint under ``state``, which is removed at the end. Where the spec says so, no example to train on
-    gives the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
+    from its last complete checkpoint under ``state``, which is removed at the end. With ``pass_on``, no example to train on gives
+    the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
     tensorboard = Path(tensorboard or output / "tensorboard")
@@ -69,7 +70,7 @@ def train(
             trainer = _prepare(spec.sft, model, tokenizer, examples, tests, work)
             monitor.run(trainer, work.state, tensorboard)
             networks.finish(spec, trainer.model, model, output, metrics.thin(trainer.monitor.records, log_every))
-        elif spec.no_examples == "pass_on":
+        elif pass_on:
             print(f"{train_file}: no example to train on; {output} is the model {model}, unchanged", file=sys.stderr)
             shutil.rmtree(tensorboard, ignore_errors=True)
             networks.finish(spec, networks.load(model, longest=0), model, output, [UNCHANGED])

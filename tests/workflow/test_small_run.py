@@ -1,0 +1,63 @@
+"""What a finished small run holds: every file that the targets promise, and iterations that learn from one another."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.slow
+
+STAGE2 = "data/string_task/stage2"
+KEY_FILES = [
+    *(f"data/string_task/stage1_level1/{name}" for name in ("train.parquet", "test.parquet", "rollout.parquet", "dataset.json")),
+    *(f"{STAGE2}_{name}/{split}" for name in ("level1", "level2", "level1to2") for split in ("train.parquet", "dataset.json")),
+    *(f"{STAGE2}_level1to8/{name}" for name in ("test.parquet", "dataset.json")),
+    *(f"{STAGE2}_level2_rft/{iteration}.parquet" for iteration in (0, 1)),
+    *(f"{STAGE2}_rft_level2/{name}" for name in ("rollout.parquet", "rft_data/train.parquet", "rft_data/test.parquet")),
+    *(f"{STAGE2}_rft_level2/iter{iteration}/rollout.parquet" for iteration in (0, 1)),
+    *(
+        f"checkpoints/string-task/{model}/{name}"
+        for model in ("stage1-rft", "stage2-rft", "stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2")
+        for name in ("model.safetensors", "config.json", "tokenizer.json", "generation_config.json", "metrics.jsonl")
+    ),
+    *(f"results/{table}.{kind}" for table in ("accuracy", "passk", "failures") for kind in ("parquet", "csv")),
+    *(
+        f"results/figures/{name}.{kind}"
+        for name in ("accuracy_by_level", "learning_curves", "pass_at_k", "failures", "exposure", "stage1_selection")
+        for kind in ("svg", "png")
+    ),
+    "results/summary.md",
+    "results/versions.md",
+]
+
+
+def test_every_key_output_lies_where_the_original_has_it(finished):
+    assert [name for name in KEY_FILES if not (finished.folder / name).is_file()] == []
+
+
+def test_each_iteration_of_rft_learns_from_the_model_before_it(finished):
+    models = finished.folder / "checkpoints/string-task"
+    weights = [
+        (models / name / "model.safetensors").read_bytes() for name in ("stage1-rft", "stage2-rft-iter0", "stage2-rft-iter1")
+    ]
+    assert len(set(weights)) == 3
+    assert (models / "stage2-rft/model.safetensors").read_bytes() == weights[2]
+    for iteration in (0, 1):
+        folder = finished.folder / f"data/string_task/stage2_rft_level2/iter{iteration}"
+        assert json.loads((folder / "rft_data/selection.json").read_text())["examples"]["train"] > 0
+        chunk = pq.read_table(finished.folder / f"data/string_task/stage2_level2_rft/{iteration}.parquet")
+        rolled_out = pq.read_table(folder / "rollout.parquet")
+        assert rolled_out.select(chunk.column_names) == chunk
+    assert pq.read_schema(folder / "rollout.parquet").metadata != pq.read_schema(folder.parent / "iter0/rollout.parquet").metadata
+
+
+def test_training_problems_are_no_evaluation_problems(finished):
+    described = [json.loads(path.read_text()) for path in finished.folder.glob("data/string_task/*/dataset.json")]
+    overlaps = {
+        (f"{one['dataset']}/train", other): overlap["problems"]
+        for one in described
+        for other, overlap in one["splits"].get("train", {}).get("overlap", {}).items()
+        if other.endswith("/test")
+    }
+    assert len(overlaps) >= 12
+    assert set(overlaps.values()) == {0}
