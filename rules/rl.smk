@@ -32,7 +32,7 @@ rule train_rl:
         model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/stage2-rl-{curriculum}"),
-        micro_batch_size=untracked(settings.training.micro_batch_size),
+        micro_batch_size=untracked(settings.training.rl_micro_batch_size),
         batch_size=untracked(settings.rollout_engine.batch_size),
         save_every=untracked(settings.training.rl_save_every),
         empty_steps=untracked("--skip-empty-steps" if settings.stage2.rl.empty_step == "skip" else ""),

@@ -272,6 +272,7 @@ EXPECTED = {
     "training.rl_threads": (2, NOTHING),
     "training.micro_batch_size": (2, NOTHING),
     "training.save_every": (5, NOTHING),
+    "training.rl_micro_batch_size": (2, NOTHING),
     "training.rl_save_every": (5, NOTHING),
     "training.pretraining_save_every": (2, NOTHING),
     "training.log_every": (5, NOTHING),

@@ -24,6 +24,7 @@ class Training(Section):
     micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
     rl_threads: Count = Field(description="CPU threads of a reinforcement learning run; runs stand side by side")
+    rl_micro_batch_size: Count = Field(description="the same as micro_batch_size for reinforcement learning")
     rl_save_every: Count = Field(description="the same as save_every for reinforcement learning")
     pretraining_save_every: Count = Field(description="the same for the target tiny_base")
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
