@@ -151,6 +151,12 @@ def iteration_round(iteration):
     return f"stage2_rft_level2/iter{iteration}"
 
 
+def sft_threads(wildcards):
+    """Stage 1 has the machine to itself; Stage 2's runs stand side by side."""
+    training = settings.training
+    return training.threads if iteration_of(wildcards.tuned) is None else training.stage2_threads
+
+
 def training_examples(split):
     """Examples that a model is fine-tuned on."""
 

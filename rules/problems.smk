@@ -94,6 +94,7 @@ rule create_chunk:
         run_path("logs/create_chunk/{iteration}.log"),
     benchmark:
         run_path("benchmarks/results/create_chunk/{iteration}.tsv")
+    priority: 20
     conda:
         ENVIRONMENT
     resources:

@@ -13,6 +13,7 @@ rule select_rft_data:
         run_path("logs/select_rft_data/{round}.log"),
     benchmark:
         run_path("benchmarks/results/select_rft_data/{round}.tsv")
+    priority: 20
     conda:
         ENVIRONMENT
     threads: 2

@@ -19,9 +19,10 @@ rule train_rl:
         run_path("logs/train_rl/{curriculum}.log"),
     benchmark:
         run_path("benchmarks/results/train_rl/{curriculum}.tsv")
+    priority: 10
     conda:
         ENVIRONMENT
-    threads: settings.training.rl_threads
+    threads: settings.training.stage2_threads
     resources:
         mem_mb=4000,
         runtime=1440,

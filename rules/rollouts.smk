@@ -12,6 +12,7 @@ rule generate_rollouts:
         run_path("logs/generate_rollouts/{round}/{shard}.log"),
     benchmark:
         run_path("benchmarks/results/generate_rollouts/{round}/{shard}.tsv")
+    priority: 20
     conda:
         ENVIRONMENT
     threads: settings.rollout_engine.threads
@@ -38,6 +39,7 @@ rule gather_rollouts:
         run_path("logs/gather_rollouts/{round}.log"),
     benchmark:
         run_path("benchmarks/results/gather_rollouts/{round}.tsv")
+    priority: 20
     conda:
         ENVIRONMENT
     resources:

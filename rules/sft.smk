@@ -19,9 +19,10 @@ rule train_sft:
         run_path("logs/train_sft/{tuned}.log"),
     benchmark:
         run_path("benchmarks/results/train_sft/{tuned}.tsv")
+    priority: 20
     conda:
         ENVIRONMENT
-    threads: settings.training.threads
+    threads: sft_threads
     resources:
         mem_mb=4000,
         runtime=480,

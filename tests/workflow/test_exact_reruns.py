@@ -269,7 +269,7 @@ EXPECTED = {
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),
     "training.threads": (1, NOTHING),
-    "training.rl_threads": (2, NOTHING),
+    "training.stage2_threads": (2, NOTHING),
     "training.micro_batch_size": (2, NOTHING),
     "training.save_every": (5, NOTHING),
     "training.rl_micro_batch_size": (2, NOTHING),

@@ -20,10 +20,10 @@ class RolloutEngine(Section):
 class Training(Section):
     """How training runs; none of it changes results beyond rounding."""
 
-    threads: Count
+    threads: Count = Field(description="CPU threads of Stage 1's fine-tuning")
     micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
-    rl_threads: Count = Field(description="CPU threads of a reinforcement learning run; runs stand side by side")
+    stage2_threads: Count = Field(description="CPU threads of a training run of Stage 2; runs stand side by side")
     rl_micro_batch_size: Count = Field(description="the same as micro_batch_size for reinforcement learning")
     rl_save_every: Count = Field(description="the same as save_every for reinforcement learning")
     pretraining_save_every: Count = Field(description="the same for the target tiny_base")

@@ -41,7 +41,7 @@ def draw(runs: Runs, accuracy: list[dict]) -> plt.Figure:
         bottom.set_xlabel("step")
     _same_height(panels[0][:-1])
     panels[0][0].set_ylabel("reward, accuracy\n(training problems)")
-    panels[1][0].set_ylabel("accuracy\n(held-out functions)")
+    panels[1][0].set_ylabel("accuracy\n(validation problems)")
     validated = {level for records in runs.values() for level, _ in _levels(records, VALIDATION)}
     _iterations(panels[1][-1], [row for row in accuracy if not validated or row["level"] in validated])
     panels[0][-1].axis("off")
@@ -89,7 +89,7 @@ def _iterations(axes: plt.Axes, accuracy: list[dict]) -> None:
         curve = _level_curve(level)
         axes.errorbar(places, heights, reach, fmt="none", ecolor=curve["color"], elinewidth=1, alpha=0.7)
         axes.plot(places, heights, **curve, linewidth=1.4, label=f"Level {level}")
-    axes.set_title("RFT (0: Stage 1)", loc="left")
+    axes.set_title("RFT (0: Stage 1), evaluation", loc="left", fontsize="medium")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("iteration")
     _share(axes)
