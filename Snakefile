@@ -150,6 +150,7 @@ rule all:
     input:
         rules.stage1_rft.input,
         rules.stage2_create_problems.input,
+        rules.describe_datasets.output,
         rules.stage2_rft_train.input,
         rules.evaluate.input,
         rules.passk.input,

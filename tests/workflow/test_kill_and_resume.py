@@ -37,7 +37,7 @@ KILLS = [
     Kill("stage1_create_problems", (f"{DATA}/stage1_level1",), "logs/create_problem_shard/*.log"),
     Kill(
         "stage1_create_train_data",
-        (f"{DATA}/stage1_level1/roll*",),
+        (f"{DATA}/stage1_level1/roll*", f"{DATA}/stage1_level1/rft_data"),
         f"{DATA}/stage1_level1/rollouts/.resume/*/*/*.parquet",
         "generate_rollouts/stage1_level1/*.log",
         whole_session=False,
@@ -50,13 +50,13 @@ KILLS = [
         "train_sft/stage1-rft.log",
         whole_session=False,
     ),
-    Kill("stage2_create_problems", (f"{DATA}/stage2_*/*.parquet", f"{DATA}/*/dataset.json"), "logs/create_problems/stage2*.log"),
+    Kill("stage2_create_problems", (f"{DATA}/stage2_*/t*.parquet", f"{DATA}/*/dataset.json"), "logs/create_problems/stage2*.log"),
     Kill("stage2_rft_create_problems", (f"{DATA}/stage2_level2_rft",), "logs/create_chunk/*.log"),
     Kill(
         "stage2_rft_create_train_data",
-        (f"{DATA}/stage2_rft_level2",),
-        f"{DATA}/stage2_rft_level2/iter0/rollouts/.resume/*/*/*.parquet",
-        "generate_rollouts/stage2_rft_level2/iter0/*.log",
+        (f"{DATA}/stage2_rft_level2/iter1", f"{DATA}/stage2_rft_level2/r*"),
+        f"{DATA}/stage2_rft_level2/iter1/rollouts/.resume/*/*/*.parquet",
+        "generate_rollouts/stage2_rft_level2/iter1/*.log",
     ),
     Kill(
         "stage2_rft_train",
@@ -66,9 +66,9 @@ KILLS = [
     ),
     Kill(
         "stage2_rft_train",
-        (f"{DATA}/stage2_rft_level2/iter1", f"{MODELS}/stage2-rft*"),
-        f"{DATA}/stage2_rft_level2/iter1/rollouts/.resume/*/*/*.parquet",
-        "generate_rollouts/stage2_rft_level2/iter1/*.log",
+        (f"{DATA}/stage2_rft_level2", f"{MODELS}/stage2-rft*"),
+        f"{DATA}/stage2_rft_level2/iter0/rollouts/.resume/*/*/*.parquet",
+        "generate_rollouts/stage2_rft_level2/iter0/*.log",
         whole_session=False,
     ),
     *(
@@ -83,11 +83,16 @@ KILLS = [
     ),
     Kill(
         "evaluate",
-        ("results/evaluation/*/held-out", "results/accuracy.*"),
+        ("results/evaluation/*/held-out", "results/evaluation/*/verdicts.parquet", "results/accuracy.*"),
         "results/evaluation/*/held-out/*/.resume/*/*.parquet",
         "generate_held_out_rollouts/*.log",
     ),
-    Kill("passk", ("results/passk",), "results/passk/*/rollouts/.resume/*/*/*.parquet", "generate_passk_rollouts/*/*.log"),
+    Kill(
+        "passk",
+        ("results/passk", "results/passk.*"),
+        "results/passk/*/rollouts/.resume/*/*/*.parquet",
+        "generate_passk_rollouts/*/*.log",
+    ),
     Kill("analyze_failures", ("results/evaluation/*/failures.parquet", "results/failures.*"), "logs/classify_failures/*.log"),
     Kill("figures", ("results/figures",), "logs/plot_*.log"),
     Kill("all", ("results",), "results/evaluation/*/held-out/*/.resume/*/*.parquet", "generate_held_out_rollouts/*.log"),

@@ -11,6 +11,8 @@ import pytest
 from checkouts import TARGETS
 from PIL import Image
 
+from fofg.report import style
+
 pytestmark = pytest.mark.slow
 
 FIGURES = {
@@ -137,6 +139,7 @@ def test_a_click_shows_a_figure_with_its_models_in_their_colours(browse):
     """)
     assert any(complete and width > 100 for complete, width in seen)
     colours = {colour for _, colour in screen.getcolors(screen.width * screen.height)}
-    for wanted in ("#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73"):
+    shown = ["stage1-rft", "stage2-rft-iter1", "stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2"]
+    for wanted in (look.colour for look in style.looks(shown).values()):
         red, green, blue = (int(wanted[place : place + 2], 16) for place in (1, 3, 5))
         assert any(abs(r - red) + abs(g - green) + abs(b - blue) < 12 for r, g, b in colours), wanted
