@@ -167,13 +167,13 @@ def sft_keys(prefix, jobs):
     return {f"{prefix}.{key}": (value, jobs) for key, value in values.items()}
 
 
-def dataset_keys(name, train, test, jobs):
+def dataset_keys(name, train, test, jobs, levels=(3, 3)):
     """Keys of a data set; ``train``, ``test``: other numbers of problems."""
     prefix, used = f"datasets.{name}", ("train" if train[1] else "test")
     other = "test" if used == "train" else "train"
     return {
         f"{prefix}.stage": (1, jobs),
-        f"{prefix}.levels": ([3, 3], jobs),
+        f"{prefix}.levels": (list(levels), jobs),
         f"{prefix}.{used}": ((train if used == "train" else test)[0], jobs),
         f"{prefix}.{other}": (4, made(name, other)),
     }
@@ -200,7 +200,7 @@ EXPECTED = {
     **dataset_keys("stage2_level2", (9, True), (0, False), OF_LEVEL2),
     **dataset_keys("stage2_level1to2", (49, True), (0, False), OF_LEVEL1TO2),
     **dataset_keys("stage2_level1to8", (0, False), (9, True), OF_EVALUATION),
-    **dataset_keys("stage2_validation", (0, False), (5, True), OF_VALIDATION),
+    **dataset_keys("stage2_validation", (0, False), (9, True), OF_VALIDATION, levels=(1, 2)),
     **dataset_keys("stage2_passk", (0, False), (5, True), OF_PASSK),
     "scoring.scheme": ("binary", SCORING),
     "scoring.answer_rule": ("lenient", SCORING | classified(*MODELS)),
@@ -251,7 +251,10 @@ EXPECTED = {
             stage1_test("base", "stage1-rft") | held_out(*MODELS, decodings=["sampled"]),
         ),
     ),
-    "passk.dataset": ("stage2_validation", passk("base", "stage1-rft")),
+    "passk.dataset": (
+        "stage2_validation",
+        passk("base", "stage1-rft") | {("generate_passk_rollouts", model, 2) for model in MODELS[:2]},
+    ),
     "passk.models": (["base", "stage2-rl-level1"], passk("stage2-rl-level1")),
     "passk.shard_size": (6, {("generate_passk_rollouts", model, 0) for model in MODELS[:2]} | counted("base", "stage1-rft")),
     **rollout_keys("passk.rollouts", passk("base", "stage1-rft")),
