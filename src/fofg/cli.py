@@ -1,6 +1,7 @@
 """What all programs share: a spec argument, plain errors, a log line for the machine's settings."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -35,6 +36,33 @@ def add_spec(arguments: argparse.ArgumentParser, model: type[AnySpec]) -> None:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     arguments.add_argument("--spec", type=read, required=True, help=f"JSON, or @FILE: {', '.join(model.model_fields)}")
+
+
+def count(text: str) -> int:
+    """A whole number above 0, as an argument's type."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save_every: int) -> None:
+    """Adds what all training programs take: the models' folders, working state, and how the work is done, with its defaults."""
+    arguments.add_argument("--model", required=True, metavar="FOLDER", help="model to start from, in Hugging Face format")
+    arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
+    arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
+    for name, default, meaning in (
+        ("micro-batch-size", micro_batch_size, "sequences a CPU thread or GPU works on at once"),
+        ("save-every", save_every, "steps between checkpoints"),
+    ):
+        arguments.add_argument(f"--{name}", type=count, default=default, metavar="N", help=f"{meaning} (default: {default})")
+    arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
+    arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")
+
+
+def use_first_gpu() -> None:
+    """Hides all GPUs but the first from libraries that are loaded later."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def run(main: Callable[[], None]) -> None:

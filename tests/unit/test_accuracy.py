@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rollout_rows import rollout
 
 from fofg.config import Figures, Scoring
 from fofg.errors import UserError
@@ -19,30 +20,6 @@ from fofg.schemas import ROLLOUTS, VERDICTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RIGHT, WRONG, NONE = '{"output": "b"}', '{"output": "c"}', "no idea"
-
-
-def rollout(index, responses, level=1, reasons=None):
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": "q"}],
-        "ability": "string",
-        "reward_model": {
-            "style": "rule",
-            "ground_truth": json.dumps({"ref_input": "a", "ref_output": "b", "expression": "func_0(x)"}),
-        },
-        "extra_info": {
-            "index": index,
-            "split": "test",
-            "level": level,
-            "depth": level,
-            "calls": level,
-            "expression": "func_0(x)",
-            "functions": ["deterministic_shuffle"],
-        },
-        "responses": responses,
-        "finish_reasons": reasons or ["stop"] * len(responses),
-        "token_counts": [1] * len(responses),
-    }
 
 
 def verdict(index, correct, level=1, sample=0):

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import rollout_rows
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -261,25 +262,9 @@ def test_the_first_step_alone_ignores_composition(problem):
 
 
 def rollout(index, responses, level=3, reasons=None, expression=CHAIN, output="llbbtt"):
-    truth = {"ref_input": "table", "ref_output": output, "expression": expression}
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": "q"}],
-        "ability": "composition",
-        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": {
-            "index": index,
-            "split": "test",
-            "level": level,
-            "depth": level,
-            "calls": level,
-            "expression": expression,
-            "functions": ["remove_vowels"],
-        },
-        "responses": responses,
-        "finish_reasons": reasons or ["stop"] * len(responses),
-        "token_counts": [1] * len(responses),
-    }
+    return rollout_rows.rollout(
+        index, responses, level, reasons, expression=expression, x="table", output=output, functions=["remove_vowels"]
+    )
 
 
 RIGHT, PARTIAL = response([], "llbbtt"), response(['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"'], "lbt")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from counted_calls import calls
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -161,23 +162,6 @@ ANSWER = '\n{"output": "zz"}'
 
 def text_of(shape, size):
     return 'func_17("abc") ' + SHAPES[shape] * (size // len(SHAPES[shape])) + ANSWER
-
-
-def calls(function, *arguments):
-    """How many functions, Python's and C's, a call enters."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        function(*arguments)
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 @pytest.mark.parametrize("shape", SHAPES)

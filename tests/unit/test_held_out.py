@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rollout_rows import rollout
 
 from fofg.config import Scoring
 from fofg.errors import UserError
@@ -18,28 +19,6 @@ from fofg.schemas import ACCURACY, HELD_OUT_VERDICTS, ROLLOUTS
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 SCORING = Scoring(scheme="paper", answer_rule="published")
 RIGHT, WRONG, NONE = '{"output": "b"}', '{"output": "c"}', "no idea"
-
-
-def rollout(index, responses, level=1, reasons=None):
-    truth = {"ref_input": "a", "ref_output": "b", "expression": "func_0(x)"}
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": "q"}],
-        "ability": "composition",
-        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": {
-            "index": index,
-            "split": "test",
-            "level": level,
-            "depth": level,
-            "calls": level,
-            "expression": "func_0(x)",
-            "functions": ["deterministic_shuffle"],
-        },
-        "responses": responses,
-        "finish_reasons": reasons or ["stop"] * len(responses),
-        "token_counts": [1] * len(responses),
-    }
 
 
 @pytest.fixture

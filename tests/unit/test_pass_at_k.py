@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rollout_rows import rollout
 
 from fofg.config import Scoring
 from fofg.errors import UserError
@@ -104,28 +105,6 @@ def test_curve_of_known_counts():
 
 def test_k_goes_to_the_fewest_samples():
     assert [row["k"] for row in curve([(8, 1), (3, 1)])] == [1, 2, 3]
-
-
-def rollout(index, responses, level=1):
-    truth = {"ref_input": "a", "ref_output": "b", "expression": "func_0(x)"}
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": "q"}],
-        "ability": "composition",
-        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": {
-            "index": index,
-            "split": "test",
-            "level": level,
-            "depth": level,
-            "calls": level,
-            "expression": "func_0(x)",
-            "functions": ["deterministic_shuffle"],
-        },
-        "responses": responses,
-        "finish_reasons": ["stop"] * len(responses),
-        "token_counts": [1] * len(responses),
-    }
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from counted_calls import calls
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,23 +59,6 @@ def text_of(shape, size):
 
 def nested(opening, closing, depth, around='{"output": %s}'):
     return around % (opening * depth + "1" + closing * depth)
-
-
-def calls(function, *arguments):
-    """How many functions, Python's and C's, a call enters."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        function(*arguments)
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -3,6 +3,7 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
+from fofg.files import write_spec
 from fofg.stages import ClassifyFailures
 
 
@@ -15,6 +16,7 @@ def main() -> None:
     from fofg.evaluation.failures import CLASSES, classify_file
 
     counts = classify_file(options.rollouts, options.output, options.spec.levels, options.spec.answer_rule)
+    write_spec(options.output, options.spec)
     print(f"{counts.total()} responses: " + ", ".join(f"{counts[name]} {name}" for name in CLASSES), file=sys.stderr)
 
 

@@ -3,6 +3,7 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
+from fofg.files import write_spec
 from fofg.stages import CountPassk
 
 
@@ -15,6 +16,7 @@ def main() -> None:
     from fofg.evaluation.pass_at_k import count
 
     problems = count(options.rollouts, options.output, options.spec.scoring)
+    write_spec(options.output, options.spec)
     print(f"{problems} problems counted", file=sys.stderr)
 
 

@@ -3,6 +3,7 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
+from fofg.files import write_spec
 from fofg.stages import ScoreRollouts
 
 
@@ -17,6 +18,7 @@ def main() -> None:
     from fofg.evaluation.held_out import judge
 
     done = judge(options.rollouts, options.output, options.spec.scoring)
+    write_spec(options.output, options.spec)
     print(f"{done.samples} responses to {done.problems} prompts; {done.skipped} prompts without a response", file=sys.stderr)
 
 

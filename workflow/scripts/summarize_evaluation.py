@@ -1,6 +1,7 @@
 """Table: accuracy on held-out functions by model, decoding and level, with 95% Wilson intervals over problems."""
 
 from fofg.cli import add_spec, parser, run
+from fofg.files import write_spec
 from fofg.stages import SummarizeEvaluation
 
 
@@ -16,6 +17,7 @@ def main() -> None:
     from fofg.schemas import ACCURACY
 
     write_table(options.parquet, options.csv, ACCURACY, summarize(options.spec.models, options.verdicts))
+    write_spec(options.parquet, options.spec)
 
 
 if __name__ == "__main__":

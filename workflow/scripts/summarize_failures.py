@@ -1,6 +1,7 @@
 """Table: how many responses of every model at each level are of each class, and their share."""
 
 from fofg.cli import add_spec, parser, run
+from fofg.files import write_spec
 from fofg.stages import SummarizeFailures
 
 
@@ -18,6 +19,7 @@ def main() -> None:
     from fofg.schemas import FAILURE_SHARES
 
     write_table(options.parquet, options.csv, FAILURE_SHARES, summarize(options.spec.models, options.failures))
+    write_spec(options.parquet, options.spec)
 
 
 if __name__ == "__main__":

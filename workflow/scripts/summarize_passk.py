@@ -1,6 +1,7 @@
 """Table: pass@k by model, level and k, with 95% intervals over problems."""
 
 from fofg.cli import add_spec, parser, run
+from fofg.files import write_spec
 from fofg.stages import SummarizePassk
 
 
@@ -16,6 +17,7 @@ def main() -> None:
     from fofg.schemas import PASSK
 
     write_table(options.parquet, options.csv, PASSK, summarize(options.spec.models, options.counts))
+    write_spec(options.parquet, options.spec)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Reinforcement learning of a model on problems."""
 
-import os
-
 from fofg import cli
 from fofg.errors import UserError
 from fofg.stages import TrainRl
@@ -18,30 +16,20 @@ is saved and the exit code is 1. On a GPU if there is one.
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
     cli.add_spec(arguments, TrainRl)
-    arguments.add_argument("--model", required=True, metavar="FOLDER", help="model to start from, in Hugging Face format")
+    cli.add_training(arguments, micro_batch_size=8, save_every=2)
     arguments.add_argument(
         "--data", required=True, nargs="+", metavar="NAME=PARQUET", help="problems of each name in the curriculum's mixtures"
     )
     arguments.add_argument("--validation", metavar="PARQUET", help="held-out problems; not needed without validation")
-    arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
-    arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
     arguments.add_argument(
-        "--micro-batch-size",
-        type=_count,
-        default=8,
-        metavar="N",
-        help="sequences a CPU thread or GPU trains on at once (default: 8)",
+        "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
     )
-    arguments.add_argument("--batch-size", type=_count, default=128, metavar="N", help="sequences decoded at once (default: 128)")
-    arguments.add_argument("--save-every", type=_count, default=2, metavar="N", help="steps between checkpoints (default: 2)")
-    arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
-    arguments.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: as the environment says)")
     arguments.add_argument(
         "--skip-empty-steps", action="store_true", help="a step of which no group's rewards differ is no error: it makes no update"
     )
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
-    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    cli.use_first_gpu()
     from fofg.training import grpo_trl
 
     grpo_trl.train(
@@ -69,13 +57,6 @@ def _named(text: str, spec: TrainRl) -> tuple[str, str]:
     if not found:
         raise UserError(f"--data: {text} is not NAME=PARQUET")
     return name, path
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 if __name__ == "__main__":

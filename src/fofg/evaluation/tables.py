@@ -11,21 +11,28 @@ from fofg.errors import UserError
 from fofg.files import write_parquet, write_text
 
 
-def files_by_model(option: str, entries: Iterable[str], models: list[str]) -> dict[str, str]:
-    """Model -> file from ``MODEL=FILE`` entries, in the order of ``models``.
-
-    Raises UserError, naming the option, for an entry of another form, an unknown model, one named twice or one without a file.
-    """
+def named_files(option: str, entries: Iterable[str]) -> dict[str, str]:
+    """Model -> file from ``MODEL=FILE`` entries. Raises UserError, naming the option, for another form or a model named twice."""
     files: dict[str, str] = {}
     for entry in entries:
         model, equals, path = entry.partition("=")
-        if not (equals and path):
+        if not (model and equals and path):
             raise UserError(f"{option}: {entry!r} is not of the form MODEL=FILE")
-        if model not in models:
-            raise UserError(f"{option}: {model!r} is not among the spec's models: {', '.join(models)}")
         if model in files:
             raise UserError(f"{option}: {model} is named twice; give one file a model")
         files[model] = path
+    return files
+
+
+def files_by_model(option: str, entries: Iterable[str], models: list[str]) -> dict[str, str]:
+    """Model -> file from ``MODEL=FILE`` entries, in the order of ``models``.
+
+    Raises UserError as ``named_files`` does, and for an unknown model or one without a file.
+    """
+    files = named_files(option, entries)
+    for model in files:
+        if model not in models:
+            raise UserError(f"{option}: {model!r} is not among the spec's models: {', '.join(models)}")
     for model in models:
         if model not in files:
             raise UserError(f"{option}: none of model {model}; add {model}=FILE")

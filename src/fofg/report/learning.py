@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fofg.config import Figures
 from fofg.report import names, style
-from fofg.report.reading import Record, named, read_run, table
+from fofg.report.reading import Record, named_files, read_run, table
 from fofg.report.style import PALETTE, plt
 from fofg.schemas import ACCURACY
 
@@ -23,7 +23,7 @@ def plot(rl: list[str], accuracy: str | Path, stem: str | Path, figures: Figures
 
     Raises UserError if a file is missing, damaged, or not of a reinforcement learning run.
     """
-    runs = {model: read_run(path) for model, path in named("--rl", rl).items()}
+    runs = {model: read_run(path) for model, path in named_files("--rl", rl).items()}
     rows = table(accuracy, ACCURACY)
     style.apply(figures)
     style.save(draw(runs, rows), stem, figures)

@@ -5,10 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from fofg.errors import UserError
+from fofg.evaluation.tables import named_files
 from fofg.files import read_rows
 from fofg.training.metrics import Record, read
 
-__all__ = ["Record", "named", "read_run", "table"]
+__all__ = ["Record", "named_files", "read_run", "table"]
 
 
 def table(path: str | Path, schema: pa.Schema) -> list[dict]:
@@ -17,19 +18,6 @@ def table(path: str | Path, schema: pa.Schema) -> list[dict]:
     if not rows:
         raise UserError(f"{path}: no row in it; make it again")
     return rows
-
-
-def named(option: str, entries: list[str]) -> dict[str, str]:
-    """Model -> file from ``MODEL=FILE`` entries. Raises UserError for another form or a model named twice."""
-    files: dict[str, str] = {}
-    for entry in entries:
-        model, equals, path = entry.partition("=")
-        if not (model and equals and path):
-            raise UserError(f"{option}: {entry!r} is not of the form MODEL=FILE")
-        if model in files:
-            raise UserError(f"{option}: {model} is named twice; one file a model")
-        files[model] = path
-    return files
 
 
 def read_run(path: str | Path) -> list[Record]:

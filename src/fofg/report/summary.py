@@ -7,7 +7,7 @@ from fofg.files import write_text
 from fofg.report import paper
 from fofg.report.names import iterations, label
 from fofg.report.paper import Published
-from fofg.report.reading import Record, named, read_run, table
+from fofg.report.reading import Record, named_files, read_run, table
 from fofg.report.tables import markdown
 from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.stages import WriteSummary
@@ -56,7 +56,7 @@ def write_summary(output: str | Path, spec: WriteSummary, accuracy: str, passk: 
     Raises UserError if a file is missing, damaged or empty.
     """
     models, rows = spec.models, table(accuracy, ACCURACY)
-    runs = {model: read_run(path) for model, path in named("--rl", rl).items()}
+    runs = {model: read_run(path) for model, path in named_files("--rl", rl).items()}
     sections = [
         _HEAD.format(base_model=spec.base_model),
         f"{_SAMPLED}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
