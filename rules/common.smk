@@ -1,6 +1,7 @@
 """What all rules share: the settings, paths under the run's root, parameters that every program takes."""
 
 import glob
+import json
 import os.path
 import re
 import shlex
@@ -10,7 +11,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from snakemake.exceptions import WorkflowError
 
-from fofg import stages
+from fofg import gpus, stages
 from fofg.config import load
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
@@ -92,5 +93,6 @@ wildcard_constraints:
 
 
 onstart:
+    share_gpus()
     record_run(".snakemake")
     write_json(run_path("results/config.json"), settings.model_dump(mode="json"))

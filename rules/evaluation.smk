@@ -13,19 +13,20 @@ rule generate_stage1_test_rollouts:
     benchmark:
         run_path("benchmarks/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv")
     conda:
-        ENVIRONMENT
+        environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
+        gpu=settings.rollout_engine.gpus,
         mem_mb=2000,
         runtime=120,
     params:
         spec=stage1_test_spec,
         model=model_input_folder,
         state=run_path("results/evaluation/{model}/{definitions}/.resume"),
-        batch_size=untracked(settings.rollout_engine.batch_size),
+        work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule score_rollouts:
@@ -124,19 +125,20 @@ rule generate_held_out_rollouts:
     benchmark:
         run_path("benchmarks/results/generate_held_out_rollouts/{model}-{decoding}.tsv")
     conda:
-        ENVIRONMENT
+        environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
+        gpu=settings.rollout_engine.gpus,
         mem_mb=2000,
         runtime=240,
     params:
         spec=held_out_spec,
         model=model_input_folder,
         state=run_path("results/evaluation/{model}/held-out/{decoding}/.resume"),
-        batch_size=untracked(settings.rollout_engine.batch_size),
+        work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule score_held_out:
@@ -202,19 +204,20 @@ rule generate_passk_rollouts:
     benchmark:
         run_path("benchmarks/results/generate_passk_rollouts/{model}/{shard}.tsv")
     conda:
-        ENVIRONMENT
+        environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
+        gpu=settings.rollout_engine.gpus,
         mem_mb=2000,
         runtime=480,
     params:
         spec=passk_spec,
         model=model_input_folder,
         state=run_path("results/passk/{model}/rollouts/.resume/{shard}"),
-        batch_size=untracked(settings.rollout_engine.batch_size),
+        work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule count_passk:

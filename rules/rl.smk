@@ -21,9 +21,10 @@ rule train_rl:
         run_path("benchmarks/results/train_rl/{curriculum}.tsv")
     priority: 10
     conda:
-        ENVIRONMENT
+        environment(settings.stage2.rl.engine)
     threads: settings.training.stage2_threads
     resources:
+        gpu=settings.training.gpus,
         mem_mb=4000,
         runtime=1440,
     params:
@@ -33,11 +34,7 @@ rule train_rl:
         model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/stage2-rl-{curriculum}"),
-        micro_batch_size=untracked(settings.training.rl_micro_batch_size),
-        batch_size=untracked(settings.rollout_engine.batch_size),
-        save_every=untracked(settings.training.rl_save_every),
-        empty_steps=untracked("--skip-empty-steps" if settings.stage2.rl.empty_step == "skip" else ""),
+        work=rl_work,
     shell:
         'python "$SCRIPTS"/train_rl.py --spec {params.spec:q} --model {params.model:q} --data {params.data:q} {params.validation}'
-        " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"
-        " --batch-size {params.batch_size} {params.empty_steps} --save-every {params.save_every} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {params.folder:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"

@@ -14,19 +14,20 @@ rule generate_rollouts:
         run_path("benchmarks/results/generate_rollouts/{round}/{shard}.tsv")
     priority: 20
     conda:
-        ENVIRONMENT
+        environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
+        gpu=settings.rollout_engine.gpus,
         mem_mb=2000,
         runtime=240,
     params:
         spec=rollout_spec,
         model=model_input_folder,
         state=run_path("data/string_task/{round}/rollouts/.resume/{shard}"),
-        batch_size=untracked(settings.rollout_engine.batch_size),
+        work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} --batch-size {params.batch_size} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule gather_rollouts:

@@ -21,9 +21,10 @@ rule train_sft:
         run_path("benchmarks/results/train_sft/{tuned}.tsv")
     priority: 20
     conda:
-        ENVIRONMENT
+        sft_environment
     threads: sft_threads
     resources:
+        gpu=settings.training.gpus,
         mem_mb=4000,
         runtime=480,
     params:
@@ -32,13 +33,10 @@ rule train_sft:
         model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/{tuned}"),
-        micro_batch_size=untracked(settings.training.micro_batch_size),
-        save_every=untracked(settings.training.save_every),
-        log_every=untracked(settings.training.log_every),
+        work=sft_work,
     shell:
         'python "$SCRIPTS"/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}'
-        " --output {params.folder:q} --state {params.state:q} --micro-batch-size {params.micro_batch_size}"
-        " --save-every {params.save_every} --log-every {params.log_every} {params.pass_on} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {params.folder:q} --state {params.state:q} {params.work} {params.pass_on} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule plot_training:

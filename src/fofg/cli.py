@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from fofg import gpus
+from fofg.config import Verl
 from fofg.errors import UserError
 from fofg.stages import Spec
 from fofg.supervision import stop_with_supervisor
@@ -58,11 +60,31 @@ def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save
         arguments.add_argument(f"--{name}", type=count, default=default, metavar="N", help=f"{meaning} (default: {default})")
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
     arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")
+    add_gpus(arguments)
+    arguments.add_argument(
+        "--nodes", type=count, default=1, metavar="N", help="nodes, each with so many GPUs (engine verl; default: 1)"
+    )
+    arguments.add_argument(
+        "--verl", type=Verl.model_validate_json, metavar="JSON", help="settings of engine verl: " + ", ".join(Verl.model_fields)
+    )
 
 
-def use_first_gpu() -> None:
-    """Hides all GPUs but the first from libraries that are loaded later."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+def add_gpus(arguments: argparse.ArgumentParser) -> None:
+    arguments.add_argument(
+        "--gpus",
+        type=int,
+        default=0,
+        metavar="N",
+        help="GPUs to have for itself, waiting for busy ones (default: 0, look for none)",
+    )
+
+
+def use_gpus(count: int) -> None:
+    """Before libraries are loaded that look for GPUs: takes ``count`` of them, or hides all but the first if ``count`` is 0."""
+    if count:
+        gpus.claim(count, key="training.gpus")
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def run(main: Callable[[], None]) -> None:

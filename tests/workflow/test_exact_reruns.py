@@ -152,6 +152,7 @@ def selection_keys(prefix, jobs):
 
 def sft_keys(prefix, jobs):
     values = {
+        "engine": "verl",
         "learning_rate": 1e-4,
         "epochs": 3,
         "batch_size": 8,
@@ -216,6 +217,7 @@ EXPECTED = {
     **rollout_keys("stage2.rft.rollouts", rolled_out_iteration(0)),
     **selection_keys("stage2.rft.selection", selected_iteration(0)),
     **sft_keys("stage2.rft.sft", tuned_iteration(0)),
+    "stage2.rl.engine": ("verl", trained(*RL)),
     "stage2.rl.curricula.level1": ([{"steps": 4, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level1")),
     "stage2.rl.curricula.level2": ([{"steps": 2, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level2")),
     "stage2.rl.curricula.level1to2": (
@@ -259,7 +261,7 @@ EXPECTED = {
     "passk.shard_size": (6, {("generate_passk_rollouts", model, 0) for model in MODELS[:2]} | counted("base", "stage1-rft")),
     **rollout_keys("passk.rollouts", passk("base", "stage1-rft")),
     "failures.levels": ([1, 8], classified(*MODELS)),
-    "rollout_engine.name": ("another", ENGINE),
+    "rollout_engine.name": ("vllm", ENGINE),
     "rollout_engine.dtype": ("bfloat16", ENGINE),
     "rollout_engine.shard_size": (
         8,
@@ -271,6 +273,17 @@ EXPECTED = {
     ),
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),
+    "rollout_engine.gpus": (1, NOTHING),
+    "rollout_engine.jobs_per_gpu": (2, NOTHING),
+    "rollout_engine.options": ({"style": "loud"}, ENGINE),
+    "training.gpus": (1, NOTHING),
+    "training.nodes": (2, SFT),
+    "training.verl.tokens_per_gpu": (4096, NOTHING),
+    "training.verl.offload": (True, NOTHING),
+    "training.verl.attention": ("sdpa", NOTHING),
+    "training.verl.tensor_parallel_size": (2, NOTHING),
+    "training.verl.gpu_memory_utilization": (0.5, NOTHING),
+    "training.verl.enforce_eager": (True, NOTHING),
     "training.threads": (1, NOTHING),
     "training.stage2_threads": (2, NOTHING),
     "training.micro_batch_size": (2, NOTHING),
@@ -297,8 +310,19 @@ EXPECTED = {
     "tiny_base.error_rate": (0.1, TINY),
     "tiny_base.seed": (9, TINY),
 }
-#: Keys with a single legal value so far.
-ONLY_ONE_VALUE = {"stage1.sft.engine", "stage2.rft.sft.engine", "stage2.rl.engine"}
+GPU = {"training": {"gpus": 1}}
+VERL = GPU | {
+    "stage1": {"sft": {"engine": "verl", "batch_size": 2}},
+    "stage2": {"rft": {"sft": {"engine": "verl", "batch_size": 2}}, "rl": {"engine": "verl", "empty_step": "error"}},
+}
+#: Keys that are legal only beside others, which change nothing by themselves or the same jobs.
+BESIDE = {
+    "stage1.sft.engine": GPU,
+    "stage2.rft.sft.engine": GPU,
+    "stage2.rl.engine": GPU | {"stage2": {"rl": {"empty_step": "error"}}},
+    "rollout_engine.options": {"rollout_engine": {"name": "my_engines:Mine"}},
+    "training.nodes": VERL,
+}
 
 
 @pytest.fixture(scope="session")
@@ -321,7 +345,7 @@ def overlay(path: Path, key: str, value) -> Path:
 
 
 def test_the_table_has_every_key():
-    assert EXPECTED.keys() | ONLY_ONE_VALUE == set(keys(read([DEFAULT])))
+    assert EXPECTED.keys() == set(keys(read([DEFAULT])))
 
 
 @pytest.mark.parametrize("key", EXPECTED)
@@ -329,9 +353,10 @@ def test_a_changed_key_reruns_what_depends_on_it(with_own_files, tmp_path, key):
     value, jobs = EXPECTED[key]
     if isinstance(value, str):
         value = value.replace("{run}", str(with_own_files.folder))
-    changed = overlay(tmp_path / "changed.yaml", key, value)
-    assert load(read([DEFAULT, SMALL, changed])) != load(read([DEFAULT, SMALL]))
-    assert with_own_files.stale([changed]) == count(jobs)
+    changed, beside = overlay(tmp_path / "changed.yaml", key, value), tmp_path / "beside.yaml"
+    beside.write_text(yaml.safe_dump(BESIDE.get(key, {})))
+    assert load(read([DEFAULT, SMALL, beside, changed])) != load(read([DEFAULT, SMALL]))
+    assert with_own_files.stale([beside, changed]) == count(jobs)
 
 
 def test_a_finished_run_has_nothing_to_do_with_any_number_of_cores(finished):

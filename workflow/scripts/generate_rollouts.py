@@ -1,9 +1,10 @@
 """Roll-outs of one shard of a problem file."""
 
+import json
 import os
 import sys
 
-from fofg import cli
+from fofg import cli, gpus
 from fofg.stages import GenerateRollouts
 
 DESCRIPTION = """\
@@ -21,16 +22,25 @@ def main() -> None:
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's roll-outs")
     arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
-    arguments.add_argument("--batch-size", type=int, default=128, metavar="N", help="sequences decoded at once (default: 128)")
-    arguments.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as the environment says)")
+    arguments.add_argument(
+        "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
+    )
+    arguments.add_argument("--threads", type=cli.count, metavar="N", help="CPU threads (default: as the environment says)")
+    cli.add_gpus(arguments)
+    arguments.add_argument(
+        "--jobs-per-gpu", type=cli.count, default=1, metavar="N", help="jobs that may share these GPUs (default: 1)"
+    )
+    arguments.add_argument("--options", type=json.loads, default={}, metavar="JSON", help="settings of the engine's own")
     options = arguments.parse_args()
-    if options.batch_size < 1:
-        arguments.error("--batch-size: at least 1")
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read when torch is loaded, by any engine
+    if options.gpus:
+        gpus.claim(options.gpus, options.jobs_per_gpu, "rollout_engine.gpus")
     from fofg.rollouts import shards
 
-    done = shards.generate(options.spec, options.problems, options.model, options.output, options.state, options.batch_size)
+    done = shards.generate(
+        options.spec, options.problems, options.model, options.output, options.state, options.batch_size, options.options
+    )
     print(
         f"{done.problems} problems, {done.samples} samples ({done.resumed} from an earlier run), {done.tokens} new tokens, "
         f"{done.skipped} problems skipped: prompt too long",

@@ -29,7 +29,7 @@ def main() -> None:
     )
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
-    cli.use_first_gpu()
+    cli.use_gpus(options.gpus)
     from fofg.training import grpo_trl
 
     grpo_trl.train(

@@ -20,7 +20,7 @@ def main() -> None:
     arguments.add_argument("--log-every", type=cli.count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")
     arguments.add_argument("--pass-on", action="store_true", help="no example to train on is no error: the model goes on unchanged")
     options = arguments.parse_args()
-    cli.use_first_gpu()
+    cli.use_gpus(options.gpus)
     from fofg.training import sft_trl
 
     sft_trl.train(

@@ -6,12 +6,13 @@ configuration into the part that each rule depends on.
 
 from fofg.config.base import Section
 from fofg.config.reading import keys, load, read
-from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
+from fofg.config.running import ENGINE_OPTIONS, Figures, RolloutEngine, TinyBase, Training, Use, Verl
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
 from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
 from fofg.config.whole import Config
 
 __all__ = [
+    "ENGINE_OPTIONS",
     "Config",
     "Dataset",
     "Evaluation",
@@ -36,6 +37,7 @@ __all__ = [
     "Training",
     "Use",
     "Validation",
+    "Verl",
     "keys",
     "load",
     "read",

@@ -12,9 +12,9 @@ from fofg.errors import UserError
 
 
 def keys(values: dict, prefix: str = "") -> Iterator[str]:
-    """Every key of a configuration that holds a value, dotted; lists are values."""
+    """Every key of a configuration that holds a value, dotted; lists and empty mappings are values."""
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from keys(value, f"{prefix}{name}.")
         else:
             yield prefix + name

@@ -1,25 +1,99 @@
 """How the work is done and shown: engines, threads, figures, files of one's own, the embedded model."""
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Natural, Positive, Section
+from fofg.config.base import Count, Natural, Positive, Probability, Section
+
+
+class TransformersOptions(Section):
+    """Engine ``transformers`` has no settings of its own."""
+
+
+class VllmOptions(Section):
+    """Engine ``vllm``: memory and speed."""
+
+    gpu_memory_utilization: Probability = 0.9
+    enforce_eager: bool = False
+    max_num_batched_tokens: Count | None = None
+
+
+#: Engines of the package -> what their options may hold.
+ENGINE_OPTIONS: dict[str, type[Section]] = {"transformers": TransformersOptions, "vllm": VllmOptions}
 
 
 class RolloutEngine(Section):
-    """Which engine makes roll-outs, and how the work is cut. Only ``name``, ``dtype`` and ``shard_size`` can change results."""
+    """Which engine makes roll-outs, and how the work is cut.
 
-    name: str = Field(description="transformers, or package.module:Class of an engine of your own")
+    Only ``name``, ``dtype``, ``shard_size`` and the options of an engine of one's own can change results.
+    """
+
+    name: str = Field(description="transformers, vllm, or package.module:Class of an engine of your own")
     dtype: Literal["auto", "bfloat16", "float32"]
     shard_size: Count = Field(description="problems a shard: one job, one file")
     batch_size: Count = Field(description="sequences decoded at once")
     threads: Count = Field(description="CPU threads a shard; with one, results do not depend on the number of cores")
+    gpus: Natural = Field(description="GPUs that a job has to itself (vllm: tensor parallel); 0: it looks for none")
+    jobs_per_gpu: Count = Field(description="jobs that may share a GPU")
+    options: dict[str, bool | int | float | str | None] = Field(
+        description="the engine's own settings; vllm: gpu_memory_utilization, enforce_eager, max_num_batched_tokens"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in ENGINE_OPTIONS and ":" not in name:
+            close = difflib.get_close_matches(name, ENGINE_OPTIONS, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"no engine {name!r}; known: {', '.join(ENGINE_OPTIONS)}, or package.module:Class{hint}")
+        return name
+
+    @field_validator("options")
+    @classmethod
+    def _are_the_engines(cls, options: dict, info: ValidationInfo) -> dict:
+        engine = info.data.get("name")
+        if engine not in ENGINE_OPTIONS:
+            return options
+        known = ENGINE_OPTIONS[engine]
+        try:
+            known(**options)
+        except ValidationError as error:
+            told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+            raise ValueError(f"{'; '.join(told)} (engine {engine} has {', '.join(known.model_fields) or 'none'})") from None
+        return options
+
+    def is_own(self) -> bool:
+        """Whether the engine is the user's, not one of the package."""
+        return self.name not in ENGINE_OPTIONS
+
+    def speed_options(self) -> dict:
+        """Keyword arguments of a package's engine, which change no result; the user's own engine gets its options with the spec."""
+        if self.is_own():
+            return {}
+        return {**self.options, **({"tensor_parallel_size": self.gpus} if self.name == "vllm" and self.gpus else {})}
+
+
+class Verl(Section):
+    """Engine ``verl``: memory and speed."""
+
+    tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, a whole sequence at least")
+    offload: bool = Field(description="weights and optimizer wait in main memory while roll-outs are made")
+    attention: Literal["auto", "sdpa", "flash_attention_2"] = Field(
+        description="auto: flash_attention_2 where installed, else sdpa"
+    )
+    tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while roll-outs are made")
+    gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for roll-outs")
+    enforce_eager: bool = Field(description="roll-outs without CUDA graphs: a shorter start, slower steps")
 
 
 class Training(Section):
     """How training runs; none of it changes results beyond rounding."""
 
+    gpus: Natural = Field(description="GPUs a node that a job has to itself; 0: it uses the first it sees, if any")
+    nodes: Count = Field(description="nodes of a job (engine verl)")
+    verl: Verl
     threads: Count = Field(description="CPU threads of Stage 1's fine-tuning")
     micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
@@ -28,6 +102,10 @@ class Training(Section):
     rl_save_every: Count = Field(description="the same as save_every for reinforcement learning")
     pretraining_save_every: Count = Field(description="the same for the target tiny_base")
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
+
+    def workers(self) -> int:
+        """GPUs of a job on all its nodes."""
+        return self.gpus * self.nodes
 
 
 class Figures(Section):

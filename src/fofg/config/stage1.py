@@ -89,7 +89,7 @@ class Stage1Selection(Selection):
 class Sft(Section):
     """Supervised fine-tuning."""
 
-    engine: Literal["trl"]
+    engine: Literal["trl", "verl"] = Field(description="trl: CPU or one GPU; verl: GPUs of one or several nodes")
     learning_rate: Positive
     epochs: Count
     batch_size: Count = Field(description="examples an optimizer step")

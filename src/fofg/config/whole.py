@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from fofg.config.base import Section
+from fofg.config.engines import unfit
 from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
@@ -35,7 +36,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
-        problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels()]
+        problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels(), *unfit(self)]
         if "stage1_level1" in self.datasets and len(set(levels := self.datasets["stage1_level1"].levels)) > 1:
             problems.append(f"datasets.stage1_level1.levels: one level only, since it is made in shards, not {list(levels)}")
         rft = self.stage2.rft

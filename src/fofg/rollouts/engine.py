@@ -4,7 +4,8 @@ An engine is one module: an entry of ENGINES, or named in the configuration as `
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -51,11 +52,19 @@ class Engine(Protocol):
 
 
 #: Name in the configuration -> "module:attribute" of the factory, which has ``create``'s arguments.
-ENGINES = {"transformers": "fofg.rollouts.transformers_engine:TransformersEngine"}
+ENGINES = {
+    "transformers": "fofg.rollouts.transformers_engine:TransformersEngine",
+    "vllm": "fofg.rollouts.vllm_engine:VllmEngine",
+}
 
 
-def create(name: str, model: str | Path, settings: Rollouts, dtype: str = "auto", batch_size: int = 128) -> Engine:
-    """An engine that holds the model of a folder. Raises UserError for an unknown name or an unreadable model."""
+def create(
+    name: str, model: str | Path, settings: Rollouts, dtype: str = "auto", batch_size: int = 128, options: Mapping | None = None
+) -> Engine:
+    """An engine that holds the model of a folder; ``options``: keyword arguments of its own.
+
+    Raises UserError for an unknown name, options that it lacks, or an unreadable model.
+    """
     module, _, attribute = ENGINES.get(name, name).partition(":")
     if not attribute:
         close = difflib.get_close_matches(name, ENGINES, n=1)
@@ -65,4 +74,9 @@ def create(name: str, model: str | Path, settings: Rollouts, dtype: str = "auto"
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(f"rollout_engine.name: {name} can't be loaded ({error}); install what it needs") from None
-    return factory(Path(model), settings, dtype=dtype, batch_size=batch_size)
+    given = {"dtype": dtype, "batch_size": batch_size, **(options or {})}
+    try:
+        inspect.signature(factory).bind(Path(model), settings, **given)
+    except TypeError as error:
+        raise UserError(f"rollout_engine.options: engine {name} {error}; correct or remove it") from None
+    return factory(Path(model), settings, **given)

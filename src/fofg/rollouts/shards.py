@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -127,16 +128,17 @@ def generate(
     output: str | os.PathLike,
     state: str | os.PathLike,
     batch_size: int,
+    options: Mapping | None = None,
 ) -> Summary:
     """Writes the roll-outs of a shard (fofg.schemas.ROLLOUTS) and removes its working state.
 
     Finished batches are kept under ``state``; a run that was killed goes on with the others, in the same batches, so that the
-    file is the one an uninterrupted run would have written. Raises UserError for unusable problems or models, and for prompts that
-    don't fit.
+    file is the one an uninterrupted run would have written. ``options``: of the engine, beside those of the spec. Raises UserError
+    for unusable problems or models, and for prompts that don't fit.
     """
     rows = read_shard(problems, spec)
     prompts = build_prompts(rows, spec.definitions, spec.template)
-    engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size)
+    engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size, {**spec.options, **(options or {})})
     lengths = fitting(engine.prompt_lengths(prompts), rows, spec.rollouts, engine.positions)
     digest = models.digest(Path(model))
     with exclusive(state):

@@ -131,7 +131,12 @@ def generate_passk_rollouts(settings: Config, shard: int) -> GenerateRollouts:
 def _rollouts(settings: Config, rollouts: config.Rollouts, **where) -> GenerateRollouts:
     engine = settings.rollout_engine
     return GenerateRollouts(
-        version=VERSIONS["generate_rollouts"], engine=engine.name, dtype=engine.dtype, rollouts=rollouts, **where
+        version=VERSIONS["generate_rollouts"],
+        engine=engine.name,
+        options=engine.options if engine.is_own() else {},
+        dtype=engine.dtype,
+        rollouts=rollouts,
+        **where,
     )
 
 

@@ -54,10 +54,12 @@ class GenerateRollouts(Spec):
     """Roll-outs of problems ``first`` ... ``first + rows - 1`` of a set (``rows`` null: to its end).
 
     ``offset``: the row of problem ``first`` in the file, which may hold the whole set or a shard of it. ``definitions``: null uses
-    the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not.
+    the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not. ``options``: of an engine
+    of the user's own, whose results they may change.
     """
 
     engine: str
+    options: dict[str, bool | int | float | str | None] = {}
     dtype: Literal["auto", "bfloat16", "float32"]
     first: int
     rows: int | None

@@ -1,0 +1,57 @@
+"""How the work is done: environments, GPUs, and arguments that change speed and memory but no result."""
+
+
+def environment(engine):
+    """Where an engine's packages come from."""
+    return f"{workflow.basedir}/envs/{'gpu' if engine in ('vllm', 'verl') else 'cpu'}.yaml"
+
+
+def sft_settings(wildcards):
+    """Fine-tuning of Stage 1, or of an RFT iteration."""
+    return (settings.stage1 if iteration_of(wildcards.tuned) is None else settings.stage2.rft).sft
+
+
+def sft_environment(wildcards):
+    return environment(sft_settings(wildcards).engine)
+
+
+def training_work(engine, micro_batch_size, save_every, *more):
+    """Arguments of a training program."""
+    training = settings.training
+    given = {"--micro-batch-size": micro_batch_size, "--save-every": save_every, "--gpus": training.gpus}
+    if engine == "verl":
+        given |= {"--nodes": training.nodes, "--verl": training.verl.model_dump_json()}
+    return shlex.join([str(part) for pair in given.items() for part in pair] + [str(part) for part in more])
+
+
+def sft_work(wildcards, output):
+    training = settings.training
+    engine = sft_settings(wildcards).engine
+    return training_work(engine, training.micro_batch_size, training.save_every, "--log-every", training.log_every)
+
+
+def rl_work(wildcards, output):
+    training = settings.training
+    more = ["--batch-size", settings.rollout_engine.batch_size]
+    if settings.stage2.rl.empty_step == "skip":
+        more.append("--skip-empty-steps")
+    return training_work(settings.stage2.rl.engine, training.rl_micro_batch_size, training.rl_save_every, *more)
+
+
+def rollout_work(wildcards, output):
+    engine = settings.rollout_engine
+    given = {
+        "--batch-size": engine.batch_size,
+        "--gpus": engine.gpus,
+        "--jobs-per-gpu": engine.jobs_per_gpu,
+        "--options": json.dumps(engine.speed_options()),
+    }
+    return shlex.join(str(part) for pair in given.items() for part in pair)
+
+
+def share_gpus():
+    """On one machine, as many jobs at once as its GPUs hold, unless the user said ``--resources gpu=N``; a cluster counts its own."""
+    needed = max(settings.rollout_engine.gpus, settings.training.gpus)
+    if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
+        present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
+        workflow.register_resource("gpu", max(present, needed))

@@ -1,0 +1,63 @@
+"""What engines demand of the rest of the configuration."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fofg.config.stage1 import Sft
+from fofg.config.stage2 import Stage2Rl
+
+if TYPE_CHECKING:
+    from fofg.config.whole import Config
+
+
+def unfit(config: "Config") -> Iterator[str]:
+    """Settings that an engine can't follow, each as ``path: problem; cure``."""
+    sft = {"stage1.sft": config.stage1.sft, "stage2.rft.sft": config.stage2.rft.sft}
+    rl, training, rollout = config.stage2.rl, config.training, config.rollout_engine
+    if rollout.name == "transformers" and rollout.gpus > 1:
+        yield f"rollout_engine.gpus: {rollout.gpus}, but engine transformers uses one; set 1, or name: vllm"
+    trl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "trl"]
+    if trl and training.workers() > 1:
+        yield f"training.gpus: engine trl uses one GPU of one node; set {trl[0]}.engine: verl, or gpus: 1 and nodes: 1"
+    if training.nodes > 1 and not training.gpus:
+        yield "training.nodes: several nodes need GPUs; set training.gpus"
+    for path, section in sft.items():
+        if section.engine == "verl":
+            yield from _unfit_for_sft(path, section, config)
+    if rl.engine == "verl":
+        yield from _unfit_for_rl(rl, config)
+
+
+def _unfit_for_sft(path: str, sft: Sft, config: "Config") -> Iterator[str]:
+    workers, tokens = config.training.workers(), config.training.verl.tokens_per_gpu
+    if not workers:
+        yield f"{path}.engine: verl needs a GPU; set training.gpus, or engine: trl"
+    elif sft.batch_size % workers:
+        yield f"{path}.batch_size: {sft.batch_size} is no multiple of the {workers} GPUs (training.gpus, nodes)"
+    if sft.max_length > tokens:
+        yield f"training.verl.tokens_per_gpu: {tokens}, but {path}.max_length is {sft.max_length}; raise it"
+    if sft.schedule == "linear":
+        yield f"{path}.schedule: linear, which engine verl lacks; set cosine or constant, or engine: trl"
+    if sft.precision == "float32":
+        yield f"{path}.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"
+
+
+def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
+    training, verl = config.training, config.training.verl
+    workers, rows = training.workers(), rl.mini_batch_prompts * rl.rollouts.samples
+    length = rl.rollouts.max_prompt_tokens + rl.rollouts.max_response_tokens
+    if not workers:
+        yield "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: trl"
+    elif rows % workers:
+        yield f"stage2.rl.mini_batch_prompts: {rows} responses an update, no multiple of the {workers} GPUs (training.gpus, nodes)"
+    elif training.gpus % verl.tensor_parallel_size:
+        yield f"training.verl.tensor_parallel_size: {verl.tensor_parallel_size} does not divide training.gpus ({training.gpus})"
+    if length > verl.tokens_per_gpu:
+        yield (
+            f"training.verl.tokens_per_gpu: {verl.tokens_per_gpu}, but stage2.rl.rollouts allows {length} tokens of prompt and "
+            "response; raise it"
+        )
+    if rl.empty_step == "skip":
+        yield "stage2.rl.empty_step: skip, which engine verl lacks; set error, or engine: trl"
+    if rl.precision == "float32":
+        yield "stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"
