@@ -7,9 +7,10 @@ PIP_ARGS ?=
 CORES ?= all
 ARGS ?=
 VENV := .venv
+ENGINES := .venv-engines
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env test test-slow lint schema clean-env
+.PHONY: help env env-engines test test-slow test-engines lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -26,11 +27,24 @@ $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 
+env-engines: $(ENGINES)/.complete  ## Make or reuse .venv-engines/: vLLM and verl on a CPU, for their tests
+
+$(ENGINES)/.complete: envs/torch.txt envs/engines.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python env-engines" >&2; exit 1; }
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/torch.txt
+	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r envs/engines.txt
+	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
+	@touch $@
+
 test: env  ## Fast tests
 	pytest
 
 test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and resume
 	pytest -m slow
+
+test-engines: env-engines  ## Tests of the engines vllm and verl, with the real packages on a CPU
+	$(ENGINES)/bin/pytest tests/engines
 
 lint: env  ## Formatting and lint of Python and Snakemake files
 	ruff check .
@@ -41,8 +55,8 @@ lint: env  ## Formatting and lint of Python and Snakemake files
 schema: env  ## Write config/schema.json anew
 	fofg schema > config/schema.json
 
-clean-env:  ## Remove .venv/
-	rm -rf $(VENV)
+clean-env:  ## Remove .venv/ and .venv-engines/
+	rm -rf $(VENV) $(ENGINES)
 
 .DEFAULT:
 	@$(MAKE) --no-print-directory env
