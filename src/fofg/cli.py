@@ -79,12 +79,21 @@ def add_gpus(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def use_gpus(count: int) -> None:
-    """Before libraries are loaded that look for GPUs: takes ``count`` of them, or hides all but the first if ``count`` is 0."""
-    if count:
-        gpus.claim(count, key="training.gpus")
-    else:
+def use_gpus(options: argparse.Namespace) -> None:
+    """Before libraries are loaded that look for GPUs: takes those that are asked for, or hides all but the first if none are."""
+    if not options.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    elif options.nodes == 1:  # of several nodes, a job has all GPUs to itself
+        gpus.claim(options.gpus, key="training.gpus")
+
+
+def how(options: argparse.Namespace, engine: str) -> dict:
+    """The arguments of an engine's ``train`` that change how the work is done. Raises UserError for verl without its own."""
+    if engine == "trl":
+        return {"micro_batch_size": options.micro_batch_size, "threads": options.threads}
+    if not (options.gpus and options.verl):
+        raise UserError("--gpus, --verl: engine verl needs a GPU and its settings")
+    return {"verl": options.verl, "gpus": options.gpus, "nodes": options.nodes}
 
 
 def run(main: Callable[[], None]) -> None:

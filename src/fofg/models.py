@@ -99,6 +99,12 @@ def load_tokenizer(folder: Path):
         raise UserError(f"{folder}: no readable tokenizer ({reason}); give a folder with tokenizer.json") from None
 
 
+def positions(folder: Path) -> int | None:
+    """The longest sequence that a model holds, in tokens; None if it has no limit."""
+    config = read_config(folder)
+    return config.get("text_config", config).get("max_position_embeddings")
+
+
 def stored_dtype(folder: Path):
     """The torch type in which a model's configuration says that its weights are stored."""
     import torch

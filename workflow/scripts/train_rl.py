@@ -29,22 +29,24 @@ def main() -> None:
     )
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
-    cli.use_gpus(options.gpus)
-    from fofg.training import grpo_trl
+    cli.use_gpus(options)
+    how = cli.how(options, options.spec.rl.engine)
+    if options.spec.rl.engine == "verl":
+        from fofg.training import grpo_verl as engine
+    else:
+        from fofg.training import grpo_trl as engine
 
-    grpo_trl.train(
+        how |= {"batch_size": options.batch_size, "skip_empty_steps": options.skip_empty_steps}
+    engine.train(
         options.spec,
         options.model,
         data,
         options.validation,
         options.output,
         options.state,
-        options.micro_batch_size,
-        options.batch_size,
-        options.save_every,
-        options.tensorboard,
-        options.threads,
-        options.skip_empty_steps,
+        **how,
+        save_every=options.save_every,
+        tensorboard=options.tensorboard,
     )
 
 

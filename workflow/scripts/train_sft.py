@@ -20,22 +20,24 @@ def main() -> None:
     arguments.add_argument("--log-every", type=cli.count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")
     arguments.add_argument("--pass-on", action="store_true", help="no example to train on is no error: the model goes on unchanged")
     options = arguments.parse_args()
-    cli.use_gpus(options.gpus)
-    from fofg.training import sft_trl
+    cli.use_gpus(options)
+    if options.spec.sft.engine == "verl":
+        from fofg.training import sft_verl as engine
+    else:
+        from fofg.training import sft_trl as engine
 
-    sft_trl.train(
+    engine.train(
         options.spec,
         options.model,
         options.train,
         options.test,
         options.output,
         options.state,
-        options.micro_batch_size,
-        options.save_every,
-        options.log_every,
-        options.tensorboard,
-        options.threads,
-        options.pass_on,
+        **cli.how(options, options.spec.sft.engine),
+        save_every=options.save_every,
+        log_every=options.log_every,
+        tensorboard=options.tensorboard,
+        pass_on=options.pass_on,
     )
 
 

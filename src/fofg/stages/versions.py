@@ -56,7 +56,9 @@ SOURCES = {
         *_PROMPTS,
     ],
     "train_sft": [
-        "src/fofg/training/sft_trl.py",
+        "src/fofg/training/sft_*.py",
+        "src/fofg/training/examples.py",
+        "src/fofg/training/verl/*.py",
         "src/fofg/training/tuner.py",
         "src/fofg/training/conversations.py",
         "src/fofg/training/metrics.py",
@@ -67,6 +69,8 @@ SOURCES = {
     "link_iteration": ["src/fofg/rft/links.py"],
     "train_rl": [
         "src/fofg/training/grpo_*.py",
+        "src/fofg/training/problem_files.py",
+        "src/fofg/training/verl/*.py",
         "src/fofg/training/curricula.py",
         "src/fofg/training/groups.py",
         "src/fofg/scoring/*.py",

@@ -2,7 +2,6 @@
 
 import copy
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,17 +12,15 @@ from transformers import set_seed
 from trl import GRPOConfig
 
 from fofg import models
-from fofg.config import Grpo, Scoring
+from fofg.config import Grpo
 from fofg.errors import UserError
-from fofg.files import open_parquet, read_rows
-from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
-from fofg.rollouts.shards import check, fitting
+from fofg.files import open_parquet
+from fofg.rollouts.decoding import Decoder, end_tokens
 from fofg.schemas import PROBLEMS
-from fofg.scoring.rewards import compute_scores
 from fofg.stages import TrainRl
 from fofg.supervision import exclusive
-from fofg.training import monitor, networks, resume
-from fofg.training.grpo_rollouts import Problem, Sampler
+from fofg.training import monitor, networks, problem_files, resume
+from fofg.training.grpo_rollouts import Sampler
 from fofg.training.grpo_updates import Learner, LearnerMonitor
 from fofg.training.networks import Work
 
@@ -52,7 +49,7 @@ def train(
     run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
-    files = _files(spec, data, validation)
+    files = problem_files.files(spec, data, validation)
     models.check(model)
     for path in files:
         open_parquet(path, PROBLEMS).close()
@@ -73,42 +70,13 @@ def train(
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _files(spec: TrainRl, data: Mapping[str, str | Path], validation: str | Path | None) -> list[Path]:
-    """The files of the sources in the mixtures, in order of their names, and that of validation if there is any.
-
-    Raises UserError unless there is a file for each source, and none besides.
-    """
-    names = _names(spec)
-    for name in names:
-        if name not in data:
-            raise UserError(f"--data: no file for {name}, which a mixture of stage2.rl.curricula names; add {name}=PARQUET")
-    for name in data:
-        if name not in names:
-            raise UserError(f"--data: no mixture names {name}; they name {', '.join(names)}")
-    if not spec.rl.validation.every:
-        return [Path(data[name]) for name in names]
-    if validation is None:
-        raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
-    return [*(Path(data[name]) for name in names), Path(validation)]
-
-
-def _names(spec: TrainRl) -> list[str]:
-    return sorted({name for phase in spec.phases for name in phase.mixture})
-
-
 def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int, skip_empty_steps: bool = False) -> Learner:
     """The trainer, ready to run."""
     settings, total = spec.rl, sum(phase.steps for phase in spec.phases)
     tokenizer = models.load_tokenizer(model)
     network = networks.load(model, longest=settings.rollouts.max_prompt_tokens + settings.rollouts.max_response_tokens)
     ends = _end_tokens(network, tokenizer, model)
-    sources = {
-        name: _problems(path, read(path, spec.scoring), tokenizer, network, settings) for name, path in zip(_names(spec), files)
-    }
-    asked = []
-    if settings.validation.every:
-        chosen = _first_of_levels(read(files[-1], spec.scoring), files[-1], settings)
-        asked = _problems(files[-1], chosen, tokenizer, network, settings)
+    sources, asked = problem_files.load(spec, files, tokenizer, networks.positions(network))
     team = networks.Team(network, work.threads, settings.mini_batch_prompts * settings.rollouts.samples, work.micro_batch_size)
     decoded = copy.copy(network)  # the same weights, with the forward pass that TRL and accelerate leave alone
     learner = Learner(
@@ -142,50 +110,6 @@ def _end_tokens(network, tokenizer, model: Path) -> list[int]:
     if not (ends := end_tokens(network, tokenizer)):
         raise UserError(f"{model}: no end token; set eos_token_id in generation_config.json")
     return ends
-
-
-def read(path: Path, scoring: Scoring) -> list[dict]:
-    """All problems of a file. Raises UserError if there are none, or one is unusable."""
-    rows = list(read_rows(path, PROBLEMS))
-    if not rows:
-        raise UserError(f"{path}: no problems; make it again with some, or take it out of the mixtures of stage2.rl.curricula")
-    check(rows, path)
-    for row in rows:
-        if row["extra_info"]["level"] is None:
-            raise UserError(f"{path}: problem {row['extra_info']['index']}: no extra_info.level; make the problems again")
-    try:
-        compute_scores(((row, "", False) for row in rows), scoring)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    return rows
-
-
-def _first_of_levels(rows: list[dict], path: Path, settings: Grpo) -> list[dict]:
-    """The first problems of each level, as many as validation asks. Raises UserError if a level has fewer."""
-    lowest, highest = settings.validation.levels
-    chosen = []
-    for level in range(lowest, highest + 1):
-        own = [row for row in rows if row["extra_info"]["level"] == level]
-        if len(own) < settings.validation.problems:
-            raise UserError(
-                f"stage2.rl.validation: {path} has {len(own)} problems of level {level}, fewer than problems: "
-                f"{settings.validation.problems}; lower it, or change levels or dataset"
-            )
-        chosen += own[: settings.validation.problems]
-    return chosen
-
-
-def _problems(path: Path, rows: list[dict], tokenizer, network, settings: Grpo) -> list[Problem]:
-    """The rows whose prompt fits, with their tokens. Raises UserError if none does, or unless long prompts are to be skipped."""
-    prompts = token_ids(tokenizer, [row["prompt"] for row in rows])
-    kept = fitting([len(prompt) for prompt in prompts], rows, settings.rollouts, networks.positions(network))
-    if not kept:
-        raise UserError(
-            f"{path}: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens ({settings.rollouts.max_prompt_tokens})"
-        )
-    if len(kept) < len(rows):
-        print(f"{path}: {len(rows) - len(kept)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
-    return [Problem(rows[number], prompts[number]) for number in kept]
 
 
 def _arguments(settings: Grpo, work: Work) -> GRPOConfig:

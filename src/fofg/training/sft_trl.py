@@ -9,28 +9,23 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from tqdm import tqdm
 from transformers import AutoTokenizer, set_seed
 from trl import SFTConfig
 
 from fofg import models
 from fofg.config import Sft
 from fofg.errors import UserError
-from fofg.files import count_rows, open_parquet, read_rows
-from fofg.schemas import RFT
+from fofg.files import open_parquet
 from fofg.stages import TrainSft
 from fofg.supervision import exclusive
 from fofg.training import batches, metrics, monitor, networks, resume
-from fofg.training.conversations import Encoded, conversation, encode
+from fofg.training.conversations import Encoded
+from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file
 from fofg.training.networks import Work
 from fofg.training.tuner import Tuner, TunerMonitor
 
-#: The columns that training reads.
-EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
 #: The test loss is computed so many times in a run, besides before the first step.
 TESTS = 10
-#: All that is recorded where there is nothing to train on.
-UNCHANGED = {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}
 
 
 def train(
@@ -65,7 +60,7 @@ def train(
         networks.quiet()
         set_seed(spec.sft.seed)
         tokenizer = AutoTokenizer.from_pretrained(model)
-        examples, tests = (_encode(tokenizer, path, spec.sft) for path in (train_file, test_file))
+        examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
         if len(examples):
             trainer = _prepare(spec.sft, model, tokenizer, examples, tests, work)
             monitor.run(trainer, work.state, tensorboard)
@@ -108,24 +103,8 @@ def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: En
 def _network(model: Path, longest: int):
     """The model. Raises UserError if it is damaged or holds fewer than ``longest`` positions."""
     network = networks.load(model, longest)
-    positions = networks.positions(network)
-    if positions is not None and longest > positions:
-        raise UserError(
-            f"sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
-            "and set too_long to skip or truncate"
-        )
+    check_length(longest, networks.positions(network))
     return network
-
-
-def _encode(tokenizer, path: str | Path, settings: Sft) -> Encoded:
-    rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenise", unit="row", leave=False)
-    examples = encode(tokenizer, map(conversation, rows), settings.max_length, settings.too_long, str(path))
-    print(
-        f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {settings.max_length} tokens: "
-        f"{examples.skipped} skipped, {examples.truncated} truncated",
-        file=sys.stderr,
-    )
-    return examples
 
 
 def _dataset(examples: Encoded) -> Dataset:

@@ -1,0 +1,39 @@
+"""Files of examples for supervised fine-tuning, as tokens."""
+
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from fofg.config import Sft
+from fofg.errors import UserError
+from fofg.files import count_rows, read_rows
+from fofg.schemas import RFT
+from fofg.training.conversations import Encoded, conversation, encode
+
+#: The columns that training reads.
+EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
+#: All that is recorded where there is nothing to train on.
+UNCHANGED = {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}
+
+
+def encode_file(tokenizer, path: str | Path, settings: Sft) -> Encoded:
+    """The conversations of a file, tokenised; what is too long is counted on standard error. Raises UserError for unfit rows."""
+    rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenise", unit="row", leave=False)
+    examples = encode(tokenizer, map(conversation, rows), settings.max_length, settings.too_long, str(path))
+    print(
+        f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {settings.max_length} tokens: "
+        f"{examples.skipped} skipped, {examples.truncated} truncated",
+        file=sys.stderr,
+    )
+    return examples
+
+
+def check_length(longest: int, positions: int | None) -> None:
+    """Raises UserError if the longest example has more tokens than the model holds (None: it has no limit)."""
+    if positions is not None and longest > positions:
+        raise UserError(
+            f"sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "
+            "and set too_long to skip or truncate"
+        )

@@ -1,0 +1,117 @@
+"""Reinforcement learning with verl and vLLM, on the GPUs of one or several nodes: GRPO with dynamic sampling (paper §4.1)."""
+
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate, islice
+from pathlib import Path
+
+from fofg import models
+from fofg.config import Verl
+from fofg.files import open_parquet
+from fofg.schemas import PROBLEMS
+from fofg.stages import TrainRl
+from fofg.supervision import exclusive
+from fofg.training import curricula, launching, networks, problem_files, resume
+from fofg.training.grpo_rollouts import Problem
+from fofg.training.metrics import Record
+from fofg.training.verl import records, rows, runs, settings
+
+
+def train(
+    spec: TrainRl,
+    model: str | Path,
+    data: Mapping[str, str | Path],
+    validation: str | Path | None,
+    output: str | Path,
+    state: str | Path,
+    verl: Verl,
+    gpus: int = 1,
+    nodes: int = 1,
+    save_every: int = 25,
+    tensorboard: str | Path | None = None,
+) -> None:
+    """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with roll-outs by vLLM.
+
+    The same problems in the same order, rewards and metrics; responses differ from run to run. A step of which no group's rewards
+    differ is an error. A killed run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs.
+    """
+    model, output, state = Path(model), Path(output), Path(state)
+    files = problem_files.files(spec, data, validation)
+    models.check(model)
+    for path in files:
+        open_parquet(path, PROBLEMS).close()
+    with exclusive(state):
+        key = resume.fingerprint(spec.text(), models.digest(model), files)
+        folder = (state / f"{key}-{gpus * nodes}").absolute()
+        positions = models.positions(model)
+        place = settings.Place(gpus, nodes, folder, save_every, model.absolute(), positions)
+        sources, asked = problem_files.load(spec, files, models.load_tokenizer(model), positions)
+        made = _phases(spec, verl, place, sources, asked, Path(tensorboard or output / "tensorboard"))
+        steps = sum(phase.steps for phase in spec.phases)
+        network = runs.merged(folder / f"global_step_{steps}" / "actor", model, folder / "merged")
+        networks.finish(spec, network, model, output, made)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _phases(
+    spec: TrainRl, verl: Verl, place: settings.Place, sources: dict[str, list[Problem]], asked: list[Problem], tensorboard: Path
+) -> list[Record]:
+    """Runs the trainer once for each phase, each going on from the checkpoint of the one before; the records of all steps.
+
+    A step draws prompts until it has its groups, so which problems a phase takes can't be told before: each gets a file of as many
+    as it can draw at most.
+    """
+    folder = place.folder
+    lengths = [phase.steps for phase in spec.phases]
+    validation = folder / "validation.parquet"
+    rows.write_problems(validation, [problem.row for problem in asked or next(iter(sources.values()))[:1]])
+    convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
+    made: list[Record] = []
+    for number, end in enumerate(accumulate(lengths), 1):
+        done = runs.last_step(folder)
+        if done >= end and number < len(lengths):
+            continue
+        train = folder / f"phase{number}.parquet"
+        rows.write_problems(train, _drawn(spec, number, sources))
+        if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
+            (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
+        values = settings.grpo(spec, verl, place, train, validation, end, resumes=done > 0)
+        with _ray(place) as (prefix, more, environment):
+            command = [*prefix, sys.executable, "-m", "verl.trainer.main_ppo", *settings.overrides(values), *more]
+            made = runs.follow(command, folder, convert, end, tensorboard, environment)
+    return made
+
+
+def _drawn(spec: TrainRl, number: int, sources: dict[str, list[Problem]]):
+    """Rows of all problems that a phase can draw at most, in the order in which it draws them."""
+    settings, phase = spec.rl, spec.phases[number - 1]
+    first = max(settings.generation_prompts, settings.prompts_per_step)
+    most = phase.steps * (first + (settings.max_generation_batches - 1) * settings.generation_prompts)
+    sizes = {name: len(problems) for name, problems in sources.items()}
+    stream = curricula.draws(phase.mixture, sizes, settings.seed, number)
+    return (sources[draw.source][draw.row].row for draw in islice(stream, most))
+
+
+@contextmanager
+def _ray(place: settings.Place):
+    """(what starts the trainer, its settings of Ray, environment): a Ray of the job's own, which ends with it.
+
+    On one node the trainer starts it, in a temporary folder of its own; on several, one node does and the others join.
+    """
+    environment = {"RAY_USAGE_STATS_ENABLED": "0", "HYDRA_FULL_ERROR": "1"}
+    if place.nodes > 1:
+        meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
+        own = ["--gpus", str(place.gpus), "--folder", str(place.folder)]
+        cluster = [sys.executable, "-m", "fofg.training.verl.cluster", *meeting, *own, "--"]
+        yield [*launching.on_all_nodes(place.nodes, place.gpus), *cluster], ["+ray_kwargs.ray_init.address=auto"], environment
+        return
+    folder = tempfile.mkdtemp(prefix="fofg-ray-", dir="/tmp")  # short: sockets' paths are limited
+    try:
+        yield [], ["+ray_kwargs.ray_init.address=local", f"+ray_kwargs.ray_init._temp_dir={folder}"], environment
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

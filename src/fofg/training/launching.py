@@ -1,0 +1,91 @@
+"""Other programs as parts of a job: started for it, stopped with it, on one node or on all nodes of a SLURM allocation."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fofg.errors import UserError
+
+_PR_SET_PDEATHSIG = 1
+#: Lines of a failed program's output that its error shows.
+SHOWN = 25
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_seconds: float = 30.0) -> int:
+    """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if SIGTERM stopped this process meanwhile.
+
+    The program is killed when this process dies. SIGTERM goes on to it and to all that it started, which have ``grace_seconds`` to
+    end.
+    """
+    with open(log, "ab") as output, _terminable() as terminated:
+        child = subprocess.Popen(
+            command,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            while child.poll() is None and not terminated.wait(0.2):
+                pass
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGTERM)
+                try:
+                    child.wait(grace_seconds)
+                except subprocess.TimeoutExpired:
+                    print(f"{command[0]} did not end in {grace_seconds:.0f} s and is killed", file=sys.stderr)
+        finally:
+            _end(child)
+    return -signal.SIGTERM if terminated.is_set() else child.returncode
+
+
+def failure(log: Path, code: int, name: str) -> UserError:
+    """What to tell of a program that failed: the end of its output, and where the rest is."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN:]
+    return UserError(f"{name} ended with exit code {code}; its last words, all of them in {log}:\n" + "\n".join(lines))
+
+
+def on_all_nodes(nodes: int, gpus: int) -> list[str]:
+    """What starts a program once on each node of this job's SLURM allocation. Raises UserError outside of one."""
+    if "SLURM_JOB_ID" not in os.environ:
+        raise UserError("training.nodes: several nodes need a SLURM allocation; submit with a SLURM profile, or set nodes: 1")
+    once_a_node = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--gpus-per-task={gpus}"]
+    return ["srun", *once_a_node, "--kill-on-bad-exit=1"]
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Kills what is left of a program's process group."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+@contextmanager
+def _terminable() -> Iterator[threading.Event]:
+    """Within: SIGTERM sets the event instead of ending this process."""
+    event = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, before)

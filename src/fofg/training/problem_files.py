@@ -1,0 +1,99 @@
+"""Files of problems that reinforcement learning trains on and validates with: which there are, their rows, those that fit."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from fofg.config import Grpo, Scoring
+from fofg.errors import UserError
+from fofg.files import read_rows
+from fofg.rollouts.decoding import token_ids
+from fofg.rollouts.shards import check, fitting
+from fofg.schemas import PROBLEMS
+from fofg.scoring.rewards import compute_scores
+from fofg.stages import TrainRl
+from fofg.training.grpo_rollouts import Problem
+
+
+def files(spec: TrainRl, data: Mapping[str, str | Path], validation: str | Path | None) -> list[Path]:
+    """The files of the sources in the mixtures, in order of their names, and that of validation if there is any.
+
+    Raises UserError unless there is a file for each source, and none besides.
+    """
+    wanted = names(spec)
+    for name in wanted:
+        if name not in data:
+            raise UserError(f"--data: no file for {name}, which a mixture of stage2.rl.curricula names; add {name}=PARQUET")
+    for name in data:
+        if name not in wanted:
+            raise UserError(f"--data: no mixture names {name}; they name {', '.join(wanted)}")
+    if not spec.rl.validation.every:
+        return [Path(data[name]) for name in wanted]
+    if validation is None:
+        raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
+    return [*(Path(data[name]) for name in wanted), Path(validation)]
+
+
+def names(spec: TrainRl) -> list[str]:
+    """The sources in the mixtures, sorted."""
+    return sorted({name for phase in spec.phases for name in phase.mixture})
+
+
+def load(spec: TrainRl, paths: list[Path], tokenizer, positions: int | None) -> tuple[dict[str, list[Problem]], list[Problem]]:
+    """Name in the mixtures -> its problems that fit, and those that validation asks; ``paths``: as ``files`` gives them."""
+    settings = spec.rl
+    sources = {
+        name: those_that_fit(path, read(path, spec.scoring), tokenizer, positions, settings)
+        for name, path in zip(names(spec), paths)
+    }
+    if not settings.validation.every:
+        return sources, []
+    asked = first_of_levels(read(paths[-1], spec.scoring), paths[-1], settings)
+    return sources, those_that_fit(paths[-1], asked, tokenizer, positions, settings)
+
+
+def read(path: Path, scoring: Scoring) -> list[dict]:
+    """All problems of a file. Raises UserError if there are none, or one is unusable."""
+    rows = list(read_rows(path, PROBLEMS))
+    if not rows:
+        raise UserError(f"{path}: no problems; make it again with some, or take it out of the mixtures of stage2.rl.curricula")
+    check(rows, path)
+    for row in rows:
+        if row["extra_info"]["level"] is None:
+            raise UserError(f"{path}: problem {row['extra_info']['index']}: no extra_info.level; make the problems again")
+    try:
+        compute_scores(((row, "", False) for row in rows), scoring)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return rows
+
+
+def first_of_levels(rows: list[dict], path: Path, settings: Grpo) -> list[dict]:
+    """The first problems of each level, as many as validation asks. Raises UserError if a level has fewer."""
+    lowest, highest = settings.validation.levels
+    chosen = []
+    for level in range(lowest, highest + 1):
+        own = [row for row in rows if row["extra_info"]["level"] == level]
+        if len(own) < settings.validation.problems:
+            raise UserError(
+                f"stage2.rl.validation: {path} has {len(own)} problems of level {level}, fewer than problems: "
+                f"{settings.validation.problems}; lower it, or change levels or dataset"
+            )
+        chosen += own[: settings.validation.problems]
+    return chosen
+
+
+def those_that_fit(path: Path, rows: list[dict], tokenizer, positions: int | None, settings: Grpo) -> list[Problem]:
+    """The rows whose prompt fits, with their tokens; ``positions``: the longest sequence that the model holds.
+
+    Raises UserError if none fits, or unless long prompts are to be skipped.
+    """
+    prompts = token_ids(tokenizer, [row["prompt"] for row in rows])
+    kept = fitting([len(prompt) for prompt in prompts], rows, settings.rollouts, positions)
+    if not kept:
+        raise UserError(
+            f"{path}: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens ({settings.rollouts.max_prompt_tokens})"
+        )
+    if len(kept) < len(rows):
+        print(f"{path}: {len(rows) - len(kept)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
+    return [Problem(rows[number], prompts[number]) for number in kept]

@@ -1,0 +1,89 @@
+"""Supervised fine-tuning with verl, on the GPUs of one or several nodes (paper §3.2: rejection fine-tuning)."""
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from fofg import models
+from fofg.config import Verl
+from fofg.errors import UserError
+from fofg.files import open_parquet
+from fofg.stages import TrainSft
+from fofg.supervision import exclusive
+from fofg.training import launching, metrics, networks, resume
+from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file
+from fofg.training.verl import records, rows, runs, settings
+
+
+def train(
+    spec: TrainSft,
+    model: str | Path,
+    train_file: str | Path,
+    test_file: str | Path,
+    output: str | Path,
+    state: str | Path,
+    verl: Verl,
+    gpus: int = 1,
+    nodes: int = 1,
+    save_every: int = 100,
+    log_every: int = 1,
+    tensorboard: str | Path | None = None,
+    pass_on: bool = False,
+) -> None:
+    """As fofg.training.sft_trl.train, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
+
+    Differences: the rest of an epoch that fills no batch is not trained on, and test examples are repeated to fill one. A killed
+    run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs.
+    """
+    model, output, state = Path(model), Path(output), Path(state)
+    tensorboard = Path(tensorboard or output / "tensorboard")
+    models.check(model)
+    for path in (train_file, test_file):
+        open_parquet(path, EXAMPLES).close()
+    with exclusive(state):
+        key = resume.fingerprint(spec.text(), models.digest(model), [Path(train_file), Path(test_file)])
+        folder = (state / f"{key}-{gpus * nodes}").absolute()
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
+        if len(examples):
+            place = settings.Place(gpus, nodes, folder, save_every, model.absolute(), models.positions(model))
+            network, made = _run(spec, verl, place, examples, tests, tensorboard)
+        elif pass_on:
+            print(f"{train_file}: no example to train on; {output} is the model {model}, unchanged", file=sys.stderr)
+            shutil.rmtree(tensorboard, ignore_errors=True)
+            network, made = networks.load(model, longest=0), [UNCHANGED]
+        else:
+            raise UserError(f"{train_file}: no example to train on; raise sft.max_length, or make more training data")
+        networks.finish(spec, network, model, output, metrics.thin(made, log_every))
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, tensorboard: Path):
+    """The trained network, and the records of all steps."""
+    batch, folder = spec.sft.batch_size, place.folder
+    per_epoch = len(examples) // batch
+    if not per_epoch:
+        raise UserError(f"sft.batch_size: {batch}, but there are only {len(examples)} examples; lower it, or make more")
+    check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), place.positions)
+    steps = per_epoch * spec.sft.epochs
+    train, test = folder / "train.parquet", folder / "test.parquet" if len(tests) else None
+    rows.write_tokens(train, examples, spec.sft.seed)
+    if test:
+        rows.write_tests(test, tests, batch)
+    values = settings.sft(spec, verl, place, train, test, steps)
+    command = [*_torchrun(place), "-m", "verl.trainer.sft_trainer", *settings.overrides(values)]
+    made = runs.follow(command, folder, lambda said: records.sft(said, per_epoch), steps, tensorboard, {})
+    return runs.merged(folder / f"global_step_{steps}", place.model, folder / "merged"), made
+
+
+def _torchrun(place: settings.Place) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={place.gpus}"]
+    if place.nodes == 1:
+        return [*torchrun, "--standalone"]
+    meeting = f"--rdzv-endpoint={socket.gethostname()}:{launching.free_port()}"
+    group = [f"--nnodes={place.nodes}", "--rdzv-backend=c10d", f"--rdzv-id={os.environ.get('SLURM_JOB_ID')}", meeting]
+    return [*launching.on_all_nodes(place.nodes, place.gpus), *torchrun, *group]

@@ -1,0 +1,91 @@
+"""Dynamic sampling for verl's synchronous trainer, as the paper draws (§4.1): so many prompts at once, so often at most."""
+
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+
+import transfer_queue as tq
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+from fofg.files import write_text
+from fofg.training.verl.names import PREFIX
+
+_POLL_SECONDS = 0.5
+
+
+class Groups(ReplayBuffer):
+    """The groups of a step whose rewards differ (``trainer.v1.sampler.custom_sampler``).
+
+    ``sampler_kwargs``: ``generation_prompts``, prompts of a batch; ``max_generation_batches`` of a step; ``told``, a file for the
+    error that ends a run. verl's own would go on drawing for ever where all rewards are equal.
+    """
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int):
+        """(groups to train on or to validate with, metrics). Raises RuntimeError if no group of a step is of use.
+
+        If the last batch leaves fewer than ``batch_size`` groups, the step trains on those.
+        """
+        if partition_id == "val":
+            return super().sample(global_steps, partition_id, batch_size)
+        settings = self.sampler_kwargs
+        batches, size = 1, settings.generation_prompts
+        if size > batch_size:  # the trainer has asked for batch_size prompts already
+            self.refill_fn(size - batch_size)
+        while len(kept := self._kept(partition_id)) < batch_size and batches < settings.max_generation_batches:
+            self.refill_fn(size)
+            batches += 1
+        record = self._record(partition_id, kept, batches) | {"limit_reached": int(len(kept) < batch_size)}
+        if not kept:
+            self._give_up(global_steps, record)
+        chosen = kept[:batch_size]
+        drawn = set(self.finished_keys[partition_id] | self.failure_keys[partition_id])
+        snapshot = dict(self.partitions[partition_id])
+        self._clear_groups(partition_id, drawn - set(chosen))
+        return self._materialize_batch(partition_id, chosen, snapshot), {PREFIX + name: value for name, value in record.items()}
+
+    def _kept(self, partition_id: str) -> list[str]:
+        """Waits for all prompts that are under way; the groups whose rewards differ, in a fixed order."""
+        while True:
+            self._sync_metadata_from_transfer_queue()
+            if not (self.pending_keys[partition_id] or self.running_keys[partition_id]):
+                break
+            time.sleep(_POLL_SECONDS)
+        if failed := self.failure_keys[partition_id]:
+            raise RuntimeError(f"{len(failed)} prompts got no responses; the log says why")
+        keys = [key for key in self.partitions[partition_id] if key.split("_")[0] in self.finished_keys[partition_id]]
+        data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields", "data_source"])
+        self.responses = defaultdict(list)
+        for key, scores, extra, source in zip(keys, data["rm_scores"], data["extra_fields"], data["data_source"], strict=True):
+            told = getattr(extra, "data", extra)["reward_extra_info"]
+            length = self.partitions[partition_id][key]["response_len"]
+            level = str(getattr(source, "data", source)).rpartition("/level")[2]
+            self.responses[key.split("_")[0]].append((float(scores.sum()), told["acc"], told["truncated"], length, level))
+        return sorted(uid for uid, group in self.responses.items() if len({reward for reward, *_ in group}) > 1)
+
+    def _record(self, partition_id: str, kept: list[str], batches: int) -> dict[str, float]:
+        """Means over all responses that were drawn, and counts."""
+        rewards, correct, truncated, lengths, levels = zip(*(row for group in self.responses.values() for row in group))
+        by_level = {
+            f"accuracy_level{level}": fmean(value for value, own in zip(correct, levels) if own == level)
+            for level in sorted(set(levels))
+        }
+        return {
+            "reward": fmean(rewards),
+            "accuracy": fmean(correct),
+            **by_level,
+            "response_length": fmean(lengths),
+            "truncated": fmean(truncated),
+            "groups": len(self.responses),
+            "groups_kept": len(kept),
+            "generation_batches": batches,
+        }
+
+    def _give_up(self, step: int, record: dict[str, float]) -> None:
+        told = f"step {step}: rewards differ in none of {record['groups']} groups (mean reward {record['reward']:.2f})"
+        cure = (
+            "raise stage2.rl's max_generation_batches or generation_prompts, take problems that are sometimes solved, or raise "
+            "its temperature"
+        )
+        write_text(Path(self.sampler_kwargs.told), f"{told}, so there is nothing to train on; {cure}")
+        raise RuntimeError(told)

@@ -1,0 +1,75 @@
+"""Rows that verl's trainers read: conversations as tokens, and problems in the order in which a curriculum draws them."""
+
+import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fofg.files import write_parquet
+from fofg.schemas import PROBLEMS
+from fofg.training.conversations import IGNORED, Encoded
+
+#: A conversation: its tokens, and which of them are learned.
+TOKENS = pa.schema([("input_ids", pa.list_(pa.int32())), ("learned", pa.list_(pa.bool_()))])
+_CHUNK = 1000
+
+
+class Tokens:
+    """verl's data set of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, 1 where learned.
+
+    verl makes it (``data.custom_cls``) with its own arguments, of which it needs the path alone.
+    """
+
+    def __init__(self, parquet_files: str, *verls, **others):
+        table = pq.read_table(parquet_files, schema=TOKENS)
+        self.rows = {name: table.column(name).combine_chunks() for name in TOKENS.names}
+
+    def __len__(self) -> int:
+        return len(self.rows["input_ids"])
+
+    def __getitem__(self, row: int) -> dict:
+        import torch  # a data set of tokens is written without it
+
+        ids, learned = (np.asarray(self.rows[name][row].values) for name in TOKENS.names)
+        return {
+            "input_ids": torch.as_tensor(ids, dtype=torch.int64),
+            "position_ids": torch.arange(len(ids)),
+            "loss_mask": torch.as_tensor(learned, dtype=torch.int64),
+        }
+
+
+def write_tokens(path: Path, examples: Encoded, seed: int) -> None:
+    """Writes conversations in the order of a shuffle; verl shuffles them anew in each epoch, always in the same way."""
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)
+    write_parquet(path, TOKENS, _chunks(_row(examples, row) for row in order))
+
+
+def write_tests(path: Path, examples: Encoded, batch_size: int) -> None:
+    """Writes test conversations, each once or more, so that they fill whole batches: verl drops what does not."""
+    rows = -(-len(examples) // batch_size) * batch_size
+    write_parquet(path, TOKENS, _chunks(_row(examples, row % len(examples)) for row in range(rows)))
+
+
+def write_problems(path: Path, rows: Iterable[dict]) -> None:
+    """Writes problems (fofg.schemas.PROBLEMS); ``data_source`` tells their level too, by which verl groups what it reports."""
+    write_parquet(path, PROBLEMS, _chunks(row | {"data_source": source(row)} for row in rows))
+
+
+def source(row: dict) -> str:
+    """``data_source`` of a problem with its level."""
+    return f"{row['data_source']}/level{row['extra_info']['level']}"
+
+
+def _row(examples: Encoded, row: int) -> dict:
+    return {"input_ids": examples.input_ids[row], "learned": examples.labels[row] != IGNORED}
+
+
+def _chunks(rows: Iterable[dict]) -> Iterator[list[dict]]:
+    rows = iter(rows)
+    while chunk := list(islice(rows, _CHUNK)):
+        yield chunk

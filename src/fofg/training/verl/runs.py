@@ -1,0 +1,75 @@
+"""A run of one of verl's trainers: started, followed, and its last checkpoint made a model's folder."""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM
+
+from fofg import models
+from fofg.errors import UserError
+from fofg.training import launching
+from fofg.training.metrics import Record
+from fofg.training.monitor import Monitor
+from fofg.training.verl.records import Follower, Lines
+
+#: verl's trainers write the step of their last complete checkpoint here.
+_TRACKER = "latest_checkpointed_iteration.txt"
+
+
+def last_step(folder: Path) -> int:
+    """Step of the last complete checkpoint in a run's folder; 0 if there is none."""
+    try:
+        return int((folder / _TRACKER).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def follow(
+    command: Sequence[str],
+    folder: Path,
+    convert: Callable[[list[dict]], list[Record]],
+    total: int,
+    tensorboard: Path,
+    environment: dict[str, str],
+) -> list[Record]:
+    """Runs a trainer in its folder, from its last checkpoint if there is one, to step ``total``; returns the records of all steps.
+
+    ``convert``: from what verl says of every step to records. Raises UserError if SIGTERM stopped it or it failed.
+    """
+    start = last_step(folder)
+    lines, monitor = Lines(folder / "lines.jsonl", start), Monitor(total)
+    monitor.records = convert(lines.steps())
+    if start:
+        print(f"going on after step {start} of {total}", file=sys.stderr)
+    log, written, told = folder / "verl.log", folder / "verl.jsonl", folder / "told"
+    for old in (written, told):
+        old.unlink(missing_ok=True)
+    print(f"verl's own output: {log}", file=sys.stderr)
+    monitor.open(tensorboard)
+    follower = Follower(written, lines, convert, monitor)
+    follower.start()
+    try:
+        code = launching.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)})
+    finally:
+        follower.stop()
+        monitor.close()
+    if told.exists():
+        raise UserError(told.read_text())
+    if code == -15:
+        raise UserError(f"stopped by SIGTERM; the same command goes on after step {last_step(folder)} of {total}")
+    if code or last_step(folder) < total:
+        raise launching.failure(log, code, "verl")
+    return monitor.records
+
+
+def merged(checkpoint: Path, model: Path, folder: Path):
+    """The network of a checkpoint of verl's (FSDP shards), by verl's own merger; ``model``: that the training began with."""
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+    log = folder.with_suffix(".log")
+    code = launching.run([*command, "--local_dir", str(checkpoint), "--target_dir", str(folder)], log, {"CUDA_VISIBLE_DEVICES": ""})
+    if code:
+        raise launching.failure(log, code, "verl's merger")
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=models.stored_dtype(model))

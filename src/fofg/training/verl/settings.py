@@ -1,0 +1,210 @@
+"""Settings of verl's trainers, from a spec: overrides of their own configurations, which know all else.
+
+Source of the values: the spec (PAPER.md's settings in config/paper.yaml), and ``training.verl`` for memory and speed.
+"""
+
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fofg.config import Verl
+from fofg.stages import TrainRl, TrainSft
+
+#: The test loss is computed so many times in a run.
+TESTS = 10
+
+
+class Place(NamedTuple):
+    """Where a run works: GPUs a node, nodes, folder of checkpoints, steps between two, the model's folder, and its positions."""
+
+    gpus: int
+    nodes: int
+    folder: Path
+    save_every: int
+    model: Path
+    positions: int | None
+
+
+def overrides(values: dict, prefix: str = "") -> Iterator[str]:
+    """Nested settings as Hydra's ``key=value``; a key that begins with + is one that verl's own configuration lacks."""
+    for name, value in values.items():
+        key = f"+{prefix}{name[1:]}" if name.startswith("+") else f"{prefix}{name}"
+        if isinstance(value, dict):
+            plus = "+" if key.startswith("+") else ""
+            yield from (f"{plus}{entry}" for entry in overrides(value, f"{key.removeprefix('+')}."))
+        else:
+            yield f"{key}={json.dumps(value)}"
+
+
+def attention(verl: Verl) -> str:
+    if verl.attention != "auto":
+        return verl.attention
+    return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
+
+
+def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None, steps: int) -> dict:
+    """Of ``verl.trainer.sft_trainer``, for files of tokens (fofg.training.verl.rows) and a run of so many steps."""
+    settings = spec.sft
+    return {
+        "data": {
+            "train_files": str(train),
+            "val_files": test and str(test),
+            "train_batch_size": settings.batch_size,
+            "use_dynamic_bsz": True,
+            "max_token_len_per_gpu": verl.tokens_per_gpu,
+            "max_length": settings.max_length,
+            "pad_mode": "no_padding",
+            "num_workers": 2,
+            "custom_cls": {"path": "pkg://fofg.training.verl.rows", "name": "Tokens"},
+        },
+        "model": _model(verl, place),
+        "engine": {"param_offload": verl.offload, "optimizer_offload": verl.offload},
+        "optim": {
+            "lr": settings.learning_rate,
+            "lr_scheduler_type": settings.schedule,
+            "lr_warmup_steps": math.ceil(settings.warmup_ratio * steps),
+            "weight_decay": settings.weight_decay,
+            "clip_grad": settings.max_grad_norm,
+        },
+        "checkpoint": {"save_contents": ["model", "optimizer", "extra"]},
+        "trainer": {
+            **_trainer(place, "sft"),
+            "total_epochs": settings.epochs,
+            "total_training_steps": steps,
+            "test_freq": max(1, math.ceil(steps / TESTS)) if test else -1,
+            "max_ckpt_to_keep": 2,
+            "seed": settings.seed,
+        },
+    }
+
+
+def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path, steps: int, resumes: bool) -> dict:
+    """Of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
+
+    ``train``: problems in the order in which they are drawn; ``validation``: problems to answer every so many steps.
+    """
+    settings, rollouts = spec.rl, spec.rl.rollouts
+    length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, place.positions or sys.maxsize)
+    draws = {"generation_prompts": settings.generation_prompts, "max_generation_batches": settings.max_generation_batches}
+    return {
+        "algorithm": {
+            "adv_estimator": "grpo",
+            "norm_adv_by_std_in_grpo": settings.scale_rewards == "group",
+            "use_kl_in_reward": False,
+            "filter_groups": {"enable": True, "metric": "reward"},
+        },
+        "data": {
+            "train_files": str(train),
+            "val_files": str(validation),
+            "train_batch_size": settings.prompts_per_step,
+            "max_prompt_length": rollouts.max_prompt_tokens,
+            "max_response_length": rollouts.max_response_tokens,
+            "shuffle": False,
+            "seed": settings.seed,
+            "dataloader_num_workers": 0,
+        },
+        "actor_rollout_ref": {
+            "model": _model(verl, place),
+            "actor": _actor(spec, verl),
+            "rollout": {
+                "name": "vllm",
+                "n": rollouts.samples,
+                "temperature": rollouts.temperature,
+                "top_p": rollouts.top_p,
+                "top_k": -1,
+                "max_model_len": length,
+                "max_num_batched_tokens": max(verl.tokens_per_gpu, length),
+                "tensor_model_parallel_size": verl.tensor_parallel_size,
+                "gpu_memory_utilization": verl.gpu_memory_utilization,
+                "enforce_eager": verl.enforce_eager,
+                "free_cache_engine": True,
+                "agent": {"num_workers": 2 * place.nodes},
+                "val_kwargs": {"do_sample": True, "temperature": rollouts.temperature, "top_p": rollouts.top_p, "n": 1},
+            },
+        },
+        "reward": {
+            "num_workers": 2 * place.nodes,
+            "custom_reward_function": {
+                "path": "pkg://fofg.scoring.rewards",
+                "name": "compute_score",
+                "+reward_kwargs": {"scheme": spec.scoring.scheme, "answer_rule": spec.scoring.answer_rule},
+            },
+            "reward_manager": {
+                "source": "importlib",
+                "name": "RewardManager",
+                "module": {"path": "pkg://fofg.training.verl.reward"},
+            },
+        },
+        "trainer": {
+            **_trainer(place, "rl"),
+            "use_v1": True,
+            "v1": {
+                "trainer_mode": "sync",
+                "sampler": {
+                    "custom_sampler": {"path": "pkg://fofg.training.verl.groups", "name": "Groups"},
+                    "sampler_kwargs": {f"+{name}": value for name, value in draws.items()} | {"+told": str(place.folder / "told")},
+                },
+            },
+            "total_epochs": 1_000_000_000,  # the number of steps ends a run, not that of epochs
+            "total_training_steps": steps,
+            "test_freq": settings.validation.every or -1,
+            "val_before_train": bool(settings.validation.every) and not resumes,
+            "max_actor_ckpt_to_keep": 2,
+        },
+        "ray_kwargs": {"ray_init": {"+include_dashboard": False}},
+    }
+
+
+def _model(verl: Verl, place: Place) -> dict:
+    return {
+        "path": str(place.model),
+        "use_remove_padding": True,
+        "enable_gradient_checkpointing": True,
+        "+override_config": {"attn_implementation": attention(verl)},
+    }
+
+
+def _actor(spec: TrainRl, verl: Verl) -> dict:
+    """Loss (DAPO's: the mean over all response tokens; no KL term, no entropy bonus), optimizer, memory."""
+    settings = spec.rl
+    return {
+        "strategy": "fsdp",
+        "ppo_mini_batch_size": settings.mini_batch_prompts,
+        "ppo_epochs": 1,
+        "clip_ratio": settings.clip_low,
+        "clip_ratio_low": settings.clip_low,
+        "clip_ratio_high": settings.clip_high,
+        "loss_agg_mode": "token-mean",
+        "use_kl_loss": False,
+        "entropy_coeff": 0,
+        "calculate_entropy": True,
+        "entropy_from_logits_with_chunking": True,
+        "grad_clip": settings.max_grad_norm,
+        "use_dynamic_bsz": True,
+        "ppo_max_token_len_per_gpu": verl.tokens_per_gpu,
+        "optim": {
+            "lr": settings.learning_rate,
+            "lr_scheduler_type": "constant",
+            "lr_warmup_steps": settings.warmup_steps,
+            "weight_decay": settings.weight_decay,
+        },
+        "fsdp_config": {"param_offload": verl.offload, "optimizer_offload": verl.offload},
+        "checkpoint": {"save_contents": ["model", "optimizer", "extra"]},
+    }
+
+
+def _trainer(place: Place, name: str) -> dict:
+    return {
+        "default_local_dir": str(place.folder),
+        "project_name": "fofg",
+        "experiment_name": name,
+        "logger": ["file"],
+        "save_freq": place.save_every,
+        "resume_mode": "auto",
+        "n_gpus_per_node": place.gpus,
+        "nnodes": place.nodes,
+    }
