@@ -38,6 +38,19 @@ def test_a_truncated_response_is_no_answer():
     assert compute_score("string_task", RIGHT, TRUTH, truncated=True, scheme="binary") == {"score": 0.0, "acc": 0.0}
 
 
+@pytest.mark.parametrize("scheme", ["paper", "binary"])
+@pytest.mark.parametrize(("said", "cut"), [(True, True), (False, False), (None, False)])
+def test_extra_info_says_truncated_too(said, cut, scheme):
+    found = compute_score("string_task", RIGHT, TRUTH, {"index": 1, "truncated": said}, scheme=scheme)
+    assert found == compute_score("string_task", RIGHT, TRUTH, truncated=cut, scheme=scheme)
+    assert found["acc"] == float(not cut)
+
+
+def test_a_level_behind_the_data_source_plays_no_part():
+    for response in (RIGHT, WRONG, NONE):
+        assert compute_score("string_task/level2", response, TRUTH) == compute_score("string_task", response, TRUTH)
+
+
 def test_the_answer_rule_reaches_the_scoring():
     stray = '{"output": "ba"} and {'
     lenient = compute_score("string_task", stray + " {", TRUTH, answer_rule="lenient")
@@ -73,6 +86,9 @@ def test_unfit_rows_are_named():
     scoring = Scoring(scheme="paper", answer_rule="published")
     with pytest.raises(UserError, match=r"problem 3: no reward for data_source 'gsm8k'; known: string_task"):
         compute_scores([(row(source="gsm8k"), RIGHT, False)], scoring)
+    for source in ("gsm8k/level2", "string_task_level2", "/level2", ""):
+        with pytest.raises(UserError, match=rf"problem 3: no reward for data_source '{source}'; known: string_task"):
+            compute_scores([(row(source=source), RIGHT, False)], scoring)
     with pytest.raises(UserError, match=r"problem 3: reward_model.ground_truth must be JSON"):
         compute_scores([(row(truth="ba"), RIGHT, False)], scoring)
     with pytest.raises(UserError, match=r"scheme: no scheme"):

@@ -25,13 +25,16 @@ def compute_score(
 ) -> Reward:
     """verl's custom reward function: ``score`` is the reward, ``acc`` 1.0 for a correct response and 0.0 for any other.
 
-    ``ground_truth``: a row's ``reward_model.ground_truth``; ``truncated``: the response was cut at the token limit, which counts as
-    no answer; ``others``: what verl passes besides. No response raises; raises UserError for unfit rows and settings.
+    ``data_source``: what follows a slash in it (the level, by which verl groups what it reports) plays no part; ``ground_truth``: a
+    row's ``reward_model.ground_truth``; ``truncated``, here or in ``extra_info``: the response was cut at the token limit, which
+    counts as no answer; ``others``: what verl passes besides. No response raises; raises UserError for unfit rows and settings.
     """
-    place = f"problem {(extra_info or {}).get('index', '?')}"
-    if data_source not in _SCORES:
+    extra_info = extra_info or {}
+    place, task = f"problem {extra_info.get('index', '?')}", data_source.partition("/")[0]
+    if task not in _SCORES:
         raise UserError(f"{place}: no reward for data_source {data_source!r}; known: {', '.join(_SCORES)}")
-    verdict = _SCORES[data_source](solution_str, read_truth(ground_truth, place).output, scheme, answer_rule, truncated)
+    truncated = truncated or bool(extra_info.get("truncated"))
+    verdict = _SCORES[task](solution_str, read_truth(ground_truth, place).output, scheme, answer_rule, truncated)
     return {"score": verdict.reward, "acc": float(verdict.correct)}
 
 
