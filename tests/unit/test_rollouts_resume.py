@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from test_rollouts_shards import problem, spec, write
 
+from fofg.errors import UserError
 from fofg.models import READ_WHOLE, digest
 from fofg.rollouts import shards
 from fofg.rollouts.resume import State, fingerprint
+from fofg.rollouts.transformers_engine import TransformersEngine
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/generate_rollouts.py"
 BATCH_SIZE = 12
@@ -135,6 +137,80 @@ def test_damaged_state_is_made_again(tmp_path, interrupted):
     done, resumed = interrupted()
     assert done.resumed == BATCH_SIZE
     assert resumed.equals(interrupted()[1])
+
+
+class Continuous(TransformersEngine):
+    """The transformers engine, given all requests in one call; it notes how many, and can die after so many samples."""
+
+    continuous = True
+    calls: list[int] = []
+    dies_after = None
+
+    def generate(self, requests):
+        self.calls.append(len(requests))
+        for count, sample in enumerate(super().generate(requests)):
+            if count == self.dies_after:
+                raise KeyboardInterrupt
+            yield sample
+
+
+class Forgetful(TransformersEngine):
+    def generate(self, requests):
+        yield from list(super().generate(requests))[1:]
+
+
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_a_continuous_engine_gets_all_problems_at_once_and_keeps_them_as_they_finish(
+    tmp_path, tiny_model, problems, monkeypatch, seconds
+):
+    saved, save, made = [], State.save, {}
+
+    def noting(self, rows):
+        saved.append([row["problem"] for row in rows])
+        save(self, rows)
+
+    monkeypatch.setattr(shards, "FLUSH_SECONDS", seconds)
+    monkeypatch.setattr(State, "save", noting)
+    monkeypatch.setattr(Continuous, "calls", [])
+    for engine in ("transformers", f"{__name__}:Continuous"):
+        used = spec().model_copy(update={"engine": engine})
+        shards.generate(used, problems, tiny_model, tmp_path / "out.parquet", tmp_path / "state", BATCH_SIZE)
+        made[engine] = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert made["transformers"] == made[f"{__name__}:Continuous"]
+    assert Continuous.calls == [40]
+    batches, continuous = saved[:10], saved[10:]
+    assert [len(batch) for batch in batches] == [4] * 10
+    assert sorted(number for group in continuous for number in group) == list(range(40))
+    assert len(continuous) == (40 if seconds == 0 else 1)
+
+
+def test_a_stopped_continuous_shard_makes_the_other_problems_only(tmp_path, tiny_model, problems, monkeypatch):
+    monkeypatch.setattr(shards, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(Continuous, "calls", [])
+    used = spec().model_copy(update={"engine": f"{__name__}:Continuous"})
+    output = tmp_path / "out.parquet"
+
+    def go_on():
+        return shards.generate(used, problems, tiny_model, output, tmp_path / "state", BATCH_SIZE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Continuous, "dies_after", 50)
+        with pytest.raises(KeyboardInterrupt):
+            go_on()
+    kept = {row["problem"]: row["responses"] for path in finished(tmp_path / "state") for row in pq.read_table(path).to_pylist()}
+    assert 0 < len(kept) <= 50 // 3
+    done = go_on()
+    assert done.resumed == len(kept) * 3
+    assert Continuous.calls == [40, 40 - len(kept)]
+    rows = pq.read_table(output).to_pylist()
+    assert all(rows[number]["responses"] == responses for number, responses in kept.items())
+    assert all(len(row["responses"]) == 3 for row in rows)
+
+
+def test_an_engine_that_leaves_out_samples_is_an_error(tmp_path, tiny_model, problems):
+    used = spec().model_copy(update={"engine": f"{__name__}:Forgetful"})
+    with pytest.raises(UserError, match=r"rollout_engine.name: the engine left out 1 samples of 4 prompts"):
+        shards.generate(used, problems, tiny_model, tmp_path / "out.parquet", tmp_path / "state", BATCH_SIZE)
 
 
 def test_a_model_is_known_by_its_content(tiny_model, tmp_path):

@@ -41,7 +41,7 @@ class Decoder:
 
     def text(self, tokens: torch.Tensor) -> str:
         """A response's text, without special tokens."""
-        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return response_text(self.tokenizer, tokens)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Response]]:
         """Cuts the samples, in order, into batches; yields (request, position of the seed, response) of each as it ends."""
@@ -108,8 +108,18 @@ def token_ids(tokenizer, prompts: Sequence[list[Message]]) -> list[list[int]]:
     return tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
 
 
+def response_text(tokenizer, tokens: Sequence[int] | torch.Tensor) -> str:
+    """The text of a response's token ids, without special tokens."""
+    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
 def end_tokens(model, tokenizer) -> list[int]:
     """Every token that ends a response: the tokenizer's own and those of the model's generation settings; perhaps none."""
-    configured = model.generation_config.eos_token_id
+    return configured_end_tokens(model.generation_config, tokenizer)
+
+
+def configured_end_tokens(generation_config, tokenizer) -> list[int]:
+    """The same, without the model: from its generation settings."""
+    configured = generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
     return sorted(ends - {None})

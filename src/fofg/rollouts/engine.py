@@ -37,9 +37,11 @@ class Engine(Protocol):
     """Made by ``create``. A response depends on the model, its prompt, the settings and its seed.
 
     ``identity`` holds what else may change results (device, precision); ``positions`` is the longest sequence that the model can
-    hold, None if it has no limit; ``batch_size`` is the number of sequences it decodes at once.
+    hold, None if it has no limit; ``batch_size`` is the number of sequences it decodes at once. A ``continuous`` engine is best
+    given all requests in one call: it takes up new sequences as others end. The others get a batch a call.
     """
 
+    continuous: bool
     batch_size: int
     positions: int | None
     identity: dict[str, str | int]

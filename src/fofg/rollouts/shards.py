@@ -1,10 +1,11 @@
 """Roll-outs of one shard of a problem file: reproducible, resumable, independent of other shards."""
 
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from fofg.errors import UserError
 from fofg.files import open_parquet, read_rows, write_parquet
 from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
 from fofg.problems.prompts import Message, check_template, prompt
-from fofg.rollouts.engine import Engine, Request, create
+from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.sampling import sample_seed
 from fofg.schemas import PROBLEMS, ROLLOUTS
@@ -26,6 +27,8 @@ from fofg.supervision import exclusive
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
 METADATA = b"fofg.rollouts"
+#: Seconds between writes of finished problems where they don't finish in batches: what a kill undoes at most.
+FLUSH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,10 @@ def generate(
     """Writes the roll-outs of a shard (fofg.schemas.ROLLOUTS) and removes its working state.
 
     Finished batches are kept under ``state``; a run that was killed goes on with the others, in the same batches, so that the
-    file is the one an uninterrupted run would have written. ``options``: of the engine, beside those of the spec. Raises UserError
-    for unusable problems or models, and for prompts that don't fit.
+    file is the one an uninterrupted run would have written. A continuous engine has one batch, of which finished problems are kept
+    every few seconds; the others' responses may then differ from an uninterrupted run's, as far as the engine's do.
+    ``options``: of the engine, beside those of the spec. Raises UserError for unusable problems or models, and for prompts that
+    don't fit.
     """
     rows = read_shard(problems, spec)
     prompts = build_prompts(rows, spec.definitions, spec.template)
@@ -143,7 +148,8 @@ def generate(
     digest = models.digest(Path(model))
     with exclusive(state):
         kept = State(state, fingerprint(spec, engine.identity, digest, rows))
-        batches = cut(lengths, spec.rollouts.samples, batch_size)
+        most = len(lengths) * spec.rollouts.samples if _is_continuous(engine) else batch_size
+        batches = cut(lengths, spec.rollouts.samples, most)
         answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept)
         metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
         empty = {"responses": [], "finish_reasons": [], "token_counts": []}
@@ -166,18 +172,41 @@ def _answers(spec: GenerateRollouts, rows: list[dict], prompts: list, engine: En
                 tuple(sample_seed(spec.rollouts.seed, rows[number]["extra_info"]["index"], sample) for sample in range(samples))
                 for number in problems
             ]
-            made = [[None] * samples for _ in problems]
             requests = [Request(prompts[number], seed) for number, seed in zip(problems, seeds)]
-            for position, sample, result in engine.generate(requests):
-                made[position][sample] = result
-                progress.add(result.token_count)
-            finished = {number: _columns(results) for number, results in zip(problems, made)}
-            state.save([{"problem": number, **columns} for number, columns in finished.items()])
-            answers |= finished
+            for finished in _finished(engine, requests, progress):
+                made = {problems[position]: _columns(results) for position, results in finished.items()}
+                state.save([{"problem": number, **columns} for number, columns in made.items()])
+                answers |= made
     return answers, resumed, progress.tokens
 
 
-def _columns(results: list) -> dict:
+def _finished(engine: Engine, requests: list[Request], progress: "_Progress") -> Iterator[dict[int, list[Sample]]]:
+    """Groups of finished requests (position -> samples): of a continuous engine every few seconds, else one at the end.
+
+    Raises UserError if the engine leaves out samples.
+    """
+    patience = FLUSH_SECONDS if _is_continuous(engine) else math.inf
+    made = [{} for _ in requests]
+    finished, flushed = {}, time.monotonic()
+    for position, sample, result in engine.generate(requests):
+        made[position][sample] = result
+        progress.add(result.token_count)
+        if len(made[position]) == len(requests[position].seeds):
+            finished[position] = [result for _, result in sorted(made[position].items())]
+        if finished and time.monotonic() - flushed >= patience:
+            yield finished
+            finished, flushed = {}, time.monotonic()
+    if missing := sum(len(request.seeds) - len(samples) for request, samples in zip(requests, made)):
+        raise UserError(f"rollout_engine.name: the engine left out {missing} samples of {len(requests)} prompts; mend it")
+    if finished:
+        yield finished
+
+
+def _is_continuous(engine: Engine) -> bool:
+    return getattr(engine, "continuous", False)  # an engine of one's own may not know of it
+
+
+def _columns(results: list[Sample]) -> dict:
     return {
         "responses": [result.text for result in results],
         "finish_reasons": [result.finish_reason for result in results],

@@ -17,6 +17,8 @@ from fofg.rollouts.engine import Request, Sample
 class TransformersEngine:
     """See ``fofg.rollouts.engine.Engine``. Its results are the same each time for the same requests, machine and threads."""
 
+    continuous = False
+
     def __init__(self, model: Path, settings: Rollouts, dtype: str = "auto", batch_size: int = 128):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if dtype == "auto":

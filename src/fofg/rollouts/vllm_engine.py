@@ -1,0 +1,211 @@
+"""Roll-outs with vLLM: the offline ``vllm.LLM`` in this process, all samples of a prompt in one request.
+
+Prompts go in and responses come out as token ids, so that chat template, end tokens and text are those of the transformers engine.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, GenerationConfig
+
+from fofg import models
+from fofg.config import Rollouts
+from fofg.errors import UserError
+from fofg.problems.prompts import Message
+from fofg.rollouts.decoding import configured_end_tokens, response_text, token_ids
+from fofg.rollouts.engine import Request, Sample
+
+#: What vLLM reads when it is imported. Its engine runs in this process, so that a kill leaves no other behind (workers of further
+#: GPUs end once the pipe to this process closes); it logs warnings only, and reports nothing to its makers.
+ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
+#: As many tokens can be forbidden in a request (vllm.v1.worker.gpu.sample.logit_bias).
+MOST_FORBIDDEN = 1024
+_MEMORY = "change rollout_engine.options.gpu_memory_utilization, lower rollouts.max_response_tokens, or use more GPUs"
+
+
+class VllmEngine:
+    """See ``fofg.rollouts.engine.Engine``. On a GPU, rounding depends on what else is decoded: equal seeds need not repeat there.
+
+    ``tensor_parallel_size``: GPUs that hold the model together; ``gpu_memory_utilization``: share of a GPU's memory for it and its
+    cache; ``enforce_eager``: without CUDA graphs, a shorter start and slower steps; ``max_num_batched_tokens``: of a step, those of
+    prompts included (None: vLLM's choice). Raises UserError if vLLM is missing, or for a model that it can't hold.
+    """
+
+    continuous = True
+
+    def __init__(
+        self,
+        model: Path,
+        settings: Rollouts,
+        dtype: str = "auto",
+        batch_size: int = 128,
+        tensor_parallel_size: int = 1,
+        gpu_memory_utilization: float = 0.9,
+        enforce_eager: bool = False,
+        max_num_batched_tokens: int | None = None,
+    ):
+        vllm = _vllm()
+        self.settings, self.batch_size = settings, batch_size
+        self.tokenizer, config, self._ends = _read(model)
+        self._forbidden = _forbidden(model, config.vocab_size, len(self.tokenizer))
+        self.positions = getattr(config, "max_position_embeddings", None)
+        device = vllm.platforms.current_platform.device_type
+        if dtype == "auto":
+            dtype = "bfloat16" if device == "cuda" else "float32"
+        self.identity = {"device": device, "dtype": dtype, "vllm": vllm.__version__}
+        self.parameters((0,))  # refuses settings before the model is loaded
+        longest = settings.max_prompt_tokens + settings.max_response_tokens
+        self.llm = _start(
+            model,
+            dtype=dtype,
+            max_model_len=min(longest, self.positions or longest),
+            max_num_seqs=batch_size,
+            tensor_parallel_size=tensor_parallel_size,
+            gpu_memory_utilization=gpu_memory_utilization,
+            enforce_eager=enforce_eager,
+            max_num_batched_tokens=max_num_batched_tokens,
+        )
+        self._check_logits()
+
+    def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
+        return [len(ids) for ids in token_ids(self.tokenizer, prompts)]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
+        """All samples of a request once the last of them ends. Raises UserError if the GPU's memory is short."""
+        from vllm.inputs import tokens_input
+
+        engine = self.llm.llm_engine
+        running = set()
+        try:
+            for number, ids in enumerate(token_ids(self.tokenizer, [request.prompt for request in requests])):
+                engine.add_request(str(number), tokens_input(ids), self.parameters(requests[number].seeds))
+                running.add(str(number))
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    running.discard(output.request_id)
+                    yield from self._samples(int(output.request_id), requests, output)
+        except torch.OutOfMemoryError:
+            raise UserError("the GPU's memory is short; lower rollout_engine.options.gpu_memory_utilization") from None
+        finally:
+            engine.abort_request(sorted(running))
+
+    def parameters(self, seeds: Sequence[int]):
+        """vLLM's sampling parameters for one response a seed.
+
+        vLLM seeds the samples of a request with the request's seed and the numbers after it; so the first seed stands for all.
+        Greedy, it refuses more than one sample, and they would all be equal. Raises UserError for settings that vLLM refuses.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        greedy = self.settings.temperature == 0
+        try:
+            return SamplingParams(
+                n=1 if greedy else len(seeds),
+                seed=seeds[0] % 2**62,  # the last sample's is a signed 64-bit number too
+                temperature=self.settings.temperature,
+                top_p=self.settings.top_p,
+                max_tokens=self.settings.max_response_tokens,
+                stop_token_ids=self._ends,
+                logit_bias=self._forbidden,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+        except ValueError as error:
+            raise UserError(f"rollouts: vLLM refuses the settings ({_reason(error)}); correct them") from None
+
+    def _samples(self, number: int, requests: Sequence[Request], output) -> Iterator[tuple[int, int, Sample]]:
+        samples = [
+            Sample(response_text(self.tokenizer, one.token_ids), one.finish_reason, len(one.token_ids)) for one in output.outputs
+        ]
+        if self.settings.temperature == 0:
+            samples *= len(requests[number].seeds)
+        for position, sample in enumerate(samples):
+            yield number, position, sample
+
+    def _check_logits(self) -> None:
+        """Raises UserError if the model gives no finite logits, as the transformers engine does."""
+        from vllm import SamplingParams
+
+        parameters = SamplingParams(max_tokens=1, temperature=0, logprobs=0, detokenize=False)
+        output = self.llm.generate([{"prompt_token_ids": [0]}], parameters, use_tqdm=False)[0].outputs[0]
+        if not math.isfinite(output.cumulative_logprob):
+            raise UserError("the model's logits are not finite: its training diverged; train it again with a lower learning_rate")
+
+
+def _vllm():
+    """The package. Raises UserError if it isn't installed."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import vllm.platforms
+    except ImportError as error:
+        raise UserError(
+            f"rollout_engine.name: vllm can't be loaded ({error}); install envs/gpu.txt, or use the engine transformers"
+        ) from None
+    return vllm
+
+
+def _read(folder: Path):
+    """Tokenizer, configuration of the language model, and end tokens. Raises UserError if they can't be read or don't fit."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; a model is a folder in Hugging Face format")
+    models.check(folder)
+    tokenizer = models.load_tokenizer(folder)
+    if tokenizer.chat_template is None:
+        raise UserError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        if (folder / "generation_config.json").is_file():
+            generation = GenerationConfig.from_pretrained(folder)
+        else:
+            generation = GenerationConfig.from_model_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: not a readable model ({_reason(error)}); make it again") from None
+    ends = configured_end_tokens(generation, tokenizer)
+    if not ends:
+        raise UserError(f"{folder}: no end token; set eos_token_id in generation_config.json")
+    return tokenizer, config.get_text_config(), ends
+
+
+def _forbidden(folder: Path, model_tokens: int, tokenizer_tokens: int) -> dict[int, float] | None:
+    """A bias that keeps tokens beyond the tokenizer from being sampled; None if the model's vocabulary isn't padded.
+
+    Raises UserError if they are too many.
+    """
+    padding = model_tokens - tokenizer_tokens
+    if padding > MOST_FORBIDDEN:
+        raise UserError(
+            f"{folder}: the model has {padding} tokens more than its tokenizer, and vLLM can leave out {MOST_FORBIDDEN}; "
+            "cut the model's vocabulary"
+        )
+    return dict.fromkeys(range(tokenizer_tokens, model_tokens), -math.inf) or None
+
+
+def _start(folder: Path, **arguments):
+    """A running ``vllm.LLM``. Raises UserError if memory is short, or for what vLLM refuses."""
+    from vllm import LLM
+
+    try:
+        return LLM(
+            model=str(folder),
+            skip_tokenizer_init=True,
+            enable_prefix_caching=True,
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            **arguments,
+        )
+    except Exception as error:  # vLLM's workers raise plain ones
+        reason = _reason(error)
+        if isinstance(error, torch.OutOfMemoryError) or "memory" in reason.lower():
+            raise UserError(f"{folder}: vLLM lacks memory ({reason}); {_MEMORY}") from error
+        raise UserError(f"{folder}: vLLM can't start ({reason}); correct rollout_engine.options or the model") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error's message, or of the first of pydantic's."""
+    told = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
+    return (told.strip().splitlines() or [type(error).__name__])[0][:300]
