@@ -1,5 +1,6 @@
 """Reinforcement learning with verl and vLLM, on the GPUs of one or several nodes: GRPO with dynamic sampling (paper §4.1)."""
 
+import os
 import shutil
 import socket
 import sys
@@ -20,6 +21,9 @@ from fofg.training import curricula, launching, networks, problem_files, resume
 from fofg.training.grpo_rollouts import Problem
 from fofg.training.metrics import Record
 from fofg.training.verl import records, rows, runs, settings
+
+#: Ray counts a core for each of verl's processes, most of which wait; on fewer, the last ones would wait for ever.
+PROCESSES = 15
 
 
 def train(
@@ -112,6 +116,7 @@ def _ray(place: settings.Place):
         return
     folder = tempfile.mkdtemp(prefix="fofg-ray-", dir="/tmp")  # short: sockets' paths are limited
     try:
-        yield [], ["+ray_kwargs.ray_init.address=local", f"+ray_kwargs.ray_init._temp_dir={folder}"], environment
+        own = ["+ray_kwargs.ray_init.address=local", f"+ray_kwargs.ray_init._temp_dir={folder}"]
+        yield [], [*own, f"ray_kwargs.ray_init.num_cpus={max(os.cpu_count(), PROCESSES + place.gpus)}"], environment
     finally:
         shutil.rmtree(folder, ignore_errors=True)

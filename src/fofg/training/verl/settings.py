@@ -6,6 +6,7 @@ Source of the values: the spec (PAPER.md's settings in config/paper.yaml), and `
 import importlib.util
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,12 @@ def overrides(values: dict, prefix: str = "") -> Iterator[str]:
             plus = "+" if key.startswith("+") else ""
             yield from (f"{plus}{entry}" for entry in overrides(value, f"{key.removeprefix('+')}."))
         else:
-            yield f"{key}={json.dumps(value)}"
+            yield f"{key}={_quoted(value) if isinstance(value, str) else json.dumps(value)}"
+
+
+def _quoted(text: str) -> str:
+    """A text in Hydra's quotes, in which backslashes have a meaning before a quote alone."""
+    return '"' + re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (found[2] and '\\"'), text) + '"'
 
 
 def attention(verl: Verl) -> str:
@@ -155,6 +161,7 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
             "val_before_train": bool(settings.validation.every) and not resumes,
             "max_actor_ckpt_to_keep": 2,
         },
+        "transfer_queue": {"backend": {"SimpleStorage": {"num_data_storage_units": place.nodes}}},
         "ray_kwargs": {"ray_init": {"+include_dashboard": False}},
     }
 
