@@ -6,31 +6,79 @@ import sys
 
 import yaml
 
-from fofg.config import Config, load, read
+from fofg.config import Config, load, merge, read
 from fofg.errors import UserError
+from fofg.plan import table
+from fofg.plan.estimate import estimate
 from fofg.supervision import remove_stale_lock
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="fofg", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    show = commands.add_parser("config", help="print the resolved configuration as YAML")
-    show.add_argument("files", nargs="*", metavar="OVERLAY", help="merged left to right over config/default.yaml")
-    show.add_argument("--default", default="config/default.yaml", help="the complete configuration (default: %(default)s)")
-    commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)")
-    commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/")
+    commands = parser.add_subparsers(required=True)
+    _add_config(commands.add_parser("config", help="print the resolved configuration as YAML"))
+    _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
+    commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
+    commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
     try:
-        if arguments.command == "schema":
-            print(json.dumps(Config.model_json_schema(), indent=2))
-        elif arguments.command == "unlock":
-            if remove_stale_lock(".snakemake"):
-                print("removed the lock of a killed run; it goes on where it was", file=sys.stderr)
-        else:
-            settings = load(read([arguments.default, *arguments.files]))
-            print(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+        arguments.run(arguments)
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="OVERLAY", help="merged left to right over config/default.yaml")
+    _add_default(parser)
+    parser.set_defaults(run=_config)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="targets of the workflow (default: all)")
+    parser.add_argument("--configfile", nargs="+", default=[], metavar="OVERLAY", help="as of snakemake; targets go first")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of snakemake")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs that are used at once (default: those of the largest job)")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the bounds of every count")
+    _add_default(parser)
+    parser.set_defaults(run=_plan)
+
+
+def _add_default(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--default", default="config/default.yaml", help="the complete configuration (default: %(default)s)")
+
+
+def _config(arguments: argparse.Namespace) -> None:
+    settings = load(read([arguments.default, *arguments.files]))
+    print(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    values = read([arguments.default, *arguments.configfile])
+    for pair in arguments.config:
+        merge(values, _assignment(pair))
+    settings = load(values)
+    show = table.as_json if arguments.json else table.text
+    print(show(settings, estimate(settings, arguments.targets or ["all"], arguments.gpus)))
+
+
+def _assignment(pair: str) -> dict:
+    """``KEY=VALUE``, the value in YAML. Raises UserError for another form."""
+    key, equals, value = pair.partition("=")
+    try:
+        if not (key and equals):
+            raise ValueError("no KEY=")
+        return {key: yaml.safe_load(value)}
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"--config: {pair!r} is not KEY=VALUE with the value in YAML ({error}); e.g. base_model=FOLDER") from None
+
+
+def _schema(arguments: argparse.Namespace) -> None:
+    print(json.dumps(Config.model_json_schema(), indent=2))
+
+
+def _unlock(arguments: argparse.Namespace) -> None:
+    if remove_stale_lock(".snakemake"):
+        print("removed the lock of a killed run; it goes on where it was", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ configuration into the part that each rule depends on.
 """
 
 from fofg.config.base import Section
-from fofg.config.reading import keys, load, read
+from fofg.config.planning import Plan
+from fofg.config.reading import keys, load, merge, read
 from fofg.config.running import ENGINE_OPTIONS, Figures, RolloutEngine, TinyBase, Training, Use, Verl
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
 from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
@@ -21,6 +22,7 @@ __all__ = [
     "Grpo",
     "Passk",
     "Phase",
+    "Plan",
     "Problems",
     "RolloutEngine",
     "Rollouts",
@@ -40,5 +42,6 @@ __all__ = [
     "Verl",
     "keys",
     "load",
+    "merge",
     "read",
 ]

@@ -26,7 +26,7 @@ def read(files: Iterable[str]) -> dict:
     for path in files:
         try:
             with open(path, encoding="utf-8") as file:
-                _merge(merged, yaml.safe_load(file) or {})
+                merge(merged, yaml.safe_load(file) or {})
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
         except (yaml.YAMLError, AttributeError) as error:
@@ -34,10 +34,11 @@ def read(files: Iterable[str]) -> dict:
     return merged
 
 
-def _merge(into: dict, overlay: dict) -> None:
+def merge(into: dict, overlay: dict) -> None:
+    """Puts the overlay's keys into a configuration: mappings key by key, everything else replaced."""
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            merge(into[key], value)
         else:
             into[key] = value
 

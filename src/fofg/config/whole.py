@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from fofg.config.base import Section
 from fofg.config.engines import unfit
+from fofg.config.planning import Plan
 from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
@@ -33,6 +34,7 @@ class Config(Section):
     figures: Figures
     use: Use
     tiny_base: TinyBase
+    plan: Plan
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
