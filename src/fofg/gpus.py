@@ -1,7 +1,7 @@
 """GPUs of this machine, handed out to jobs: none is shared unless that is asked for.
 
 A job holds a lock on each of its GPUs as long as its process lives, so that jobs of several runs, and of several users, do not
-meet, and a killed job leaves no lock behind.
+meet, and a killed job leaves no lock behind. The locks lie in the machine's temporary folder.
 """
 
 import fcntl
@@ -22,12 +22,30 @@ _held: list[IO] = []
 
 
 def visible() -> dict[str, str]:
-    """GPUs that this process may use, in their order: what CUDA_VISIBLE_DEVICES calls them -> the UUID; none without a driver."""
+    """GPUs that this process may use, in their order: what CUDA_VISIBLE_DEVICES calls them -> the UUID; none without a driver.
+
+    As CUDA does, it reads CUDA_VISIBLE_DEVICES up to the first name that no GPU has.
+    """
     present = _present()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is None:
         return present
-    return {name: present.get(name, name) for name in filter(None, map(str.strip, allowed.split(",")))}
+    found: dict[str, str] = {}
+    for name in map(str.strip, allowed.split(",")):
+        uuid = _uuid(name, present)
+        if uuid is None or uuid in found.values():
+            break
+        found[name] = uuid
+    return found
+
+
+def _uuid(name: str, present: dict[str, str]) -> str | None:
+    """UUID of the GPU with an index or (the beginning of) a UUID; None if there is none. A part of a GPU (MIG) is its own name."""
+    if name.startswith("MIG-"):
+        return name
+    if name.startswith("GPU-"):
+        return next((uuid for uuid in present.values() if uuid.startswith(name)), None)
+    return present.get(name)
 
 
 def _present() -> dict[str, str]:
@@ -52,7 +70,7 @@ def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: fl
     devices = visible()
     if len(devices) < count:
         raise UserError(
-            f"{key}: {count} GPUs asked for, {len(devices)} visible on this machine; lower it, or free CUDA_VISIBLE_DEVICES"
+            f"{key}: {count} GPUs asked for, {len(devices)} visible on this machine (nvidia-smi, CUDA_VISIBLE_DEVICES); lower it"
         )
     waited = False
     while (taken := _take(devices, count, jobs_per_gpu)) is None:
@@ -61,51 +79,54 @@ def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: fl
             waited = True
         time.sleep(poll_seconds)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's numbers; CUDA's own put the fastest GPU first
     return taken
 
 
 def _take(devices: dict[str, str], count: int, jobs_per_gpu: int) -> list[str] | None:
-    """The devices whose locks could be had at once, least shared first; None, and no lock, if they are too few."""
-    taken: dict[str, list[IO]] = {}
-    for slot in range(jobs_per_gpu):
-        for name, uuid in devices.items():
-            if len(taken) < count and name not in taken and (locks := _lock(uuid, slot, jobs_per_gpu > 1)):
-                taken[name] = locks
-    if len(taken) < count:
-        for locks in taken.values():
-            _release(locks)
-        return None
-    _held.extend(lock for locks in taken.values() for lock in locks)
-    return list(taken)
+    """The least shared of the devices whose locks can be had at once; None, and no lock, if they are too few.
+
+    One process at a time looks: what it finds taken is really taken, and not by another one's looking.
+    """
+    looking = _locked("looking.lock", fcntl.LOCK_EX, wait=True)
+    had = {name: locks for name, uuid in devices.items() if (locks := _free(uuid, jobs_per_gpu))}
+    least_shared = sorted(had, key=lambda name: -len(had[name]))[:count] if len(had) >= count else []
+    for name, locks in had.items():
+        kept = 2 if name in least_shared else 0  # the GPU's own and one slot
+        _held.extend(locks[:kept])
+        _release(locks[kept:])
+    _release([looking])
+    return [name for name in devices if name in least_shared] or None
 
 
-def _lock(uuid: str, slot: int, shared: bool) -> list[IO] | None:
-    """The GPU's own lock, exclusive; or shared, with a slot of its own."""
-    if not shared:
-        whole = _locked(f"{uuid}.lock", fcntl.LOCK_EX)
-        return whole and [whole]
-    if not (whole := _locked(f"{uuid}.lock", fcntl.LOCK_SH)):
-        return None
-    if not (own := _locked(f"{uuid}.{slot}.lock", fcntl.LOCK_EX)):
+def _free(uuid: str, jobs_per_gpu: int) -> list[IO]:
+    """The GPU's own lock, exclusive; or shared, with all slots that are free, each a job's. None of them if the GPU is taken."""
+    whole = _locked(f"{uuid}.lock", fcntl.LOCK_EX if jobs_per_gpu == 1 else fcntl.LOCK_SH)
+    if whole is None or jobs_per_gpu == 1:
+        return [whole] if whole else []
+    slots = [lock for slot in range(jobs_per_gpu) if (lock := _locked(f"{uuid}.{slot}.lock", fcntl.LOCK_EX))]
+    if not slots:
         _release([whole])
-        return None
-    return [whole, own]
+        return []
+    return [whole, *slots]
 
 
-def _locked(name: str, kind: int) -> IO | None:
-    """The open, locked file; None if another process has it."""
+def _locked(name: str, kind: int, wait: bool = False) -> IO | None:
+    """The open, locked file; None if another process has it, unless this one shall ``wait``."""
     folder = Path(tempfile.gettempdir()) / "fofg-gpus"
     mask = os.umask(0)  # other users' jobs lock the same files
     try:
         folder.mkdir(mode=0o777, exist_ok=True)
-        lock = open(os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115 - open as long as it is held
+        descriptor = os.open(folder / name.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o666)
     finally:
         os.umask(mask)
+    lock = open(descriptor, "r+b")  # noqa: SIM115 - open as long as it is held
     try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
         return None
+    os.utime(lock.fileno())  # what cleans temporary folders spares new files
     return lock
 
 
