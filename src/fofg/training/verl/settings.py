@@ -132,6 +132,7 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
                 "val_kwargs": {"do_sample": True, "temperature": rollouts.temperature, "top_p": rollouts.top_p, "n": 1},
             },
         },
+        "critic": {"enable": False},
         "reward": {
             "num_workers": 2 * place.nodes,
             "custom_reward_function": {

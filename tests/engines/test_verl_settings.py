@@ -1,0 +1,211 @@
+"""Settings of verl's trainers: they compose, verl accepts them, and they hold the paper's values."""
+
+import re
+import string
+
+import pytest
+import torch
+import transformers
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
+from hypothesis import given
+from hypothesis import strategies as st
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils import torch_functional
+from verl.utils.config import omega_conf_to_dataclass, validate_config
+from verl_configs import OVERLAYS, composed, load, place
+
+from fofg import stages
+from fofg.training.verl import settings
+
+pytestmark = pytest.mark.engines
+
+#: What verl's trainers make data classes of: main_ppo's workers, and sft_trainer's _build_config.
+RL_SECTIONS = ["actor", "rollout", "model", "rollout.checkpoint_engine"]
+SFT_SECTIONS = ["model", "engine", "optim", "checkpoint", "profiler"]
+
+
+def rl_values(chosen, folder, model, steps=700, resumes=False, **spec):
+    given = stages.train_rl(chosen, "level2")
+    given = given.model_copy(update={"rl": given.rl.model_copy(update=spec)})
+    where = place(chosen, folder, model, chosen.training.rl_save_every)
+    return settings.grpo(given, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet", steps, resumes)
+
+
+def sft_values(chosen, folder, model, steps=1812, test=True, iteration=False):
+    spec = stages.train_iteration(chosen) if iteration else stages.train_stage1(chosen)
+    where = place(chosen, folder, model, chosen.training.save_every)
+    return settings.sft(spec, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet" if test else None, steps)
+
+
+def rl(overlay, folder, model, **changes):
+    return composed("ppo_trainer", rl_values(load(overlay), folder, model, **changes))
+
+
+def sft(overlay, folder, model, **changes):
+    return composed("sft_trainer_engine", sft_values(load(overlay), folder, model, **changes))
+
+
+def select(config, path):
+    for name in path.split("."):
+        config = config[name]
+    return config
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_verl_accepts_the_settings_of_reinforcement_learning(overlay, tmp_path, tiny_model):
+    config = rl(overlay, tmp_path, tiny_model)
+    assert not need_critic(config) and not need_reference_policy(config)
+    validate_config(config, use_reference_policy=False, use_critic=False)
+    made = {path: omega_conf_to_dataclass(select(config.actor_rollout_ref, path)) for path in RL_SECTIONS}
+    assert made["model"].hf_config._attn_implementation == "sdpa"
+    assert made["model"].override_config == {"attn_implementation": "sdpa"}
+    assert omega_conf_to_dataclass(config.algorithm).filter_groups.enable
+    # as ActorRolloutRefWorker asserts before it begins
+    assert config.actor_rollout_ref.actor.use_dynamic_bsz == config.actor_rollout_ref.rollout.log_prob_use_dynamic_bsz
+    tokens = load(overlay).training.verl.tokens_per_gpu
+    assert made["rollout"].log_prob_max_token_len_per_gpu == made["actor"].ppo_max_token_len_per_gpu == tokens
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("iteration", [False, True])
+def test_verl_accepts_the_settings_of_fine_tuning(overlay, iteration, tmp_path, tiny_model):
+    config = sft(overlay, tmp_path, tiny_model, iteration=iteration)
+    made = {name: omega_conf_to_dataclass(config[name]) for name in SFT_SECTIONS}
+    assert made["engine"].strategy == "fsdp" and made["engine"].model_dtype == "fp32" and made["engine"].dtype == "bfloat16"
+    assert made["model"].use_remove_padding and config.data.pad_mode == "no_padding"
+    assert set(made["checkpoint"].load_contents) == {"model", "optimizer", "extra"}
+
+
+def test_the_papers_reinforcement_learning(tmp_path, tiny_model):
+    config = rl("paper.yaml", tmp_path, tiny_model)
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    rollout = omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
+    algorithm, trainer, data = omega_conf_to_dataclass(config.algorithm), config.trainer, config.data
+    assert (actor.optim.lr, actor.optim.lr_scheduler_type, actor.optim.lr_warmup_steps) == (1e-6, "constant", 0)
+    assert (actor.clip_ratio, actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.2, 0.2)
+    assert (actor.loss_agg_mode, actor.policy_loss.loss_mode) == ("token-mean", "vanilla")
+    assert (actor.use_kl_loss, algorithm.use_kl_in_reward, actor.entropy_coeff) == (False, False, 0)
+    assert (data.train_batch_size, actor.ppo_mini_batch_size, actor.ppo_epochs, rollout.n) == (16, 16, 1, 16)
+    assert (rollout.temperature, rollout.top_p, rollout.top_k) == (1.0, 1.0, -1)
+    assert (rollout.prompt_length, rollout.response_length, rollout.max_model_len) == (1024, 8192, 9216)
+    kept = rollout.val_kwargs
+    assert (kept.do_sample, kept.temperature, kept.top_p, kept.top_k, kept.n) == (True, 1.0, 1.0, -1, 1)
+    assert (algorithm.adv_estimator, algorithm.norm_adv_by_std_in_grpo) == ("grpo", True)
+    draws = trainer.v1.sampler.sampler_kwargs
+    assert (draws.generation_prompts, draws.max_generation_batches) == (32, 10)
+    assert (trainer.save_freq, trainer.test_freq, trainer.total_training_steps) == (25, 25, 700)
+    assert (trainer.n_gpus_per_node, trainer.nnodes) == (8, 1)
+    assert data.shuffle is False and data.validation_shuffle is False and data.filter_overlong_prompts is False
+    told = config.reward.custom_reward_function.reward_kwargs
+    assert dict(told) == {"scheme": "paper", "answer_rule": "published"}
+
+
+@pytest.mark.parametrize(("iteration", "epochs"), [(False, 2), (True, 1)])
+def test_the_papers_fine_tuning(iteration, epochs, tmp_path, tiny_model):
+    config = sft("paper.yaml", tmp_path, tiny_model, iteration=iteration)
+    assert (config.optim.lr, config.data.train_batch_size, config.trainer.total_epochs) == (2e-5, 128, epochs)
+    assert (config.optim.lr_scheduler_type, config.optim.lr_warmup_steps, config.optim.clip_grad) == ("cosine", 182, 1.0)
+    assert (config.data.max_length, config.data.max_token_len_per_gpu) == (5120, 17408)
+    assert (config.trainer.save_freq, config.trainer.test_freq, config.trainer.total_training_steps) == (200, 182, 1812)
+
+
+def test_rewards_of_another_scheme(tmp_path, tiny_model):
+    chosen = load("paper.yaml", {"scoring": {"scheme": "binary", "answer_rule": "lenient"}})
+    config = composed("ppo_trainer", rl_values(chosen, tmp_path, tiny_model))
+    assert dict(config.reward.custom_reward_function.reward_kwargs) == {"scheme": "binary", "answer_rule": "lenient"}
+
+
+def test_advantages_that_are_not_scaled(tmp_path, tiny_model):
+    assert rl("paper.yaml", tmp_path, tiny_model, scale_rewards="none").algorithm.norm_adv_by_std_in_grpo is False
+
+
+def test_a_run_that_goes_on_is_not_validated_again_before_its_first_step(tmp_path, tiny_model):
+    assert rl("paper.yaml", tmp_path, tiny_model).trainer.val_before_train is True
+    assert rl("paper.yaml", tmp_path, tiny_model, resumes=True).trainer.val_before_train is False
+
+
+def test_a_run_without_validation(tmp_path, tiny_model):
+    validation = load("paper.yaml").stage2.rl.validation.model_copy(update={"every": 0})
+    config = rl("paper.yaml", tmp_path, tiny_model, validation=validation)
+    assert (config.trainer.val_before_train, config.trainer.test_freq) == (False, -1)
+
+
+def test_a_run_without_test_examples(tmp_path, tiny_model):
+    config = sft("paper.yaml", tmp_path, tiny_model, test=False)
+    assert config.data.val_files is None and config.trainer.test_freq == -1
+
+
+def test_a_model_of_fewer_positions_limits_the_roll_outs(tmp_path, tiny_model):
+    chosen = load("paper.yaml")
+    where = place(chosen, tmp_path, tiny_model, 25, positions=4096)
+    spec = stages.train_rl(chosen, "level1")
+    values = settings.grpo(spec, chosen.training.verl, where, tmp_path / "t", tmp_path / "v", 1, False)
+    assert composed("ppo_trainer", values).actor_rollout_ref.rollout.max_model_len == 4096
+
+
+@pytest.mark.parametrize(("schedule", "ours"), [("cosine", "cosine"), ("constant", "constant_with_warmup")])
+def test_the_learning_rate_is_that_of_engine_trl_at_every_step(schedule, ours, tmp_path, tiny_model):
+    chosen = load("paper.yaml", {"stage1": {"sft": {"schedule": schedule}}})
+    optim = composed("sft_trainer_engine", sft_values(chosen, tmp_path, tiny_model, steps=45)).optim
+
+    def rates(schedule_of):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=optim.lr)
+        scheduler, found = schedule_of(optimizer), []
+        for _ in range(45):
+            found.append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            scheduler.step()
+        return found
+
+    kind = {"num_warmup_steps": optim.lr_warmup_steps}
+    if schedule == "cosine":
+        more = {name: optim[name] for name in ("min_lr_ratio", "num_cycles", "zero_indexed_step")}
+        verls = rates(lambda by: torch_functional.get_cosine_schedule_with_warmup(by, **kind, num_training_steps=45, **more))
+    else:
+        verls = rates(lambda by: torch_functional.get_constant_schedule_with_warmup(by, **kind))
+    assert verls == pytest.approx(rates(lambda by: transformers.get_scheduler(ours, by, **kind, num_training_steps=45)))
+    assert optim.lr_warmup_steps == 5 and max(verls) == optim.lr == 2e-5
+
+
+@pytest.mark.parametrize(
+    "name", ["with spaces", "a=b", "größe 数", "it's", 'say "so"', "a,b [1] {c: d}", "#1 %2 $3 ~", "back\\slash\\"]
+)
+def test_paths_arrive_as_they_are(name, tmp_path, tiny_model):
+    folder = tmp_path / name
+    config = rl("paper.yaml", folder, tiny_model)
+    assert config.data.train_files == str(folder / "t.parquet") and config.data.val_files == str(folder / "v.parquet")
+    assert config.trainer.default_local_dir == str(folder)
+    assert config.trainer.v1.sampler.sampler_kwargs.told == str(folder / "told")
+    assert sft("paper.yaml", folder, tiny_model).data.val_files == str(folder / "v.parquet")
+
+
+@given(st.text(st.sampled_from([*string.printable.strip(), " ", "é", "数", "\\", '"', "'"])))
+def test_every_text_arrives_as_it_is(text):
+    (override,) = settings.overrides({"data": {"train_files": text}})
+    assert OverridesParser.create().parse_override(override).value() == text
+
+
+@pytest.mark.parametrize("misspelt", ["data.train_batchsize", "actor_rollout_ref.actor.clip_ratio_hi", "trainer.v1.sampler.told"])
+def test_a_key_that_verl_does_not_know_is_refused(misspelt, tmp_path, tiny_model):
+    values = rl_values(load("paper.yaml"), tmp_path, tiny_model)
+    composed("ppo_trainer", values)
+    with pytest.raises(ConfigCompositionException, match=re.escape(misspelt)):
+        composed("ppo_trainer", values, f"{misspelt}=1")
+
+
+def test_keys_with_a_plus_are_those_that_verl_lacks(tmp_path, tiny_model):
+    """So that a key that a later verl gets is noticed."""
+    for name, values in (
+        ("ppo_trainer", rl_values(load("paper.yaml"), tmp_path, tiny_model)),
+        ("sft_trainer_engine", sft_values(load("paper.yaml"), tmp_path, tiny_model)),
+    ):
+        plain = composed(name, {})
+        added = [entry.split("=")[0][1:] for entry in settings.overrides(values) if entry.startswith("+")]
+        assert added
+        for key in added:
+            *sections, last = key.split(".")
+            section = plain
+            for part in sections:
+                section = section.get(part, {})
+            assert last not in section, key
