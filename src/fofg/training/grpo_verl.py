@@ -75,20 +75,21 @@ def _phases(
     validation = folder / "validation.parquet"
     rows.write_problems(validation, [problem.row for problem in asked or next(iter(sources.values()))[:1]])
     convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
-    made: list[Record] = []
+    every = spec.rl.validation.every
     for number, end in enumerate(accumulate(lengths), 1):
-        done = runs.last_step(folder)
-        if done >= end and number < len(lengths):
+        done, said = runs.last_step(folder), runs.lines(folder)
+        validates_first = every > 0 and (done % every == 0 or done == sum(lengths)) and not said.validated(done)
+        if done >= end and not (validates_first and done == sum(lengths)):
             continue
         train = folder / f"phase{number}.parquet"
         rows.write_problems(train, _drawn(spec, number, sources))
         if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
-        values = settings.grpo(spec, verl, place, train, validation, end, resumes=done > 0)
+        values = settings.grpo(spec, verl, place, train, validation, end, validates_first)
         with _ray(place) as (prefix, more, environment):
             command = [*prefix, sys.executable, "-m", "verl.trainer.main_ppo", *settings.overrides(values), *more]
-            made = runs.follow(command, folder, convert, end, tensorboard, environment)
-    return made
+            runs.follow(command, folder, said, convert, end, tensorboard, environment)
+    return convert(runs.lines(folder).steps())
 
 
 def _drawn(spec: TrainRl, number: int, sources: dict[str, list[Problem]]):

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer
@@ -76,8 +77,11 @@ def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, ten
         rows.write_tests(test, tests, batch)
     values = settings.sft(spec, verl, place, train, test, steps)
     command = [*_torchrun(place), "-m", "verl.trainer.sft_trainer", *settings.overrides(values)]
-    made = runs.follow(command, folder, lambda said: records.sft(said, per_epoch), steps, tensorboard, {})
-    return runs.merged(folder / f"global_step_{steps}", place.model, folder / "merged"), made
+    convert = partial(records.sft, steps_per_epoch=per_epoch)
+    if runs.last_step(folder) < steps:
+        runs.follow(command, folder, runs.lines(folder), convert, steps, tensorboard, {})
+    network = runs.merged(folder / f"global_step_{steps}", place.model, folder / "merged")
+    return network, convert(runs.lines(folder).steps())
 
 
 def _torchrun(place: settings.Place) -> list[str]:

@@ -1,5 +1,6 @@
 """Dynamic sampling for verl's synchronous trainer, as the paper draws (§4.1): so many prompts at once, so often at most."""
 
+import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,7 +19,8 @@ class Groups(ReplayBuffer):
     """The groups of a step whose rewards differ (``trainer.v1.sampler.custom_sampler``).
 
     ``sampler_kwargs``: ``generation_prompts``, prompts of a batch; ``max_generation_batches`` of a step; ``told``, a file for the
-    error that ends a run. verl's own would go on drawing for ever where all rewards are equal.
+    error that ends a run; ``drawn``, one for what is recorded of each step's groups, since verl saves a checkpoint before it writes
+    the step's metrics. verl's own would go on drawing for ever where all rewards are equal.
     """
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int):
@@ -29,23 +31,27 @@ class Groups(ReplayBuffer):
         if partition_id == "val":
             return super().sample(global_steps, partition_id, batch_size)
         settings = self.sampler_kwargs
-        batches, size = 1, settings.generation_prompts
-        if size > batch_size:  # the trainer has asked for batch_size prompts already
-            self.refill_fn(size - batch_size)
+        size = settings.generation_prompts
+        batches = -(-batch_size // size)  # of fewer, the step couldn't be full
+        if more := batches * size - batch_size:  # the trainer has asked for batch_size prompts already
+            self.refill_fn(more)
         while len(kept := self._kept(partition_id)) < batch_size and batches < settings.max_generation_batches:
             self.refill_fn(size)
             batches += 1
         record = self._record(partition_id, kept, batches) | {"limit_reached": int(len(kept) < batch_size)}
+        metrics = {PREFIX + name: value for name, value in record.items()}
+        with open(settings.drawn, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": global_steps, "data": metrics}) + "\n")
         if not kept:
             self._give_up(global_steps, record)
         chosen = kept[:batch_size]
         drawn = set(self.finished_keys[partition_id] | self.failure_keys[partition_id])
         snapshot = dict(self.partitions[partition_id])
         self._clear_groups(partition_id, drawn - set(chosen))
-        return self._materialize_batch(partition_id, chosen, snapshot), {PREFIX + name: value for name, value in record.items()}
+        return self._materialize_batch(partition_id, chosen, snapshot), metrics
 
     def _kept(self, partition_id: str) -> list[str]:
-        """Waits for all prompts that are under way; the groups whose rewards differ, in a fixed order."""
+        """Waits for all prompts that are under way; the groups whose rewards differ, in the order in which they were drawn."""
         while True:
             self._sync_metadata_from_transfer_queue()
             if not (self.pending_keys[partition_id] or self.running_keys[partition_id]):
@@ -61,7 +67,8 @@ class Groups(ReplayBuffer):
             length = self.partitions[partition_id][key]["response_len"]
             level = str(getattr(source, "data", source)).rpartition("/level")[2]
             self.responses[key.split("_")[0]].append((float(scores.sum()), told["acc"], told["truncated"], length, level))
-        return sorted(uid for uid, group in self.responses.items() if len({reward for reward, *_ in group}) > 1)
+        drawn = self.prompt_global_steps[partition_id]  # TransferQueue lists keys as they came
+        return [uid for uid in drawn if len({reward for reward, *_ in self.responses[uid]}) > 1]
 
     def _record(self, partition_id: str, kept: list[str], batches: int) -> dict[str, float]:
         """Means over all responses that were drawn, and counts."""

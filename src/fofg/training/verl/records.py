@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fofg.files import write_text
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor
 from fofg.training.verl.names import PREFIX
@@ -18,15 +19,19 @@ _POLL_SECONDS = 0.5
 class Lines:
     """What verl's file logger wrote, ``{"step", "data"}`` a line, with the seconds since the run began, over all its starts.
 
-    ``file``: where they are kept; ``step``: that of the checkpoint at which the run goes on, behind which lines are dropped.
+    ``file``: where they are kept; ``step``: that of the checkpoint at which the run goes on, behind which lines are dropped;
+    ``drawn``: lines of the sampler's, for steps whose own was not written before a kill.
     """
 
-    def __init__(self, file: Path, step: int):
+    def __init__(self, file: Path, step: int, drawn: Path):
         self.file = file
-        old = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        self.lines = [line for line in old if line["step"] <= step and (line["step"] or step)]
+        self.lines = [line for line in _read(file) if step and line["step"] <= step]
+        known, late = {line["step"] for line in self.lines}, self.seconds()
+        lost = {line["step"]: line | {"seconds": late} for line in _read(drawn) if line["step"] <= step}
+        self.lines += [line for number, line in lost.items() if number not in known]
+        self.lines.sort(key=lambda line: line["step"])
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+        write_text(file, "".join(json.dumps(line) + "\n" for line in self.lines))
 
     def seconds(self) -> float:
         return self.lines[-1]["seconds"] if self.lines else 0.0
@@ -36,12 +41,19 @@ class Lines:
         with open(self.file, "a", encoding="utf-8") as file:
             file.write(json.dumps(self.lines[-1]) + "\n")
 
+    def validated(self, step: int) -> bool:
+        return any(_validation(line["data"]) for line in self.lines if line["step"] == step)
+
     def steps(self) -> list[dict]:
         """One a step: what all its lines say."""
         merged: dict[int, dict] = {}
         for line in self.lines:
             merged.setdefault(line["step"], {"step": line["step"]}).update(line["data"], seconds=line["seconds"])
         return list(merged.values())
+
+
+def _read(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
 class Follower(threading.Thread):
@@ -130,18 +142,30 @@ def grpo(steps: list[dict], phase_of: Callable[[int], int]) -> list[Record]:
             "prompts": counts["groups"],
             "prompts_drawn": before.get("prompts_drawn", 0) + counts["groups"],
             "limit_reached": bool(counts["limit_reached"]),
-            "seconds_generation": round(said["timing_s/gen"], 3),
-            "learning_rate": said["actor/lr"],
-            "loss": said["actor/pg_loss"],
-            "clip_fraction": said["actor/pg_clipfrac"],
-            "entropy": said["actor/entropy"],
-            "grad_norm": said["actor/grad_norm"],
-            "seconds_training": round(said["timing_s/step"] - said["timing_s/gen"], 3),
+            **_update(said),
             **validation,
             "seconds": said["seconds"],
         }
         records.append(record)
     return records
+
+
+def _update(said: dict) -> Record:
+    """What the trainer says of a step's update; nothing if it was killed before it could."""
+    if "timing_s/step" not in said:
+        return {}
+    names = {
+        "learning_rate": "lr",
+        "loss": "pg_loss",
+        "clip_fraction": "pg_clipfrac",
+        "entropy": "entropy",
+        "grad_norm": "grad_norm",
+    }
+    return {
+        "seconds_generation": round(said["timing_s/gen"], 3),
+        **{ours: said[f"actor/{theirs}"] for ours, theirs in names.items()},
+        "seconds_training": round(said["timing_s/step"] - said["timing_s/gen"], 3),
+    }
 
 
 def _validation(said: dict) -> Record:

@@ -1,6 +1,7 @@
 """A run of one of verl's trainers: started, followed, and its last checkpoint made a model's folder."""
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from fofg.errors import UserError
 from fofg.training import launching
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor
+from fofg.training.verl.names import DRAWN, LINES, TOLD
 from fofg.training.verl.records import Follower, Lines
 
 #: verl's trainers write the step of their last complete checkpoint here.
@@ -26,29 +28,34 @@ def last_step(folder: Path) -> int:
         return 0
 
 
+def lines(folder: Path) -> Lines:
+    """What the steps up to a run's last checkpoint said."""
+    return Lines(folder / LINES, last_step(folder), folder / DRAWN)
+
+
 def follow(
     command: Sequence[str],
     folder: Path,
+    said: Lines,
     convert: Callable[[list[dict]], list[Record]],
     total: int,
     tensorboard: Path,
     environment: dict[str, str],
-) -> list[Record]:
-    """Runs a trainer in its folder, from its last checkpoint if there is one, to step ``total``; returns the records of all steps.
+) -> None:
+    """Runs a trainer in its folder, from its last checkpoint if there is one, to step ``total``.
 
-    ``convert``: from what verl says of every step to records. Raises UserError if SIGTERM stopped it or it failed.
+    ``said``: gets what it says; ``convert``: makes records of that. Raises UserError if SIGTERM stopped it or it failed.
     """
-    start = last_step(folder)
-    lines, monitor = Lines(folder / "lines.jsonl", start), Monitor(total)
-    monitor.records = convert(lines.steps())
+    start, monitor = last_step(folder), Monitor(total)
+    monitor.records = convert(said.steps())
     if start:
         print(f"going on after step {start} of {total}", file=sys.stderr)
-    log, written, told = folder / "verl.log", folder / "verl.jsonl", folder / "told"
+    log, written, told = folder / "verl.log", folder / "verl.jsonl", folder / TOLD
     for old in (written, told):
         old.unlink(missing_ok=True)
     print(f"verl's own output: {log}", file=sys.stderr)
     monitor.open(tensorboard)
-    follower = Follower(written, lines, convert, monitor)
+    follower = Follower(written, said, convert, monitor)
     follower.start()
     try:
         code = launching.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)})
@@ -57,11 +64,10 @@ def follow(
         monitor.close()
     if told.exists():
         raise UserError(told.read_text())
-    if code == -15:
+    if code == -signal.SIGTERM:
         raise UserError(f"stopped by SIGTERM; the same command goes on after step {last_step(folder)} of {total}")
     if code or last_step(folder) < total:
         raise launching.failure(log, code, "verl")
-    return monitor.records
 
 
 def merged(checkpoint: Path, model: Path, folder: Path):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from fofg.config import Verl
 from fofg.stages import TrainRl, TrainSft
+from fofg.training.verl.names import DRAWN, TOLD
 
 #: The test loss is computed so many times in a run.
 TESTS = 10
@@ -88,14 +89,19 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
     }
 
 
-def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path, steps: int, resumes: bool) -> dict:
+def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path, steps: int, validates_first: bool) -> dict:
     """Of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
 
     ``train``: problems in the order in which they are drawn; ``validation``: problems to answer every so many steps.
     """
     settings, rollouts = spec.rl, spec.rl.rollouts
     length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, place.positions or sys.maxsize)
-    draws = {"generation_prompts": settings.generation_prompts, "max_generation_batches": settings.max_generation_batches}
+    draws = {
+        "generation_prompts": settings.generation_prompts,
+        "max_generation_batches": settings.max_generation_batches,
+        "told": str(place.folder / TOLD),
+        "drawn": str(place.folder / DRAWN),
+    }
     return {
         "algorithm": {
             "adv_estimator": "grpo",
@@ -153,13 +159,13 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
                 "trainer_mode": "sync",
                 "sampler": {
                     "custom_sampler": {"path": "pkg://fofg.training.verl.groups", "name": "Groups"},
-                    "sampler_kwargs": {f"+{name}": value for name, value in draws.items()} | {"+told": str(place.folder / "told")},
+                    "sampler_kwargs": {f"+{name}": value for name, value in draws.items()},
                 },
             },
             "total_epochs": 1_000_000_000,  # the number of steps ends a run, not that of epochs
             "total_training_steps": steps,
             "test_freq": settings.validation.every or -1,
-            "val_before_train": bool(settings.validation.every) and not resumes,
+            "val_before_train": validates_first,
             "max_actor_ckpt_to_keep": 2,
         },
         "transfer_queue": {"backend": {"SimpleStorage": {"num_data_storage_units": place.nodes}}},
