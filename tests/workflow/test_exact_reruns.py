@@ -284,6 +284,7 @@ EXPECTED = {
     "training.verl.tensor_parallel_size": (2, NOTHING),
     "training.verl.gpu_memory_utilization": (0.5, NOTHING),
     "training.verl.enforce_eager": (True, NOTHING),
+    "training.verl.torch_compile": (True, NOTHING),
     "training.threads": (1, NOTHING),
     "training.stage2_threads": (2, NOTHING),
     "training.micro_batch_size": (2, NOTHING),

@@ -86,6 +86,7 @@ class Verl(Section):
     tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while roll-outs are made")
     gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for roll-outs")
     enforce_eager: bool = Field(description="roll-outs without CUDA graphs: a shorter start, slower steps")
+    torch_compile: bool = Field(description="compile the entropy's computation: for large models, since it takes a while")
 
 
 class Training(Section):

@@ -206,7 +206,12 @@ def _actor(spec: TrainRl, verl: Verl) -> dict:
             "lr_warmup_steps": settings.warmup_steps,
             "weight_decay": settings.weight_decay,
         },
-        "fsdp_config": {"param_offload": verl.offload, "optimizer_offload": verl.offload},
+        "fsdp_config": {
+            "param_offload": verl.offload,
+            "optimizer_offload": verl.offload,
+            "use_torch_compile": verl.torch_compile,
+        },
+        "use_torch_compile": verl.torch_compile,
         "checkpoint": {"save_contents": ["model", "optimizer", "extra"]},
     }
 
