@@ -41,6 +41,19 @@ def test_fine_tuning_of_the_paper():
     assert row.expected_tokens == 2 * 115_000 * (200 + 500)
 
 
+def test_several_turns_make_fewer_steps():
+    """2,400 of 8,000 responses are kept: 480 conversations of 5 turns, in 15 steps of 32, twice."""
+    row = rows(plan("stage1_rft").training)["Stage 1"]
+    assert row.steps == (0, 2 * 15, 2 * 250)
+    assert (row.tokens, row.expected_tokens) == (2 * 8000 * (256 + 128), 2 * 2400 * (30 + 45))
+
+
+def test_selection_and_length_bound_the_examples():
+    row = rows(plan("stage1_rft", stage1={"rft": {"max_per_problem": 1}, "sft": {"max_length": 50}}).training)["Stage 1"]
+    assert row.examples == (0, 2000, 2000)
+    assert (row.tokens, row.expected_tokens) == (2 * 2000 * 50,) * 2
+
+
 def test_iterations_of_the_paper():
     told = of_paper("stage2_rft_train")
     row = rows(told.rollouts)["RFT iterations"]
@@ -151,6 +164,7 @@ def test_examples_of_ones_own_take_roll_outs_out_and_are_counted(tmp_path):
     assert "Stage 1" not in rows(told.rollouts)
     row = rows(told.training)["Stage 1"]
     assert (row.examples, row.steps) == ((100,) * 3, (8,) * 3)  # 100 conversations, 32 a step, 2 epochs
+    assert (row.tokens, row.expected_tokens) == (2 * 100 * 1024, 2 * 100 * 5 * (30 + 45))  # of up to 5 turns
 
 
 def test_problems_of_ones_own_are_counted_and_not_made(tmp_path):
