@@ -87,15 +87,6 @@ def use_gpus(options: argparse.Namespace) -> None:
         gpus.claim(options.gpus, key="training.gpus")
 
 
-def how(options: argparse.Namespace, engine: str) -> dict:
-    """The arguments of an engine's ``train`` that change how the work is done. Raises UserError for verl without its own."""
-    if engine == "trl":
-        return {"micro_batch_size": options.micro_batch_size, "threads": options.threads}
-    if not (options.gpus and options.verl):
-        raise UserError("--gpus, --verl: engine verl needs a GPU and its settings")
-    return {"verl": options.verl, "gpus": options.gpus, "nodes": options.nodes}
-
-
 def run(main: Callable[[], None]) -> None:
     """Runs a program; a UserError becomes one message on standard error and exit code 1."""
     stop_with_supervisor()

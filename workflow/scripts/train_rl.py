@@ -30,20 +30,19 @@ def main() -> None:
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
     cli.use_gpus(options)
-    how = cli.how(options, options.spec.rl.engine)
-    if options.spec.rl.engine == "verl":
-        from fofg.training import grpo_verl as engine
-    else:
-        from fofg.training import grpo_trl as engine
+    from fofg.training import engines
 
+    engine = options.spec.rl.engine
+    how = engines.how(options, engine)
+    if engine != "verl":
         how |= {"batch_size": options.batch_size, "skip_empty_steps": options.skip_empty_steps}
-    engine.train(
-        options.spec,
-        options.model,
-        data,
-        options.validation,
-        options.output,
-        options.state,
+    engines.find("rl", engine)(
+        spec=options.spec,
+        model=options.model,
+        data=data,
+        validation=options.validation,
+        output=options.output,
+        state=options.state,
         **how,
         save_every=options.save_every,
         tensorboard=options.tensorboard,

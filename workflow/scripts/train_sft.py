@@ -21,19 +21,17 @@ def main() -> None:
     arguments.add_argument("--pass-on", action="store_true", help="no example to train on is no error: the model goes on unchanged")
     options = arguments.parse_args()
     cli.use_gpus(options)
-    if options.spec.sft.engine == "verl":
-        from fofg.training import sft_verl as engine
-    else:
-        from fofg.training import sft_trl as engine
+    from fofg.training import engines
 
-    engine.train(
-        options.spec,
-        options.model,
-        options.train,
-        options.test,
-        options.output,
-        options.state,
-        **cli.how(options, options.spec.sft.engine),
+    engine = options.spec.sft.engine
+    engines.find("sft", engine)(
+        spec=options.spec,
+        model=options.model,
+        train_file=options.train,
+        test_file=options.test,
+        output=options.output,
+        state=options.state,
+        **engines.how(options, engine),
         save_every=options.save_every,
         log_every=options.log_every,
         tensorboard=options.tensorboard,

@@ -1,5 +1,6 @@
 """What all sections of the configuration share."""
 
+import difflib
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -21,4 +22,22 @@ def ascending(bounds: tuple[int, int]) -> tuple[int, int]:
     return bounds
 
 
+def known(name: str, names: tuple[str, ...], form: str) -> str:
+    """Checks the name of an engine: one of ``names``, or ``form``, which has a colon."""
+    if name not in names and ":" not in name:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"no engine {name!r}; known: {', '.join(names)}, or {form}{hint}")
+    return name
+
+
+def _trains(name: str) -> str:
+    return known(name, ("trl", "verl"), "package.module:function")
+
+
+TrainingEngine = Annotated[
+    str,
+    AfterValidator(_trains),
+    Field(description="trl: CPU or one GPU; verl: GPUs of one or several nodes; or package.module:function of your own"),
+]
 Levels = Annotated[tuple[Count, Count], AfterValidator(ascending), Field(description="lowest and highest")]

@@ -1,11 +1,10 @@
 """How the work is done and shown: engines, threads, figures, files of one's own, the embedded model."""
 
-import difflib
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Natural, Positive, Probability, Section
+from fofg.config.base import Count, Natural, Positive, Probability, Section, known
 
 
 class TransformersOptions(Section):
@@ -44,11 +43,7 @@ class RolloutEngine(Section):
     @field_validator("name")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in ENGINE_OPTIONS and ":" not in name:
-            close = difflib.get_close_matches(name, ENGINE_OPTIONS, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(f"no engine {name!r}; known: {', '.join(ENGINE_OPTIONS)}, or package.module:Class{hint}")
-        return name
+        return known(name, tuple(ENGINE_OPTIONS), "package.module:Class")
 
     @field_validator("options")
     @classmethod

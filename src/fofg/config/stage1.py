@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section
+from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section, TrainingEngine
 
 
 class Problems(Section):
@@ -89,7 +89,7 @@ class Stage1Selection(Selection):
 class Sft(Section):
     """Supervised fine-tuning."""
 
-    engine: Literal["trl", "verl"] = Field(description="trl: CPU or one GPU; verl: GPUs of one or several nodes")
+    engine: TrainingEngine
     learning_rate: Positive
     epochs: Count
     batch_size: Count = Field(description="examples an optimizer step")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section
+from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section, TrainingEngine
 from fofg.config.stage1 import Rollouts, Selection, Sft
 
 
@@ -52,7 +52,7 @@ class Validation(Section):
 class Grpo(Section):
     """Group relative policy optimization with dynamic sampling (paper §4.1)."""
 
-    engine: Literal["trl", "verl"] = Field(description="trl: CPU or one GPU; verl: GPUs of one or several nodes")
+    engine: TrainingEngine
     rollouts: VariedRollouts = Field(description="samples: the size of a group")
     prompts_per_step: Count = Field(description="groups that a step trains on; 16 in the paper")
     mini_batch_prompts: Count = Field(description="groups an optimizer update; prompts_per_step: on-policy, as in the paper")

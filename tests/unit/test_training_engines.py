@@ -1,0 +1,69 @@
+"""Engines that train: found by name, or on the user's path."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from fofg.config import Sft
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.schemas import RFT
+from fofg.stages import TrainSft
+from fofg.training import engines
+from fofg.training.sft_trl import train
+
+PROGRAM = Path(__file__).parents[2] / "workflow/scripts/train_sft.py"
+SETTINGS = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "max_length": 9, "too_long": "skip", "warmup_ratio": 0}
+SETTINGS |= {"schedule": "constant", "weight_decay": 0, "max_grad_norm": 1, "precision": "auto", "seed": 1}
+#: Its training doubles every weight.
+THEIRS = """
+from pathlib import Path
+from fofg.training import networks
+
+
+def double(spec, model, train_file, test_file, output, state, micro_batch_size, threads, gpus, nodes, save_every, **others):
+    network = networks.load(Path(model), longest=0)
+    for weight in network.parameters():
+        weight.data *= 2
+    networks.finish(spec, network, Path(model), Path(output), [{"step": 1, "loss": 0.5, "seconds": 1.0}])
+"""
+
+
+def test_the_packages_own_are_found_by_name():
+    assert engines.find("sft", "trl") is train
+    assert engines.find("sft", "fofg.training.sft_trl:train") is train
+
+
+@pytest.mark.parametrize("name", ["nothing.like:this", "fofg.training.sft_trl:nothing", "verl.no.such:thing"])
+def test_what_cannot_be_loaded_is_named(name):
+    with pytest.raises(UserError, match=f"{name} can't be loaded"):
+        engines.find("sft", name)
+
+
+def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    data = tmp_path / "none.parquet"
+    write_parquet(data, RFT, [])
+    spec = TrainSft(version=1, sft=Sft(engine="theirs:double", **SETTINGS))
+    files = {"--model": tiny_model, "--train": data, "--test": data, "--output": tmp_path / "new", "--state": tmp_path / "state"}
+    command = [sys.executable, PROGRAM, "--spec", spec.text(), *(part for pair in files.items() for part in pair)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    old, new = (load_file(folder / "model.safetensors") for folder in (tiny_model, tmp_path / "new"))
+    assert all((new[name] == 2 * old[name]).all() for name in old)
+    assert json.loads((tmp_path / "new/metrics.jsonl").read_text())["loss"] == 0.5
+    assert json.loads((tmp_path / "new/spec.json").read_text())["sft"]["engine"] == "theirs:double"
+
+
+def test_verl_wants_a_gpu_and_its_settings(tiny_model, tmp_path):
+    spec = TrainSft(version=1, sft=Sft(engine="verl", **SETTINGS))
+    files = {"--model": tiny_model, "--train": "t", "--test": "t", "--output": tmp_path / "new", "--state": tmp_path / "state"}
+    command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "engine verl" in done.stderr
