@@ -25,11 +25,11 @@ RL_SECTIONS = ["actor", "rollout", "model", "rollout.checkpoint_engine"]
 SFT_SECTIONS = ["model", "engine", "optim", "checkpoint", "profiler"]
 
 
-def rl_values(chosen, folder, model, steps=700, resumes=False, **spec):
+def rl_values(chosen, folder, model, steps=700, validates_first=True, **spec):
     given = stages.train_rl(chosen, "level2")
     given = given.model_copy(update={"rl": given.rl.model_copy(update=spec)})
     where = place(chosen, folder, model, chosen.training.rl_save_every)
-    return settings.grpo(given, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet", steps, resumes)
+    return settings.grpo(given, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet", steps, validates_first)
 
 
 def sft_values(chosen, folder, model, steps=1812, test=True, iteration=False):
@@ -120,15 +120,15 @@ def test_advantages_that_are_not_scaled(tmp_path, tiny_model):
     assert rl("paper.yaml", tmp_path, tiny_model, scale_rewards="none").algorithm.norm_adv_by_std_in_grpo is False
 
 
-def test_a_run_that_goes_on_is_not_validated_again_before_its_first_step(tmp_path, tiny_model):
-    assert rl("paper.yaml", tmp_path, tiny_model).trainer.val_before_train is True
-    assert rl("paper.yaml", tmp_path, tiny_model, resumes=True).trainer.val_before_train is False
+@pytest.mark.parametrize("validates_first", [True, False])
+def test_a_run_validates_before_its_first_step_if_it_is_to(validates_first, tmp_path, tiny_model):
+    config = rl("paper.yaml", tmp_path, tiny_model, validates_first=validates_first)
+    assert (config.trainer.val_before_train, config.trainer.test_freq) == (validates_first, 25)
 
 
 def test_a_run_without_validation(tmp_path, tiny_model):
     validation = load("paper.yaml").stage2.rl.validation.model_copy(update={"every": 0})
-    config = rl("paper.yaml", tmp_path, tiny_model, validation=validation)
-    assert (config.trainer.val_before_train, config.trainer.test_freq) == (False, -1)
+    assert rl("paper.yaml", tmp_path, tiny_model, validation=validation, validates_first=False).trainer.test_freq == -1
 
 
 def test_a_run_without_test_examples(tmp_path, tiny_model):
@@ -176,7 +176,8 @@ def test_paths_arrive_as_they_are(name, tmp_path, tiny_model):
     config = rl("paper.yaml", folder, tiny_model)
     assert config.data.train_files == str(folder / "t.parquet") and config.data.val_files == str(folder / "v.parquet")
     assert config.trainer.default_local_dir == str(folder)
-    assert config.trainer.v1.sampler.sampler_kwargs.told == str(folder / "told")
+    files = config.trainer.v1.sampler.sampler_kwargs
+    assert (files.told, files.drawn) == (str(folder / "told"), str(folder / "drawn.jsonl"))
     assert sft("paper.yaml", folder, tiny_model).data.val_files == str(folder / "v.parquet")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_module
 
-from fofg import config
+from fofg import config, stages
 from fofg.config import Config
 from fofg.config.reading import merge
 from fofg.training.verl import settings
@@ -29,3 +29,15 @@ def composed(name: str, values: dict, *more: str):
     """``ppo_trainer`` or ``sft_trainer_engine`` with nested settings, and with overrides as they are."""
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose(name, [*settings.overrides(values), *more])
+
+
+def rl(folder: Path, model: Path, rl_changes: dict, *more: str, scoring: dict | None = None):
+    """The composed configuration of reinforcement learning on gpu-tiny.yaml's settings with changes of ``stage2.rl``.
+
+    Its files: ``t.parquet`` and ``v.parquet`` in the folder.
+    """
+    chosen = load("gpu-tiny.yaml", {"stage2": {"rl": rl_changes}, "scoring": scoring or {}})
+    where = place(chosen, folder, model, 25, positions=512)
+    spec = stages.train_rl(chosen, "level2")
+    values = settings.grpo(spec, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet", 10, False)
+    return composed("ppo_trainer", values, *more)

@@ -95,8 +95,8 @@ def _phases(
 def _drawn(spec: TrainRl, number: int, sources: dict[str, list[Problem]]):
     """Rows of all problems that a phase can draw at most, in the order in which it draws them."""
     settings, phase = spec.rl, spec.phases[number - 1]
-    first = max(settings.generation_prompts, settings.prompts_per_step)
-    most = phase.steps * (first + (settings.max_generation_batches - 1) * settings.generation_prompts)
+    batches = max(settings.max_generation_batches, -(-settings.prompts_per_step // settings.generation_prompts))
+    most = phase.steps * batches * settings.generation_prompts
     sizes = {name: len(problems) for name, problems in sources.items()}
     stream = curricula.draws(phase.mixture, sizes, settings.seed, number)
     return (sources[draw.source][draw.row].row for draw in islice(stream, most))
@@ -108,7 +108,11 @@ def _ray(place: settings.Place):
 
     On one node the trainer starts it, in a temporary folder of its own; on several, one node does and the others join.
     """
-    environment = {"RAY_USAGE_STATS_ENABLED": "0", "HYDRA_FULL_ERROR": "1"}
+    environment = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "HYDRA_FULL_ERROR": "1",
+        "HF_DATASETS_CACHE": str(place.folder / "cache"),  # a copy of the problems, in the home folder otherwise
+    }
     if place.nodes > 1:
         meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
         own = ["--gpus", str(place.gpus), "--folder", str(place.folder)]

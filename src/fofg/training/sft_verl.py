@@ -78,10 +78,18 @@ def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, ten
     values = settings.sft(spec, verl, place, train, test, steps)
     command = [*_torchrun(place), "-m", "verl.trainer.sft_trainer", *settings.overrides(values)]
     convert = partial(records.sft, steps_per_epoch=per_epoch)
-    if runs.last_step(folder) < steps:
+    if (done := runs.last_step(folder)) < steps:
+        if done % per_epoch == 0:
+            _begin_epoch(folder / f"global_step_{done}")
         runs.follow(command, folder, runs.lines(folder), convert, steps, tensorboard, {})
     network = runs.merged(folder / f"global_step_{steps}", place.model, folder / "merged")
     return network, convert(runs.lines(folder).steps())
+
+
+def _begin_epoch(checkpoint: Path) -> None:
+    """Forgets where verl's data loader was at the end of an epoch, in which it would look for the next one's rows."""
+    for state in checkpoint.glob("data_*.pt"):
+        state.unlink()
 
 
 def _torchrun(place: settings.Place) -> list[str]:

@@ -36,9 +36,9 @@ class Tokens:
 
         ids, learned = (np.asarray(self.rows[name][row].values) for name in TOKENS.names)
         return {
-            "input_ids": torch.as_tensor(ids, dtype=torch.int64),
+            "input_ids": torch.tensor(ids, dtype=torch.int64),
             "position_ids": torch.arange(len(ids)),
-            "loss_mask": torch.as_tensor(learned, dtype=torch.int64),
+            "loss_mask": torch.tensor(learned, dtype=torch.int64),
         }
 
 

@@ -1,0 +1,195 @@
+"""Rows that verl reads: by its own data sets, samplers and collators, and what its loss makes of them."""
+
+import numpy as np
+import pytest
+import rl_problems
+import torch
+from torch.utils.data import DistributedSampler
+from torchdata.stateful_dataloader import StatefulDataLoader
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from verl.trainer.ppo.utils import create_rl_dataset, create_rl_sampler
+from verl.trainer.sft_trainer import create_sft_dataset
+from verl.utils import tensordict_utils
+from verl.utils.checkpoint import CheckpointHandler
+from verl.utils.checkpoint.checkpoint_handler import OrchestrationMode
+from verl.utils.dataset.dataset_utils import SFTTensorCollator
+from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
+from verl.utils.torch_functional import logprobs_from_logits
+from verl.workers.utils.losses import sft_loss
+from verl_configs import composed, rl
+
+from fofg.files import read_rows
+from fofg.training import sft_verl
+from fofg.training.conversations import IGNORED, conversation, encode
+from fofg.training.verl import rows
+
+pytestmark = pytest.mark.engines
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer):
+    """Conversations of unlike lengths, the longest truncated on the right, as engine trl learns them."""
+    made = [conversation(rl_problems.example(index)) for index in range(10)]
+    made[3][-1]["content"] += " because" * 9
+    encoded = encode(tokenizer, made, 60, "truncate", "made")
+    assert (encoded.truncated, len(encoded)) == (1, 10)
+    return encoded
+
+
+def data_set(path, tokenizer):
+    values = {"data": {"custom_cls": {"path": "pkg://fofg.training.verl.rows", "name": "Tokens"}, "pad_mode": "no_padding"}}
+    return create_sft_dataset(str(path), composed("sft_trainer_engine", values).data, tokenizer, None)
+
+
+@pytest.fixture
+def written(tmp_path, tokenizer, examples):
+    rows.write_tokens(tmp_path / "train.parquet", examples, seed=7)
+    return data_set(tmp_path / "train.parquet", tokenizer)
+
+
+def pairs(encoded):
+    return [(ids.tolist(), (labels != IGNORED).astype(int).tolist()) for ids, labels in zip(encoded.input_ids, encoded.labels)]
+
+
+def test_verl_reads_the_tokens_that_engine_trl_learns_in_another_order(written, examples):
+    assert isinstance(written, rows.Tokens)
+    found = [(row["input_ids"].tolist(), row["loss_mask"].tolist()) for row in map(written.__getitem__, range(len(written)))]
+    assert found != pairs(examples) and sorted(found) == sorted(pairs(examples))
+    for row in map(written.__getitem__, range(len(written))):
+        assert row["position_ids"].tolist() == list(range(len(row["input_ids"])))
+        assert {tensor.dtype for tensor in row.values()} == {torch.int64}
+        assert row["loss_mask"][0] == 0 and row["loss_mask"].any()
+
+
+def test_the_order_is_that_of_the_seed(tmp_path, tokenizer, examples):
+    orders = []
+    for number, seed in enumerate((7, 7, 8)):
+        rows.write_tokens(tmp_path / f"{number}.parquet", examples, seed)
+        made = data_set(tmp_path / f"{number}.parquet", tokenizer)
+        orders.append([made[row]["input_ids"].tolist() for row in range(len(made))])
+    assert orders[0] == orders[1] != orders[2]
+
+
+def batch_of(written, numbers):
+    """A batch as verl's trainer makes it, with what its engine adds."""
+    collated = SFTTensorCollator("no_padding")([written[number] for number in numbers])
+    made = tensordict_utils.get_tensordict(collated, {"pad_mode": "no_padding", "dp_size": 1})
+    tensordict_utils.assign_non_tensor(made, batch_num_tokens=made["loss_mask"].sum().item())
+    return made
+
+
+def test_verls_collator_packs_rows_without_padding(written):
+    made = batch_of(written, range(BATCH))
+    for name in ("input_ids", "loss_mask", "position_ids"):
+        assert made[name].is_nested
+        assert [row.tolist() for row in made[name]] == [written[number][name].tolist() for number in range(BATCH)]
+
+
+def test_verls_loss_is_the_mean_over_all_learned_tokens(written, tiny_model):
+    """Log-probabilities of rows packed into one, as verl's engine computes them, against those of each row by itself."""
+    network = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, attn_implementation="sdpa").eval()
+    made, losses = batch_of(written, range(BATCH)), []
+    with torch.no_grad():
+        packed = made["input_ids"].values()
+        logits = network(packed[None], position_ids=made["position_ids"].values()[None], use_cache=False).logits[0]
+        log_probs = logprobs_from_logits(logits, torch.roll(packed, -1))
+        nested = torch.nested.nested_tensor_from_jagged(log_probs, made["input_ids"].offsets())
+        loss, _ = sft_loss(None, {"log_probs": nested}, made)
+        for number in range(BATCH):
+            ids, learned = written[number]["input_ids"], written[number]["loss_mask"].bool()
+            chosen = network(ids[None]).logits[0, :-1].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
+            losses += (-chosen[learned[1:]]).tolist()
+    assert float(loss) == pytest.approx(float(np.mean(losses)), rel=1e-5)
+    assert len(losses) == made["loss_mask"].sum() < len(packed)
+
+
+@pytest.mark.parametrize(("tests", "filled"), [(1, 4), (3, 4), (4, 4), (5, 8), (10, 12)])
+def test_test_rows_fill_whole_batches_with_every_example(tmp_path, tokenizer, examples, tests, filled):
+    some = type(examples)(examples.input_ids[:tests], examples.labels[:tests])
+    rows.write_tests(tmp_path / "test.parquet", some, BATCH)
+    made = data_set(tmp_path / "test.parquet", tokenizer)
+    assert len(made) == filled
+    found = [(made[row]["input_ids"].tolist(), made[row]["loss_mask"].tolist()) for row in range(filled)]
+    assert found == (pairs(some) * filled)[:filled]
+
+
+PROBLEMS = [rl_problems.problem(index, 1 + index % 2) for index in (5, 3, 8, 1, 9, 0, 4)]
+
+
+def problems_in(folder, tiny_model, tokenizer):
+    folder.mkdir(exist_ok=True)
+    rows.write_problems(folder / "t.parquet", PROBLEMS)
+    data = rl(folder, tiny_model, {}).data
+    made = create_rl_dataset(data.train_files, data, tokenizer, None)
+    return made, create_rl_sampler(data, made)
+
+
+@pytest.mark.parametrize("name", ["plain", "run 1=größe, 'x'"])
+def test_verl_reads_problems_in_their_order(tmp_path, tiny_model, tokenizer, name):
+    made, sampler = problems_in(tmp_path / name, tiny_model, tokenizer)
+    assert isinstance(made, RLHFDataset) and list(sampler) == list(range(len(PROBLEMS)))
+    for number, problem in enumerate(PROBLEMS):
+        row, level = made[number], problem["extra_info"]["level"]
+        assert row["raw_prompt"] == problem["prompt"] and row["index"] == problem["extra_info"]["index"]
+        assert row["extra_info"] == problem["extra_info"] and row["reward_model"] == problem["reward_model"]
+        assert row["data_source"] == f"string_task/level{level}"
+
+
+def test_a_stopped_run_draws_the_problems_that_come_next(tmp_path, tiny_model, tokenizer):
+    """By the state of verl's data loader, which its checkpoints hold."""
+
+    def loader():
+        made, sampler = problems_in(tmp_path, tiny_model, tokenizer)
+        return StatefulDataLoader(made, batch_size=1, num_workers=0, drop_last=True, collate_fn=collate_fn, sampler=sampler)
+
+    first = loader()
+    drawn = iter(first)
+    seen = [next(drawn)["index"][0] for _ in range(3)]
+    state, second = first.state_dict(), loader()
+    second.load_state_dict(state)
+    assert [*seen, *(batch["index"][0] for batch in second)] == [problem["extra_info"]["index"] for problem in PROBLEMS]
+
+
+def test_many_problems_are_written_as_they_come(tmp_path):
+    rows.write_problems(tmp_path / "t.parquet", (rl_problems.problem(index, 1) for index in range(2500)))
+    assert [row["extra_info"]["index"] for row in read_rows(tmp_path / "t.parquet")] == list(range(2500))
+
+
+def epochs_of(written, folder, start, stop):
+    """Rows of the steps ``start + 1`` ... ``stop`` of an epoch of 2 each, read as verl's trainer of fine-tuning reads them.
+
+    Its own handler restores the data loader, and keeps its state after the last step.
+    """
+    sampler = DistributedSampler(written, shuffle=True, num_replicas=1, rank=0, drop_last=True)
+    collate = SFTTensorCollator("no_padding")
+    loader = StatefulDataLoader(written, batch_size=BATCH, sampler=sampler, collate_fn=collate, num_workers=0, drop_last=True)
+    handler = CheckpointHandler(engine=None, train_dataloader=loader, default_local_dir=str(folder), mode=OrchestrationMode.RAY)
+    handler._load_dataloader_state(str(folder / f"global_step_{start}"))
+    step, found, steps = start, [], len(loader)
+    for epoch in range(start // steps, 3):
+        sampler.set_epoch(epoch)
+        for batch in loader:
+            step += 1
+            found.append([row.tolist() for row in batch["input_ids"]])
+            if step == stop:
+                (folder / f"global_step_{step}").mkdir(parents=True, exist_ok=True)
+                torch.save(loader.state_dict(), folder / f"global_step_{step}" / "data_0.pt")
+                return found
+    return found
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 3, 4, 5])
+def test_a_stopped_run_reads_the_rows_that_come_next_also_at_the_end_of_an_epoch(written, tmp_path, stopped):
+    whole = epochs_of(written, tmp_path / "whole", 0, 6)
+    assert len(whole) == 6 and whole[:2] != whole[2:4]
+    assert epochs_of(written, tmp_path, 0, stopped) == whole[:stopped]
+    if stopped % 2 == 0:
+        assert len(epochs_of(written, tmp_path, stopped, 6)) < 6 - stopped  # verl by itself loses an epoch
+        sft_verl._begin_epoch(tmp_path / f"global_step_{stopped}")
+    assert epochs_of(written, tmp_path, stopped, 6) == whole[stopped:]
