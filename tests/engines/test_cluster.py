@@ -1,0 +1,237 @@
+"""Ray clusters of one's own, with the real Ray: nodes are processes on this host."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fofg.training.launching import free_port
+from fofg.training.verl import cluster
+
+pytestmark = pytest.mark.engines
+
+#: Joins the cluster that the environment names, lets each node work, tells in a file what it has seen, and waits for a file.
+COMMAND = """
+import json, pathlib, subprocess, sys, time
+import ray
+
+seen, waits, code = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+context = ray.init(address="auto", include_dashboard=False, log_to_driver=False)
+
+@ray.remote(num_cpus=0)
+def leave_behind():
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
+    return ray.get_runtime_context().get_node_id()
+
+nodes = [node for node in ray.nodes() if node["Alive"]]
+place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+worked = [ray.get(leave_behind.options(scheduling_strategy=place(node["NodeID"], soft=False)).remote()) for node in nodes]
+folders = [node["RayletSocketName"].split("/session")[0] for node in nodes]
+result = {"names": sorted(node["NodeName"] for node in nodes), "worked": sorted(worked), "folders": folders}
+with open(seen, "a") as file:
+    file.write(json.dumps(result | {"gpus": ray.cluster_resources().get("GPU", 0)}) + "\\n")
+while not waits.exists():
+    time.sleep(0.1)
+sys.exit(code)
+"""
+
+#: What verl's trainer does on one node: starts a Ray in its own process, tells what it sees, and waits.
+DRIVER = """
+import json, sys, time
+import ray
+
+options = json.loads(sys.argv[1])
+ray.init(include_dashboard=False, log_to_driver=False, **options)
+nodes = [node["NodeID"] for node in ray.nodes()]
+address = ray.get_runtime_context().gcs_address
+print(json.dumps({"nodes": nodes, "gpus": ray.cluster_resources().get("GPU", 0), "address": address}), flush=True)
+time.sleep(1000)
+"""
+
+
+def until(condition, seconds: float = 180.0):
+    """What the condition gives, as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it has not come true"
+        time.sleep(0.1)
+    return value
+
+
+def mentioning(text: str) -> list[int]:
+    """Processes with a text in their command line, this one apart."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and any(text in part for part in process.info["cmdline"] or []):
+            found.append(process.pid)
+    return found
+
+
+class Cluster:
+    """The programs of one cluster on this host, its command, and what that has seen."""
+
+    def __init__(self, folder: Path, nodes: int = 1, gpus: int = 0, code: int = 0, patience: float = 600.0):
+        self.folder, self.nodes, self.gpus, self.code, self.patience = folder, nodes, gpus, code, patience
+        self.port = free_port()
+        self.programs: list[subprocess.Popen] = []
+        folder.mkdir()
+
+    def start(self, rank: int) -> subprocess.Popen:
+        (self.folder / "command.py").write_text(COMMAND)
+        options = {"head": socket.gethostname(), "port": self.port, "nodes": self.nodes, "gpus": self.gpus, "rank": rank}
+        options |= {"folder": self.folder / "shared", "patience": self.patience}
+        command = [sys.executable, self.folder / "command.py", self.folder / "seen", self.folder / "go", self.code]
+        program = [sys.executable, "-m", "fofg.training.verl.cluster", *(f"--{name}={value}" for name, value in options.items())]
+        # A session of its own, as a job's: what a test kills, it kills alone.
+        with open(self.folder / f"errors-{rank}", "wb") as errors:
+            self.programs.append(subprocess.Popen([*program, "--", *map(str, command)], stderr=errors, start_new_session=True))
+        return self.programs[-1]
+
+    def leave_stale_invitation(self) -> None:
+        """As a run that was killed would, had it had the same port."""
+        path = self.folder / "shared" / f"ray-head-{self.port}.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps({"address": f"127.0.0.1:{free_port()}", "environment": cluster.environment()}))
+
+    def seen(self) -> list[dict]:
+        path = self.folder / "seen"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def errors(self, rank: int) -> str:
+        return (self.folder / f"errors-{rank}").read_text()
+
+    def processes(self) -> list[psutil.Process]:
+        return [process for program in self.programs for process in psutil.Process(program.pid).children(recursive=True)]
+
+    def stop(self) -> None:
+        for program in self.programs:
+            program.terminate()
+            program.wait()
+
+
+@contextmanager
+def running(cluster: Cluster):
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
+    return not any(process.is_running() for process in processes) and not any(mentioning(folder) for folder in folders)
+
+
+def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path):
+    with running(Cluster(tmp_path / "a", nodes=2, gpus=3, code=7)) as a:
+        a.leave_stale_invitation()
+        other, head = a.start(1), a.start(0)
+        until(lambda: a.seen() or head.poll() is not None)
+        processes = a.processes()
+        assert len(mentioning(a.seen()[0]["folders"][0])) > 0
+        (a.folder / "go").touch()
+        assert (head.wait(), other.wait()) == (7, 0)
+        (seen,) = a.seen()
+        host = socket.gethostname()
+        assert seen["names"] == [f"{host}:0", f"{host}:1"]
+        assert len(set(seen["worked"])) == len(set(seen["folders"])) == 2
+        assert seen["gpus"] == 6
+        assert processes and nothing_left(processes, seen["folders"])
+        assert not any(Path(folder).exists() for folder in seen["folders"])
+        assert not list((a.folder / "shared").glob("*.json"))
+
+
+def kill_inner(program: subprocess.Popen) -> None:
+    psutil.Process(program.pid).children()[0].kill()
+
+
+ENDS = {
+    "terminated": (subprocess.Popen.terminate, 128 + signal.SIGTERM),
+    "killed": (subprocess.Popen.kill, -signal.SIGKILL),
+    "inner process killed": (kill_inner, 128 + signal.SIGKILL),
+}
+
+
+def test_clusters_on_one_host_do_not_meet_and_leave_nothing_however_they_end(tmp_path):
+    with ExitStack() as stack:
+        clusters = [stack.enter_context(running(Cluster(tmp_path / name, gpus=n))) for n, name in enumerate(ENDS, 1)]
+        programs = [cluster.start(0) for cluster in clusters]
+        until(lambda: all(cluster.seen() for cluster in clusters) or any(program.poll() is not None for program in programs))
+        for n, each in enumerate(clusters, 1):
+            (seen,) = each.seen()
+            assert seen["gpus"] == n
+            assert len(seen["names"]) == 1
+        for each, program, (end, code) in zip(clusters, programs, ENDS.values(), strict=True):
+            processes, folders = each.processes(), each.seen()[0]["folders"]
+            assert len(processes) > 5 and mentioning(folders[0]) and Path(folders[0]).exists()
+            end(program)
+            assert program.wait() == code
+            until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
+            until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
+            later = clusters[clusters.index(each) + 1 :]
+            assert all(mentioning(other.seen()[0]["folders"][0]) for other in later)
+
+
+def test_nodes_that_do_not_come_are_an_error_that_names_those_that_have(tmp_path):
+    with running(Cluster(tmp_path / "a", nodes=2, patience=2.0)) as a:
+        assert a.start(0).wait() == 1
+        assert f"1 of 2 nodes have joined Ray after 2 s: {socket.gethostname()}:0" in a.errors(0)
+        assert not a.seen()
+
+
+def test_a_head_that_never_starts_is_an_error_on_the_other_nodes(tmp_path):
+    with running(Cluster(tmp_path / "a", nodes=2, patience=2.0)) as a:
+        assert a.start(1).wait() == 1
+        host = socket.gethostname()
+        assert a.errors(1) == f"error: {host} has started no Ray that {host}:1 can join after 2 s\n"
+
+
+def test_a_port_that_is_taken_is_an_error(tmp_path):
+    a = Cluster(tmp_path / "a")
+    with socket.create_server(("", a.port)), running(a):
+        assert a.start(0).wait() == 1
+        assert f"error: --port {a.port}: can't be had" in a.errors(0)
+
+
+@contextmanager
+def driver(environment: dict[str, str], **options):
+    """(process, what it sees) of a program that calls ray.init."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, json.dumps(options)],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_local_rays_of_two_programs_do_not_meet_and_die_with_them(tmp_path_factory):
+    """What a trainer on one node relies on: ``ray.init(address="local")``, even where the environment names another cluster."""
+    token = cluster.environment()  # the same for all, so that only the address keeps them apart
+    first, second = (str(tmp_path_factory.mktemp("r")) for _ in range(2))
+    with driver(token, address="local", num_gpus=1, _temp_dir=first) as (process, one):
+        named = token | {"RAY_ADDRESS": one["address"]}
+        with driver(named, address="auto") as (_, guest):
+            assert guest == one  # a program that is not local does join
+        with driver(named, address="local", num_gpus=2, _temp_dir=second) as (_, two):
+            assert (one["gpus"], two["gpus"]) == (1, 2)
+            assert len(one["nodes"]) == len(two["nodes"]) == 1
+            assert one["nodes"] != two["nodes"] and one["address"] != two["address"]
+            children = [child for child in psutil.Process(process.pid).children() if child.name() in ("gcs_server", "raylet")]
+            assert len(children) == 2
+            process.kill()
+            until(lambda: nothing_left(children, [first]))  # agents of the raylet, which name no folder, stay for a minute
+            assert mentioning(second)
