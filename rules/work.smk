@@ -54,4 +54,6 @@ def share_gpus():
     needed = max(settings.rollout_engine.gpus, settings.training.gpus)
     if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
         present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
+        # When a run starts, the scheduler has its list of what jobs take already.
+        workflow.scheduler.global_resources["gpu"] = max(present, needed)
         workflow.register_resource("gpu", max(present, needed))

@@ -1,0 +1,83 @@
+"""Roll-out jobs on a machine with two GPUs: each has one to itself, both are used, and no run asks for more than there are."""
+
+import json
+import os
+from itertools import pairwise
+
+import nvidia_smi
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ENGINE = """
+import json, os, time
+from pathlib import Path
+from fofg.rollouts.transformers_engine import TransformersEngine
+
+NOTES = Path(os.environ["NOTES"])
+
+
+class Noting(TransformersEngine):
+    \"\"\"Notes which GPUs a job has, and from when to when. The first job waits until another GPU is in use, too.\"\"\"
+
+    def __init__(self, *arguments, **options):
+        self.note = {"gpus": os.environ["CUDA_VISIBLE_DEVICES"], "begin": time.monotonic()}
+        super().__init__(*arguments, **options)
+        self._write()
+        while len(list(NOTES.glob("*.json"))) < 2 and time.monotonic() < self.note["begin"] + 120:
+            time.sleep(0.1)
+
+    def generate(self, requests):
+        yield from super().generate(requests)
+        self._write()
+
+    def _write(self):
+        self.note["end"] = time.monotonic()
+        path = NOTES / str(os.getpid())
+        path.write_text(json.dumps(self.note))
+        path.replace(path.with_suffix(".json"))
+"""
+OVERLAY = "run_dir: runs/gpus\nrollout_engine: {{name: 'noting:Noting', shard_size: 6, gpus: {gpus}}}\n"
+ROLLOUTS = "runs/gpus/data/string_task/stage1_level1/rollouts"
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with two GPUs, and an engine that notes which it has, in the folder that this gives."""
+    monkeypatch.setenv("PATH", f"{nvidia_smi.install(tmp_path / 'bin', 2)}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for variable, folder in {"TMPDIR": "tmp", "PYTHONPATH": "theirs", "NOTES": "notes"}.items():
+        (tmp_path / folder).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    (tmp_path / "theirs/noting.py").write_text(ENGINE)
+    return tmp_path / "notes"
+
+
+def overlay(tmp_path, gpus: int):
+    path = tmp_path / "gpus.yaml"
+    path.write_text(OVERLAY.format(gpus=gpus))
+    return path
+
+
+@pytest.mark.parametrize("said", [(), ("--resources", "gpu=4")], ids=["counted", "more said than there are"])
+def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tmp_path, said):
+    """Snakemake starts no more jobs than there are GPUs; told of more, it starts them, and they wait for one another."""
+    checkout.run("stage1_create_train_data", *said, overlays=[overlay(tmp_path, gpus=1)], cores=4)
+    assert (checkout.folder / "runs/gpus/data/string_task/stage1_level1/rft_data/train.parquet").exists()
+    notes = [json.loads(path.read_text()) for path in machine.glob("*.json")]
+    assert len(notes) == 4
+    assert {note["gpus"] for note in notes} == {"0", "1"}
+    for gpu in "01":
+        times = sorted((note["begin"], note["end"]) for note in notes if note["gpus"] == gpu)
+        assert all(before[1] < after[0] for before, after in pairwise(times)), gpu
+    logs = [path.read_text() for path in (checkout.folder / "runs/gpus/logs/generate_rollouts").rglob("*.log")]
+    assert len(logs) == 4
+    assert any("waiting for 1 free of 2 GPUs" in log for log in logs) == bool(said)
+
+
+@pytest.mark.parametrize("said", [(), ("--resources", "gpu=2")], ids=["counted", "scaled down by Snakemake"])
+def test_a_job_that_needs_more_gpus_than_the_machine_has_fails_and_says_so(checkout, machine, tmp_path, said):
+    done = checkout.run(f"{ROLLOUTS}/0.parquet", *said, overlays=[overlay(tmp_path, gpus=3)], check=False)
+    assert done.returncode == 1
+    assert "error: rollout_engine.gpus: 3 GPUs asked for, 2 visible on this machine" in done.stdout + done.stderr
+    assert list(machine.iterdir()) == []
