@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from counted_calls import calls
+from hostile_texts import CODE, SHAPES, code_as_answers, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,47 +15,6 @@ from fofg.scoring.string_task import score
 
 MEGABYTE = 1 << 20
 RULES = ("published", "lenient")
-
-#: Name -> prefix, repeated part, suffix.
-SHAPES = {
-    "open braces": ("", "{", ""),
-    "closing braces": ("{", "}", ""),
-    "pairs": ("", "{}", ""),
-    "objects": ("", '{"output": 1} ', ""),
-    "broken objects": ("", '{"output": 1,} ', "{"),
-    "opened objects": ("", '{"output": ', "1}"),
-    "opened quotes": ("", '{"', "}"),
-    "opened braces with space": ("", "{ ", '"output": 1}'),
-    "one brace, much space": ("{", " ", '"output": 1}'),
-    "deep list": ('{"output": ', "[", "1}"),
-    "unclosed string": ('{"output": "', "a", ""),
-    "unclosed string in braces": ('{"output": "', "a", "}"),
-    "escaped quotes and a literal": ('{"output": "', '\\"', "True}"),
-    "backslashes": ('{"output": "', "\\", 'True"}'),
-    "literals": ('{"output": [', "True, ", "None]}"),
-    "quotes": ("{", '"', "None}"),
-    "backticks": ("{", "`", "}"),
-    "fences": ("", "```json", "{}"),
-    "closed fences": ("", "```json{```", "{}"),
-    "boxes": ("", "\\boxed{", "}"),
-    "closed boxes": ("", "\\boxed{}", "{"),
-    "escaped braces": ("", "\\{", "\\}"),
-    "round brackets": ('{"output": ', "(", "}"),
-    "digits": ('{"output": ', "9", "}"),
-    "many long integers": ('{"output": [', "9" * 640 + ",", "9]}"),
-    "fraction": ('{"output": 0.', "0", "1}"),
-    "exponent": ('{"output": 1e', "9", "}"),
-    "keys": ("{", '"output": 1, ', '"output": 2}'),
-    "newlines": ("{", "\n", '"output": 1}'),
-    "lone surrogates": ('{"output": "', "\ud800", '"}'),
-    "escaped surrogates": ('{"output": "', "\\ud800", '"}'),
-    "null characters": ('{"output": "', "\0", '"}'),
-}
-
-
-def text_of(shape, size):
-    prefix, part, suffix = SHAPES[shape]
-    return prefix + part * (size // len(part)) + suffix
 
 
 def nested(opening, closing, depth, around='{"output": %s}'):
@@ -143,14 +103,6 @@ def test_no_text_raises(text, rule):
         score(wrapped, text, rule=rule)
 
 
-CODE = [
-    "__import__('os').system('echo executed')",
-    "open('/tmp/executed', 'w')",
-    "exec('1')",
-    "().__class__.__bases__[0].__subclasses__()",
-    "[True for _ in iter(int, 1)]",
-]
-
 GUARD = """
 import sys
 from fofg.scoring.string_task import score
@@ -167,9 +119,7 @@ print([event for event in seen if event.split('.')[0] in
 
 
 def test_nothing_is_executed():
-    frames = ["{%s}", '{"output": %s}', "```json\n{'output': %s}\n```", "\\boxed{%s}", '{"output": "%s", "ok": True,}', "{ (%s)}"]
-    responses = [frame % code for frame in frames for code in CODE]
-    done = subprocess.run([sys.executable, "-c", GUARD, *responses], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", GUARD, *code_as_answers()], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
 
 
