@@ -1,0 +1,57 @@
+"""Responses that a careless reading would choke on, or execute."""
+
+#: Name -> prefix, repeated part, suffix.
+SHAPES = {
+    "open braces": ("", "{", ""),
+    "closing braces": ("{", "}", ""),
+    "pairs": ("", "{}", ""),
+    "objects": ("", '{"output": 1} ', ""),
+    "broken objects": ("", '{"output": 1,} ', "{"),
+    "opened objects": ("", '{"output": ', "1}"),
+    "opened quotes": ("", '{"', "}"),
+    "opened braces with space": ("", "{ ", '"output": 1}'),
+    "one brace, much space": ("{", " ", '"output": 1}'),
+    "deep list": ('{"output": ', "[", "1}"),
+    "unclosed string": ('{"output": "', "a", ""),
+    "unclosed string in braces": ('{"output": "', "a", "}"),
+    "escaped quotes and a literal": ('{"output": "', '\\"', "True}"),
+    "backslashes": ('{"output": "', "\\", 'True"}'),
+    "literals": ('{"output": [', "True, ", "None]}"),
+    "quotes": ("{", '"', "None}"),
+    "backticks": ("{", "`", "}"),
+    "fences": ("", "```json", "{}"),
+    "closed fences": ("", "```json{```", "{}"),
+    "boxes": ("", "\\boxed{", "}"),
+    "closed boxes": ("", "\\boxed{}", "{"),
+    "escaped braces": ("", "\\{", "\\}"),
+    "round brackets": ('{"output": ', "(", "}"),
+    "digits": ('{"output": ', "9", "}"),
+    "many long integers": ('{"output": [', "9" * 640 + ",", "9]}"),
+    "fraction": ('{"output": 0.', "0", "1}"),
+    "exponent": ('{"output": 1e', "9", "}"),
+    "keys": ("{", '"output": 1, ', '"output": 2}'),
+    "newlines": ("{", "\n", '"output": 1}'),
+    "lone surrogates": ('{"output": "', "\ud800", '"}'),
+    "escaped surrogates": ('{"output": "', "\\ud800", '"}'),
+    "null characters": ('{"output": "', "\0", '"}'),
+}
+
+
+def text_of(shape, size):
+    prefix, part, suffix = SHAPES[shape]
+    return prefix + part * (size // len(part)) + suffix
+
+
+CODE = [
+    "__import__('os').system('echo executed')",
+    "open('/tmp/executed', 'w')",
+    "exec('1')",
+    "().__class__.__bases__[0].__subclasses__()",
+    "[True for _ in iter(int, 1)]",
+]
+
+
+def code_as_answers() -> list[str]:
+    """Responses whose answer is code, in every form that an answer may have."""
+    frames = ["{%s}", '{"output": %s}', "```json\n{'output': %s}\n```", "\\boxed{%s}", '{"output": "%s", "ok": True,}', "{ (%s)}"]
+    return [frame % code for frame in frames for code in CODE]
