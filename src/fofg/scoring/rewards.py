@@ -32,7 +32,7 @@ def compute_score(
     extra_info = extra_info or {}
     place, task = f"problem {extra_info.get('index', '?')}", data_source.partition("/")[0]
     if task not in _SCORES:
-        raise UserError(f"{place}: no reward for data_source {data_source!r}; known: {', '.join(_SCORES)}")
+        raise UserError(f"{place}: no reward for data_source {str(data_source)!r}; known: {', '.join(_SCORES)}")
     truncated = truncated or bool(extra_info.get("truncated"))
     verdict = _SCORES[task](solution_str, read_truth(ground_truth, place).output, scheme, answer_rule, truncated)
     return {"score": verdict.reward, "acc": float(verdict.correct)}

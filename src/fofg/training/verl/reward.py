@@ -1,23 +1,28 @@
 """verl's reward manager, which tells our reward function also whether a response was cut at the token limit."""
 
-from transformers import GenerationConfig
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
+from verl.utils.model import get_generation_config
+
+from fofg.rollouts.decoding import configured_end_tokens
 
 
 class RewardManager(NaiveRewardManager):
-    """As verl's own; a row's ``extra_info`` says ``truncated``, and so does what verl keeps of the reward."""
+    """As verl's own; a row's ``extra_info`` says ``truncated``, and so does what verl keeps of the reward.
+
+    Texts are decoded as by our own engines (fofg.rollouts.decoding.response_text): spaces stay as they are.
+    """
 
     def __init__(self, config, tokenizer, compute_score, **others):
         super().__init__(config, tokenizer, compute_score, **others)
+        tokenizer.clean_up_tokenization_spaces = False
         self.limit = config.data.max_response_length
-        ends = GenerationConfig.from_pretrained(config.actor_rollout_ref.model.path).eos_token_id
-        self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+        self.ends = configured_end_tokens(get_generation_config(config.actor_rollout_ref.model.path), tokenizer)
 
     async def run_single(self, data: DataProto) -> dict:
         row = data[-1:][0]
         responses = row.batch["responses"]
-        length = int(row.batch["attention_mask"][-responses.shape[-1] :].sum())
+        length = int(row.batch["attention_mask"][len(row.batch["prompts"]) :].sum())
         truncated = length >= self.limit and int(responses[length - 1]) not in self.ends
         row.non_tensor_batch["extra_info"]["truncated"] = truncated
         result = await super().run_single(data)

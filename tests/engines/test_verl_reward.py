@@ -1,0 +1,196 @@
+"""Rewards inside verl: our manager, loaded and called by verl's own worker, on batches that verl's agent loop makes."""
+
+import asyncio
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import rl_problems
+import tiny_model as tiny_models
+from hostile_texts import SHAPES, code_as_answers, text_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput, AgentLoopWorker
+from verl.experimental.reward_loop import RewardLoopWorker
+from verl.trainer.ppo.reward import load_reward_manager
+from verl.trainer.ppo.utils import create_rl_dataset
+from verl_configs import rl
+
+from fofg.errors import UserError
+from fofg.scoring.string_task import score
+from fofg.training.verl import rows
+from fofg.training.verl.reward import RewardManager
+
+pytestmark = pytest.mark.engines
+LIMIT = 200
+RIGHT, WRONG, NONE = '{"output": "a"}', '{"output": "b"}', "a"
+NO_ANSWER = {"paper": -1.0, "binary": 0.0}
+
+
+class Scorer:
+    """Scores token ids as responses to a problem (Level 2, answer "a"), by verl's own worker, called by its own agent loop."""
+
+    def __init__(self, folder, model, scheme="paper", answer="a"):
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        rows.write_problems(folder / "t.parquet", [rl_problems.problem(7, 2, answer)])
+        limits = {"rollouts": {"max_response_tokens": LIMIT, "max_prompt_tokens": 40}}
+        self.config = rl(folder, model, limits, scoring={"scheme": scheme})
+        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        data = create_rl_dataset(self.config.data.train_files, self.config.data, self.tokenizer, None)
+        self.row = {"uid": "u", "session_id": 0, "global_steps": 1} | data[0]
+        self.worker = RewardLoopWorker(self.config)
+        handle = SimpleNamespace(compute_score=SimpleNamespace(remote=self.worker.compute_score))
+        self.agents = AgentLoopWorker(self.config, llm_client=None, reward_loop_worker_handles=[handle])
+        self.end = self.tokenizer.eos_token_id
+
+    def tokens(self, text):
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def __call__(self, tokens):
+        """(reward, acc, truncated)"""
+        prompt = self.tokens(self.row["raw_prompt"][0]["content"])
+        made = AgentLoopOutput(
+            prompt_ids=prompt, response_ids=tokens, response_mask=[1] * len(tokens), num_turns=2, metrics=AgentLoopMetrics()
+        )
+        self.loop.run_until_complete(self.agents._compute_score([made], kwargs=self.row))
+        told = made.extra_fields["reward_extra_info"]
+        assert told.keys() == {"score", "acc", "truncated"} and all(isinstance(value, float) for value in told.values())
+        assert made.reward_score == told["score"]
+        return told["score"], told["acc"], told["truncated"]
+
+
+@pytest.fixture(scope="module")
+def scorers(tiny_model, tmp_path_factory):
+    return {scheme: Scorer(tmp_path_factory.mktemp(scheme), tiny_model, scheme) for scheme in NO_ANSWER}
+
+
+@pytest.fixture(params=NO_ANSWER)
+def scorer(scorers, request):
+    return scorers[request.param]
+
+
+def none_of(scorer):
+    return NO_ANSWER[scorer.config.reward.custom_reward_function.reward_kwargs.scheme]
+
+
+def test_verl_loads_our_manager_with_our_reward_function(scorers):
+    config, tokenizer = scorers["paper"].config, scorers["paper"].tokenizer
+    assert type(load_reward_manager(config, tokenizer)) is type(scorers["paper"].worker.reward_manager) is RewardManager
+    found = scorers["paper"].worker.reward_manager.compute_score(
+        data_source="string_task/level2", solution_str=RIGHT, ground_truth=scorers["paper"].row["reward_model"]["ground_truth"]
+    )
+    assert found == {"score": 1.0, "acc": 1.0}
+
+
+def test_right_wrong_and_no_answers(scorer):
+    assert scorer([*scorer.tokens(RIGHT), scorer.end]) == (1.0, 1.0, 0.0)
+    assert scorer([*scorer.tokens(WRONG), scorer.end]) == (0.0, 0.0, 0.0)
+    assert scorer([*scorer.tokens(NONE), scorer.end]) == (none_of(scorer), 0.0, 0.0)
+
+
+def of_length(scorer, length, ends):
+    """A right answer after so many spaces that the response has ``length`` tokens."""
+    right = [*scorer.tokens(RIGHT), *[scorer.end] * ends]
+    return scorer.tokens(" ") * (length - len(right)) + right
+
+
+def test_a_response_cut_at_the_limit_has_no_answer(scorer):
+    assert scorer(of_length(scorer, LIMIT, ends=False)) == (none_of(scorer), 0.0, 1.0)
+
+
+def test_a_response_that_ends_at_the_limit_is_whole(scorer):
+    assert scorer(of_length(scorer, LIMIT, ends=True)) == (1.0, 1.0, 0.0)
+    assert scorer(of_length(scorer, LIMIT - 1, ends=True)) == (1.0, 1.0, 0.0)
+
+
+def test_an_end_token_within_a_cut_response_does_not_make_it_whole(scorer):
+    tokens = [scorer.end, *of_length(scorer, LIMIT - 1, ends=False)]
+    assert scorer(tokens) == (none_of(scorer), 0.0, 1.0)
+
+
+def test_every_end_token_of_the_model_ends_a_response(tmp_path, tiny_model):
+    model = tiny_models.make(tmp_path / "model")
+    settings = json.loads((model / "generation_config.json").read_text())
+    start = AutoTokenizer.from_pretrained(model).convert_tokens_to_ids(tiny_models.START)
+    (model / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [start, settings["eos_token_id"]]}))
+    scorer = Scorer(tmp_path, model)
+    for end in (start, scorer.end):
+        assert scorer([*of_length(scorer, LIMIT - 1, ends=False), end]) == (1.0, 1.0, 0.0)
+
+
+def test_a_model_without_generation_settings(tmp_path):
+    model = tiny_models.make(tmp_path / "model")
+    (model / "generation_config.json").unlink()
+    scorer = Scorer(tmp_path, model)
+    assert scorer(of_length(scorer, LIMIT, ends=True)) == (1.0, 1.0, 0.0)
+    assert scorer(of_length(scorer, LIMIT, ends=False)) == (-1.0, 0.0, 1.0)
+
+
+def test_spaces_in_an_answer_stay_as_they_are(tmp_path):
+    """Also where the tokenizer is set to tidy them, as Llama's is."""
+    model = tiny_models.make(tmp_path / "model")
+    settings = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps(settings | {"clean_up_tokenization_spaces": True}))
+    scorer = Scorer(tmp_path, model, answer="a , b n't")
+    assert scorer.tokenizer.clean_up_tokenization_spaces is True
+    assert scorer([*scorer.tokens('{"output": "a , b n\'t"}'), scorer.end]) == (1.0, 1.0, 0.0)
+    assert scorer([*scorer.tokens('{"output": "a, bn\'t"}'), scorer.end]) == (0.0, 0.0, 0.0)
+
+
+def test_an_empty_response(scorer):
+    assert scorer([]) == (none_of(scorer), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("shape", [name for name in SHAPES if name != "lone surrogates"])  # which no tokenizer gives
+def test_hostile_texts_are_scored(scorers, shape):
+    scorer, text = scorers["paper"], text_of(shape, LIMIT - 20)
+    tokens = scorer.tokens(text)[: LIMIT - 1]
+    known = scorer.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    verdict = score(known, "a")
+    assert scorer([*tokens, scorer.end]) == (verdict.reward, float(verdict.correct), 0.0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_tokens_are_scored(scorers, data):
+    scorer = scorers["paper"]
+    tokens = data.draw(st.lists(st.integers(0, len(scorer.tokenizer) - 1), max_size=LIMIT))
+    reward, correct, truncated = scorer(tokens)
+    assert (reward, correct) in {(1.0, 1.0), (0.0, 0.0), (-1.0, 0.0)}
+    assert truncated == float(len(tokens) == LIMIT and tokens[-1] != scorer.end)
+
+
+def test_nothing_is_executed(scorers):
+    scorer, seen, watching = scorers["paper"], [], [False]
+    responses = [[*scorer.tokens(text)[: LIMIT - 1], scorer.end] for text in code_as_answers()]
+    scorer(responses[0])  # what is loaded on first use is loaded
+    kinds = ("compile", "exec", "import", "open", "os", "subprocess", "marshal", "ctypes", "socket")
+    # A hook stays for ever: this one sleeps after the test.
+    sys.addaudithook(lambda event, arguments: seen.append(event) if watching[0] and event.split(".")[0] in kinds else None)
+    watching[0] = True
+    try:
+        found = [scorer(response) for response in responses]
+        assert seen == []
+        compile("1", "", "eval")
+        assert seen == ["compile"]
+    finally:
+        watching[0] = False
+    assert {correct for _, correct, _ in found} == {0.0}
+
+
+def test_a_problem_that_cannot_be_scored_is_named(scorers):
+    scorer = scorers["paper"]
+    row = scorer.row
+    try:
+        for change, says in (
+            ({"data_source": "gsm8k/level2"}, "problem 7: no reward for data_source 'gsm8k/level2'"),
+            ({"reward_model": {"style": "rule", "ground_truth": "x"}}, "problem 7: reward_model.ground_truth must be JSON"),
+        ):
+            scorer.row = row | change
+            with pytest.raises(UserError, match=says):
+                scorer([scorer.end])
+    finally:
+        scorer.row = row
