@@ -35,9 +35,11 @@ nodes = [node for node in ray.nodes() if node["Alive"]]
 place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
 worked = [ray.get(leave_behind.options(scheduling_strategy=place(node["NodeID"], soft=False)).remote()) for node in nodes]
 folders = [node["RayletSocketName"].split("/session")[0] for node in nodes]
-result = {"names": sorted(node["NodeName"] for node in nodes), "worked": sorted(worked), "folders": folders}
+totals = ray.cluster_resources()
+totals = {"gpus": totals.get("GPU", 0), "cpus": totals["CPU"]}
+result = totals | {"names": sorted(node["NodeName"] for node in nodes), "worked": sorted(worked), "folders": folders}
 with open(seen, "a") as file:
-    file.write(json.dumps(result | {"gpus": ray.cluster_resources().get("GPU", 0)}) + "\\n")
+    file.write(json.dumps(result) + "\\n")
 while not waits.exists():
     time.sleep(0.1)
 sys.exit(code)
@@ -86,7 +88,7 @@ class Cluster:
 
     def start(self, rank: int) -> subprocess.Popen:
         (self.folder / "command.py").write_text(COMMAND)
-        options = {"head": socket.gethostname(), "port": self.port, "nodes": self.nodes, "gpus": self.gpus, "rank": rank}
+        options = {"head": socket.gethostname(), "port": self.port, "nodes": self.nodes, "gpus": self.gpus, "cpus": 5, "rank": rank}
         options |= {"folder": self.folder / "shared", "patience": self.patience}
         command = [sys.executable, self.folder / "command.py", self.folder / "seen", self.folder / "go", self.code]
         program = [sys.executable, "-m", "fofg.training.verl.cluster", *(f"--{name}={value}" for name, value in options.items())]
@@ -142,7 +144,7 @@ def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path)
         host = socket.gethostname()
         assert seen["names"] == [f"{host}:0", f"{host}:1"]
         assert len(set(seen["worked"])) == len(set(seen["folders"])) == 2
-        assert seen["gpus"] == 6
+        assert (seen["gpus"], seen["cpus"]) == (6, 10)
         assert processes and nothing_left(processes, seen["folders"])
         assert not any(Path(folder).exists() for folder in seen["folders"])
         assert not list((a.folder / "shared").glob("*.json"))

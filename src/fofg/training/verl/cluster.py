@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", required=True, type=int, metavar="P", help="a free port of that host")
     parser.add_argument("--nodes", required=True, type=int, metavar="N")
     parser.add_argument("--gpus", required=True, type=int, metavar="G", help="GPUs of each node")
+    parser.add_argument("--cpus", type=int, metavar="C", help="CPUs that Ray takes each node to have (default: those that it has)")
     parser.add_argument("--folder", required=True, type=Path, metavar="SHARED", help="folder that all nodes see, for Ray's output")
     parser.add_argument(
         "--rank", type=int, metavar="R", help="number of this node (default: SLURM_PROCID; without it, 0 on HOST only)"
@@ -148,6 +149,7 @@ class _Node:
     def start_ray(self, arguments: list[str], own: dict[str, str]) -> None:
         """Starts this node's Ray in the background, in its folder and on free ports."""
         shared = {"temp-dir": self.folder, "num-gpus": self.options.gpus, "node-name": self.name}
+        shared |= {"num-cpus": self.options.cpus} if self.options.cpus else {}
         # By default these have fixed numbers, on which a second node of the same host, or another job's, would be.
         ports = {"dashboard-agent-listen-port": 0, "min-worker-port": 0, "max-worker-port": 0}
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments, *_flags(shared | ports)]
