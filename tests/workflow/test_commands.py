@@ -75,18 +75,31 @@ def test_an_engine_of_the_users_own_is_found_on_their_path(checkout, tmp_path, m
     (tmp_path / "theirs/my_engines.py").write_text(
         "from fofg.rollouts.transformers_engine import TransformersEngine\n\n\n"
         "class Shouting(TransformersEngine):\n"
+        "    def __init__(self, model, settings, dtype='auto', batch_size=128, ending=''):\n"
+        "        super().__init__(model, settings, dtype, batch_size)\n"
+        "        self.ending = ending\n\n"
         "    def _sample(self, tokens, finish_reason):\n"
         "        sample = super()._sample(tokens, finish_reason)\n"
-        "        return type(sample)(sample.text.upper(), sample.finish_reason, sample.token_count)\n"
+        "        return type(sample)(sample.text.upper() + self.ending, sample.finish_reason, sample.token_count)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "theirs"))
     rollouts = "data/string_task/stage1_level1/rollouts/0.parquet"
-    changes = ("rollout_engine={name: 'my_engines:Shouting'}", "datasets={stage1_level1: {train: 8}}")
-    done = snakemake(rollouts, "--cores", "2", "--config", *changes, folder=checkout.folder)
+
+    def run(options, *more):
+        changes = (f"rollout_engine={{name: 'my_engines:Shouting', options: {options}}}", "datasets={stage1_level1: {train: 8}}")
+        return snakemake(rollouts, "--cores", "2", *more, "--config", *changes, folder=checkout.folder)
+
+    done = run("{ending: '!'}")
     assert done.returncode == 0, done.stderr
     responses = [text for row in pq.read_table(checkout.folder / rollouts)["responses"].to_pylist() for text in row]
     assert len(responses) == 32
-    assert all(text == text.upper() and "OUTPUT" in text for text in responses)
+    assert all(text == text.upper() and "OUTPUT" in text and text.endswith("!") for text in responses)
+    assert "Nothing to be done" in run("{ending: '!'}", "--dry-run").stdout
+    assert re.search(r"^generate_rollouts +1$", run("{ending: '?'}", "--dry-run").stdout, re.MULTILINE)
+    done = run("{ending: '!', volume: 11}")
+    assert done.returncode == 1
+    wrong = "rollout_engine.options: engine my_engines:Shouting got an unexpected keyword argument 'volume'"
+    assert wrong in done.stdout + done.stderr
 
 
 def test_a_failing_program_fails_its_job_and_says_why(tmp_path):
