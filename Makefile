@@ -44,7 +44,7 @@ test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and 
 	pytest -m slow
 
 test-engines: env-engines  ## Tests of the engines vllm and verl, with the real packages on a CPU
-	$(ENGINES)/bin/pytest tests/engines
+	$(ENGINES)/bin/pytest -m engines tests/engines
 
 lint: env  ## Formatting and lint of Python and Snakemake files
 	ruff check .

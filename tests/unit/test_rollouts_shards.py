@@ -1,6 +1,7 @@
 """Shards of roll-outs: arithmetic, prompts, limits, hostile files, and gathering them."""
 
 import json
+from importlib.util import find_spec
 
 import pyarrow.parquet as pq
 import pytest
@@ -175,6 +176,14 @@ def test_an_answer_without_room_is_an_error_or_a_skip(tmp_path, tiny_model, prob
         make(tmp_path, tiny_model, problems, spec(max_response_tokens=475))
     done, _ = make(tmp_path, tiny_model, problems, spec(max_response_tokens=512, long_prompts="skip"))
     assert done.skipped == 10
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_a_missing_engine_is_named_with_the_cure(tmp_path, tiny_model, problems):
+    with pytest.raises(
+        UserError, match=r"rollout_engine.name: vllm can't be loaded \(No module named 'vllm'\); install envs/gpu.txt"
+    ):
+        make(tmp_path, tiny_model, problems, spec().model_copy(update={"engine": "vllm"}))
 
 
 def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):

@@ -114,7 +114,7 @@ class VllmEngine:
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
-        except ValueError as error:
+        except Exception as error:  # vLLM's own are ValueErrors in some versions
             raise UserError(f"rollouts: vLLM refuses the settings ({_reason(error)}); correct them") from None
 
     def _samples(self, number: int, requests: Sequence[Request], output) -> Iterator[tuple[int, int, Sample]]:
@@ -192,7 +192,6 @@ def _start(folder: Path, **arguments):
     try:
         return LLM(
             model=str(folder),
-            skip_tokenizer_init=True,
             enable_prefix_caching=True,
             disable_log_stats=True,
             use_tqdm_on_load=False,

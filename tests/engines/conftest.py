@@ -1,0 +1,31 @@
+"""Fixtures of the tests with the real vLLM and verl, which run in .venv-engines on a machine without a GPU."""
+
+import os
+from pathlib import Path
+
+import problem_sets
+import pytest
+
+from fofg import stages
+from fofg.problems import datasets
+
+# For vLLM's CPU build, before it is loaded: no threads tied to cores, and a small key-value cache (GiB).
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def tiny_base() -> Path:
+    """The embedded model, which answers Level-1 problems."""
+    return ROOT / "resources/tiny-base"
+
+
+@pytest.fixture(scope="session")
+def level1(tmp_path_factory) -> Path:
+    """A file of 64 Level-1 problems with definitions."""
+    path = tmp_path_factory.mktemp("problems") / "train.parquet"
+    chosen = stages.create_problems(problem_sets.DEFAULT, "stage1_level1", "train")
+    datasets.write(path, chosen.model_copy(update={"rows": 64}))
+    return path
