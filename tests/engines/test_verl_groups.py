@@ -1,0 +1,182 @@
+"""Dynamic sampling inside verl: with its own trainer, queue, roll-out and reward workers, on scripted responses.
+
+Scripts: R is a right response, W a wrong one, N none, E a right one that ends at the limit, C one cut there, F a failure.
+"""
+
+import json
+from functools import partial
+
+import pytest
+import transfer_queue as tq
+from verl.trainer.ppo.v1.utils import MetricsAggregator
+from verl.utils.tracking import Tracking
+from verl_run import LIMIT, SAMPLES, Run
+
+from fofg.rollouts.decoding import token_ids
+from fofg.training.curricula import phase_of
+from fofg.training.verl import records
+from fofg.training.verl.groups import Groups
+from fofg.training.verl.names import DRAWN, TOLD
+
+pytestmark = pytest.mark.engines
+SAME, MIXED = (1, "RRRR"), (1, "RWRW")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_model):
+    made = Run(tmp_path_factory.mktemp("run"), tiny_model)
+    yield made
+    made.close()
+
+
+def chosen(batch):
+    """Problems of a batch's groups, in their order; each has all its samples."""
+    found = list(tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["index"])["index"])
+    groups = sorted(dict.fromkeys(found))
+    assert sorted(found) == sorted(groups * SAMPLES)
+    return groups
+
+
+def counts(metrics):
+    return {name: metrics[f"fofg/{name}"] for name in ("groups", "groups_kept", "generation_batches", "limit_reached")}
+
+
+def test_verl_makes_our_sampler(run):
+    run.load([MIXED] * 4, wanted=2, generation=3, most=2)
+    assert type(run.trainer.replay_buffer) is Groups
+
+
+def test_the_first_batch_is_topped_up(run):
+    run.load([MIXED, SAME, SAME, SAME, MIXED, MIXED], wanted=2, generation=5, most=3)
+    batch, metrics = run.step()
+    assert run.refills == [3] and chosen(batch) == [0, 4]
+    assert counts(metrics) == {"groups": 5, "groups_kept": 2, "generation_batches": 1, "limit_reached": 0}
+
+
+def test_it_draws_until_enough_groups_differ_and_no_further(run):
+    run.load([SAME, MIXED, SAME, SAME, (1, "WWWN"), SAME, MIXED, MIXED], wanted=2, generation=2, most=9)
+    batch, metrics = run.step()
+    assert run.refills == [2, 2] and chosen(batch) == [1, 4]
+    assert counts(metrics) == {"groups": 6, "groups_kept": 2, "generation_batches": 3, "limit_reached": 0}
+
+
+def test_small_batches_are_counted_as_they_are(run):
+    """The trainer asks for all prompts of a step at first: as many batches as a full step takes at least."""
+    run.load([MIXED, SAME, MIXED, MIXED, SAME, MIXED, MIXED, MIXED], wanted=4, generation=3, most=3)
+    batch, metrics = run.step()
+    assert run.refills == [2] and chosen(batch) == [0, 2, 3, 5]
+    assert counts(metrics) == {"groups": 6, "groups_kept": 4, "generation_batches": 2, "limit_reached": 0}
+
+
+def test_at_the_limit_it_trains_on_fewer(run):
+    run.load([SAME, SAME, MIXED, SAME, SAME, SAME, MIXED], wanted=2, generation=2, most=3)
+    batch, metrics = run.step()
+    assert run.refills == [2, 2] and chosen(batch) == [2]
+    assert counts(metrics) == {"groups": 6, "groups_kept": 1, "generation_batches": 3, "limit_reached": 1}
+    assert not (run.folder / TOLD).exists()
+
+
+def test_a_step_of_equal_rewards_ends_the_run_and_says_what_to_do(run):
+    run.load([SAME, (1, "WWWW"), (2, "NNNC"), SAME, MIXED], wanted=2, generation=2, most=2)
+    with pytest.raises(RuntimeError, match=r"step 7: rewards differ in none of 4 groups \(mean reward 0.25\)"):
+        run.step(7)
+    told = (run.folder / TOLD).read_text()
+    assert told.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
+    for cure in ("max_generation_batches", "generation_prompts", "temperature"):
+        assert cure in told
+
+
+def test_groups_of_no_use_leave_the_queue(run):
+    run.load([SAME, MIXED, MIXED, MIXED], wanted=2, generation=4, most=1)
+    batch, _ = run.step()
+    left = tq.kv_list()["train"]
+    assert sorted(left) == sorted(batch.keys) and len(left) == 2 * SAMPLES  # no prompt's own key, no third group
+    assert all(tag["status"] == "success" and not tag.get("is_prompt") for tag in left.values())
+    assert batch.tags == [left[key] for key in batch.keys]
+    tq.kv_clear(keys=batch.keys, partition_id="train")  # as the trainer does after its update
+    assert tq.kv_list()["train"] == {}
+
+
+def test_steps_draw_one_after_another(run):
+    run.load([MIXED, SAME, MIXED, MIXED, SAME, MIXED, SAME, SAME, MIXED], wanted=2, generation=3, most=2)
+    for number, groups in ((1, [0, 2]), (2, [3, 5]), (3, [0, 8])):  # the third has 8, then the first three again
+        batch, metrics = run.step(number)
+        assert chosen(batch) == groups
+        tq.kv_clear(keys=batch.keys, partition_id="train")
+    assert counts(metrics) == {"groups": 6, "groups_kept": 3, "generation_batches": 2, "limit_reached": 0}
+
+
+def test_responses_of_equal_length(run):
+    """Which come back from the queue as plain tensors."""
+    run.load([(1, "RWWW"), (1, "WWWR")], wanted=2, generation=2, most=1)
+    batch, metrics = run.step()
+    assert chosen(batch) == [0, 1] and metrics["fofg/response_length"] == 16
+
+
+def test_prompts_are_tokenised_as_by_the_other_engines(run):
+    run.load([MIXED, (2, "EWCR")], wanted=2, generation=2, most=1)
+    batch, _ = run.step()
+    data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["prompts", "responses", "raw_prompt"])
+    assert [prompt.tolist() for prompt in data["prompts"]] == token_ids(run.trainer.tokenizer, list(data["raw_prompt"]))
+    ends = [(len(response), int(response[-1]) == run.trainer.tokenizer.eos_token_id) for response in data["responses"]]
+    assert sorted(ends) == [(16, True)] * 6 + [(LIMIT, False), (LIMIT, True)]
+
+
+HAND = [(1, "RWRW"), (3, "RRRR"), (2, "WWWN"), (1, "ECNR")]
+#: Rewards 2, 4, -1, 0; right 2, 4, 0, 2; tokens 4 * 16, 4 * 16, 3 * 16 + 2, 2 * 32 + 2 + 16; sixteen responses.
+WORKED = {
+    "reward": 5 / 16,
+    "accuracy": 8 / 16,
+    "accuracy_level1": 4 / 8,
+    "accuracy_level2": 0.0,
+    "accuracy_level3": 1.0,
+    "response_length": 260 / 16,
+    "truncated": 1 / 16,
+    "groups": 4,
+    "groups_kept": 3,
+    "generation_batches": 1,
+    "limit_reached": 0,
+}
+
+
+def test_what_is_recorded_counts_all_responses_that_were_drawn(run):
+    run.load(HAND, wanted=2, generation=4, most=2)
+    batch, metrics = run.step(5)
+    assert chosen(batch) == [0, 2]
+    assert {name.removeprefix("fofg/"): value for name, value in metrics.items()} == pytest.approx(WORKED)
+    assert [json.loads(line) for line in (run.folder / DRAWN).read_text().splitlines()] == [{"step": 5, "data": metrics}]
+
+
+def test_it_arrives_in_our_records_by_verls_own_log(run, tmp_path, monkeypatch):
+    run.load(HAND, wanted=2, generation=4, most=2)
+    _, metrics = run.step(1)
+    gathered = MetricsAggregator()
+    gathered.add_step_metrics(metrics, sample_count=2 * SAMPLES)
+    trainers = {"timing_s/gen": 2.0, "timing_s/step": 3.5} | {
+        f"actor/{name}": 0.5 for name in ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
+    }
+    monkeypatch.setenv("VERL_FILE_LOGGER_PATH", str(tmp_path / "verl.jsonl"))
+    log = Tracking("fofg", "rl", ["file"])
+    log.log(gathered.get_aggregated_metrics() | trainers | run.trainer._validate(), step=1)
+    log.finish()
+    lines = records.Lines(tmp_path / "lines.jsonl", 0, tmp_path / "none")
+    lines.add((tmp_path / "verl.jsonl").read_text().rstrip("\n"), 4.0)
+    (record,) = records.grpo(lines.steps(), partial(phase_of, lengths=[3]))
+    assert record.items() >= {**WORKED, "limit_reached": False, "prompts": 4, "step": 1, "phase": 1, "loss": 0.5}.items()
+    assert record["validation_accuracy_level1"] == 1.0 and record["validation_accuracy_level2"] == 0.0
+    assert record["validation_accuracy_level3"] == 1.0 and record["validation_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_validation_asks_every_problem_once_and_leaves_nothing(run):
+    run.load([(1, "RRRR"), (1, "WWWW"), (2, "CCCC"), (2, "EEEE"), (2, "NNNN")], wanted=2, generation=2, most=2)
+    found = run.trainer._validate()
+    assert found["val-core/string_task/level1/acc/mean@1"] == 1 / 2
+    assert found["val-core/string_task/level2/acc/mean@1"] == pytest.approx(1 / 3)
+    assert found["val-aux/string_task/level2/truncated/mean@1"] == pytest.approx(1 / 3)
+    assert not any(tq.kv_list().values())
+
+
+def test_a_prompt_that_gets_no_responses_ends_the_run(run):
+    run.load([MIXED, (1, "RFRW"), MIXED], wanted=2, generation=3, most=2)
+    with pytest.raises(RuntimeError, match="1 prompts got no responses"):
+        run.step()
