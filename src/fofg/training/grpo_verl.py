@@ -4,9 +4,7 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -74,6 +72,7 @@ def _phases(
     lengths = [phase.steps for phase in spec.phases]
     validation = folder / "validation.parquet"
     rows.write_problems(validation, [problem.row for problem in asked or next(iter(sources.values()))[:1]])
+    environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache")}  # its copy of the problems is for this run
     convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
     every = spec.rl.validation.every
     for number, end in enumerate(accumulate(lengths), 1):
@@ -86,9 +85,8 @@ def _phases(
         if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
         values = settings.grpo(spec, verl, place, train, validation, end, validates_first)
-        with _ray(place) as (prefix, more, environment):
-            command = [*prefix, sys.executable, "-m", "verl.trainer.main_ppo", *settings.overrides(values), *more]
-            runs.follow(command, folder, said, convert, end, tensorboard, environment)
+        command = [*_cluster(place), sys.executable, "-m", "verl.trainer.main_ppo", *settings.overrides(values)]
+        runs.follow(command, folder, said, convert, end, tensorboard, environment)
     return convert(runs.lines(folder).steps())
 
 
@@ -102,26 +100,11 @@ def _drawn(spec: TrainRl, number: int, sources: dict[str, list[Problem]]):
     return (sources[draw.source][draw.row].row for draw in islice(stream, most))
 
 
-@contextmanager
-def _ray(place: settings.Place):
-    """(what starts the trainer, its settings of Ray, environment): a Ray of the job's own, which ends with it.
-
-    On one node the trainer starts it, in a temporary folder of its own; on several, one node does and the others join.
-    """
-    environment = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "HYDRA_FULL_ERROR": "1",
-        "HF_DATASETS_CACHE": str(place.folder / "cache"),  # a copy of the problems, in the home folder otherwise
-    }
-    if place.nodes > 1:
-        meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
-        own = ["--gpus", str(place.gpus), "--folder", str(place.folder)]
-        cluster = [sys.executable, "-m", "fofg.training.verl.cluster", *meeting, *own, "--"]
-        yield [*launching.on_all_nodes(place.nodes, place.gpus), *cluster], ["+ray_kwargs.ray_init.address=auto"], environment
-        return
-    folder = tempfile.mkdtemp(prefix="fofg-ray-", dir="/tmp")  # short: sockets' paths are limited
-    try:
-        own = ["+ray_kwargs.ray_init.address=local", f"+ray_kwargs.ray_init._temp_dir={folder}"]
-        yield [], [*own, f"ray_kwargs.ray_init.num_cpus={max(os.cpu_count(), PROCESSES + place.gpus)}"], environment
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _cluster(place: settings.Place) -> list[str]:
+    """What runs a command once, in a Ray cluster of its own on the GPUs of all nodes."""
+    meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
+    cpus = max(os.cpu_count(), PROCESSES + place.gpus)
+    own = ["--gpus", str(place.gpus), "--cpus", str(cpus), "--folder", str(place.folder)]
+    everywhere = launching.on_all_nodes(place.nodes, place.gpus) if place.nodes > 1 else []
+    rank = [] if everywhere else ["--rank", "0"]
+    return [*everywhere, sys.executable, "-m", "fofg.training.verl.cluster", *meeting, *own, *rank, "--"]

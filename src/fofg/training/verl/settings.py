@@ -169,7 +169,7 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
             "max_actor_ckpt_to_keep": 2,
         },
         "transfer_queue": {"backend": {"SimpleStorage": {"num_data_storage_units": place.nodes}}},
-        "ray_kwargs": {"ray_init": {"+include_dashboard": False}},
+        "ray_kwargs": {"ray_init": {"+address": "auto"}},
     }
 
 
