@@ -17,6 +17,7 @@ class VllmOptions(Section):
     gpu_memory_utilization: Probability = 0.9
     enforce_eager: bool = False
     max_num_batched_tokens: Count | None = None
+    kv_cache_memory_bytes: Count | None = None
 
 
 #: Engines of the package -> what their options may hold.
@@ -37,7 +38,7 @@ class RolloutEngine(Section):
     gpus: Natural = Field(description="GPUs that a job has to itself (vllm: tensor parallel); 0: it looks for none")
     jobs_per_gpu: Count = Field(description="jobs that may share a GPU")
     options: dict[str, bool | int | float | str | None] = Field(
-        description="the engine's own settings; vllm: gpu_memory_utilization, enforce_eager, max_num_batched_tokens"
+        description="the engine's own settings; vllm: " + ", ".join(VllmOptions.model_fields)
     )
 
     @field_validator("name")

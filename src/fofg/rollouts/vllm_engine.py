@@ -30,7 +30,8 @@ class VllmEngine:
     """See ``fofg.rollouts.engine.Engine``. On a GPU, rounding depends on what else is decoded: equal seeds need not repeat there.
 
     ``tensor_parallel_size``: GPUs that hold the model together; ``gpu_memory_utilization``: share of a GPU's memory for it and its
-    cache; ``enforce_eager``: without CUDA graphs, a shorter start and slower steps; ``max_num_batched_tokens``: of a step, those of
+    cache; ``kv_cache_memory_bytes``: of the cache, instead of what that share leaves, which jobs that share a GPU can't measure;
+    ``enforce_eager``: without CUDA graphs, a shorter start and slower steps; ``max_num_batched_tokens``: of a step, those of
     prompts included (None: vLLM's choice). Raises UserError if vLLM is missing, or for a model that it can't hold.
     """
 
@@ -46,6 +47,7 @@ class VllmEngine:
         gpu_memory_utilization: float = 0.9,
         enforce_eager: bool = False,
         max_num_batched_tokens: int | None = None,
+        kv_cache_memory_bytes: int | None = None,
     ):
         vllm = _vllm()
         self.settings, self.batch_size = settings, batch_size
@@ -67,6 +69,7 @@ class VllmEngine:
             gpu_memory_utilization=gpu_memory_utilization,
             enforce_eager=enforce_eager,
             max_num_batched_tokens=max_num_batched_tokens,
+            kv_cache_memory_bytes=kv_cache_memory_bytes,
         )
         self._check_logits()
 

@@ -85,7 +85,7 @@ def _phases(
         if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
         values = settings.grpo(spec, verl, place, train, validation, end, validates_first)
-        command = [*_cluster(place), sys.executable, "-m", "verl.trainer.main_ppo", *settings.overrides(values)]
+        command = [*_cluster(place), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
         runs.follow(command, folder, said, convert, end, tensorboard, environment)
     return convert(runs.lines(folder).steps())
 

@@ -76,7 +76,7 @@ def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, ten
     if test:
         rows.write_tests(test, tests, batch)
     values = settings.sft(spec, verl, place, train, test, steps)
-    command = [*_torchrun(place), "-m", "verl.trainer.sft_trainer", *settings.overrides(values)]
+    command = [*_torchrun(place), *settings.program("verl.trainer.sft_trainer", values, folder)]
     convert = partial(records.sft, steps_per_epoch=per_epoch)
     if (done := runs.last_step(folder)) < steps:
         if done % per_epoch == 0:

@@ -47,6 +47,11 @@ def _quoted(text: str) -> str:
     return '"' + re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (found[2] and '\\"'), text) + '"'
 
 
+def program(module: str, values: dict, folder: Path) -> list[str]:
+    """What runs one of verl's trainers with settings; Hydra's own log goes to a folder too, not to the working folder."""
+    return ["-m", module, *overrides(values | {"hydra": {"run": {"dir": str(folder)}, "output_subdir": None}})]
+
+
 def attention(verl: Verl) -> str:
     if verl.attention != "auto":
         return verl.attention
