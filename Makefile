@@ -8,9 +8,10 @@ CORES ?= all
 ARGS ?=
 VENV := .venv
 ENGINES := .venv-engines
+GPU := .venv-gpu
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env env-engines test test-slow test-engines lint schema clean-env
+.PHONY: help env env-engines env-gpu test test-slow test-engines lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -37,6 +38,15 @@ $(ENGINES)/.complete: envs/torch.txt envs/engines.txt pyproject.toml
 	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 
+env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/ for the engines vllm and verl: Python 3.12, an NVIDIA GPU; then activate it
+
+$(GPU)/.complete: envs/gpu.txt pyproject.toml
+	@command -v python3.12 > /dev/null || { echo "error: Python 3.12 is needed" >&2; exit 1; }
+	python3.12 -m venv $(GPU)
+	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r envs/gpu.txt
+	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
+	@touch $@
+
 test: env  ## Fast tests
 	pytest
 
@@ -55,8 +65,8 @@ lint: env  ## Formatting and lint of Python and Snakemake files
 schema: env  ## Write config/schema.json anew
 	fofg schema > config/schema.json
 
-clean-env:  ## Remove .venv/ and .venv-engines/
-	rm -rf $(VENV) $(ENGINES)
+clean-env:  ## Remove .venv/, .venv-engines/ and .venv-gpu/
+	rm -rf $(VENV) $(ENGINES) $(GPU)
 
 .DEFAULT:
 	@$(MAKE) --no-print-directory env

@@ -38,7 +38,7 @@ class RolloutEngine(Section):
     gpus: Natural = Field(description="GPUs that a job has to itself (vllm: tensor parallel); 0: it looks for none")
     jobs_per_gpu: Count = Field(description="jobs that may share a GPU")
     options: dict[str, bool | int | float | str | None] = Field(
-        description="the engine's own settings; vllm: " + ", ".join(VllmOptions.model_fields)
+        description=f"the engine's own settings; vllm: {', '.join(VllmOptions.model_fields)}"
     )
 
     @field_validator("name")
