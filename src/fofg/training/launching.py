@@ -28,8 +28,8 @@ def free_port() -> int:
 def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_seconds: float = 30.0) -> int:
     """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if SIGTERM stopped this process meanwhile.
 
-    The program is killed when this process dies. SIGTERM goes on to it and to all that it started, which have ``grace_seconds`` to
-    end.
+    SIGTERM goes on to it and to all that it started, which have ``grace_seconds`` to end. When this process is killed, the program
+    gets SIGTERM.
     """
     with open(log, "ab") as output, _terminable() as terminated:
         child = subprocess.Popen(
@@ -70,7 +70,8 @@ def on_all_nodes(nodes: int, gpus: int) -> list[str]:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Not SIGKILL: torchrun ends its workers on SIGTERM, which would go on without it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(child: subprocess.Popen) -> None:

@@ -1,0 +1,195 @@
+"""Programs that a job starts: their output, their end, and that nothing of them outlives it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fofg.errors import UserError
+from fofg.training import launching
+
+#: Runs the program in its third and later arguments, with a log and seconds of grace, and prints what ``run`` returns.
+JOB = """
+import sys
+from pathlib import Path
+from fofg.training import launching
+print(launching.run(sys.argv[3:], Path(sys.argv[1]), {}, float(sys.argv[2])), flush=True)
+"""
+#: Starts a child, writes both process numbers to the file named in its argument, and waits.
+FAMILY = """
+import os, subprocess, sys, time
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+Path(sys.argv[1] + ".new").write_text(f"{os.getpid()} {child.pid}")
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(1000)
+"""
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+POLITE = """
+import signal, sys
+def end(number, frame):
+    print("saved", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+"""
+
+
+def python(text, *arguments):
+    return [sys.executable, "-c", text, *map(str, arguments)]
+
+
+def wait_for(found, seconds=60):
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+    return value
+
+
+def running(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def gone(*pids):
+    return not any(map(running, pids))
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Starts a job whose program is the given text; gives the job's process and the program's and its child's numbers."""
+    started = []
+
+    def start(text, grace=30.0):
+        numbers = tmp_path / "numbers"
+        command = python(JOB, tmp_path / "log", grace, *python(text, numbers))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        wait_for(numbers.exists)
+        pids = [int(number) for number in numbers.read_text().split()]
+        started.extend(pids)
+        return process, pids
+
+    yield start
+    for one in started:
+        with suppress(ProcessLookupError):
+            os.kill(one if isinstance(one, int) else one.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 255])
+def test_the_exit_code_is_the_programs(tmp_path, code):
+    assert launching.run(python(f"raise SystemExit({code})"), tmp_path / "log", {}) == code
+
+
+def test_a_program_that_a_signal_ends(tmp_path):
+    assert launching.run(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log", {}) == -signal.SIGKILL
+
+
+def test_all_output_goes_to_the_log_behind_what_is_there(tmp_path, capfd):
+    (tmp_path / "log").write_text("before\n")
+    program = "import sys; print('out', flush=True); print('err', file=sys.stderr, flush=True); print(repr(sys.stdin.read()))"
+    launching.run(python(program), tmp_path / "log", {})
+    assert (tmp_path / "log").read_text() == "before\nout\nerr\n''\n"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_environment_is_ours_and_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOFG_KEPT", "a")
+    monkeypatch.setenv("FOFG_CHANGED", "a")
+    program = "import os; print([os.environ.get(name) for name in ('FOFG_KEPT', 'FOFG_CHANGED', 'FOFG_NEW')])"
+    launching.run(python(program), tmp_path / "log", {"FOFG_CHANGED": "b", "FOFG_NEW": "c=d é"})
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "['a', 'b', 'c=d é']\n"
+    assert os.environ["FOFG_CHANGED"] == "a" and "FOFG_NEW" not in os.environ
+
+
+def test_signals_are_handled_as_before_when_it_has_ended(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    launching.run(python(""), tmp_path / "log", {})
+    with pytest.raises(FileNotFoundError):
+        launching.run([str(tmp_path / "nothing")], tmp_path / "log", {})
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_a_program_leaves_behind_ends_with_it(tmp_path):
+    program = FAMILY.replace("time.sleep(1000)\n", "sys.exit(5)\n")
+    assert launching.run(python(program, tmp_path / "numbers"), tmp_path / "log", {}) == 5
+    _, child = map(int, (tmp_path / "numbers").read_text().split())
+    wait_for(lambda: gone(child))
+
+
+def test_sigterm_goes_on_to_the_program_and_its_children(job):
+    process, pids = job(FAMILY)
+    process.terminate()
+    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
+    wait_for(lambda: gone(*pids))
+
+
+def test_a_program_may_use_its_grace_to_save(job, tmp_path):
+    process, pids = job(POLITE + FAMILY)
+    process.terminate()
+    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"  # though the program's own code is 0
+    assert (tmp_path / "log").read_text() == "saved\n"
+    wait_for(lambda: gone(*pids))
+
+
+def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(job):
+    process, pids = job(DEAF + FAMILY, grace=0.5)
+    process.terminate()
+    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
+    wait_for(lambda: gone(*pids))
+
+
+def test_a_killed_job_takes_its_program_along(job):
+    process, (program, _) = job(FAMILY)
+    process.kill()
+    wait_for(lambda: gone(program))
+
+
+def test_a_killed_job_takes_torchruns_workers_along(tmp_path, job):
+    """Which would go on training, and writing checkpoints beside those of the job's next start."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(FAMILY)
+    torchrun = f"-m torch.distributed.run --standalone --nproc-per-node=1 {worker}"
+    starts = f"import os, sys; os.execv(sys.executable, [sys.executable, *{torchrun.split()!r}, sys.argv[1]])"
+    process, (worker, child) = job(starts)
+    assert running(worker)
+    process.kill()
+    wait_for(lambda: gone(worker))
+    os.kill(child, signal.SIGKILL)
+
+
+def test_a_failure_shows_the_last_lines_and_where_the_rest_is(tmp_path):
+    log = tmp_path / "verl.log"
+    log.write_bytes(b"".join(b"line %d\n" % number for number in range(100)) + b"bad \xff byte\n")
+    message = str(launching.failure(log, 3, "verl"))
+    first, *shown = message.splitlines()
+    assert first == f"verl ended with exit code 3; its last words, all of them in {log}:"
+    assert shown == [*(f"line {number}" for number in range(101 - launching.SHOWN, 100)), "bad \ufffd byte"]
+    assert isinstance(launching.failure(log, 3, "verl"), UserError)
+
+
+def test_a_failure_without_words(tmp_path):
+    (tmp_path / "log").touch()
+    assert str(launching.failure(tmp_path / "log", 1, "verl")).startswith("verl ended with exit code 1; ")
+
+
+def test_a_free_port_can_be_listened_on():
+    with socket.create_server(("", launching.free_port())) as server:
+        assert server.getsockname()[1] > 0
+
+
+def test_several_nodes_are_those_of_a_slurm_allocation(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    command = launching.on_all_nodes(2, 8)
+    assert command[0] == "srun"
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--kill-on-bad-exit=1"} == set(command[1:])
+    monkeypatch.delenv("SLURM_JOB_ID")
+    with pytest.raises(UserError, match=r"training\.nodes: several nodes need a SLURM allocation"):
+        launching.on_all_nodes(2, 8)
