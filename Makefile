@@ -9,6 +9,7 @@ ARGS ?=
 VENV := .venv
 ENGINES := .venv-engines
 GPU := .venv-gpu
+PYTHON_GPU ?= python3.12
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help env env-engines env-gpu test test-slow test-engines lint schema clean-env
@@ -38,12 +39,12 @@ $(ENGINES)/.complete: envs/torch.txt envs/engines.txt pyproject.toml
 	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 
-env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/ for the engines vllm and verl: Python 3.12, an NVIDIA GPU; then activate it
+env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 11 GB)
 
 $(GPU)/.complete: envs/gpu.txt pyproject.toml
-	@command -v python3.12 > /dev/null || { echo "error: Python 3.12 is needed" >&2; exit 1; }
-	python3.12 -m venv $(GPU)
-	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r envs/gpu.txt
+	@$(PYTHON_GPU) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' || { echo "error: Python 3.12 is needed; name it: make PYTHON_GPU=/path/to/python3.12 env-gpu" >&2; exit 1; }
+	$(PYTHON_GPU) -m venv $(GPU)
+	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/gpu.txt
 	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 

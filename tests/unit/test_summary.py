@@ -192,7 +192,8 @@ def test_versions_of_what_is_installed():
 
     found = versions.installed()
     assert found["python"] == sys.version.split()[0]
-    assert found["numpy"] == numpy.__version__ and found["torch"] == torch.__version__
+    assert found["numpy"] == numpy.__version__
+    assert found["torch"].partition("+")[0] == torch.__version__.partition("+")[0]  # packages may leave the build out
     assert {"fofg", "snakemake", "transformers", "trl", "datasets", "accelerate", "pyarrow"} <= found.keys()
 
 

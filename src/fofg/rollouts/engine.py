@@ -76,8 +76,11 @@ def create(
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(f"rollout_engine.name: {name} can't be loaded ({error}); install what it needs") from None
-    given = {"dtype": dtype, "batch_size": batch_size, **(options or {})}
+    given = {"dtype": dtype, "batch_size": batch_size}
     try:
+        if twice := given.keys() & (options or {}).keys():
+            raise TypeError(f"has {', '.join(sorted(twice))} from keys of their own")
+        given |= options or {}
         inspect.signature(factory).bind(Path(model), settings, **given)
     except TypeError as error:
         raise UserError(f"rollout_engine.options: engine {name} {error}; correct or remove it") from None
