@@ -1,7 +1,12 @@
-"""Speed of roll-outs: our engine against a bare `generate` loop in the same run.
+"""Speed of roll-outs: our engine against the library's own `generate` in the same run. The last line is JSON.
 
-Both get the same Level-1 problems (definitions visible) in the same batches, sorted by length; the bare loop uses a static cache
-without compilation. Tokens count up to and with the end token. The runs alternate, so that other load meets both.
+Both get the same Level-1 problems (definitions visible), longest prompts first. Tokens count up to and with the end token. The runs
+alternate, so that other load meets all alike; start-up counts apart.
+
+transformers: the same batches in a bare loop with a static cache without compilation.
+vllm: a bare `LLM.generate` of the same object, from tokens to tokens (we start and end with text) with our sampling parameters; and
+a pass over all prompts for each sample, in which the cache of prompts is kept from pass to pass, or emptied. With vLLM's CPU build
+set VLLM_CPU_OMP_THREADS_BIND=nobind and VLLM_CPU_KVCACHE_SPACE=1, and give --enforce-eager.
 """
 
 import argparse
@@ -11,14 +16,18 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TARGET = 0.8
+#: Engine -> our tokens a second over the library's.
+TARGETS = {"transformers": 0.8, "vllm": 0.95}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=TARGETS, default="transformers", help="default: transformers")
     parser.add_argument("--model", type=Path, help="default: resources/tiny-base, or random weights of that size if it is missing")
     parser.add_argument("--problems", type=int, default=64, help="default: 64")
     parser.add_argument("--samples", type=int, default=4, help="responses a problem (default: 4)")
@@ -26,6 +35,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-response-tokens", type=int, default=128, help="default: 128")
     parser.add_argument("--repeats", type=int, default=3, help="alternating runs of each (default: 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
+    parser.add_argument("--dtype", choices=["auto", "bfloat16", "float32"], default="auto", help="default: auto")
+    parser.add_argument("--gpu-memory-utilization", type=float, default=0.9, help="vllm (default: 0.9)")
+    parser.add_argument("--enforce-eager", action="store_true", help="vllm: without CUDA graphs")
     return parser.parse_args()
 
 
@@ -82,42 +94,103 @@ def bare(engine, batches: list) -> int:
     return tokens
 
 
+def vllm_generate(engine, work: list, parts: list[slice], empty_each: bool = False) -> int:
+    """Tokens made by `LLM.generate`, a call for each part of the samples. ``work``: (request, its prompt's tokens)."""
+    prompts = [{"prompt_token_ids": ids} for _, ids in work]
+    tokens = 0
+    for number, part in enumerate(parts):
+        if empty_each or number == 0:
+            engine.llm.reset_prefix_cache()
+        parameters = [engine.parameters(request.seeds[part]) for request, _ in work]
+        outputs = engine.llm.generate(prompts, parameters, use_tqdm=False)
+        tokens += sum(len(sample.token_ids) for output in outputs for sample in output.outputs)
+    return tokens
+
+
+def vllm_runs(samples: int) -> dict[str, Callable]:
+    def ours_once(engine, work: list) -> int:
+        engine.llm.reset_prefix_cache()
+        return ours(engine, [[request for request, _ in work]])
+
+    passes = [slice(sample, sample + 1) for sample in range(samples)]
+    return {
+        "bare": partial(vllm_generate, parts=[slice(None)]),
+        "ours": ours_once,
+        "passes": partial(vllm_generate, parts=passes),
+        "passes_emptied": partial(vllm_generate, parts=passes, empty_each=True),
+    }
+
+
+def alternate(engine, runs: dict[str, Callable], work: list, warm_up: int, repeats: int) -> dict[str, list[float]]:
+    """Name -> tokens a second in each repeat, after a run of each over the first ``warm_up`` pieces of the work."""
+    rates = {name: [] for name in runs}
+    for run in runs.values():
+        run(engine, work[:warm_up])
+    for repeat in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            tokens = run(engine, work)
+            rates[name].append(tokens / (time.perf_counter() - start))
+            print(f"repeat {repeat + 1}, {name}: {tokens} tokens, {rates[name][-1]:,.0f} a second", file=sys.stderr)
+    return rates
+
+
+def ratio(rates: dict[str, list[float]], other: str) -> float:
+    """Median over the repeats of our rate to another's."""
+    return round(statistics.median(own / others for own, others in zip(rates["ours"], rates[other])), 3)
+
+
 def measure(options: argparse.Namespace, model: Path) -> dict:
     from fofg.config import Rollouts
+    from fofg.rollouts.decoding import token_ids
     from fofg.rollouts.engine import Request, create
     from fofg.rollouts.shards import cut, sample_seed
 
-    length = options.max_response_tokens
-    limits = {"max_prompt_tokens": 1024, "max_response_tokens": length, "long_prompts": "error"}
+    limits = {"max_prompt_tokens": 1024, "max_response_tokens": options.max_response_tokens, "long_prompts": "error"}
     settings = Rollouts(samples=options.samples, temperature=1.0, top_p=1.0, seed=1, **limits)
-    engine = create("transformers", model, settings, "auto", options.batch_size)
+    speed = {"gpu_memory_utilization": options.gpu_memory_utilization, "enforce_eager": options.enforce_eager}
+    start = time.perf_counter()
+    engine = create(options.engine, model, settings, options.dtype, options.batch_size, speed if options.engine == "vllm" else None)
+    startup = time.perf_counter() - start
     rows = problem_rows(options.problems)
+    ids = token_ids(engine.tokenizer, [row["prompt"] for row in rows])
     requests = [
         Request(row["prompt"], tuple(sample_seed(1, row["extra_info"]["index"], sample) for sample in range(options.samples)))
         for row in rows
     ]
-    lengths = dict(enumerate(engine.prompt_lengths([row["prompt"] for row in rows])))
-    batches = [[requests[number] for number in batch] for batch in cut(lengths, options.samples, options.batch_size)]
-    rates = {"bare": [], "ours": []}
-    for run in (bare, ours):
-        run(engine, batches[:1])  # warm up
-    for repeat in range(options.repeats):
-        for name, run in (("bare", bare), ("ours", ours)):
-            start = time.perf_counter()
-            tokens = run(engine, batches)
-            rates[name].append(tokens / (time.perf_counter() - start))
-            print(f"repeat {repeat + 1}, {name}: {tokens} tokens, {rates[name][-1]:,.0f} a second", file=sys.stderr)
-    ratio = statistics.median(own / other for own, other in zip(rates["ours"], rates["bare"]))
+    order = cut(dict(enumerate(map(len, ids))), options.samples, options.batch_size)
+    if options.engine == "vllm":
+        work, warm_up = [(requests[number], ids[number]) for batch in order for number in batch], 8
+        runs = vllm_runs(options.samples)
+    else:
+        work, warm_up = [[requests[number] for number in batch] for batch in order], 1
+        runs = {"bare": bare, "ours": ours}
+    rates = alternate(engine, runs, work, warm_up, options.repeats)
     return {
         "tokens_per_second": round(statistics.median(rates["ours"])),
-        "bare_tokens_per_second": round(statistics.median(rates["bare"])),
-        "ratio": round(ratio, 3),
-        "target_ratio": TARGET,
-        "met": ratio >= TARGET,
-        "prompt_tokens": sum(lengths.values()),
+        **{f"{name}_tokens_per_second": round(statistics.median(rates[name])) for name in rates if name != "ours"},
+        "ratio": ratio(rates, "bare"),
+        **{f"ratio_to_{name}": ratio(rates, name) for name in rates if name.startswith("passes")},
+        "target_ratio": TARGETS[options.engine],
+        "met": ratio(rates, "bare") >= TARGETS[options.engine],
+        "startup_seconds": round(startup, 1),
+        "gpu_memory_gib": gpu_memory(),
+        "problems": options.problems,
+        "samples": options.samples,
+        "prompt_tokens": sum(map(len, ids)),
         "threads": options.threads,
         **engine.identity,
     }
+
+
+def gpu_memory() -> float | None:
+    """GiB in use on the first GPU: the peak, since torch and vLLM keep what they took. None without a GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return round((total - free) / 2**30, 2)
 
 
 def main() -> None:
