@@ -91,7 +91,7 @@ class VllmEngine:
                     running.discard(output.request_id)
                     yield from self._samples(int(output.request_id), requests, output)
         except torch.OutOfMemoryError:
-            raise UserError("the GPU's memory is short; lower rollout_engine.options.gpu_memory_utilization") from None
+            raise UserError("rollout_engine.options.gpu_memory_utilization: the GPU's memory is short; lower it") from None
         finally:
             engine.abort_request(sorted(running))
 
