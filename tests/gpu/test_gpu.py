@@ -1,0 +1,109 @@
+"""On a machine with a GPU, in the GPU environment (`make test-gpu`): the tiny model through vLLM and verl, started by Snakemake.
+
+FOFG_GPU_RUN names a folder to work in, so that one call can go on where another ended.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from fofg import stages
+from fofg.config import load, read
+from fofg.evaluation.accuracy import judge
+from fofg.schemas import VERDICTS
+from fofg.training.verl.runs import last_step
+
+ROOT = Path(__file__).parents[2]
+CONFIG = [ROOT / "config/default.yaml", ROOT / "config/gpu-tiny.yaml"]
+SHORT = """
+stage2:
+  rl:
+    curricula: {level2: [{steps: 6, mixture: {stage2_level2: 1}}]}
+    validation: {every: 3}
+training: {rl_save_every: 2}
+"""
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = Path(os.environ.get("FOFG_GPU_RUN") or tmp_path_factory.mktemp("gpu")).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "short.yaml").write_text(SHORT)
+    return folder
+
+
+def command(run: Path, *targets: str) -> list[str]:
+    overlays = ["--configfile", str(CONFIG[1]), str(run / "short.yaml"), "--config", f"run_dir={run}"]
+    return [sys.executable, "-m", "snakemake", *targets, "--cores", "all", "--scheduler", "greedy", *overlays]
+
+
+def snakemake(run: Path, *targets: str) -> None:
+    subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=ROOT, check=True)
+    done = subprocess.run(command(run, *targets), cwd=ROOT)
+    assert done.returncode == 0
+
+
+def metrics(run: Path, model: str) -> list[dict]:
+    return [json.loads(line) for line in (run / f"checkpoints/string-task/{model}/metrics.jsonl").read_text().splitlines()]
+
+
+def accuracy(run: Path, path: str) -> float:
+    correct = pq.read_table(run / path, schema=VERDICTS)["correct"].to_pylist()
+    return sum(correct) / len(correct)
+
+
+def test_stage1_with_vllm_and_verl(run):
+    """Problems, roll-outs by vLLM, RFT data, fine-tuning by verl, evaluation by vLLM."""
+    snakemake(run, "stage1_rft")
+    records = metrics(run, "stage1-rft")
+    assert [record["step"] for record in records] == list(range(1, len(records) + 1))
+    assert records[-1]["loss"] < records[0]["loss"] / 2
+    before, after = (accuracy(run, f"results/evaluation/{model}/hidden/verdicts.parquet") for model in ("base", "stage1-rft"))
+    assert after > before + 0.3
+
+
+def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
+    """Accuracy on the same prompts, at the same temperature, within sampling error (z < 4 of two proportions)."""
+    problems = run / "data/string_task/stage1_level1/test.parquet"
+    shares, samples = {}, 8
+    for name, options in (("transformers", {}), ("vllm", {"gpu_memory_utilization": 0.3, "enforce_eager": True})):
+        settings = load(read([*CONFIG]))
+        rollouts = settings.evaluation.rollouts.model_copy(update={"samples": samples})
+        spec = stages.generate_stage1_test_rollouts(settings, "visible").model_copy(update={"engine": name, "rollouts": rollouts})
+        made = tmp_path / f"{name}.parquet"
+        files = ["--problems", problems, "--model", ROOT / "resources/tiny-base", "--output", made, "--state", tmp_path / name]
+        how = ["--batch-size", "512", "--gpus", "1", "--options", json.dumps(options)]
+        program = ROOT / "workflow/scripts/generate_rollouts.py"
+        subprocess.run([sys.executable, program, "--spec", spec.text(), *files, *how], check=True)
+        judge(made, tmp_path / f"{name}.verdicts.parquet", settings.scoring)
+        shares[name] = accuracy(tmp_path, f"{name}.verdicts.parquet")
+    answers = samples * pq.read_metadata(problems).num_rows
+    pooled = sum(shares.values()) / 2
+    print(f"accuracy of {answers} answers each: {shares}")
+    assert abs(shares["vllm"] - shares["transformers"]) < 4 * math.sqrt(2 * pooled * (1 - pooled) / answers)
+
+
+def test_reinforcement_learning_with_verl_survives_a_kill(run):
+    """Killed after a checkpoint, with all that Snakemake started; the same command goes on, and vLLM loads what comes of it."""
+    state = run / "checkpoints/string-task/.resume/stage2-rl-level2"
+    first = subprocess.Popen(command(run, "stage2_rl_level2"), cwd=ROOT, start_new_session=True)
+    while first.poll() is None and not any(last_step(folder) >= 2 for folder in state.glob("*")):
+        time.sleep(0.5)
+    assert first.poll() is None, "it ended before it could be killed"
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    snakemake(run, "stage2_rl_level2")
+    records = metrics(run, "stage2-rl-level2")
+    assert [record["step"] for record in records] == list(range(7))
+    assert all("validation_accuracy" in records[step] for step in (0, 3, 6))
+    assert not list(Path("/tmp").glob("fofg-ray-*"))
+    snakemake(run, str(run / "results/evaluation/stage2-rl-level2/held-out/sampled/rollouts.parquet"))
