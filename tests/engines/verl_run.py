@@ -3,7 +3,6 @@
 Ray, TransferQueue, roll-out and reward workers are real; for the language model a script stands in (scripted_client).
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -38,7 +37,7 @@ class Run:
         self.config = config = rl(folder, model, {"rollouts": rollouts})
         environment = {"TRANSFER_QUEUE_ENABLE": "1", "PYTHONPATH": str(Path(__file__).parent)}
         options = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": self.home}
-        os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # what else runs here is no reason to kill workers
+        options["_system_config"] = {"memory_monitor_refresh_ms": 0}  # what else runs here is no reason to kill workers
         ray.init(address="local", num_cpus=8, runtime_env={"env_vars": environment}, **options)
         config.transfer_queue.enable = True
         OmegaConf.resolve(config)
