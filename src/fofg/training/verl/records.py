@@ -1,6 +1,7 @@
 """verl's metrics as our own: followed while they are written, kept with their time, and read again after a kill."""
 
 import json
+import math
 import re
 import threading
 import time
@@ -45,15 +46,23 @@ class Lines:
         return any(_validation(line["data"]) for line in self.lines if line["step"] == step)
 
     def steps(self) -> list[dict]:
-        """One a step: what all its lines say."""
+        """One a step: what all its lines say; verl writes null for what is no number."""
         merged: dict[int, dict] = {}
         for line in self.lines:
-            merged.setdefault(line["step"], {"step": line["step"]}).update(line["data"], seconds=line["seconds"])
+            data = {name: math.nan if value is None else value for name, value in line["data"].items()}
+            merged.setdefault(line["step"], {"step": line["step"]}).update(data, seconds=line["seconds"])
         return list(merged.values())
 
 
 def _read(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    """Lines of a file, up to one that a kill has torn."""
+    found: list[dict] = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
 
 
 class Follower(threading.Thread):
@@ -66,9 +75,15 @@ class Follower(threading.Thread):
         super().__init__(name="metrics", daemon=True)
         self.written, self.lines, self.convert, self.monitor = written, lines, convert, monitor
         self._end, self._began = threading.Event(), time.monotonic() - lines.seconds()
-        self._rest = ""
+        self._rest, self._failed = "", None
 
     def run(self) -> None:
+        try:
+            self._follow()
+        except Exception as error:  # told by ``stop``: a thread's own would be lost
+            self._failed = error
+
+    def _follow(self) -> None:
         place = 0
         while True:
             last = self._end.is_set()
@@ -84,9 +99,11 @@ class Follower(threading.Thread):
             self._end.wait(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Reads to the end of the log."""
+        """Reads to the end of the log. Raises what went wrong while it was read."""
         self._end.set()
         self.join()
+        if self._failed:
+            raise self._failed
 
     def _take(self, text: str) -> None:
         *whole, self._rest = (self._rest + text).split("\n")

@@ -1,0 +1,269 @@
+"""verl's metrics as our records: followed while they are written, kept over kills, and what the report reads."""
+
+import json
+import math
+import time
+from functools import partial
+
+import pytest
+import results_tables as tables
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fofg.report import learning, summary
+from fofg.report.reading import read_run
+from fofg.training import metrics
+from fofg.training.curricula import phase_of
+from fofg.training.monitor import Monitor
+from fofg.training.verl import records
+from fofg.training.verl.records import Follower, Lines
+
+
+def line(step, **data):
+    """As verl's file logger writes it."""
+    return json.dumps({"step": step, "data": data}, separators=(",", ":"))
+
+
+def trained(step, loss=1.0, tokens=100):
+    """What verl's trainer of fine-tuning says of a step."""
+    said = {"loss": loss, "grad_norm": 0.5, "lr": 1e-5 * step, "mfu": 0.1, "global_tokens": tokens, "total_tokens(B)": 1e-7}
+    return line(step, **{f"train/{name}": value for name, value in said.items()}, **{"perf/cpu_memory_used_gb": 3.0})
+
+
+def drawn(level1=0.25, level2=0.75, groups=4, limit_reached=0.0):
+    """What our sampler says of a step's groups; verl makes floats of its counts."""
+    said = {"reward": 0.5, "accuracy": 0.5, "accuracy_level1": level1, "accuracy_level2": level2, "response_length": 40.5}
+    counts = {"truncated": 0.125, "groups": groups, "groups_kept": 2.0, "generation_batches": 2.0, "limit_reached": limit_reached}
+    return {f"fofg/{name}": value for name, value in (said | counts).items()}
+
+
+def updated(seconds=(2.5, 4.0)):
+    """What verl's trainer says of a step's update; ``seconds``: of the roll-outs, and of the whole step."""
+    names = ("pg_loss", "pg_clipfrac", "pg_clipfrac_lower", "ppo_kl", "entropy", "grad_norm", "lr")
+    said = {f"actor/{name}": (number + 1) / 8 for number, name in enumerate(names)}
+    said |= {"timing_s/gen": seconds[0], "timing_s/step": seconds[1], "timing_s/update_actor": 1.0, "perf/mfu/actor": 0.2}
+    return said | {"critic/score/mean": 9.0, "response_length/mean": 9.0, "training/global_step": 1.0, "global_seqlen/mean": 9.0}
+
+
+def validated(**levels):
+    """verl's metrics of a validation: of each level, our ``data_source`` in it."""
+    said = {}
+    for level, share in levels.items():
+        source = f"string_task/{level}"
+        said |= {f"val-core/{source}/acc/mean@1": share, f"val-aux/{source}/score/mean@1": 9.0}
+        said |= {f"val-aux/{source}/truncated/mean@1": 9.0, f"val-aux/{source}/acc_success_only/mean@1": 9.0}
+    return said | {"val-aux/num_turns/mean": 2.0}
+
+
+def lines_of(folder, texts, step=0, seconds=1.0):
+    """Lines as kept while a run goes on after a step's checkpoint, a text a second."""
+    lines = Lines(folder / "lines.jsonl", step, folder / "drawn.jsonl")
+    for text in texts:
+        lines.add(text, lines.seconds() + seconds)
+    return lines
+
+
+two_phases = partial(records.grpo, phase_of=partial(phase_of, lengths=[2, 2]))
+two_a_epoch = partial(records.sft, steps_per_epoch=2)
+
+
+def test_fine_tuning(tmp_path):
+    lines = lines_of(tmp_path, [trained(1, 2.0), trained(2, 1.5), line(2, **{"val/loss": 1.75}), trained(3, 1.0, tokens=50)])
+    first, second, third = two_a_epoch(lines.steps())
+    assert first == {
+        "step": 1,
+        "epoch": 0.5,
+        "loss": 2.0,
+        "learning_rate": 1e-5,
+        "grad_norm": 0.5,
+        "tokens": 100,
+        "seconds": 1.0,
+    }
+    assert (second["test_loss"], second["loss"], second["tokens"], second["seconds"]) == (1.75, 1.5, 200, 3.0)
+    assert (third["epoch"], third["tokens"]) == (1.5, 250) and "test_loss" not in third
+    assert [record["loss"] for record in metrics.thin([first, second, third], 2)] == [1.75, 1.0]
+
+
+def test_reinforcement_learning(tmp_path):
+    texts = [
+        line(0, **validated(level1=0.5, level2=0.25)),
+        line(1, **drawn(), **updated()),
+        line(2, **drawn(groups=6.0, limit_reached=1.0), **updated(), **validated(level10=0.0, level1=1.0, level2=0.5)),
+        line(3, **drawn(groups=8.0), **updated()),
+    ]
+    zeroth, first, second, third = two_phases(lines_of(tmp_path, texts).steps())
+    levels = {"validation_accuracy_level1": 0.5, "validation_accuracy_level2": 0.25}
+    assert zeroth == {"step": 0, "validation_accuracy": 0.375, **levels, "seconds": 1.0}
+    assert first == {
+        "step": 1,
+        "phase": 1,
+        "reward": 0.5,
+        "accuracy": 0.5,
+        "accuracy_level1": 0.25,
+        "accuracy_level2": 0.75,
+        "response_length": 40.5,
+        "truncated": 0.125,
+        "prompts": 4,
+        "groups": 4,
+        "groups_kept": 2,
+        "generation_batches": 2,
+        "limit_reached": False,
+        "prompts_drawn": 4,
+        "seconds_generation": 2.5,
+        "learning_rate": 7 / 8,
+        "loss": 1 / 8,
+        "clip_fraction": 2 / 8,
+        "entropy": 5 / 8,
+        "grad_norm": 6 / 8,
+        "seconds_training": 1.5,
+        "seconds": 2.0,
+    }
+    assert (second["prompts_drawn"], second["limit_reached"], second["validation_accuracy"]) == (10, True, 0.5)
+    assert list(second)[-4:-1] == [f"validation_accuracy_level{level}" for level in (1, 2, 10)]
+    assert (third["phase"], third["prompts_drawn"]) == (2, 8)  # the next phase has its own stream
+    for record in (first, second, third):
+        for name in ("prompts", "groups", "groups_kept", "generation_batches", "prompts_drawn"):
+            assert type(record[name]) is int
+
+
+def test_the_report_reads_them(tmp_path):
+    texts = [line(0, **validated(level1=0.5, level2=0.0))]
+    for step in range(1, 5):
+        more = validated(level1=0.75, level2=0.5) if step % 2 == 0 else {}
+        texts.append(line(step, **drawn(), **(updated() if step != 3 else {}), **more))  # of step 3, the update was lost
+    metrics.write(tmp_path / "metrics.jsonl", two_phases(lines_of(tmp_path, texts).steps()))
+    found = read_run(tmp_path / "metrics.jsonl")
+    assert [record["step"] for record in found] == [0, 1, 2, 3, 4]
+    row = next(text for text in summary.rl_table({"stage2-rl-level1": found}).splitlines() if summary.OURS in text)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[2:] == ["4", "0", "16", "8 (50%)", "50.0% → 50.0%", "25.0% → 62.5%", "0 min 05 s"]
+    figure = learning.draw({"stage2-rl-level1": found}, tables.accuracy())
+    curves = {curve.get_label() for axes in figure.axes for curve in axes.get_lines()}
+    assert {"mean reward", "accuracy", "Level 1", "Level 2"} <= curves
+
+
+def test_what_is_no_number_is_none(tmp_path):
+    """verl writes null for it."""
+    lines = lines_of(tmp_path, [trained(1, None)])
+    (record,) = two_a_epoch(lines.steps())
+    assert math.isnan(record["loss"]) and record["grad_norm"] == 0.5
+    metrics.write(tmp_path / "metrics.jsonl", [record])
+    assert math.isnan(metrics.read(tmp_path / "metrics.jsonl")[0]["loss"])
+
+
+def test_lines_behind_the_checkpoint_are_dropped_and_time_goes_on(tmp_path):
+    lines_of(tmp_path, [trained(1), trained(2), trained(3)])
+    lines = lines_of(tmp_path, [trained(3, 7.0)], step=2)
+    assert [(record["step"], record["loss"], record["seconds"]) for record in two_a_epoch(lines.steps())] == [
+        (1, 1.0, 1.0),
+        (2, 1.0, 2.0),
+        (3, 7.0, 3.0),
+    ]
+    again = Lines(tmp_path / "lines.jsonl", 3, tmp_path / "drawn.jsonl")
+    assert again.steps() == lines.steps() and again.seconds() == 3.0
+
+
+def test_without_a_checkpoint_all_is_dropped(tmp_path):
+    lines_of(tmp_path, [line(0, **validated(level1=0.5)), line(1, **drawn(), **updated())])
+    assert Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl").steps() == []
+    assert (tmp_path / "lines.jsonl").read_text() == ""
+
+
+def test_with_one_the_validation_before_the_first_step_stays(tmp_path):
+    lines_of(tmp_path, [line(0, **validated(level1=0.5)), line(1, **drawn(), **updated())])
+    lines = Lines(tmp_path / "lines.jsonl", 1, tmp_path / "drawn.jsonl")
+    assert [said["step"] for said in lines.steps()] == [0, 1]
+    assert lines.validated(0) and not lines.validated(1) and not lines.validated(7)
+
+
+def test_a_step_that_was_saved_but_not_told_of_is_known_from_its_groups(tmp_path):
+    lines_of(tmp_path, [line(1, **drawn(), **updated())])
+    said = [line(1, **drawn(groups=99)), line(2, **drawn(groups=98)), line(2, **drawn(groups=6)), line(3, **drawn(groups=97))]
+    (tmp_path / "drawn.jsonl").write_text("".join(f"{text}\n" for text in said))
+    first, second, third = two_phases(lines_of(tmp_path, [line(3, **drawn(groups=8), **updated())], step=2).steps())
+    assert (first["groups"], second["groups"], third["groups"]) == (4, 6, 8)  # of a step drawn twice, the later counts
+    assert (second["seconds"], second["prompts_drawn"], third["prompts_drawn"]) == (1.0, 10, 8)
+    assert "loss" not in second and third["loss"] == 1 / 8
+
+
+def test_a_validation_told_after_a_restart_belongs_to_its_step(tmp_path):
+    lines_of(tmp_path, [line(1, **drawn(), **updated()), line(2, **drawn(), **updated())])
+    lines = lines_of(tmp_path, [line(2, **validated(level1=0.5)), line(3, **drawn(), **updated())], step=2)
+    assert [record.get("validation_accuracy") for record in two_phases(lines.steps())] == [None, 0.5, None]
+    assert lines.validated(2)
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "drawn.jsonl"])
+def test_a_line_that_a_kill_has_torn_is_passed_over(tmp_path, name):
+    lines_of(tmp_path, [trained(1), trained(2)])
+    with open(tmp_path / name, "a") as file:
+        file.write(trained(3)[:40])
+    lines = lines_of(tmp_path, [trained(3)], step=2)
+    assert [said["step"] for said in lines.steps()] == [1, 2, 3]
+
+
+class Followed:
+    """A log that grows, what is kept of it, and what the monitor has shown."""
+
+    def __init__(self, folder, convert=two_a_epoch, total=4):
+        self.written, self.folder, self.monitor = folder / "verl.jsonl", folder, Monitor(total)
+        self.lines = Lines(folder / "lines.jsonl", 0, folder / "drawn.jsonl")
+        self.monitor.open(folder / "tensorboard")
+        self.follower = Follower(self.written, self.lines, convert, self.monitor)
+        self.follower.start()
+
+    def write(self, text):
+        with open(self.written, "a") as file:
+            file.write(text)
+
+    def shows(self, *steps):
+        end = time.monotonic() + 30
+        while [record["step"] for record in self.monitor.records] != list(steps):
+            assert time.monotonic() < end and self.follower.is_alive(), self.monitor.records
+            time.sleep(0.05)
+
+    def stop(self):
+        try:
+            self.follower.stop()
+        finally:
+            self.monitor.close()
+
+
+def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
+    run = Followed(tmp_path)
+    text = trained(2, 1.5) + "\n"
+    run.write(trained(1, 2.0) + "\n" + text[:30])
+    time.sleep(1)
+    assert run.monitor.records == []
+    run.write(text[30:])
+    run.shows(1)
+    run.write(line(2, **{"val/loss": 1.25}) + "\n" + trained(3) + "\n")
+    run.shows(1, 2)
+    assert run.monitor.records[1]["test_loss"] == 1.25
+    run.write(trained(4) + "\n")
+    run.stop()
+    assert [record["step"] for record in run.monitor.records] == [1, 2, 3, 4]
+    assert run.monitor.records == two_a_epoch(Lines(tmp_path / "lines.jsonl", 4, tmp_path / "drawn.jsonl").steps())
+    seconds = [record["seconds"] for record in run.monitor.records]
+    assert seconds == sorted(seconds) and 0 < seconds[0] < seconds[-1]
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.0), (2, 1.5), (3, 1.0), (4, 1.0)]
+
+
+def test_a_log_that_never_comes(tmp_path):
+    run = Followed(tmp_path)
+    run.stop()
+    assert run.monitor.records == []
+
+
+def test_numbers_that_are_none_are_shown_too(tmp_path):
+    run = Followed(tmp_path)
+    run.write(trained(1, None) + "\n" + trained(2) + "\n")
+    run.stop()
+    assert [math.isnan(record["loss"]) for record in run.monitor.records] == [True, False]
+
+
+def test_a_log_that_says_other_things_is_an_error_not_silence(tmp_path):
+    run = Followed(tmp_path)
+    run.write(line(1, **{"train/los": 1.0}) + "\n")
+    with pytest.raises(KeyError, match="train/loss"):
+        run.stop()
