@@ -1,0 +1,173 @@
+"""What engines demand of the configuration: each message by itself, and that its cure cures."""
+
+from pathlib import Path
+
+import pytest
+
+from fofg.config import load, read
+from fofg.config.reading import merge
+from fofg.errors import UserError
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def values(overlay, *changes):
+    made = read([CONFIG / "default.yaml", *([CONFIG / overlay] if overlay else [])])
+    for change in changes:
+        for path, value in change.items():
+            *parents, key = path.split(".")
+            nested = {key: value}
+            for name in reversed(parents):
+                nested = {name: nested}
+            merge(made, nested)
+    return made
+
+
+def problems(overlay, *changes):
+    """Lines of the error; none if the configuration loads."""
+    try:
+        load(values(overlay, *changes))
+    except UserError as error:
+        return [line.strip() for line in str(error).splitlines()[1:]]
+    return []
+
+
+@pytest.mark.parametrize("overlay", [None, "paper.yaml", "gpu-tiny.yaml"])
+def test_what_we_ship_fits(overlay):
+    assert problems(overlay) == []
+
+
+#: Overlay, changes of it, the messages, changes that cure.
+CASES = {
+    "transformers on two GPUs": (
+        None,
+        {"rollout_engine.gpus": 2},
+        ["rollout_engine.gpus: 2, but engine transformers uses one; set 1, or name: vllm"],
+        [{"rollout_engine.gpus": 1}, {"rollout_engine.name": "vllm"}],
+    ),
+    "trl on two GPUs": (
+        None,
+        {"training.gpus": 2},
+        ["training.gpus: engine trl uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
+        [{"training.gpus": 1}],
+    ),
+    "trl on two nodes": (
+        None,
+        {"training.gpus": 1, "training.nodes": 2},
+        ["training.gpus: engine trl uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
+        [{"training.nodes": 1}],
+    ),
+    "the first trl is named": (
+        "gpu-tiny.yaml",
+        {"training.gpus": 2, "stage2.rl.engine": "trl"},
+        ["training.gpus: engine trl uses one GPU of one node; set stage2.rl.engine: verl, or gpus: 1 and nodes: 1"],
+        [{"stage2.rl.engine": "verl"}, {"training.gpus": 1}],
+    ),
+    "nodes without GPUs": (
+        None,
+        {"training.nodes": 2},
+        ["training.nodes: several nodes need GPUs; set training.gpus"],
+        [{"training.nodes": 1}],
+    ),
+    "verl without a GPU": (
+        "gpu-tiny.yaml",
+        {"training.gpus": 0},
+        [
+            "stage1.sft.engine: verl needs a GPU; set training.gpus, or engine: trl",
+            "stage2.rft.sft.engine: verl needs a GPU; set training.gpus, or engine: trl",
+            "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: trl",
+        ],
+        [{"training.gpus": 1}, {f"{path}.engine": "trl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")}],
+    ),
+    "a batch that the GPUs of all nodes can't share": (
+        "paper.yaml",
+        {"training.gpus": 6, "training.nodes": 2, "stage2.rl.mini_batch_prompts": 16, "stage2.rl.rollouts.samples": 12},
+        [
+            "stage1.sft.batch_size: 128 is no multiple of the 12 GPUs (training.gpus, nodes)",
+            "stage2.rft.sft.batch_size: 128 is no multiple of the 12 GPUs (training.gpus, nodes)",
+        ],
+        [{"stage1.sft.batch_size": 120, "stage2.rft.sft.batch_size": 132}, {"training.gpus": 8, "training.nodes": 1}],
+    ),
+    "an update that the GPUs can't share": (
+        "gpu-tiny.yaml",
+        {"training.gpus": 16, "stage2.rl.mini_batch_prompts": 2, "stage2.rl.rollouts.samples": 4},
+        ["stage2.rl.mini_batch_prompts: 8 responses an update, no multiple of the 16 GPUs (training.gpus, nodes)"],
+        [{"stage2.rl.mini_batch_prompts": 4}, {"training.gpus": 8}],
+    ),
+    "copies of the model that the GPUs can't hold": (
+        "paper.yaml",
+        {"training.verl.tensor_parallel_size": 3},
+        ["training.verl.tensor_parallel_size: 3 does not divide training.gpus (8)"],
+        [{"training.verl.tensor_parallel_size": 4}],
+    ),
+    "examples longer than what a GPU takes": (
+        "gpu-tiny.yaml",
+        {"training.verl.tokens_per_gpu": 1000},
+        [
+            "training.verl.tokens_per_gpu: 1000, but stage1.sft.max_length is 1024; raise it",
+            "training.verl.tokens_per_gpu: 1000, but stage2.rft.sft.max_length is 1024; raise it",
+        ],
+        [{"training.verl.tokens_per_gpu": 1024}, {"stage1.sft.max_length": 1000, "stage2.rft.sft.max_length": 1000}],
+    ),
+    "responses longer than what a GPU takes": (
+        "gpu-tiny.yaml",
+        {"training.verl.tokens_per_gpu": 1024, "stage2.rl.rollouts.max_response_tokens": 800},
+        [
+            "training.verl.tokens_per_gpu: 1024, but stage2.rl.rollouts allows 1056 tokens of prompt and response; raise it",
+        ],
+        [{"training.verl.tokens_per_gpu": 1056}, {"stage2.rl.rollouts.max_response_tokens": 768}],
+    ),
+    "a schedule that verl lacks": (
+        "gpu-tiny.yaml",
+        {"stage2.rft.sft.schedule": "linear"},
+        ["stage2.rft.sft.schedule: linear, which engine verl lacks; set cosine or constant, or engine: trl"],
+        [{"stage2.rft.sft.schedule": name} for name in ("cosine", "constant")] + [{"stage2.rft.sft.engine": "trl"}],
+    ),
+    "a precision of fine-tuning that verl lacks": (
+        "gpu-tiny.yaml",
+        {"stage1.sft.precision": "float32"},
+        ["stage1.sft.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"],
+        [{"stage1.sft.precision": "auto"}, {"stage1.sft.precision": "bfloat16"}, {"stage1.sft.engine": "trl"}],
+    ),
+    "a precision of reinforcement learning that verl lacks": (
+        "gpu-tiny.yaml",
+        {"stage2.rl.precision": "float32"},
+        ["stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"],
+        [{"stage2.rl.precision": "auto"}, {"stage2.rl.engine": "trl"}],
+    ),
+    "steps without an update, which verl lacks": (
+        "gpu-tiny.yaml",
+        {"stage2.rl.empty_step": "skip"},
+        ["stage2.rl.empty_step: skip, which engine verl lacks; set error, or engine: trl"],
+        [{"stage2.rl.empty_step": "error"}, {"stage2.rl.engine": "trl"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_an_engine_can_not_follow_is_said_with_a_cure(name):
+    overlay, change, messages, cures = CASES[name]
+    assert problems(overlay, change) == messages
+    for cure in cures:
+        assert problems(overlay, change, cure) == [], cure
+
+
+def test_what_only_verl_demands_is_not_demanded_of_trl():
+    change = {"training.verl.tokens_per_gpu": 1, "training.verl.tensor_parallel_size": 3, "stage2.rl.empty_step": "skip"}
+    for path in ("stage1.sft", "stage2.rft.sft"):
+        change |= {f"{path}.schedule": "linear", f"{path}.precision": "float32", f"{path}.batch_size": 7}
+    assert problems(None, change, {"stage2.rl.precision": "float32"}) == []
+    assert problems(None, change, {"training.gpus": 1}) == []
+
+
+def test_all_are_said_at_once():
+    verl = {f"{path}.engine": "verl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")}
+    said = problems(None, verl, {"training.nodes": 2, "rollout_engine.gpus": 2})
+    assert [line.split(":")[0] for line in said] == [
+        "rollout_engine.gpus",
+        "training.nodes",
+        "stage1.sft.engine",
+        "stage2.rft.sft.engine",
+        "stage2.rl.engine",
+        "stage2.rl.empty_step",
+    ]
