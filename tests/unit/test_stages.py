@@ -1,0 +1,90 @@
+"""Specs: a stage depends on what decides its result, and on nothing that changes speed alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fofg import stages
+from fofg.config import Config, load, read
+from fofg.config.reading import merge
+from fofg.stages import GenerateRollouts, TrainRl, TrainSft
+
+CONFIG = Path(__file__).parents[2] / "config"
+#: Builders of the specs of stages that engines work for.
+SPECS = {
+    "stage1 rollouts": lambda config: stages.generate_rollouts(config, 0, config.datasets["stage1_level1"].train),
+    "stage1 sft": stages.train_stage1,
+    "iteration's sft": stages.train_iteration,
+    "rl": lambda config: stages.train_rl(config, "level2"),
+}
+
+
+def config(*changes, overlay="gpu-tiny.yaml") -> Config:
+    values = read([CONFIG / "default.yaml", CONFIG / overlay])
+    for change in changes:
+        merge(values, change)
+    return load(values)
+
+
+def texts(*changes):
+    made = config(*changes)
+    return {name: build(made).text() for name, build in SPECS.items()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": {"gpus": 8}},
+        {"training": {"nodes": 2}},
+        {"training": {"threads": 3, "stage2_threads": 3, "save_every": 7, "rl_save_every": 7, "log_every": 7}},
+        {"training": {"verl": {"tokens_per_gpu": 9999, "offload": True, "attention": "sdpa"}}},
+        {"training": {"gpus": 2, "verl": {"tensor_parallel_size": 2, "gpu_memory_utilization": 0.5, "enforce_eager": False}}},
+        {"rollout_engine": {"gpus": 4, "jobs_per_gpu": 1, "batch_size": 7, "threads": 7}},
+        {"rollout_engine": {"options": {"enforce_eager": False, "max_num_batched_tokens": 999}}},
+        {"stage2": {"rl": {"curricula": {"other": [{"steps": 1, "mixture": {"stage2_level1": 1}}]}}}},
+    ],
+)
+def test_what_changes_speed_alone_is_in_no_spec(change):
+    assert texts(change) == texts()
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({"stage1": {"sft": {"engine": "trl"}}}, {"stage1 sft"}),
+        ({"stage2": {"rft": {"sft": {"engine": "trl"}}}}, {"iteration's sft"}),
+        ({"stage2": {"rl": {"engine": "trl"}}}, {"rl"}),
+        ({"stage2": {"rl": {"max_generation_batches": 9}}}, {"rl"}),
+        ({"rollout_engine": {"dtype": "float32"}}, {"stage1 rollouts"}),
+        ({"scoring": {"scheme": "binary"}}, {"rl"}),
+    ],
+)
+def test_what_decides_the_result_is_in_its_stages_spec_alone(change, changed):
+    before, after = texts(), texts(change)
+    assert {name for name in SPECS if before[name] != after[name]} == changed
+
+
+def test_options_of_an_engine_of_ones_own_are_in_the_spec_for_they_may_change_its_results():
+    own = {"rollout_engine": {"name": "mine.engines:Mine", "options": {"beam": 4}}}
+    spec = stages.generate_rollouts(config(own, overlay="paper.yaml"), 0, 10)
+    assert spec.engine == "mine.engines:Mine" and spec.options["beam"] == 4
+    assert stages.generate_rollouts(config(overlay="paper.yaml"), 0, 10).options == {}
+
+
+def test_what_is_to_happen_without_an_update_is_not_in_the_spec():
+    assert "empty_step" not in json.loads(SPECS["rl"](config()).text())["rl"]
+
+
+def test_a_validation_that_is_off_is_the_same_whatever_its_other_keys_say():
+    off = {"stage2": {"rl": {"validation": {"every": 0}}}}
+    other = {"stage2": {"rl": {"validation": {"every": 0, "problems": 3, "levels": [2, 2]}}}}
+    assert texts(off)["rl"] == texts(other)["rl"] != texts()["rl"]
+
+
+@pytest.mark.parametrize(("name", "model"), list(zip(SPECS, [GenerateRollouts, TrainSft, TrainSft, TrainRl])))
+def test_programs_read_the_spec_that_rules_write(name, model):
+    spec = SPECS[name](config())
+    text = spec.text()
+    assert model.model_validate_json(text) == spec
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) and text.isascii()
