@@ -4,16 +4,20 @@ Scripts: R is a right response, W a wrong one, N none, E a right one that ends a
 """
 
 import json
+import math
 from functools import partial
 
 import pytest
+import torch
 import transfer_queue as tq
+from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.utils import MetricsAggregator
 from verl.utils.tracking import Tracking
 from verl_run import LIMIT, SAMPLES, Run
 
 from fofg.rollouts.decoding import token_ids
 from fofg.training.curricula import phase_of
+from fofg.training.groups import advantages
 from fofg.training.verl import records
 from fofg.training.verl.groups import Groups
 from fofg.training.verl.names import DRAWN, TOLD
@@ -152,9 +156,8 @@ def test_it_arrives_in_our_records_by_verls_own_log(run, tmp_path, monkeypatch):
     _, metrics = run.step(1)
     gathered = MetricsAggregator()
     gathered.add_step_metrics(metrics, sample_count=2 * SAMPLES)
-    trainers = {"timing_s/gen": 2.0, "timing_s/step": 3.5} | {
-        f"actor/{name}": 0.5 for name in ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
-    }
+    trainers = {f"actor/{name}": 0.5 for name in ("lr", "pg_loss", "pg_clipfrac", "entropy")}
+    trainers |= {"timing_s/gen": 2.0, "timing_s/step": 3.5, "actor/grad_norm": math.nan}
     monkeypatch.setenv("VERL_FILE_LOGGER_PATH", str(tmp_path / "verl.jsonl"))
     log = Tracking("fofg", "rl", ["file"])
     log.log(gathered.get_aggregated_metrics() | trainers | run.trainer._validate(), step=1)
@@ -163,6 +166,7 @@ def test_it_arrives_in_our_records_by_verls_own_log(run, tmp_path, monkeypatch):
     lines.add((tmp_path / "verl.jsonl").read_text().rstrip("\n"), 4.0)
     (record,) = records.grpo(lines.steps(), partial(phase_of, lengths=[3]))
     assert record.items() >= {**WORKED, "limit_reached": False, "prompts": 4, "step": 1, "phase": 1, "loss": 0.5}.items()
+    assert math.isnan(record["grad_norm"])
     assert record["validation_accuracy_level1"] == 1.0 and record["validation_accuracy_level2"] == 0.0
     assert record["validation_accuracy_level3"] == 1.0 and record["validation_accuracy"] == pytest.approx(2 / 3)
 
@@ -174,6 +178,25 @@ def test_validation_asks_every_problem_once_and_leaves_nothing(run):
     assert found["val-core/string_task/level2/acc/mean@1"] == pytest.approx(1 / 3)
     assert found["val-aux/string_task/level2/truncated/mean@1"] == pytest.approx(1 / 3)
     assert not any(tq.kv_list().values())
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_verls_advantages_are_those_of_engine_trl_also_in_a_step_that_is_not_full(run, scale):
+    """verl fills the step's rows with others, which must not count."""
+    run.load([SAME, (1, "RWNC"), SAME, SAME], wanted=2, generation=2, most=2)
+    run.config.algorithm.norm_adv_by_std_in_grpo = scale
+    batch, _ = run.step()
+    filled = upsample_batch_to_divisible_size(batch, 2 * SAMPLES, run.trainer.tokenizer.eos_token_id)
+    assert len(filled.keys) == 2 * SAMPLES and chosen(batch) == [1]
+    run.trainer._compute_advantage(filled, {})
+    fields = ["advantages", "response_mask", "rm_scores"]
+    data = tq.kv_batch_get(keys=filled.keys, partition_id="train", select_fields=fields)
+    rewards = torch.stack([scores.sum() for scores in data["rm_scores"]])[:SAMPLES]
+    ours = advantages(rewards[None], "group" if scale else "none")[0]
+    for row, (made, mask) in enumerate(zip(data["advantages"], data["response_mask"], strict=True)):
+        assert made.tolist() == pytest.approx([float(ours[row]) if row < SAMPLES else 0.0] * len(made), rel=1e-3)
+        assert mask.sum() == (len(made) if row < SAMPLES else 0)
+    run.config.algorithm.norm_adv_by_std_in_grpo = True
 
 
 def test_a_prompt_that_gets_no_responses_ends_the_run(run):
