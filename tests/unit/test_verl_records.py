@@ -244,7 +244,7 @@ def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
     assert [record["step"] for record in run.monitor.records] == [1, 2, 3, 4]
     assert run.monitor.records == two_a_epoch(Lines(tmp_path / "lines.jsonl", 4, tmp_path / "drawn.jsonl").steps())
     seconds = [record["seconds"] for record in run.monitor.records]
-    assert seconds == sorted(seconds) and 0 < seconds[0] < seconds[-1]
+    assert seconds == sorted(seconds) and seconds[-1] >= 1
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.0), (2, 1.5), (3, 1.0), (4, 1.0)]
 
