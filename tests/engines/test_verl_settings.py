@@ -98,7 +98,7 @@ def test_the_papers_reinforcement_learning(tmp_path, tiny_model):
     assert (trainer.n_gpus_per_node, trainer.nnodes) == (8, 1)
     assert data.shuffle is False and data.validation_shuffle is False and data.filter_overlong_prompts is False
     told = config.reward.custom_reward_function.reward_kwargs
-    assert dict(told) == {"scheme": "paper", "answer_rule": "published"}
+    assert dict(told) == load("paper.yaml").scoring.model_dump() and told.answer_rule == "published"
 
 
 @pytest.mark.parametrize(("iteration", "epochs"), [(False, 2), (True, 1)])
@@ -107,13 +107,16 @@ def test_the_papers_fine_tuning(iteration, epochs, tmp_path, tiny_model):
     assert (config.optim.lr, config.data.train_batch_size, config.trainer.total_epochs) == (2e-5, 128, epochs)
     assert (config.optim.lr_scheduler_type, config.optim.lr_warmup_steps, config.optim.clip_grad) == ("cosine", 182, 1.0)
     assert (config.data.max_length, config.data.max_token_len_per_gpu) == (5120, 17408)
-    assert (config.trainer.save_freq, config.trainer.test_freq, config.trainer.total_training_steps) == (200, 182, 1812)
+    assert (config.trainer.test_freq, config.trainer.total_training_steps) == (182, 1812)
+    assert config.trainer.save_freq == load("paper.yaml").training.save_every
 
 
-def test_rewards_of_another_scheme(tmp_path, tiny_model):
-    chosen = load("paper.yaml", {"scoring": {"scheme": "binary", "answer_rule": "lenient"}})
-    config = composed("ppo_trainer", rl_values(chosen, tmp_path, tiny_model))
-    assert dict(config.reward.custom_reward_function.reward_kwargs) == {"scheme": "binary", "answer_rule": "lenient"}
+@pytest.mark.parametrize(
+    "scoring", [{"scheme": "binary", "answer_rule": "lenient"}, {"scheme": "paper", "answer_rule": "published"}]
+)
+def test_rewards_are_the_specs(scoring, tmp_path, tiny_model):
+    config = composed("ppo_trainer", rl_values(load("paper.yaml", {"scoring": scoring}), tmp_path, tiny_model))
+    assert dict(config.reward.custom_reward_function.reward_kwargs) == scoring
 
 
 def test_advantages_that_are_not_scaled(tmp_path, tiny_model):
