@@ -18,9 +18,14 @@ def sft_environment(wildcards):
 def training_work(engine, micro_batch_size, save_every, *more):
     """Arguments of a training program."""
     training = settings.training
-    given = {"--micro-batch-size": micro_batch_size, "--save-every": save_every, "--gpus": training.gpus}
+    given = {
+        "--micro-batch-size": micro_batch_size,
+        "--save-every": save_every,
+        "--gpus": training.gpus,
+        "--nodes": training.nodes,
+    }
     if engine == "verl":
-        given |= {"--nodes": training.nodes, "--verl": training.verl.model_dump_json()}
+        given["--verl"] = training.verl.model_dump_json()
     return shlex.join([str(part) for pair in given.items() for part in pair] + [str(part) for part in more])
 
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import IO
@@ -83,6 +82,11 @@ def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: fl
     return taken
 
 
+def held() -> list[int]:
+    """Descriptors of this process's locks; a process that inherits them holds the GPUs too."""
+    return [lock.fileno() for lock in _held]
+
+
 def _take(devices: dict[str, str], count: int, jobs_per_gpu: int) -> list[str] | None:
     """The least shared of the devices whose locks can be had at once; None, and no lock, if they are too few.
 
@@ -113,7 +117,7 @@ def _free(uuid: str, jobs_per_gpu: int) -> list[IO]:
 
 def _locked(name: str, kind: int, wait: bool = False) -> IO | None:
     """The open, locked file; None if another process has it, unless this one shall ``wait``."""
-    folder = Path(tempfile.gettempdir()) / "fofg-gpus"
+    folder = Path(os.environ.get("FOFG_GPU_LOCKS", "/tmp/fofg-gpus"))
     mask = os.umask(0)  # other users' jobs lock the same files
     try:
         folder.mkdir(mode=0o777, exist_ok=True)

@@ -12,9 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from fofg.errors import UserError
 from fofg.files import write_json
+
+_held: list[IO] = []
 
 
 def stop_with_supervisor(poll_seconds: float = 0.25, grace_seconds: float = 60.0) -> None:
@@ -58,11 +61,18 @@ def exclusive(state: str | os.PathLike, patience_seconds: float = 120.0) -> Iter
             raise UserError(f"{state}: process {holder or '?'} is still at this work; wait for it or end it")
         print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
         time.sleep(min(2.0, patience_seconds / 10))
+    _held.append(lock)
     try:
         yield
     finally:
+        _held.remove(lock)
         path.unlink(missing_ok=True)
         lock.close()
+
+
+def held() -> list[int]:
+    """Descriptors of this process's locks on working state; a process that inherits them holds them too."""
+    return [lock.fileno() for lock in _held]
 
 
 def _locked(path: Path):

@@ -41,9 +41,15 @@ def test_what_we_ship_fits(overlay):
 CASES = {
     "transformers on two GPUs": (
         None,
-        {"rollout_engine.gpus": 2},
+        {"rollout_engine.gpus": 2, "training.gpus": 1},
         ["rollout_engine.gpus: 2, but engine transformers uses one; set 1, or name: vllm"],
         [{"rollout_engine.gpus": 1}, {"rollout_engine.name": "vllm"}],
+    ),
+    "roll-outs on a GPU of their own, training on the same": (
+        None,
+        {"rollout_engine.name": "vllm", "rollout_engine.gpus": 1},
+        ["training.gpus: 0, but roll-outs take GPUs (rollout_engine.gpus), and both would be on the first; set 1"],
+        [{"training.gpus": 1}, {"rollout_engine.gpus": 0}],
     ),
     "trl on two GPUs": (
         None,
@@ -77,7 +83,10 @@ CASES = {
             "stage2.rft.sft.engine: verl needs a GPU; set training.gpus, or engine: trl",
             "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: trl",
         ],
-        [{"training.gpus": 1}, {f"{path}.engine": "trl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")}],
+        [
+            {"training.gpus": 1},
+            {f"{path}.engine": "trl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")} | {"rollout_engine.gpus": 0},
+        ],
     ),
     "a batch that the GPUs of all nodes can't share": (
         "paper.yaml",

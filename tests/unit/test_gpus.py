@@ -62,7 +62,7 @@ def machine(tmp_path, monkeypatch):
     """Gives this machine so many GPUs, as ``machine(2)``, and locks of its own."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("FOFG_GPU_LOCKS", str(tmp_path / "fofg-gpus"))
     monkeypatch.setattr("tempfile.tempdir", None)
     path = os.environ["PATH"]
     return lambda count: monkeypatch.setenv("PATH", f"{nvidia_smi.install(tmp_path / 'bin', count)}:{path}")

@@ -193,3 +193,31 @@ def test_several_nodes_are_those_of_a_slurm_allocation(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID")
     with pytest.raises(UserError, match=r"training\.nodes: several nodes need a SLURM allocation"):
         launching.on_all_nodes(2, 8)
+
+
+def test_the_locks_of_a_killed_job_stay_taken_until_its_program_has_ended(tmp_path):
+    """Or the next job would load its model onto a GPU that the old one still fills."""
+    locked, alive = tmp_path / "state", tmp_path / "alive"
+    program = (
+        f"{DEAF}import time; from pathlib import Path; Path({str(alive)!r}).touch(); time.sleep(4); Path({str(alive)!r}).unlink()"
+    )
+    job = f"""
+import sys
+from pathlib import Path
+from fofg.supervision import exclusive
+from fofg.training import launching
+with exclusive({str(locked)!r}):
+    launching.run([sys.executable, "-c", {program!r}], Path({str(tmp_path / "log")!r}), {{}})
+"""
+    holder = subprocess.Popen(python(job))
+    wait_for(alive.exists)
+    holder.kill()
+    holder.wait()
+    waiting = f"""
+from pathlib import Path
+from fofg.supervision import exclusive
+with exclusive({str(locked)!r}, patience_seconds=60):
+    print(Path({str(alive)!r}).exists())
+"""
+    done = subprocess.run(python(waiting), capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

@@ -88,3 +88,8 @@ def test_programs_read_the_spec_that_rules_write(name, model):
     text = spec.text()
     assert model.model_validate_json(text) == spec
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) and text.isascii()
+
+
+def test_without_options_the_spec_of_rollouts_does_not_speak_of_them():
+    """So that roll-outs of engines without options are not made anew."""
+    assert "options" not in json.loads(stages.generate_rollouts(config(overlay="paper.yaml"), 0, 10).text())

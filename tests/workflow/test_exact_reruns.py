@@ -333,6 +333,7 @@ BESIDE = {
     "stage1.sft.engine": GPU,
     "stage2.rft.sft.engine": GPU,
     "stage2.rl.engine": GPU | {"stage2": {"rl": {"empty_step": "error"}}},
+    "rollout_engine.gpus": GPU,
     "rollout_engine.options": {"rollout_engine": {"name": "my_engines:Mine"}},
     "training.nodes": VERL,
 }

@@ -46,7 +46,7 @@ def machine(tmp_path, monkeypatch):
     """A machine with two GPUs, and an engine that notes which it has, in the folder that this gives."""
     monkeypatch.setenv("PATH", f"{nvidia_smi.install(tmp_path / 'bin', 2)}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for variable, folder in {"TMPDIR": "tmp", "PYTHONPATH": "theirs", "NOTES": "notes"}.items():
+    for variable, folder in {"FOFG_GPU_LOCKS": "locks", "PYTHONPATH": "theirs", "NOTES": "notes"}.items():
         (tmp_path / folder).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / folder))
     (tmp_path / "theirs/noting.py").write_text(ENGINE)

@@ -52,12 +52,12 @@ class RolloutEngine(Section):
         engine = info.data.get("name")
         if engine not in ENGINE_OPTIONS:
             return options
-        known = ENGINE_OPTIONS[engine]
+        its = ENGINE_OPTIONS[engine]
         try:
-            known(**options)
+            its(**options)
         except ValidationError as error:
             told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-            raise ValueError(f"{'; '.join(told)} (engine {engine} has {', '.join(known.model_fields) or 'none'})") from None
+            raise ValueError(f"{'; '.join(told)} (engine {engine} has {', '.join(its.model_fields) or 'none'})") from None
         return options
 
     def is_own(self) -> bool:

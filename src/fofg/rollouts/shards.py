@@ -27,7 +27,7 @@ from fofg.supervision import exclusive
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
 METADATA = b"fofg.rollouts"
-#: Seconds between writes of finished problems where they don't finish in batches: what a kill undoes at most.
+#: Seconds between writes of finished problems where they don't finish in batches; one that ends in between waits for the next.
 FLUSH_SECONDS = 5.0
 
 
@@ -143,7 +143,7 @@ def generate(
     """
     rows = read_shard(problems, spec)
     prompts = build_prompts(rows, spec.definitions, spec.template)
-    engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size, {**spec.options, **(options or {})})
+    engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size, {**(spec.options or {}), **(options or {})})
     lengths = fitting(engine.prompt_lengths(prompts), rows, spec.rollouts, engine.positions)
     digest = models.digest(Path(model))
     with exclusive(state):

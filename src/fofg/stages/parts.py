@@ -133,7 +133,7 @@ def _rollouts(settings: Config, rollouts: config.Rollouts, **where) -> GenerateR
     return GenerateRollouts(
         version=VERSIONS["generate_rollouts"],
         engine=engine.name,
-        options=engine.options if engine.is_own() else {},
+        options=engine.options if engine.is_own() and engine.options else None,
         dtype=engine.dtype,
         rollouts=rollouts,
         **where,

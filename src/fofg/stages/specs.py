@@ -3,6 +3,8 @@
 import json
 from typing import Literal
 
+from pydantic import Field
+
 from fofg import config
 from fofg.config import Section
 
@@ -59,7 +61,7 @@ class GenerateRollouts(Spec):
     """
 
     engine: str
-    options: dict[str, bool | int | float | str | None] = {}
+    options: dict[str, bool | int | float | str | None] | None = Field(None, exclude_if=lambda options: options is None)
     dtype: Literal["auto", "bfloat16", "float32"]
     first: int
     rows: int | None

@@ -26,7 +26,8 @@ def find(kind: Literal["sft", "rl"], name: str) -> Callable:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{kind}.engine: {name} can't be loaded ({error}); install what it needs") from None
+        key = {"sft": "stage1.sft.engine, stage2.rft.sft.engine", "rl": "stage2.rl.engine"}[kind]
+        raise UserError(f"{key}: {name} can't be loaded ({error}); install what it needs") from None
 
 
 def how(options: argparse.Namespace, engine: str) -> dict:

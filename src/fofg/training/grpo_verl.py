@@ -49,7 +49,7 @@ def train(
         open_parquet(path, PROBLEMS).close()
     with exclusive(state):
         key = resume.fingerprint(spec.text(), models.digest(model), files)
-        folder = (state / f"{key}-{gpus * nodes}").absolute()
+        folder = runs.work_folder(state, key, gpus * nodes)
         positions = models.positions(model)
         place = settings.Place(gpus, nodes, folder, save_every, model.absolute(), positions)
         sources, asked = problem_files.load(spec, files, models.load_tokenizer(model), positions)
@@ -78,7 +78,7 @@ def _phases(
     for number, end in enumerate(accumulate(lengths), 1):
         done, said = runs.last_step(folder), runs.lines(folder)
         validates_first = every > 0 and (done % every == 0 or done == sum(lengths)) and not said.validated(done)
-        if done >= end and not (validates_first and done == sum(lengths)):
+        if done >= end and not (validates_first and number == len(lengths)):
             continue
         train = folder / f"phase{number}.parquet"
         rows.write_problems(train, _drawn(spec, number, sources))

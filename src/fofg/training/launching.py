@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fofg import gpus, supervision
 from fofg.errors import UserError
 
 _PR_SET_PDEATHSIG = 1
@@ -25,11 +26,11 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_seconds: float = 30.0) -> int:
+def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_seconds: float = 45.0) -> int:
     """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if SIGTERM stopped this process meanwhile.
 
     SIGTERM goes on to it and to all that it started, which have ``grace_seconds`` to end. When this process is killed, the program
-    gets SIGTERM.
+    gets SIGTERM; until it has ended, it keeps the locks of this process on GPUs and on working state.
     """
     with open(log, "ab") as output, _terminable() as terminated:
         child = subprocess.Popen(
@@ -40,6 +41,7 @@ def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_se
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_die_with_parent,
+            pass_fds=[*gpus.held(), *supervision.held()],
         )
         try:
             while child.poll() is None and not terminated.wait(0.2):

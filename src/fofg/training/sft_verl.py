@@ -37,8 +37,8 @@ def train(
 ) -> None:
     """As fofg.training.sft_trl.train, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
-    Differences: the rest of an epoch that fills no batch is not trained on, and test examples are repeated to fill one. A killed
-    run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs.
+    Differences: the rest of an epoch that fills no batch is not trained on, and test examples are repeated to fill one; SIGTERM
+    ends it without a checkpoint. A killed run goes on from verl's last one under ``state``, made with the same number of GPUs.
     """
     model, output, state = Path(model), Path(output), Path(state)
     tensorboard = Path(tensorboard or output / "tensorboard")
@@ -47,18 +47,23 @@ def train(
         open_parquet(path, EXAMPLES).close()
     with exclusive(state):
         key = resume.fingerprint(spec.text(), models.digest(model), [Path(train_file), Path(test_file)])
-        folder = (state / f"{key}-{gpus * nodes}").absolute()
+        folder = runs.work_folder(state, key, gpus * nodes)
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
-        if len(examples):
+        if len(examples) >= spec.sft.batch_size:
             place = settings.Place(gpus, nodes, folder, save_every, model.absolute(), models.positions(model))
             network, made = _run(spec, verl, place, examples, tests, tensorboard)
         elif pass_on:
-            print(f"{train_file}: no example to train on; {output} is the model {model}, unchanged", file=sys.stderr)
+            print(
+                f"{train_file}: {len(examples)} examples fill no batch; {output} is the model {model}, unchanged", file=sys.stderr
+            )
             shutil.rmtree(tensorboard, ignore_errors=True)
             network, made = networks.load(model, longest=0), [UNCHANGED]
         else:
-            raise UserError(f"{train_file}: no example to train on; raise sft.max_length, or make more training data")
+            raise UserError(
+                f"{train_file}: {len(examples)} examples to train on, fewer than sft.batch_size ({spec.sft.batch_size}); lower it, "
+                "or make more training data"
+            )
         networks.finish(spec, network, model, output, metrics.thin(made, log_every))
         shutil.rmtree(state, ignore_errors=True)
 
@@ -67,8 +72,6 @@ def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, ten
     """The trained network, and the records of all steps."""
     batch, folder = spec.sft.batch_size, place.folder
     per_epoch = len(examples) // batch
-    if not per_epoch:
-        raise UserError(f"sft.batch_size: {batch}, but there are only {len(examples)} examples; lower it, or make more")
     check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), place.positions)
     steps = per_epoch * spec.sft.epochs
     train, test = folder / "train.parquet", folder / "test.parquet" if len(tests) else None

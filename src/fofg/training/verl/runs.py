@@ -28,6 +28,19 @@ def last_step(folder: Path) -> int:
         return 0
 
 
+def work_folder(state: Path, key: str, workers: int) -> Path:
+    """The folder of a run on so many GPUs, since a checkpoint's shards fit no other number; tells of those of other numbers."""
+    folder = (state / f"{key}-{workers}").absolute()
+    for other in state.glob(f"{key}-*"):
+        if other.name != folder.name and (step := last_step(other)):
+            number = other.name.rpartition("-")[2]
+            print(
+                f"the checkpoint of step {step} was made on {number} GPUs, now there are {workers}: it is not gone on from",
+                file=sys.stderr,
+            )
+    return folder
+
+
 def lines(folder: Path) -> Lines:
     """What the steps up to a run's last checkpoint said."""
     return Lines(folder / LINES, last_step(folder), folder / DRAWN)

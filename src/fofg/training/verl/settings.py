@@ -208,7 +208,7 @@ def _actor(spec: TrainRl, verl: Verl) -> dict:
         "optim": {
             "lr": settings.learning_rate,
             "lr_scheduler_type": "constant",
-            "lr_warmup_steps": settings.warmup_steps,
+            "lr_warmup_steps": math.ceil(settings.warmup_steps * settings.mini_batch_prompts / settings.prompts_per_step),
             "weight_decay": settings.weight_decay,
         },
         "fsdp_config": {
