@@ -34,10 +34,8 @@ def work_folder(state: Path, key: str, workers: int) -> Path:
     for other in state.glob(f"{key}-*"):
         if other.name != folder.name and (step := last_step(other)):
             number = other.name.rpartition("-")[2]
-            print(
-                f"the checkpoint of step {step} was made on {number} GPUs, now there are {workers}: it is not gone on from",
-                file=sys.stderr,
-            )
+            told = f"not going on from step {step}, which was made on {number} GPUs, not {workers}"
+            print(f"{told}; to go on from there, set training.gpus and nodes back", file=sys.stderr)
     return folder
 
 
