@@ -15,6 +15,7 @@ from fofg import gpus, stages
 from fofg.config import load
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
+from fofg.plan.needs import needs
 from fofg.report.versions import installed
 from fofg.supervision import record_run
 
@@ -26,11 +27,18 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
+# Snakemake says nothing of a profile that is not there, and would run everything on this machine.
+for option, profile in zip(sys.argv, sys.argv[1:]):
+    if option == "--workflow-profile" and profile != "none" and not glob.glob(f"{profile}/config*.yaml"):
+        known = sorted(glob.glob(f"{workflow.basedir}/profiles/*"))
+        raise WorkflowError(f"--workflow-profile: no {profile}/config.yaml; there are {', '.join(known)}")
+
 # A failure anywhere in a pipe fails the job. FOFG_SUPERVISOR: a program stops by itself, saving its state, when the Snakemake that
-# started it is gone.
+# started it is gone. A cluster sends SIGTERM to all processes of a job; tee stays to write down what the program says to that.
 HERE = shlex.quote(workflow.basedir)
 shell.prefix(
-    f"set -euo pipefail; export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID PYTHONPATH={HERE}/src"
+    'set -euo pipefail; tee() {{ (trap "" TERM; exec tee "$@"); }}; '
+    f"export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID PYTHONPATH={HERE}/src"
     "${{PYTHONPATH:+:$PYTHONPATH}} "
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "

@@ -17,8 +17,8 @@ rule generate_stage1_test_rollouts:
     threads: settings.rollout_engine.threads
     resources:
         gpu=settings.rollout_engine.gpus,
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=memory("generate_stage1_test_rollouts"),
+        runtime=minutes("generate_stage1_test_rollouts"),
     params:
         spec=stage1_test_spec,
         model=model_input_folder,
@@ -129,8 +129,8 @@ rule generate_held_out_rollouts:
     threads: settings.rollout_engine.threads
     resources:
         gpu=settings.rollout_engine.gpus,
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory("generate_held_out_rollouts"),
+        runtime=minutes("generate_held_out_rollouts"),
     params:
         spec=held_out_spec,
         model=model_input_folder,
@@ -208,8 +208,8 @@ rule generate_passk_rollouts:
     threads: settings.rollout_engine.threads
     resources:
         gpu=settings.rollout_engine.gpus,
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=memory("generate_passk_rollouts"),
+        runtime=minutes("generate_passk_rollouts"),
     params:
         spec=passk_spec,
         model=model_input_folder,

@@ -25,8 +25,8 @@ rule train_rl:
     threads: settings.training.stage2_threads
     resources:
         gpu=settings.training.gpus,
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=memory("train_rl"),
+        runtime=minutes("train_rl"),
     params:
         spec=rl_spec,
         data=curriculum_arguments,

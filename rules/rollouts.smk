@@ -18,8 +18,8 @@ rule generate_rollouts:
     threads: settings.rollout_engine.threads
     resources:
         gpu=settings.rollout_engine.gpus,
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory("generate_rollouts"),
+        runtime=minutes("generate_rollouts"),
     params:
         spec=rollout_spec,
         model=model_input_folder,

@@ -25,8 +25,8 @@ rule train_sft:
     threads: sft_threads
     resources:
         gpu=settings.training.gpus,
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=memory("train_sft"),
+        runtime=minutes("train_sft"),
     params:
         spec=tuning_spec,
         pass_on=pass_on,

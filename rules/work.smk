@@ -54,6 +54,19 @@ def rollout_work(wildcards, output):
     return shlex.join(str(part) for pair in given.items() for part in pair)
 
 
+NEEDS = needs(settings)
+
+
+def memory(rule):
+    """Megabytes of a job that runs a model; half as much again in retries, which may have another cause."""
+    return lambda wildcards, attempt: NEEDS[rule].memory * (2 if attempt == 1 else 3) // 2
+
+
+def minutes(rule):
+    """Time limit of a job that runs a model, which goes on where it was in its retry."""
+    return NEEDS[rule].minutes
+
+
 def share_gpus():
     """On one machine, as many jobs at once as its GPUs hold, unless the user said ``--resources gpu=N``; a cluster counts its own."""
     needed = max(settings.rollout_engine.gpus, settings.training.gpus)

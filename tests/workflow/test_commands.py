@@ -4,6 +4,7 @@ import re
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from checkouts import ROOT, make_checkout, snakemake
 
 TARGETS = {
@@ -67,6 +68,25 @@ def test_an_unknown_key_stops_the_run_with_its_path_and_a_suggestion():
     done = snakemake("stage1_rft", "--cores", "1", "--dry-run", "--config", "stage1={sft: {epoch: 3}}")
     assert done.returncode == 1
     assert "stage1.sft.epoch: no such key; did you mean stage1.sft.epochs?" in done.stdout + done.stderr
+
+
+def test_a_mistyped_profile_stops_the_run_and_names_those_there_are():
+    done = snakemake("stage1_rft", "--cores", "1", "--dry-run", "--workflow-profile", "profiles/slrum")
+    assert done.returncode == 1
+    assert "--workflow-profile: no profiles/slrum/config.yaml; there are" in done.stdout + done.stderr
+    assert "profiles/slurm" in done.stdout + done.stderr
+
+
+def test_the_slurm_profile_is_read_and_overrides_nothing_that_decides_what_reruns():
+    """As a dry run with the default profile: the same jobs for the same reasons."""
+    ours, default = (yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "default"))
+    assert {key: ours[key] for key in default} == default
+    cluster, here = (
+        snakemake("stage1_rft", "--dry-run", "--quiet", *profile)
+        for profile in (("--workflow-profile", "profiles/slurm"), ("--cores", "1"))
+    )
+    assert cluster.returncode == here.returncode == 0, cluster.stderr
+    assert cluster.stdout.partition("Job stats")[2] == here.stdout.partition("Job stats")[2]
 
 
 @pytest.mark.slow

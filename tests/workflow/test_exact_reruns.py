@@ -293,6 +293,7 @@ EXPECTED = {
     "training.rl_save_every": (5, NOTHING),
     "training.pretraining_save_every": (2, NOTHING),
     "training.log_every": (5, NOTHING),
+    "cluster.most_minutes": (60, NOTHING),
     "figures.formats": (["png"], FIGURES),
     "figures.dpi": (50, FIGURES),
     "figures.font_size": (8, FIGURES),

@@ -105,6 +105,12 @@ class Training(Section):
         return self.gpus * self.nodes
 
 
+class Cluster(Section):
+    """What jobs ask of a cluster, beside what is estimated."""
+
+    most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
+
+
 class Figures(Section):
     formats: list[Literal["svg", "png", "pdf"]] = Field(min_length=1, description="each once; the first is shown in the report")
     dpi: Count

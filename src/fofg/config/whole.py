@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from fofg.config.base import Section
 from fofg.config.engines import unfit
 from fofg.config.planning import Plan
-from fofg.config.running import Figures, RolloutEngine, TinyBase, Training, Use
+from fofg.config.running import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.problems.registry import shares
@@ -31,6 +31,7 @@ class Config(Section):
     failures: Failures
     rollout_engine: RolloutEngine
     training: Training
+    cluster: Cluster
     figures: Figures
     use: Use
     tiny_base: TinyBase

@@ -1,0 +1,66 @@
+"""What a job asks of a cluster: memory and minutes, from the model's size and the work that is expected."""
+
+import math
+from typing import NamedTuple
+
+from fofg.config import Config
+from fofg.plan.estimate import Cost, estimate
+from fofg.plan.targets import targets
+from fofg.plan.work import Rollouts
+
+#: Engine -> megabytes of main memory for libraries, workers and buffers; bytes for each parameter of the model. ``trl``: float32
+#: weights, gradients, two moments and a copy, all in main memory on a CPU; ``verl``: weights and moments wait there (offload), and
+#: are read at the end to be merged; roll-outs: weights while they are loaded.
+_MEMORY = {"transformers": (2000, 6), "vllm": (12000, 3), "trl": (4000, 20), "verl": (24000, 18)}
+#: So many times the expected time is asked for, and never less than these minutes.
+_MARGIN, _LEAST = 3, 30
+
+
+class Need(NamedTuple):
+    """Of one job, on each node: main memory in megabytes, and minutes."""
+
+    memory: int
+    minutes: int
+
+
+def needs(settings: Config) -> dict[str, Need]:
+    """Rule -> what a job of it asks for, of the rules that run a model; of several kinds of jobs, the largest.
+
+    A job that takes longer than ``cluster.most_minutes`` saves its state and goes on in its retry.
+    """
+    plan, engines = estimate(settings, list(targets(settings))), _engines(settings)
+    seconds: dict[str, float] = {}
+    for row, cost in [*plan.rollouts, *plan.training]:
+        if row.rule in engines and row.jobs:
+            hours = cost.hours + (_sampled_within(plan.rollouts, row.stage) if row.rule == "train_rl" else 0.0)
+            took = hours * 3600 / row.jobs / max(row.devices, 1)
+            seconds[row.rule] = max(seconds.get(row.rule, 0.0), took)
+    return {
+        rule: Need(
+            _memory(engines[rule], plan.model.parameters, settings.training.nodes if rule.startswith("train") else 1),
+            min(settings.cluster.most_minutes, max(_LEAST, math.ceil(_MARGIN * took / 60))),
+        )
+        for rule, took in seconds.items()
+    }
+
+
+def _engines(settings: Config) -> dict[str, str]:
+    """Rule -> the engine that asks for most."""
+    rollouts = ("generate_rollouts", "generate_stage1_test_rollouts", "generate_held_out_rollouts", "generate_passk_rollouts")
+    tuning = {settings.stage1.sft.engine, settings.stage2.rft.sft.engine}
+    return {
+        **dict.fromkeys(rollouts, settings.rollout_engine.name),
+        "train_sft": "verl" if "verl" in tuning else min(tuning),
+        "train_rl": settings.stage2.rl.engine,
+    }
+
+
+def _sampled_within(rollouts: list[tuple[Rollouts, Cost]], stage: str) -> float:
+    """GPU hours of the roll-outs that a run of reinforcement learning makes itself, validation included."""
+    return sum(cost.hours for row, cost in rollouts if row.stage in (stage, f"{stage}, validation"))
+
+
+def _memory(engine: str, parameters: int, nodes: int) -> int:
+    """Megabytes; an engine of the user's own counts as the largest of the package's."""
+    base, each = _MEMORY.get(engine, _MEMORY["verl"])
+    return math.ceil((base + each * parameters / nodes / 1e6) / 100) * 100
