@@ -1,6 +1,6 @@
 """On a machine with a GPU, in the GPU environment (`make test-gpu`): the tiny model through vLLM and verl, started by Snakemake.
 
-FOFG_GPU_RUN names a folder to work in, so that one call can go on where another ended.
+FOFG_GPU_RUN names a folder to work in, so that one call can go on where another ended; FOFG_GPU_OVERLAY a further overlay.
 """
 
 import json
@@ -42,8 +42,9 @@ def run(tmp_path_factory) -> Path:
 
 
 def command(run: Path, *targets: str) -> list[str]:
-    overlays = ["--configfile", str(CONFIG[1]), str(run / "short.yaml"), "--config", f"run_dir={run}"]
-    return [sys.executable, "-m", "snakemake", *targets, "--cores", "all", "--scheduler", "greedy", *overlays]
+    overlays = [str(CONFIG[1]), str(run / "short.yaml"), *filter(None, [os.environ.get("FOFG_GPU_OVERLAY")])]
+    how = ["--cores", "all", "--scheduler", "greedy", "--configfile", *overlays, "--config", f"run_dir={run}"]
+    return [sys.executable, "-m", "snakemake", *targets, *how]
 
 
 def snakemake(run: Path, *targets: str) -> None:
