@@ -37,7 +37,7 @@ class Noting(TransformersEngine):
         path.write_text(json.dumps(self.note))
         path.replace(path.with_suffix(".json"))
 """
-OVERLAY = "run_dir: runs/gpus\nrollout_engine: {{name: 'noting:Noting', shard_size: 6, gpus: {gpus}}}\n"
+OVERLAY = "run_dir: runs/gpus\ntraining: {{gpus: 1}}\nrollout_engine: {{name: 'noting:Noting', shard_size: 6, gpus: {gpus}}}\n"
 ROLLOUTS = "runs/gpus/data/string_task/stage1_level1/rollouts"
 
 
