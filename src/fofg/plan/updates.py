@@ -106,4 +106,6 @@ def _tuning(
 
 
 def _steps(sft: config.Sft, conversations: int) -> int:
-    return sft.epochs * math.ceil(conversations / sft.batch_size)
+    """Steps of all epochs; verl leaves out the rest of an epoch that fills no batch."""
+    whole, rest = divmod(conversations, sft.batch_size)
+    return sft.epochs * (whole + (rest > 0 and sft.engine != "verl"))
