@@ -54,7 +54,10 @@ def rollout_work(wildcards, output):
     return shlex.join(str(part) for pair in given.items() for part in pair)
 
 
-NEEDS = needs(settings)
+try:
+    NEEDS = needs(settings)
+except UserError as error:
+    raise WorkflowError(str(error))
 
 
 def memory(rule):

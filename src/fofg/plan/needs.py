@@ -47,10 +47,10 @@ def needs(settings: Config) -> dict[str, Need]:
 def _engines(settings: Config) -> dict[str, str]:
     """Rule -> the engine that asks for most."""
     rollouts = ("generate_rollouts", "generate_stage1_test_rollouts", "generate_held_out_rollouts", "generate_passk_rollouts")
-    tuning = {settings.stage1.sft.engine, settings.stage2.rft.sft.engine}
+    tuning = (settings.stage1.sft.engine, settings.stage2.rft.sft.engine)
     return {
         **dict.fromkeys(rollouts, settings.rollout_engine.name),
-        "train_sft": "verl" if "verl" in tuning else min(tuning),
+        "train_sft": max(tuning, key=lambda engine: _memory(engine, 0, 1)),
         "train_rl": settings.stage2.rl.engine,
     }
 

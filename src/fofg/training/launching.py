@@ -1,6 +1,5 @@
 """Other programs as parts of a job: started for it, stopped with it, on one node or on all nodes of a SLURM allocation."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -9,12 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from fofg import gpus, supervision
 from fofg.errors import UserError
+from fofg.training.verl import guard
 
-_PR_SET_PDEATHSIG = 1
 #: Lines of a failed program's output that its error shows.
 SHOWN = 25
 
@@ -40,7 +40,7 @@ def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_se
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(guard.die_with_parent, signal.SIGTERM),  # on which torchrun ends its workers
             pass_fds=[*gpus.held(), *supervision.held()],
         )
         try:
@@ -66,14 +66,9 @@ def failure(log: Path, code: int, name: str) -> UserError:
 def on_all_nodes(nodes: int, gpus: int) -> list[str]:
     """What starts a program once on each node of this job's SLURM allocation. Raises UserError outside of one."""
     if "SLURM_JOB_ID" not in os.environ:
-        raise UserError("training.nodes: several nodes need a SLURM allocation; submit with a SLURM profile, or set nodes: 1")
+        raise UserError("training.nodes: several nodes need a SLURM allocation; run Snakemake inside one, or set nodes: 1")
     once_a_node = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--gpus-per-task={gpus}"]
     return ["srun", *once_a_node, "--kill-on-bad-exit=1"]
-
-
-def _die_with_parent() -> None:
-    # Not SIGKILL: torchrun ends its workers on SIGTERM, which would go on without it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(child: subprocess.Popen) -> None:

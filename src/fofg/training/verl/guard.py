@@ -64,9 +64,9 @@ def _work(work: Callable[[threading.Event], int], parent: int) -> int:
     return work(stop)
 
 
-def die_with_parent() -> None:
-    """For ``preexec_fn``: the program is killed when the process that starts it dies."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """For ``preexec_fn``: the program gets a signal when the process that starts it dies."""
+    _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def shell_code(code: int) -> int:
