@@ -38,7 +38,8 @@ for option, profile in zip(sys.argv, sys.argv[1:]):
 HERE = shlex.quote(workflow.basedir)
 shell.prefix(
     'set -euo pipefail; tee() {{ (trap "" TERM; exec tee "$@"); }}; '
-    f"export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID PYTHONPATH={HERE}/src"
+    f"export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID FOFG_SAVE_SECONDS={settings.cluster.save_seconds} "
+    f"PYTHONPATH={HERE}/src"
     "${{PYTHONPATH:+:$PYTHONPATH}} "
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "

@@ -19,6 +19,7 @@ rule generate_stage1_test_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_stage1_test_rollouts"),
         runtime=minutes("generate_stage1_test_rollouts"),
+        slurm_extra=SAVING,
     params:
         spec=stage1_test_spec,
         model=model_input_folder,
@@ -131,6 +132,7 @@ rule generate_held_out_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_held_out_rollouts"),
         runtime=minutes("generate_held_out_rollouts"),
+        slurm_extra=SAVING,
     params:
         spec=held_out_spec,
         model=model_input_folder,
@@ -210,6 +212,7 @@ rule generate_passk_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_passk_rollouts"),
         runtime=minutes("generate_passk_rollouts"),
+        slurm_extra=SAVING,
     params:
         spec=passk_spec,
         model=model_input_folder,

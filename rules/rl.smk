@@ -27,6 +27,7 @@ rule train_rl:
         gpu=settings.training.gpus,
         mem_mb=memory("train_rl"),
         runtime=minutes("train_rl"),
+        slurm_extra=SAVING,
     params:
         spec=rl_spec,
         data=curriculum_arguments,

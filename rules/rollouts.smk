@@ -20,6 +20,7 @@ rule generate_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_rollouts"),
         runtime=minutes("generate_rollouts"),
+        slurm_extra=SAVING,
     params:
         spec=rollout_spec,
         model=model_input_folder,

@@ -27,6 +27,7 @@ rule train_sft:
         gpu=settings.training.gpus,
         mem_mb=memory("train_sft"),
         runtime=minutes("train_sft"),
+        slurm_extra=SAVING,
     params:
         spec=tuning_spec,
         pass_on=pass_on,

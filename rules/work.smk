@@ -60,6 +60,10 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 
+#: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
+SAVING = f"--signal=URG@{settings.cluster.save_seconds}"
+
+
 def memory(rule):
     """Megabytes of a job that runs a model; half as much again in retries, which may have another cause."""
     return lambda wildcards, attempt: NEEDS[rule].memory * (2 if attempt == 1 else 3) // 2

@@ -12,6 +12,7 @@ from fofg import gpus
 from fofg.config import Verl
 from fofg.errors import UserError
 from fofg.stages import Spec
+from fofg.stopping import heed_time_limits
 from fofg.supervision import stop_with_supervisor
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -90,6 +91,7 @@ def use_gpus(options: argparse.Namespace) -> None:
 def run(main: Callable[[], None]) -> None:
     """Runs a program; a UserError becomes one message on standard error and exit code 1."""
     stop_with_supervisor()
+    heed_time_limits()
     try:
         main()
     except UserError as error:

@@ -16,14 +16,15 @@ from typing import IO
 
 from fofg.errors import UserError
 from fofg.files import write_json
+from fofg.stopping import save_seconds
 
 _held: list[IO] = []
 
 
-def stop_with_supervisor(poll_seconds: float = 0.25, grace_seconds: float = 60.0) -> None:
+def stop_with_supervisor(poll_seconds: float = 0.25) -> None:
     """Ends this process soon after the process named by ``FOFG_SUPERVISOR`` has gone (killed, say).
 
-    First by SIGTERM, so that a program can save its state, after ``grace_seconds`` by SIGKILL. Without the variable: nothing.
+    First by SIGTERM, so that a program can save its state, after ``save_seconds`` by SIGKILL. Without the variable: nothing.
     """
     supervisor = os.environ.get("FOFG_SUPERVISOR", "")
     if not supervisor.isdigit() or not _started(int(supervisor)):
@@ -34,7 +35,7 @@ def stop_with_supervisor(poll_seconds: float = 0.25, grace_seconds: float = 60.0
         while _started(int(supervisor)) == born:
             time.sleep(poll_seconds)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(grace_seconds)
+        time.sleep(save_seconds())
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()

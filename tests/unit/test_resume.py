@@ -82,11 +82,12 @@ def test_killed_twice_and_once_with_a_torn_checkpoint(data, whole, tmp_path):  #
     assert not (tmp_path / "out-state").exists()
 
 
-def test_sigterm_saves_and_fails(data, whole, tmp_path):  # noqa: F811
+@pytest.mark.parametrize(("number", "why"), [(signal.SIGTERM, "by SIGTERM"), (signal.SIGURG, "before the time limit")])
+def test_a_run_that_is_asked_to_stop_saves_and_fails(data, whole, tmp_path, number, why):  # noqa: F811
     output = tmp_path / "out"
-    code, told = interrupt(data, output, 8, signal.SIGTERM, save_every=8)
-    assert code == 1 and "error: stopped by SIGTERM after step" in told
-    stopped = int(told.split("stopped by SIGTERM after step ")[1].split()[0])
+    code, told = interrupt(data, output, 8, number, save_every=8)
+    assert code == 1 and f"error: stopped {why} after step" in told
+    stopped = int(told.split(f"stopped {why} after step ")[1].split()[0])
     assert 8 < stopped < STEPS and checkpoints(output)[-1] == stopped
     assert f"going on after step {stopped} of" in finish(data, output, save_every=8)
     assert same(output, whole)

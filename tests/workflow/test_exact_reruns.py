@@ -294,6 +294,7 @@ EXPECTED = {
     "training.pretraining_save_every": (2, NOTHING),
     "training.log_every": (5, NOTHING),
     "cluster.most_minutes": (60, NOTHING),
+    "cluster.save_seconds": (60, NOTHING),
     "figures.formats": (["png"], FIGURES),
     "figures.dpi": (50, FIGURES),
     "figures.font_size": (8, FIGURES),

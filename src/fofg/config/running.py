@@ -109,6 +109,16 @@ class Cluster(Section):
     """What jobs ask of a cluster, beside what is estimated."""
 
     most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
+    save_seconds: Count = Field(
+        description="seconds before its limit at which a job is told to save and end; fewer than most_minutes"
+    )
+
+    @field_validator("save_seconds")
+    @classmethod
+    def _leaves_time_to_work(cls, seconds: int, info: ValidationInfo) -> int:
+        if (minutes := info.data.get("most_minutes")) and seconds >= 60 * minutes:
+            raise ValueError(f"leaves nothing of most_minutes ({minutes}, {60 * minutes} seconds)")
+        return seconds
 
 
 class Figures(Section):

@@ -28,6 +28,7 @@ def needs(settings: Config) -> dict[str, Need]:
 
     A job that takes longer than ``cluster.most_minutes`` saves its state and goes on in its retry.
     """
+    saving = settings.cluster.save_seconds
     plan, engines = estimate(settings, list(targets(settings))), _engines(settings)
     seconds: dict[str, float] = {}
     for row, cost in [*plan.rollouts, *plan.training]:
@@ -38,7 +39,7 @@ def needs(settings: Config) -> dict[str, Need]:
     return {
         rule: Need(
             _memory(engines[rule], plan.model.parameters, settings.training.nodes if rule.startswith("train") else 1),
-            min(settings.cluster.most_minutes, max(_LEAST, math.ceil(_MARGIN * took / 60))),
+            min(settings.cluster.most_minutes, max(_LEAST, math.ceil((_MARGIN * took + saving) / 60))),
         )
         for rule, took in seconds.items()
     }

@@ -1,7 +1,6 @@
 """Roll-outs of one shard of a problem file: reproducible, resumable, independent of other shards."""
 
 import json
-import math
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.sampling import sample_seed
 from fofg.schemas import PROBLEMS, ROLLOUTS
 from fofg.stages import GenerateRollouts
+from fofg.stopping import Stop, stoppable
 from fofg.supervision import exclusive
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
@@ -138,19 +138,19 @@ def generate(
     Finished batches are kept under ``state``; a run that was killed goes on with the others, in the same batches, so that the
     file is the one an uninterrupted run would have written. A continuous engine has one batch, of which finished problems are kept
     every few seconds; the others' responses may then differ from an uninterrupted run's, as far as the engine's do.
-    ``options``: of the engine, beside those of the spec. Raises UserError for unusable problems or models, and for prompts that
-    don't fit.
+    ``options``: of the engine, beside those of the spec. Raises UserError for unusable problems or models, for prompts that
+    don't fit, and when it was asked to stop (fofg.stopping): after the batch, a continuous engine after its next sample.
     """
     rows = read_shard(problems, spec)
     prompts = build_prompts(rows, spec.definitions, spec.template)
     engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size, {**(spec.options or {}), **(options or {})})
     lengths = fitting(engine.prompt_lengths(prompts), rows, spec.rollouts, engine.positions)
     digest = models.digest(Path(model))
-    with exclusive(state):
+    with exclusive(state), stoppable() as stop:
         kept = State(state, fingerprint(spec, engine.identity, digest, rows))
         most = len(lengths) * spec.rollouts.samples if _is_continuous(engine) else batch_size
         batches = cut(lengths, spec.rollouts.samples, most)
-        answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept)
+        answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept, stop)
         metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
         empty = {"responses": [], "finish_reasons": [], "token_counts": []}
         finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
@@ -159,7 +159,9 @@ def generate(
     return Summary(len(rows), len(lengths) * spec.rollouts.samples, len(rows) - len(lengths), resumed, tokens)
 
 
-def _answers(spec: GenerateRollouts, rows: list[dict], prompts: list, engine: Engine, batches: list[list[int]], state: State):
+def _answers(
+    spec: GenerateRollouts, rows: list[dict], prompts: list, engine: Engine, batches: list[list[int]], state: State, stop: Stop
+):
     """Row number -> responses, finish_reasons, token_counts; then samples taken from ``state``, tokens made now."""
     answers = {row.pop("problem"): row for row in state.load()}
     samples, resumed = spec.rollouts.samples, len(answers) * spec.rollouts.samples
@@ -173,29 +175,39 @@ def _answers(spec: GenerateRollouts, rows: list[dict], prompts: list, engine: En
                 for number in problems
             ]
             requests = [Request(prompts[number], seed) for number, seed in zip(problems, seeds)]
-            for finished in _finished(engine, requests, progress):
+            for finished in _finished(engine, requests, progress, stop):
                 made = {problems[position]: _columns(results) for position, results in finished.items()}
-                state.save([{"problem": number, **columns} for number, columns in made.items()])
+                if made:
+                    state.save([{"problem": number, **columns} for number, columns in made.items()])
                 answers |= made
+                if stop.is_set() and len(answers) < (total := sum(map(len, batches))):
+                    kept = f"{len(answers) * samples} of {total * samples} samples"
+                    raise UserError(f"stopped {stop.reason} with {kept}; the same command goes on from there")
     return answers, resumed, progress.tokens
 
 
-def _finished(engine: Engine, requests: list[Request], progress: "_Progress") -> Iterator[dict[int, list[Sample]]]:
+def _finished(engine: Engine, requests: list[Request], progress: "_Progress", stop: Stop) -> Iterator[dict[int, list[Sample]]]:
     """Groups of finished requests (position -> samples): of a continuous engine every few seconds, else one at the end.
 
-    Raises UserError if the engine leaves out samples.
+    When ``stop`` is set, a continuous engine's at once. Raises UserError if the engine leaves out samples.
     """
-    patience = FLUSH_SECONDS if _is_continuous(engine) else math.inf
+    continuous = _is_continuous(engine)
     made = [{} for _ in requests]
     finished, flushed = {}, time.monotonic()
-    for position, sample, result in engine.generate(requests):
-        made[position][sample] = result
-        progress.add(result.token_count)
-        if len(made[position]) == len(requests[position].seeds):
-            finished[position] = [result for _, result in sorted(made[position].items())]
-        if finished and time.monotonic() - flushed >= patience:
-            yield finished
-            finished, flushed = {}, time.monotonic()
+    try:
+        for position, sample, result in engine.generate(requests):
+            made[position][sample] = result
+            progress.add(result.token_count)
+            if len(made[position]) == len(requests[position].seeds):
+                finished[position] = [result for _, result in sorted(made[position].items())]
+            if continuous and (stop.is_set() or (finished and time.monotonic() - flushed >= FLUSH_SECONDS)):
+                yield finished
+                finished, flushed = {}, time.monotonic()
+    except Exception:  # a cluster's SIGTERM reaches the engine's own processes too
+        if not (continuous and stop.is_set()):
+            raise
+        yield finished
+        return
     if missing := sum(len(request.seeds) - len(samples) for request, samples in zip(requests, made)):
         raise UserError(f"rollout_engine.name: the engine left out {missing} samples of {len(requests)} prompts; mend it")
     if finished:

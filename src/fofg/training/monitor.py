@@ -1,11 +1,8 @@
-"""Watching a training run: its records, progress bar and TensorBoard events, a tidy end on SIGTERM, and going on after it."""
+"""Watching a training run: its records, progress bar and TensorBoard events, a tidy end when asked for, and going on after it."""
 
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -13,6 +10,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from fofg.errors import UserError
+from fofg.stopping import Stop, stoppable
 from fofg.training import metrics, resume
 from fofg.training.metrics import Record
 
@@ -26,7 +24,7 @@ class Monitor(TrainerCallback):
     def __init__(self, total: int):
         self.total = total
         self.records: list[Record] = []
-        self.stopped = False
+        self.stop = Stop()
 
     def open(self, tensorboard: str | Path) -> None:
         """Starts the progress bar and the event file; events of other runs are removed, those after the checkpoint hidden."""
@@ -40,24 +38,11 @@ class Monitor(TrainerCallback):
         self._events.close()
         self._bar.close()
 
-    @contextmanager
-    def stopping_on_sigterm(self) -> Iterator[None]:
-        """Within: SIGTERM ends the run after the step that it is in, with a checkpoint."""
-
-        def stop(number, frame):
-            self.stopped = True
-
-        before = signal.signal(signal.SIGTERM, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
     def on_train_begin(self, args, state, control, **others):
         self._began = time.monotonic() - (self.records[-1]["seconds"] if self.records else 0.0)
 
     def on_step_end(self, args, state, control, **others):
-        if self.stopped and state.global_step < self.total:
+        if self.stop.is_set() and state.global_step < self.total:
             control.should_save = control.should_training_stop = True
         return control
 
@@ -94,7 +79,7 @@ class Watched:
 def run(trainer: Watched, state: Path, tensorboard: str | Path) -> None:
     """Trains to the end, from the last complete checkpoint in ``state`` if there is one.
 
-    Raises UserError if SIGTERM stopped it before.
+    Asked to stop, it saves a checkpoint after the step that it is in, and raises UserError.
     """
     monitor, start = trainer.monitor, resume.newest(state)
     if start:
@@ -102,9 +87,9 @@ def run(trainer: Watched, state: Path, tensorboard: str | Path) -> None:
         print(f"going on after step {monitor.records[-1]['step']} of {monitor.total}", file=sys.stderr)
     monitor.open(tensorboard)
     try:
-        with monitor.stopping_on_sigterm():
+        with stoppable() as monitor.stop:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         monitor.close()
     if (step := trainer.state.global_step) < monitor.total:
-        raise UserError(f"stopped by SIGTERM after step {step} of {monitor.total}; the same command goes on from there")
+        raise UserError(f"stopped {monitor.stop.reason} after step {step} of {monitor.total}; the same command goes on from there")
