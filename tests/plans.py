@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fofg.config import Config, load, merge, read
 from fofg.plan.estimate import Cost, Estimate, estimate
+from fofg.plan.jobs import Jobs, by_rules
 from fofg.plan.work import Rollouts, Training
 
 ROOT = Path(__file__).parents[1]
@@ -36,3 +37,9 @@ def rows(table: list[tuple[Rollouts | Training, Cost]]) -> dict[str, Rollouts | 
 def costs(table: list[tuple[Rollouts | Training, Cost]]) -> dict[str, Cost]:
     """Stage -> what it takes."""
     return {row.stage: cost for row, cost in table}
+
+
+def jobs(*names: str, files: tuple[Path, ...] = (), **changes) -> dict[str, Jobs]:
+    """Rule -> its jobs, of some targets (none: all), with changed keys."""
+    settings = configured(*files, **changes)
+    return {row.rule: row for row in by_rules(settings, estimate(settings, names or ["all"]))}

@@ -10,6 +10,7 @@ from fofg.config import Config, load, merge, read
 from fofg.errors import UserError
 from fofg.plan import table
 from fofg.plan.estimate import estimate
+from fofg.plan.jobs import by_rules
 from fofg.supervision import remove_stale_lock
 
 
@@ -58,7 +59,8 @@ def _plan(arguments: argparse.Namespace) -> None:
         merge(values, _assignment(pair))
     settings = load(values)
     show = table.as_json if arguments.json else table.text
-    print(show(settings, estimate(settings, arguments.targets or ["all"], arguments.gpus)))
+    plan = estimate(settings, arguments.targets or ["all"], arguments.gpus)
+    print(show(settings, plan, by_rules(settings, plan)))
 
 
 def _assignment(pair: str) -> dict:

@@ -156,11 +156,11 @@ def test_the_paper_in_words(fofg):
     assert status == 0
     (row,) = re.findall(r"^Stage 1 +100 .*$", out, re.MULTILINE)
     assert row.split()[2:] == ["100", "50,000", "500,000", "51,200,000", "4,096,000,000", "250,000,000", "9.12", "0.75"]
-    assert re.search(r"^RL level2 +- +11,200 to 224,000 +179,200 to 3,584,000 ", out, re.MULTILINE)
+    assert re.search(r"^RL level2 +- +11,200–224,000 +179,200–3,584,000 ", out, re.MULTILINE)
     assert "machine" not in out
     assert re.search(r"^GPU hours +\d+ expected, [\d,]+ if every response is as long as allowed$", out, re.MULTILINE)
     assert re.search(r"^wall clock .* on 8 GPUs, one row after another$", out, re.MULTILINE)
-    assert "GB under runs/paper" in out and "GB for meta-llama/Llama-3.1-8B-Instruct, if it is yet to be downloaded" in out
+    assert "GB under runs/paper" in out and "GB for meta-llama/Llama-3.1-8B-Instruct, unless downloaded" in out
     assert re.search(r"^ +12,000 +response tokens/s of a GPU +plan.rollout_tokens_per_second$", out, re.MULTILINE)
     tables = [part.splitlines() for part in out.split("\n\n")[1:4]]
     assert all(len(set(map(len, lines))) == 1 for lines in tables), "columns are even"

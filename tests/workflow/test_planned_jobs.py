@@ -1,7 +1,6 @@
 """``fofg plan`` plans the jobs that Snakemake would start from nothing."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,37 +8,57 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from checkouts import SMALL, snakemake
-from plans import PAPER, plan
+from plans import DEFAULT, PAPER, ROOT, configured, jobs
 
-PLANNED = {
-    "create_problems",
-    "create_problem_shard",
-    "generate_rollouts",
-    "generate_stage1_test_rollouts",
-    "generate_held_out_rollouts",
-    "generate_passk_rollouts",
-    "train_sft",
-    "train_rl",
-    "build_tiny_base",
-}
+from fofg.plan.targets import targets
+
+GPU_TINY = ROOT / "config/gpu-tiny.yaml"
+TARGETS = [
+    "all",
+    "stage1_create_problems",
+    "stage1_create_train_data",
+    "stage1_rft",
+    "stage2_create_problems",
+    "stage2_rft_create_problems",
+    "stage2_rft_create_train_data",
+    "stage2_rft_train",
+    "stage2_rl_level1to2",
+    "evaluate",
+    "passk",
+    "analyze_failures",
+    "figures",
+    "tiny_base",
+]
 
 
-def by_rule(told) -> dict[str, int]:
-    """Planned jobs."""
-    jobs = Counter()
-    for row in [*told.problems, *(row for row, _ in [*told.rollouts, *told.training])]:
-        jobs[row.rule] += row.jobs
-    return +jobs
-
-
-def started(targets: list[str], overlays: list[Path], folder: Path) -> dict[str, int]:
-    """Jobs of a dry run in an empty folder."""
+def check(names: list[str], overlays: list[Path], folder: Path) -> None:
+    """The plan has the jobs of a dry run in an empty folder, rule by rule, and what they ask for."""
     empty = folder / "empty.yaml"
-    empty.write_text(yaml.safe_dump({"run_dir": str(folder / "run"), "base_model": "resources/tiny-base"}))
-    done = snakemake(*targets, "--dry-run", "--cores", "2", "--configfile", *map(str, [*overlays, empty]))
+    empty.write_text(yaml.safe_dump({"run_dir": str(folder / "run"), "base_model": str(ROOT / "resources/tiny-base")}))
+    files = [*overlays, empty]
+    done = snakemake(*names, "--dry-run", "--cores", "2", "--configfile", *map(str, files))
     assert done.returncode == 0, done.stdout + done.stderr
-    table = done.stdout.partition("Job stats:")[2].partition("total")[0]
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE) if rule in PLANNED}
+    planned = jobs(*names, files=tuple(files))
+    assert {rule: row.jobs for rule, row in planned.items()} == started(done.stdout, targets(configured(*files)))
+    submitted = {rule: row for rule, row in planned.items() if not row.local}
+    asked = {rule: (row.memory_mb, row.minutes, row.nodes * row.gpus) for rule, row in submitted.items()}
+    assert asked == {rule: found for rule, found in resources(done.stdout).items() if rule in submitted}
+
+
+def started(output: str, whole: dict) -> dict[str, int]:
+    """Jobs by rule of a dry run; targets themselves are none."""
+    table = output.partition("Job stats:")[2].partition("\ntotal")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE) if rule not in whole}
+
+
+def resources(output: str) -> dict[str, tuple[int, int, int]]:
+    """Megabytes, minutes and GPUs that the jobs of each rule ask for in a dry run, each time the same."""
+    found = {}
+    for rule, given in re.findall(r"^(?:local)?rule (\w+):$.*?^    resources: (.*?)$", output, re.MULTILINE | re.DOTALL):
+        values = dict(re.findall(r"(\w+)=(\d+)", given))
+        found.setdefault(rule, set()).add(tuple(int(values.get(name, 0)) for name in ("mem_mb", "runtime", "gpu")))
+    assert all(len(kinds) == 1 for kinds in found.values()), found
+    return {rule: kinds.pop() for rule, kinds in found.items()}
 
 
 def own_files(folder: Path) -> dict[str, str]:
@@ -58,30 +77,14 @@ def own_files(folder: Path) -> dict[str, str]:
 
 
 def test_everything_of_the_paper_s_run(tmp_path):
-    assert by_rule(plan("all", files=(PAPER,))) == started(["all"], [PAPER], tmp_path)
+    check(["all"], [PAPER], tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "target",
-    [
-        "stage1_create_problems",
-        "stage1_create_train_data",
-        "stage1_rft",
-        "stage2_create_problems",
-        "stage2_rft_create_problems",
-        "stage2_rft_create_train_data",
-        "stage2_rft_train",
-        "stage2_rl_level1to2",
-        "evaluate",
-        "passk",
-        "analyze_failures",
-        "figures",
-        "tiny_base",
-    ],
-)
-def test_every_target(tmp_path, target):
-    assert by_rule(plan(target, files=(SMALL,))) == started([target], [SMALL], tmp_path)
+@pytest.mark.parametrize("overlay", [DEFAULT, SMALL, PAPER, GPU_TINY], ids=lambda path: path.stem)
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target(tmp_path, target, overlay):
+    check([target], [overlay], tmp_path)
 
 
 @pytest.mark.slow
@@ -92,7 +95,7 @@ def test_a_users_own_files(tmp_path, target, keys):
     use = {key: path for key, path in own_files(tmp_path).items() if key in keys or not keys}
     overlay = tmp_path / "use.yaml"
     overlay.write_text(yaml.safe_dump({"use": use}))
-    assert by_rule(plan(target, files=(overlay,))) == started([target], [overlay], tmp_path)
+    check([target], [overlay], tmp_path)
 
 
 @pytest.mark.slow
@@ -101,5 +104,4 @@ def test_no_greedy_responses_no_validation_and_a_curriculum_of_ones_own(tmp_path
     curricula = {"mine": [{"steps": 2, "mixture": {"stage2_level1": 1, "stage2_level2": 1}}]}
     changes = {"evaluation": {"greedy": False}, "stage2": {"rl": {"validation": {"every": 0}, "curricula": curricula}}}
     overlay.write_text(yaml.safe_dump(changes))
-    targets = ["stage2_rl_mine", "evaluate"]
-    assert by_rule(plan(*targets, files=(overlay,))) == started(targets, [overlay], tmp_path)
+    check(["stage2_rl_mine", "evaluate"], [overlay], tmp_path)

@@ -7,7 +7,8 @@ from pathlib import Path
 from fofg.config import Config
 from fofg.errors import UserError
 from fofg.plan import sampling, updates, weights
-from fofg.plan.targets import Stage, covered
+from fofg.plan.rules import Stage
+from fofg.plan.targets import covered
 from fofg.plan.weights import Size
 from fofg.plan.work import Problems, Rollouts, Training, training_devices
 

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from fofg.config import Config
-from fofg.plan.estimate import Cost, estimate
+from fofg.plan.estimate import Cost, Estimate, estimate
 from fofg.plan.targets import targets
 from fofg.plan.work import Rollouts
 
@@ -17,10 +17,12 @@ _MARGIN, _LEAST = 3, 30
 
 
 class Need(NamedTuple):
-    """Of one job, on each node: main memory in megabytes, and minutes."""
+    """Of one job: on each of its nodes main memory in megabytes and GPUs; its time limit in minutes."""
 
     memory: int
     minutes: int
+    gpus: int = 0
+    nodes: int = 1
 
 
 def needs(settings: Config) -> dict[str, Need]:
@@ -28,21 +30,31 @@ def needs(settings: Config) -> dict[str, Need]:
 
     A job that takes longer than ``cluster.most_minutes`` saves its state and goes on in its retry.
     """
-    saving = settings.cluster.save_seconds
-    plan, engines = estimate(settings, list(targets(settings))), _engines(settings)
+    plan, training = estimate(settings, list(targets(settings))), settings.training
+    seconds, found = expected_seconds(plan), {}
+    for rule, engine in _engines(settings).items():
+        if rule in seconds:
+            trains = rule.startswith("train")
+            gpus, nodes = (training.gpus, training.nodes) if trains else (settings.rollout_engine.gpus, 1)
+            found[rule] = Need(_memory(engine, plan.model.parameters, nodes), _limit(settings, seconds[rule]), gpus, nodes)
+    return found
+
+
+def expected_seconds(plan: Estimate) -> dict[str, float]:
+    """Rule -> seconds that a job of it is expected to take in all, its starts included; of several kinds of jobs, the longest."""
     seconds: dict[str, float] = {}
     for row, cost in [*plan.rollouts, *plan.training]:
-        if row.rule in engines and row.jobs:
+        if row.jobs:
             hours = cost.hours + (_sampled_within(plan.rollouts, row.stage) if row.rule == "train_rl" else 0.0)
             took = hours * 3600 / row.jobs / max(row.devices, 1)
             seconds[row.rule] = max(seconds.get(row.rule, 0.0), took)
-    return {
-        rule: Need(
-            _memory(engines[rule], plan.model.parameters, settings.training.nodes if rule.startswith("train") else 1),
-            min(settings.cluster.most_minutes, max(_LEAST, math.ceil((_MARGIN * took + saving) / 60))),
-        )
-        for rule, took in seconds.items()
-    }
+    return seconds
+
+
+def _limit(settings: Config, seconds: float) -> int:
+    """Minutes to ask for."""
+    cluster = settings.cluster
+    return min(cluster.most_minutes, max(_LEAST, math.ceil((_MARGIN * seconds + cluster.save_seconds) / 60)))
 
 
 def _engines(settings: Config) -> dict[str, str]:

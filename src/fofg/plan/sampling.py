@@ -12,8 +12,9 @@ from itertools import product
 
 from fofg import config, stages
 from fofg.config import Config
-from fofg.plan.targets import Stage, decodings
-from fofg.plan.work import Amount, Problems, Rollouts, by_rule, rollout_devices, stage1_count, training_devices
+from fofg.plan import rules
+from fofg.plan.rules import Stage, decodings, stage1_count
+from fofg.plan.work import Amount, Problems, Rollouts, by_rule, rollout_devices, training_devices
 from fofg.stages import GenerateRollouts
 
 #: A response of a round lies in its shard's file, in rollout.parquet and, if it is kept, in rft_data/.
@@ -22,14 +23,14 @@ _ROUND_COPIES = 3
 
 def problems(settings: Config, covered: Iterable[Stage]) -> list[Problems]:
     """Data sets that are made, in the order of the configuration; Stage 1's training problems in a job a shard."""
-    made, rows = {stage.of for stage in covered if stage.rule == "create_problems"}, []
+    made, rows = set(covered), []
     for dataset, split in product(settings.datasets, ("train", "test")):
-        if (stage := f"{dataset}/{split}") in made:
-            rule, jobs = "create_problems", 1
-            if stage == "stage1_level1/train":
-                rule, jobs = "create_problem_shard", stages.gather_problems(settings, dataset).shards
-            count = stages.create_problems(settings, dataset, split).rows
-            rows.append(Problems(stage=stage, rule=rule, jobs=jobs, problems=count))
+        stage = rules.problems(dataset, split)
+        if stage.rule == "gather_problems":
+            stage = Stage("create_problem_shard")
+        if stage in made:
+            count, jobs = stages.create_problems(settings, dataset, split).rows, rules.jobs(settings, stage)
+            rows.append(Problems(stage=f"{dataset}/{split}", rule=stage.rule, jobs=jobs, problems=count))
     return rows
 
 
@@ -42,17 +43,16 @@ def rollouts(settings: Config, covered: Iterable[Stage]) -> list[Rollouts]:
         rows.append(_iteration_rounds(settings, len(iterations)))
     for stage in of.get("train_rl", []):
         rows += _reinforcement(settings, stage.of)
-    if models := of.get("generate_stage1_test_rollouts"):
-        specs = [stages.generate_stage1_test_rollouts(settings, shown) for shown in ("visible", "hidden")]
-        rows.append(_asked(settings, "Stage 1 test", models[0].rule, specs * len(models), settings.datasets["stage1_level1"].test))
+    if tests := of.get("generate_stage1_test_rollouts"):
+        specs = [stages.generate_stage1_test_rollouts(settings, stage.variant) for stage in tests]
+        rows.append(_asked(settings, "Stage 1 test", tests[0].rule, specs, settings.datasets["stage1_level1"].test))
     for decoding in decodings(settings):
-        if models := [stage for stage in of.get("generate_held_out_rollouts", []) if stage.decoding == decoding]:
+        if models := [stage for stage in of.get("generate_held_out_rollouts", []) if stage.variant == decoding]:
             specs = [stages.generate_held_out_rollouts(settings, decoding)] * len(models)
             asked = settings.datasets[settings.evaluation.dataset].test
             rows.append(_asked(settings, f"evaluation, {decoding}", models[0].rule, specs, asked))
     if models := of.get("generate_passk_rollouts"):
-        shards = -(-settings.datasets[settings.passk.dataset].test // settings.passk.shard_size)
-        specs = [stages.generate_passk_rollouts(settings, shard) for shard in range(shards)]
+        specs = [stages.generate_passk_rollouts(settings, shard) for shard in range(rules.jobs(settings, models[0]))]
         rows.append(_asked(settings, "pass@k", models[0].rule, specs * len(models)))
     return rows
 

@@ -1,22 +1,25 @@
 """A plan as aligned text, and as JSON."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, astuple
 
 from fofg.config import Config
 from fofg.plan.estimate import STATE_BYTES, STATES, Cost, Estimate
+from fofg.plan.jobs import MOST_STARTS, Jobs
+from fofg.plan.rules import RULES
 from fofg.plan.work import Amount, Rollouts, Training
 
 
-def text(settings: Config, plan: Estimate) -> str:
-    """Tables of problems, roll-outs and training, then totals and what they were counted with."""
+def text(settings: Config, plan: Estimate, jobs: list[Jobs]) -> str:
+    """Tables of problems, roll-outs, training and jobs, then totals and what they were counted with."""
     head = f"{' '.join(plan.targets)}, counted from nothing, with {settings.base_model} ({plan.model.parameters:,} parameters)"
-    tables = [_problems(plan), _rollouts(plan), _training(plan)]
+    tables = [_problems(plan), _rollouts(plan), _training(plan), _jobs(settings, plan, jobs)]
     return "\n\n".join([head, *filter(None, tables), _totals(settings, plan), *_assumptions(settings, plan)])
 
 
-def as_json(settings: Config, plan: Estimate) -> str:
+def as_json(settings: Config, plan: Estimate, jobs: list[Jobs]) -> str:
     """The same and the bounds of every count; ``assumptions`` is the section ``plan``."""
     total = plan.total()
     return json.dumps(
@@ -27,7 +30,8 @@ def as_json(settings: Config, plan: Estimate) -> str:
             "problems": [asdict(row) for row in plan.problems],
             "rollouts": [_row(row, cost) for row, cost in plan.rollouts],
             "training": [_row(row, cost) for row, cost in plan.training],
-            "total": asdict(total) | _counts(plan) | {"download_gb": plan.download_gb},
+            "jobs": [asdict(row) for row in jobs],
+            "total": asdict(total) | _counts(plan) | _requested(jobs) | {"download_gb": plan.download_gb},
             "assumptions": settings.plan.model_dump(mode="json")
             | {"model_parameters": plan.model.parameters, "model_parameters_from": plan.model.source},
         },
@@ -50,13 +54,22 @@ def _counts(plan: Estimate) -> dict[str, int]:
     }
 
 
+def _requested(jobs: list[Jobs]) -> dict[str, float]:
+    """Of a cluster."""
+    submitted = [row for row in jobs if not row.local]
+    return {
+        "submitted_jobs": sum(row.jobs for row in submitted),
+        "gpu_hours_requested": sum(row.gpu_hours_requested for row in submitted),
+    }
+
+
 def _problems(plan: Estimate) -> str:
     rows = [[row.stage, _count(row.jobs), _count(row.problems)] for row in plan.problems]
     return _table(["problems", "jobs", "problems"], rows)
 
 
 def _rollouts(plan: Estimate) -> str:
-    headings = ["roll-outs", "jobs", "prompts", "responses", "prompt tokens ≤", "response tokens ≤", "expected"]
+    headings = ["roll-outs", "jobs", "prompts", "responses", "prompt tok. ≤", "response tok. ≤", "expected"]
     rows = [
         [
             row.stage,
@@ -87,6 +100,45 @@ def _training(plan: Estimate) -> str:
     return _table(headings, rows)
 
 
+def _jobs(settings: Config, plan: Estimate, jobs: list[Jobs]) -> str:
+    """What a cluster is asked for: a row a rule that the tables above tell of, one for all others; then what else to know."""
+    told = {row.rule for row in plan.problems} | {row.rule for row, _ in [*plan.rollouts, *plan.training]}
+    submitted, local = [row for row in jobs if not row.local], [row for row in jobs if row.local]
+    others = [row for row in submitted if row.rule not in told]
+    rows = [_asked(row.rule, [row]) for row in submitted if row.rule in told]
+    if others:
+        rows.append(_asked(others[0].rule if len(others) == 1 else f"{len(others)} other rules, minutes each", others))
+    if len(rows) > 1:
+        total = _requested(jobs)
+        rows.append(["in all", _count(total["submitted_jobs"]), "", "", "", _number(total["gpu_hours_requested"])])
+    columns = 6 if any(row.gpus for row in submitted) else 4
+    headings = ["jobs of a cluster", "jobs", "GB a node", "time limit", "GPUs", "GPU hours ≤"]
+    lines = [
+        _table(headings[:columns], [row[:columns] for row in rows]),
+        *(_goes_on(settings, row) for row in submitted if row.starts > 1),
+    ]
+    if local:
+        lines.append(f"run by the main process, seconds each: {_counted(sum(row.jobs for row in local), 'job', 'jobs')}")
+    return "\n".join(filter(None, lines))
+
+
+def _asked(label: str, rows: list[Jobs]) -> list[str]:
+    """Of the jobs of some rules, each at most."""
+    limit, gpus = max(row.minutes for row in rows), max(row.nodes * row.gpus for row in rows)
+    memory, hours = max(row.memory_mb for row in rows) / 1000, sum(row.gpu_hours_requested for row in rows)
+    return [label, _count(sum(row.jobs for row in rows)), f"{memory:,.1f}", _clock(limit), _count(gpus), _number(hours)]
+
+
+def _goes_on(settings: Config, row: Jobs) -> str:
+    """What becomes of a job that takes longer than its limit."""
+    ends = row.minutes - math.ceil(settings.cluster.save_seconds / 60)
+    job = f"{row.rule}: a job is expected to take {_clock(math.ceil(row.expected_minutes))}, ends at {_clock(ends)}"
+    if row.starts <= MOST_STARTS:
+        return f"{job} and goes on in {_counted(row.starts - 1, 'retry', 'retries')}, each of which asks for as much again"
+    key = "cluster.most_minutes" if RULES[row.rule].model else f"--set-resources {row.rule}:runtime=MINUTES"
+    return f"{job} and needs {row.starts} starts, but profiles/slurm gives {MOST_STARTS}: raise {key}"
+
+
 def _table(headings: list[str], rows: list[list[str]]) -> str:
     """Columns of even width, the first on the left; nothing without rows."""
     if not rows:
@@ -96,7 +148,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
         [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:]))]
         for cells in [headings, *rows]
     ]
-    return "\n".join("  ".join(line) for line in lines)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def _totals(settings: Config, plan: Estimate) -> str:
@@ -114,7 +166,7 @@ def _totals(settings: Config, plan: Estimate) -> str:
             f"disk  {kept} GB under {settings.run_dir}, {working} GB more while training",
         ]
     if plan.download_gb:
-        lines[-1] += f", {_number(plan.download_gb)} GB for {settings.base_model}, if it is yet to be downloaded"
+        lines[-1] += f", {_number(plan.download_gb)} GB for {settings.base_model}, unless downloaded"
     return "\n".join(lines)
 
 
@@ -165,8 +217,16 @@ def _count(value: int) -> str:
     return f"{value:,}" if value else "-"
 
 
+def _counted(value: int, one: str, many: str) -> str:
+    return f"{value:,} {one if value == 1 else many}"
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
 def _range(amount: Amount) -> str:
-    return _count(amount.most) if amount.least == amount.most else f"{amount.least:,} to {amount.most:,}"
+    return _count(amount.most) if amount.least == amount.most else f"{amount.least:,}–{amount.most:,}"
 
 
 def _number(value: float, nothing: str = "-") -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from fofg import config, stages
 from fofg.config import Config
 from fofg.files import count_rows
-from fofg.plan.targets import Stage
-from fofg.plan.work import Amount, Training, by_rule, stage1_count, training_devices, turn_tokens
+from fofg.plan.rules import Stage, stage1_count
+from fofg.plan.work import Amount, Training, by_rule, training_devices, turn_tokens
 
 
 def training(settings: Config, covered: Iterable[Stage]) -> list[Training]:

@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 from fofg import config
 from fofg.config import Config
-from fofg.errors import UserError
-from fofg.files import count_rows
-from fofg.plan.targets import Stage
+from fofg.plan.rules import Stage
 
 
 class Amount(NamedTuple):
@@ -93,15 +91,6 @@ def by_rule(covered: Iterable[Stage]) -> dict[str, list[Stage]]:
     for stage in covered:
         found.setdefault(stage.rule, []).append(stage)
     return found
-
-
-def stage1_count(settings: Config) -> int:
-    """Stage-1 training problems: made, or rows of the user's own file. Raises UserError if there are none."""
-    own = settings.use.stage1_problems
-    count = count_rows(own) if own else settings.datasets["stage1_level1"].train
-    if not count:
-        raise UserError(f"use.stage1_problems: {own} has no problems; correct the path, or make the file again")
-    return count
 
 
 def turn_tokens(settings: Config, limits: config.Rollouts) -> float:
