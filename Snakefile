@@ -13,6 +13,7 @@ include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/specs.smk"
 include: "rules/work.smk"
+include: "rules/cluster.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"
 include: "rules/rollouts.smk"
@@ -23,12 +24,29 @@ include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
+# Targets, and work of seconds: on a cluster the main process does it itself.
 localrules:
     all,
     analyze_failures,
+    classify_failures,
+    create_chunk,
     evaluate,
     figures,
+    gather_problems,
+    link_iteration_data,
+    link_iteration_model,
     passk,
+    plot_accuracy,
+    plot_exposure,
+    plot_failures,
+    plot_learning_curves,
+    plot_main_comparison,
+    plot_passk,
+    plot_selection,
+    plot_training,
+    record_versions,
+    score_held_out,
+    score_rollouts,
     stage1_create_problems,
     stage1_create_train_data,
     stage1_rft,
@@ -36,7 +54,12 @@ localrules:
     stage2_rft_create_problems,
     stage2_rft_create_train_data,
     stage2_rft_train,
+    summarize_accuracy,
+    summarize_evaluation,
+    summarize_failures,
+    summarize_passk,
     tiny_base,
+    write_summary,
 
 
 rule stage1_create_problems:

@@ -18,8 +18,8 @@ rule prepare_base_model:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=fixed(stages.prepare_base_model(settings)),
         folder=output_folder,

@@ -11,13 +11,12 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from snakemake.exceptions import WorkflowError
 
-from fofg import gpus, stages
+from fofg import gpus, main_process, slurm, stages
 from fofg.config import load
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
 from fofg.plan.needs import needs
 from fofg.report.versions import installed
-from fofg.supervision import record_run
 
 try:
     settings = load(config)
@@ -103,5 +102,10 @@ wildcard_constraints:
 
 onstart:
     share_gpus()
-    record_run(".snakemake")
+    try:
+        main_process.check_released(".snakemake")
+        check_cluster()
+    except UserError as error:
+        raise WorkflowError(str(error))
+    main_process.record(".snakemake", workflow.persistence._lockfile.values(), name_on_cluster())
     write_json(run_path("results/config.json"), settings.model_dump(mode="json"))

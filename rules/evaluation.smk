@@ -236,8 +236,8 @@ rule count_passk:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=fixed(stages.count_passk(settings)),
     shell:

@@ -12,8 +12,8 @@ rule create_problems:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=problems_spec,
     shell:
@@ -31,8 +31,9 @@ rule create_problem_shard:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(5),
+        problem_shards=1,
     params:
         spec=problem_shard_spec,
     shell:
@@ -73,8 +74,8 @@ rule describe_datasets:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=fixed(stages.describe_datasets(settings)),
         files=named(problem_files()),

@@ -18,8 +18,8 @@ rule select_rft_data:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=selection_spec,
         pass_on=pass_on,

@@ -24,7 +24,8 @@ rule train_rl:
         environment(settings.stage2.rl.engine)
     threads: settings.training.stage2_threads
     resources:
-        gpu=settings.training.gpus,
+        **NODES,
+        gpu=settings.training.workers(),
         mem_mb=memory("train_rl"),
         runtime=minutes("train_rl"),
         slurm_extra=SAVING,

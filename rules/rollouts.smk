@@ -45,8 +45,8 @@ rule gather_rollouts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         spec=gather_spec,
     shell:

@@ -24,7 +24,8 @@ rule train_sft:
         sft_environment
     threads: sft_threads
     resources:
-        gpu=settings.training.gpus,
+        **NODES,
+        gpu=settings.training.workers(),
         mem_mb=memory("train_sft"),
         runtime=minutes("train_sft"),
         slurm_extra=SAVING,

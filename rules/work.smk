@@ -60,6 +60,8 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 
+#: Of training: one program that starts others on all nodes of its job.
+NODES = {"nodes": settings.training.nodes, "tasks": settings.training.nodes, "mpi": "srun"} if settings.training.nodes > 1 else {}
 #: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
 SAVING = f"--signal=URG@{settings.cluster.save_seconds}"
 
@@ -69,6 +71,11 @@ def memory(rule):
     return lambda wildcards, attempt: NEEDS[rule].memory * (2 if attempt == 1 else 3) // 2
 
 
+def growing(amount):
+    """Megabytes or minutes of a job that begins anew in its retry: half as much again there."""
+    return lambda wildcards, attempt: amount if attempt == 1 else 3 * amount // 2
+
+
 def minutes(rule):
     """Time limit of a job that runs a model, which goes on where it was in its retry."""
     return NEEDS[rule].minutes
@@ -76,7 +83,7 @@ def minutes(rule):
 
 def share_gpus():
     """On one machine, as many jobs at once as its GPUs hold, unless the user said ``--resources gpu=N``; a cluster counts its own."""
-    needed = max(settings.rollout_engine.gpus, settings.training.gpus)
+    needed = max(settings.rollout_engine.gpus, settings.training.workers())
     if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
         present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
         # When a run starts, the scheduler has its list of what jobs take already.

@@ -6,12 +6,12 @@ import sys
 
 import yaml
 
+from fofg import main_process
 from fofg.config import Config, load, merge, read
 from fofg.errors import UserError
 from fofg.plan import table
 from fofg.plan.estimate import estimate
 from fofg.plan.jobs import by_rules
-from fofg.supervision import remove_stale_lock
 
 
 def main() -> None:
@@ -79,8 +79,7 @@ def _schema(arguments: argparse.Namespace) -> None:
 
 
 def _unlock(arguments: argparse.Namespace) -> None:
-    if remove_stale_lock(".snakemake"):
-        print("removed the lock of a killed run; it goes on where it was", file=sys.stderr)
+    main_process.release(".snakemake")
 
 
 if __name__ == "__main__":

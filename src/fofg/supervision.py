@@ -1,11 +1,8 @@
-"""One process at a time works on a result, none outlives the Snakemake that started it, and a killed one leaves no lock behind."""
+"""One process at a time works on a result, and none outlives the Snakemake that started it."""
 
 import fcntl
-import json
 import os
-import shutil
 import signal
-import socket
 import sys
 import threading
 import time
@@ -15,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 from fofg.errors import UserError
-from fofg.files import write_json
 from fofg.stopping import save_seconds
 
 _held: list[IO] = []
@@ -27,12 +23,12 @@ def stop_with_supervisor(poll_seconds: float = 0.25) -> None:
     First by SIGTERM, so that a program can save its state, after ``save_seconds`` by SIGKILL. Without the variable: nothing.
     """
     supervisor = os.environ.get("FOFG_SUPERVISOR", "")
-    if not supervisor.isdigit() or not _started(int(supervisor)):
+    if not supervisor.isdigit() or not started(int(supervisor)):
         return
-    born = _started(int(supervisor))
+    born = started(int(supervisor))
 
     def watch() -> None:
-        while _started(int(supervisor)) == born:
+        while started(int(supervisor)) == born:
             time.sleep(poll_seconds)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(save_seconds())
@@ -41,7 +37,7 @@ def stop_with_supervisor(poll_seconds: float = 0.25) -> None:
     threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
 
 
-def _started(pid: int) -> str | None:
+def started(pid: int) -> str | None:
     """Start time of a living process, which tells it from a later one of the same number; None if there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -91,27 +87,3 @@ def _locked(path: Path):
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
-
-
-def record_run(folder: str | os.PathLike) -> None:
-    """Notes in Snakemake's working folder (``.snakemake``) which process runs the workflow, for ``remove_stale_lock``."""
-    write_json(_record(folder), {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())})
-
-
-def remove_stale_lock(folder: str | os.PathLike) -> bool:
-    """Removes Snakemake's lock if the run that took it was killed: it ran on this host and is gone. True if it was removed."""
-    locks = Path(folder) / "locks"
-    if not locks.is_dir() or not any(locks.iterdir()):
-        return False
-    try:
-        run = json.loads(_record(folder).read_text())
-    except (OSError, ValueError):
-        return False
-    if run["host"] != socket.gethostname() or _started(run["pid"]) == run["started"]:
-        return False
-    shutil.rmtree(locks)
-    return True
-
-
-def _record(folder: str | os.PathLike) -> Path:
-    return Path(folder) / "fofg-run.json"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fofg.errors import UserError
-from fofg.supervision import exclusive, record_run, remove_stale_lock
+from fofg.supervision import exclusive
 
 WATCHED = """
 import time
@@ -20,7 +20,7 @@ time.sleep(60)
 """
 HOLDING = """
 import sys, time
-from fofg.supervision import exclusive, record_run, remove_stale_lock
+from fofg.supervision import exclusive
 with exclusive(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -80,36 +80,3 @@ def test_many_processes_take_turns(tmp_path):
     programs = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(3)]
     assert [program.wait(timeout=120) for program in programs] == [0, 0, 0]
     assert (tmp_path / "counter").read_text() == "30"
-
-
-RECORDING = """
-import sys, time
-from fofg.supervision import record_run
-record_run(sys.argv[1])
-print("noted", flush=True)
-time.sleep(60)
-"""
-
-
-def test_only_the_lock_of_a_dead_run_is_removed(tmp_path):
-    lock = tmp_path / "locks/0.input.lock"
-    lock.parent.mkdir()
-    lock.touch()
-    assert not remove_stale_lock(tmp_path), "nobody noted a run"
-    runner = subprocess.Popen([sys.executable, "-c", RECORDING, str(tmp_path)], stdout=subprocess.PIPE)
-    assert runner.stdout.readline() == b"noted\n"
-    assert not remove_stale_lock(tmp_path), "it still runs"
-    runner.kill()
-    runner.wait()
-    assert remove_stale_lock(tmp_path)
-    assert not lock.exists()
-    assert not remove_stale_lock(tmp_path), "nothing left to remove"
-
-
-def test_a_lock_of_another_host_stays(tmp_path):
-    (tmp_path / "locks").mkdir()
-    (tmp_path / "locks/0.input.lock").touch()
-    record_run(tmp_path)
-    record = tmp_path / "fofg-run.json"
-    record.write_text(record.read_text().replace('"host": "', '"host": "not-').replace(str(os.getpid()), "999999999"))
-    assert not remove_stale_lock(tmp_path)

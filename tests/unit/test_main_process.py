@@ -1,0 +1,111 @@
+"""What runs of the workflow leave in a folder when they are killed, and what belongs to others that still work there."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from fofg import main_process
+
+RECORDING = """
+import sys, time
+from fofg import main_process
+main_process.record(sys.argv[1], sys.argv[2:], "name-of-jobs")
+print("noted", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a run that holds a lock of its own in the folder."""
+    runners = []
+
+    def started(number):
+        lock = tmp_path / f"locks/{number}.output.lock"
+        lock.parent.mkdir(exist_ok=True)
+        lock.touch()
+        runner = subprocess.Popen([sys.executable, "-c", RECORDING, str(tmp_path), str(lock)], stdout=subprocess.PIPE)
+        runners.append(runner)
+        assert runner.stdout.readline() == b"noted\n"
+        return runner, lock
+
+    yield started
+    for runner in runners:
+        runner.kill()
+        runner.wait()
+
+
+def kill(runner):
+    runner.kill()
+    runner.wait()
+
+
+def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
+    runner, lock = start(0)
+    assert not main_process.remove_stale_locks(tmp_path), "it still runs"
+    assert main_process.abandoned(tmp_path) == []
+    kill(runner)
+    assert main_process.abandoned(tmp_path) == ["name-of-jobs"]
+    assert main_process.remove_stale_locks(tmp_path)
+    assert not lock.exists()
+    assert not main_process.remove_stale_locks(tmp_path), "nothing left to remove"
+
+
+def test_a_lock_that_nobody_noted_stays(tmp_path):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/0.input.lock").touch()
+    assert not main_process.remove_stale_locks(tmp_path)
+    assert (tmp_path / "locks/0.input.lock").exists()
+
+
+def test_of_two_runs_the_living_one_keeps_its_lock(tmp_path, start):
+    (killed, first), (_, second) = start(0), start(1)
+    kill(killed)
+    assert main_process.remove_stale_locks(tmp_path)
+    assert not first.exists() and second.exists()
+
+
+def test_a_lock_made_anew_under_the_same_name_is_another_run_s(tmp_path, start):
+    runner, lock = start(0)
+    kill(runner)
+    lock.unlink()
+    lock.touch()
+    os.utime(lock, ns=(1, 1))
+    assert not main_process.remove_stale_locks(tmp_path)
+    assert lock.exists()
+
+
+def test_a_lock_of_another_host_stays_and_is_told(tmp_path, start, capsys):
+    runner, lock = start(0)
+    kill(runner)
+    (record,) = (tmp_path / "fofg-runs").iterdir()
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"host": "login2"}))
+    main_process.release(tmp_path)
+    assert lock.exists()
+    assert "a run on login2 has a lock here" in capsys.readouterr().err
+
+
+def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, start):
+    kill(start(0)[0])
+    main_process.forget(tmp_path, ["another"])
+    assert main_process.abandoned(tmp_path) == ["name-of-jobs"]
+    main_process.forget(tmp_path, ["name-of-jobs"])
+    assert main_process.abandoned(tmp_path) == []
+
+
+def test_notes_of_runs_that_left_nothing_are_removed(tmp_path, start):
+    kill(start(0)[0])
+    main_process.remove_stale_locks(tmp_path)
+    main_process.forget(tmp_path, ["name-of-jobs"])
+    main_process.record(tmp_path, [], None)
+    assert [path.name for path in (tmp_path / "fofg-runs").iterdir()] == [f"{socket.gethostname()}-{os.getpid()}.json"]
+
+
+def test_a_torn_note_is_passed_over(tmp_path, start):
+    kill(start(0)[0])
+    (tmp_path / "fofg-runs/torn.json").write_text("{")
+    assert main_process.remove_stale_locks(tmp_path)
