@@ -107,7 +107,7 @@ def problem_shards(wildcards):
     """Files of all shards of the Stage-1 problems."""
     return expand(
         run_path("data/string_task/stage1_level1/problems/{shard}.parquet"),
-        shard=round_shards("stage1_level1"),
+        shard=range(stages.gather_problems(settings, "stage1_level1").shards),
     )
 
 

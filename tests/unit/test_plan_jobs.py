@@ -7,6 +7,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from plans import PAPER, ROOT, configured, jobs, plan
 
 from fofg.__main__ import main
@@ -142,6 +143,24 @@ def test_starts_are_those_of_the_profile():
     assert int(retries) + 1 == MOST_STARTS
 
 
+def test_jobs_that_are_submitted_together_are_those_of_the_profile():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    sizes = dict(entry.split("=") for entry in profile["group-components"])
+    groups = {rule: int(sizes[group]) for rule, group in (entry.split("=") for entry in profile["groups"])}
+    assert groups == {name: rule.together for name, rule in RULES.items() if rule.together > 1}
+
+
+def test_what_the_main_process_runs_is_said_in_the_snakefile():
+    listed = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1]
+    assert {name.strip(" ,") for name in listed.splitlines()} & RULES.keys() == LOCAL
+
+
+def test_resources_of_single_rules_have_the_last_word():
+    found = of_paper(cluster={"resources": {"train_rl": {"mem_mb": 200_000}, "train_sft": {"runtime": 2880}}})
+    assert (found["train_rl"].memory_mb, found["train_rl"].minutes) == (200_000, of_paper()["train_rl"].minutes)
+    assert (found["train_sft"].memory_mb, found["train_sft"].minutes) == (of_paper()["train_sft"].memory_mb, 2880)
+
+
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
@@ -150,10 +169,10 @@ def test_the_paper_s_jobs_in_words(told):
     table = next(part for part in out.split("\n\n") if part.startswith("jobs of a cluster"))
     cells = {line.split("  ")[0].strip(): line.split()[-5:] for line in table.splitlines()}
     assert cells["train_rl"] == ["3", "168.6", "15:45", "8", "378"]
-    assert cells["create_problem_shard"] == ["100", "1.0", "0:30", "-", "-"]
+    assert cells["create_problem_shard"] == ["4", "1.0", "0:05", "-", "-"]
     assert not LOCAL & cells.keys() and "score_held_out" not in cells
     found = of_paper().values()
-    submitted, hours = sum(row.jobs for row in found if not row.local), sum(row.gpu_hours_requested for row in found)
+    submitted, hours = sum(row.submissions for row in found), sum(row.gpu_hours_requested for row in found)
     assert re.search(rf"^in all +{submitted} +{hours:,.0f}$", table, re.MULTILINE)
     assert f"run by the main process, seconds each: {sum(row.jobs for row in found if row.local)} jobs" in table
     assert "retr" not in out
@@ -179,6 +198,7 @@ def test_json_has_a_row_a_rule(told):
     assert found["train_rl"] == {
         "rule": "train_rl",
         "jobs": 3,
+        "submissions": 3,
         "local": False,
         "nodes": 1,
         "gpus": 8,
@@ -189,5 +209,5 @@ def test_json_has_a_row_a_rule(told):
         "gpu_hours_requested": 378.0,
     }
     assert found["plot_passk"]["local"] and found["plot_passk"]["expected_minutes"] is None
-    assert out["total"]["submitted_jobs"] == sum(row["jobs"] for row in out["jobs"] if not row["local"])
+    assert out["total"]["submitted_jobs"] == sum(row["submissions"] for row in out["jobs"] if not row["local"])
     assert out["total"]["gpu_hours_requested"] == pytest.approx(sum(row["gpu_hours_requested"] for row in out["jobs"]))

@@ -295,6 +295,7 @@ EXPECTED = {
     "training.log_every": (5, NOTHING),
     "cluster.most_minutes": (60, NOTHING),
     "cluster.save_seconds": (60, NOTHING),
+    "cluster.resources": ({"train_sft": {"mem_mb": 5000, "runtime": 45}}, NOTHING),
     "figures.formats": (["png"], FIGURES),
     "figures.dpi": (50, FIGURES),
     "figures.font_size": (8, FIGURES),

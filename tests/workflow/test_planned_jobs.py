@@ -99,6 +99,15 @@ def test_a_users_own_files(tmp_path, target, keys):
 
 
 @pytest.mark.slow
+def test_problems_of_ones_own_beside_a_curriculum_on_those_that_are_made(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    curricula = {"mine": [{"steps": 2, "mixture": {"stage1_level1": 1}}]}
+    changes = {"use": {"stage1_problems": own_files(tmp_path)["stage1_problems"]}, "stage2": {"rl": {"curricula": curricula}}}
+    overlay.write_text(yaml.safe_dump(changes | {"rollout_engine": {"shard_size": 500}}))
+    check(["stage2_rl_mine"], [overlay], tmp_path)
+
+
+@pytest.mark.slow
 def test_no_greedy_responses_no_validation_and_a_curriculum_of_ones_own(tmp_path):
     overlay = tmp_path / "mine.yaml"
     curricula = {"mine": [{"steps": 2, "mixture": {"stage2_level1": 1, "stage2_level2": 1}}]}

@@ -7,7 +7,7 @@ configuration into the part that each rule depends on.
 from fofg.config.base import Section
 from fofg.config.planning import Plan
 from fofg.config.reading import keys, load, merge, read
-from fofg.config.running import ENGINE_OPTIONS, Cluster, Figures, RolloutEngine, TinyBase, Training, Use, Verl
+from fofg.config.running import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, Verl
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
 from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
 from fofg.config.whole import Config
@@ -25,6 +25,7 @@ __all__ = [
     "Phase",
     "Plan",
     "Problems",
+    "Resources",
     "RolloutEngine",
     "Rollouts",
     "Scoring",

@@ -105,10 +105,29 @@ class Training(Section):
         return self.gpus * self.nodes
 
 
+class Resources(Section):
+    """Of a job on each of its nodes; null: what is computed."""
+
+    mem_mb: Count | None = Field(default=None, description="main memory, megabytes")
+    runtime: Count | None = Field(default=None, description="time limit, minutes")
+
+
+#: Rules whose jobs run a model.
+ModelRule = Literal[
+    "generate_rollouts",
+    "generate_stage1_test_rollouts",
+    "generate_held_out_rollouts",
+    "generate_passk_rollouts",
+    "train_sft",
+    "train_rl",
+]
+
+
 class Cluster(Section):
     """What jobs ask of a cluster, beside what is estimated."""
 
     most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
+    resources: dict[ModelRule, Resources] = Field(description="of single rules, instead of what is computed")
     save_seconds: Count = Field(
         description="seconds before its limit at which a job is told to save and end; fewer than most_minutes"
     )

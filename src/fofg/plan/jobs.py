@@ -19,13 +19,15 @@ MOST_STARTS = 4
 class Jobs:
     """All jobs of one rule.
 
-    ``memory_mb`` and ``gpus`` are of each of a job's ``nodes``, ``minutes`` is its time limit. ``expected_minutes``: that the
-    longest job takes in all, null where it is not estimated. ``starts``: of that job; more than one if its limit ends it before,
-    and it goes on in retries. ``gpu_hours_requested``: at most, by all jobs, each started once.
+    ``submissions``: what a cluster sees of them, which may be several in one. ``memory_mb`` and ``gpus`` are of each of a job's
+    ``nodes``, ``minutes`` is its time limit. ``expected_minutes``: that the longest job takes in all, null where it is not
+    estimated. ``starts``: of that job; more than one if its limit ends it before, and it goes on in retries.
+    ``gpu_hours_requested``: at most, by all jobs, each started once.
     """
 
     rule: str
     jobs: int
+    submissions: int
     local: bool
     nodes: int
     gpus: int
@@ -50,6 +52,7 @@ def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
             Jobs(
                 rule=name,
                 jobs=count,
+                submissions=0 if rule.local else -(-count // rule.together),
                 local=rule.local,
                 nodes=need.nodes,
                 gpus=need.gpus,

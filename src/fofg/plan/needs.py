@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from fofg.config import Config
+from fofg.config import Config, Resources
 from fofg.plan.estimate import Cost, Estimate, estimate
 from fofg.plan.targets import targets
 from fofg.plan.work import Rollouts
@@ -28,7 +28,7 @@ class Need(NamedTuple):
 def needs(settings: Config) -> dict[str, Need]:
     """Rule -> what a job of it asks for, of the rules that run a model; of several kinds of jobs, the largest.
 
-    A job that takes longer than ``cluster.most_minutes`` saves its state and goes on in its retry.
+    ``cluster.resources`` has the last word. A job that takes longer than its limit saves its state and goes on in its retry.
     """
     plan, training = estimate(settings, list(targets(settings))), settings.training
     seconds, found = expected_seconds(plan), {}
@@ -36,7 +36,9 @@ def needs(settings: Config) -> dict[str, Need]:
         if rule in seconds:
             trains = rule.startswith("train")
             gpus, nodes = (training.gpus, training.nodes) if trains else (settings.rollout_engine.gpus, 1)
-            found[rule] = Need(_memory(engine, plan.model.parameters, nodes), _limit(settings, seconds[rule]), gpus, nodes)
+            own = settings.cluster.resources.get(rule, Resources())
+            memory = own.mem_mb or _memory(engine, plan.model.parameters, nodes)
+            found[rule] = Need(memory, own.runtime or _limit(settings, seconds[rule]), gpus, nodes)
     return found
 
 

@@ -36,7 +36,8 @@ class Rule(NamedTuple):
     """``reads``: the stages whose files a job reads; ``jobs``: of one stage.
 
     ``model``: a job runs a model, and asks for what ``fofg.plan.needs`` says; any other asks for ``memory`` (megabytes) and
-    ``minutes``, as under rules/. ``local``: Snakemake's main process runs the job itself, and submits nothing.
+    ``minutes``, as under rules/. ``together``: so many are submitted as one (groups of profiles/slurm). ``local``: Snakemake's main
+    process runs the job itself, and submits nothing.
     """
 
     reads: Reads = _nothing
@@ -44,6 +45,7 @@ class Rule(NamedTuple):
     model: bool = False
     memory: int = 1000
     minutes: int = 30
+    together: int = 1
     local: bool = False
 
 
@@ -173,18 +175,20 @@ def _passk_shards(settings: Config, stage: Stage) -> int:
 
 
 def _light(reads: Reads = _nothing) -> Rule:
-    """A figure, a table, links: seconds, in the main process."""
-    return Rule(reads, minutes=10, local=True)
+    """A figure, a table, verdicts on few responses, links: seconds, in the main process."""
+    return Rule(reads, local=True)
 
 
 RULES = {
     "prepare_base_model": Rule(memory=2000, minutes=60),
     "build_tiny_base": Rule(memory=16000, minutes=1440),
     "create_problems": Rule(),
-    "create_problem_shard": Rule(jobs=lambda settings, stage: stages.gather_problems(settings, "stage1_level1").shards),
-    "gather_problems": Rule(lambda settings, stage: [Stage("create_problem_shard")]),
+    "create_problem_shard": Rule(
+        jobs=lambda settings, stage: stages.gather_problems(settings, "stage1_level1").shards, minutes=5, together=25
+    ),
+    "gather_problems": _light(lambda settings, stage: [Stage("create_problem_shard")]),
     "describe_datasets": Rule(lambda settings, stage: all_problems(settings)),
-    "create_chunk": Rule(_chunk_source),
+    "create_chunk": _light(_chunk_source),
     "generate_rollouts": Rule(_rolled_out, jobs=_round_shards, model=True),
     "gather_rollouts": Rule(_after("generate_rollouts")),
     "select_rft_data": Rule(_after("gather_rollouts"), memory=2000, minutes=60),
@@ -195,7 +199,7 @@ RULES = {
     "plot_training": _light(lambda settings, stage: [Stage("train_sft", "stage1-rft")]),
     "train_rl": Rule(_practised_on, model=True),
     "generate_stage1_test_rollouts": Rule(_asked(lambda settings: "stage1_level1"), model=True),
-    "score_rollouts": Rule(_after("generate_stage1_test_rollouts")),
+    "score_rollouts": _light(_after("generate_stage1_test_rollouts")),
     "summarize_accuracy": _light(
         lambda settings, stage: [
             Stage("score_rollouts", name, shown) for name in ("base", "stage1-rft") for shown in ("visible", "hidden")
@@ -203,7 +207,7 @@ RULES = {
     ),
     "plot_accuracy": _light(_after("summarize_accuracy")),
     "generate_held_out_rollouts": Rule(_asked(lambda settings: settings.evaluation.dataset), model=True),
-    "score_held_out": Rule(
+    "score_held_out": _light(
         lambda settings, stage: [Stage("generate_held_out_rollouts", stage.of, one) for one in decodings(settings)]
     ),
     "summarize_evaluation": _light(_all_models("score_held_out")),
@@ -213,7 +217,7 @@ RULES = {
     "count_passk": Rule(_after("generate_passk_rollouts")),
     "summarize_passk": _light(lambda settings, stage: [Stage("count_passk", name) for name in settings.passk.models]),
     "plot_passk": _light(_after("summarize_passk")),
-    "classify_failures": Rule(lambda settings, stage: [Stage("generate_held_out_rollouts", stage.of, "sampled")]),
+    "classify_failures": _light(lambda settings, stage: [Stage("generate_held_out_rollouts", stage.of, "sampled")]),
     "summarize_failures": _light(_all_models("classify_failures")),
     "plot_failures": _light(_after("summarize_failures")),
     "plot_exposure": _light(_after("describe_datasets")),

@@ -58,7 +58,7 @@ def _requested(jobs: list[Jobs]) -> dict[str, float]:
     """Of a cluster."""
     submitted = [row for row in jobs if not row.local]
     return {
-        "submitted_jobs": sum(row.jobs for row in submitted),
+        "submitted_jobs": sum(row.submissions for row in submitted),
         "gpu_hours_requested": sum(row.gpu_hours_requested for row in submitted),
     }
 
@@ -126,7 +126,7 @@ def _asked(label: str, rows: list[Jobs]) -> list[str]:
     """Of the jobs of some rules, each at most."""
     limit, gpus = max(row.minutes for row in rows), max(row.nodes * row.gpus for row in rows)
     memory, hours = max(row.memory_mb for row in rows) / 1000, sum(row.gpu_hours_requested for row in rows)
-    return [label, _count(sum(row.jobs for row in rows)), f"{memory:,.1f}", _clock(limit), _count(gpus), _number(hours)]
+    return [label, _count(sum(row.submissions for row in rows)), f"{memory:,.1f}", _clock(limit), _count(gpus), _number(hours)]
 
 
 def _goes_on(settings: Config, row: Jobs) -> str:
