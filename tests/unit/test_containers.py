@@ -1,0 +1,98 @@
+"""The two definitions of an image make the same environment, the one of `make env-gpu`, from files that are there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ENVS = ROOT / "envs"
+DOCS = ROOT / "docs" / "containers.md"
+
+
+def docker() -> dict[str, list[str]]:
+    """Instruction -> what follows it, in order, without comments; continued lines are one."""
+    text = re.sub(r"^\s*#.*\n", "", (ENVS / "gpu.Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    found: dict[str, list[str]] = {}
+    for line in filter(str.strip, text.splitlines()):
+        instruction, rest = line.split(maxsplit=1)
+        found.setdefault(instruction, []).append(" ".join(rest.split()))
+    return found
+
+
+def apptainer() -> dict[str, list[str]]:
+    """Section, or key of the header -> its lines, without comments."""
+    header, *sections = re.split(r"^%", (ENVS / "gpu.def").read_text(), flags=re.MULTILINE)
+    found = {key: [value] for key, value in re.findall(r"^(\w+): (.+)$", header, flags=re.MULTILINE)}
+    for section in sections:
+        name, *lines = section.splitlines()
+        found[name] = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    return found
+
+
+def docker_commands() -> list[str]:
+    return [command.strip() for run in docker()["RUN"] for command in run.split("&&")]
+
+
+def copied() -> list[str]:
+    """Source and destination of each copied file."""
+    return docker()["COPY"]
+
+
+def pip_install(commands: list[str]) -> list[str]:
+    """Words of the one command that installs packages of Python."""
+    (command,) = (command for command in commands if "pip install" in command)
+    return shlex.split(command)
+
+
+def test_both_begin_with_the_same_pinned_python():
+    assert apptainer()["Bootstrap"] == ["docker"]
+    assert apptainer()["From"] == docker()["FROM"]
+    (base,) = docker()["FROM"]
+    python = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-bookworm", base)
+    dependencies = yaml.safe_load((ENVS / "gpu.yaml").read_text())["dependencies"]
+    assert python and f"python ={python[1]}" in dependencies
+
+
+def test_both_run_the_same_commands():
+    plain = [command.replace("{{ PIP_ARGS }}", "$PIP_ARGS") for command in apptainer()["post"]]
+    assert plain == docker_commands()
+    assert apptainer()["arguments"] == docker()["ARG"] == ["PIP_ARGS="]
+
+
+def test_both_set_the_same_variables():
+    exported = [line.removeprefix("export ") for line in apptainer()["environment"]]
+    assert exported == [pair for line in docker()["ENV"] for pair in line.split()]
+
+
+def test_they_install_what_make_env_gpu_installs():
+    made = re.search(r"^\t\$\(GPU\)/bin/(pip install .*envs/gpu\.txt)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert made
+    (copy,) = copied()
+    source, destination = copy.split()
+    words = [word for word in pip_install(docker_commands()) if word != "--no-cache-dir"]  # which makes the image smaller, no more
+    wanted = [word.replace("$(PIP_ARGS)", "$PIP_ARGS") for word in made[1].split()]
+    assert [source if word == destination else word for word in words] == wanted
+
+
+def test_both_copy_the_same_file_which_docker_is_given():
+    assert apptainer()["files"] == copied()
+    ignored, *kept = (ROOT / ".dockerignore").read_text().split()
+    assert ignored == "*"
+    assert [f"!{copy.split()[0]}" for copy in copied()] == kept
+    assert all((ROOT / copy.split()[0]).is_file() for copy in copied())
+
+
+@pytest.mark.parametrize("name", ["gpu.Dockerfile", "gpu.def"])
+def test_the_command_in_a_definition_is_the_one_in_the_docs(name):
+    command = re.search(r"^#   ((?:docker|apptainer) build .*)$", (ENVS / name).read_text(), flags=re.MULTILINE)
+    assert command and f"envs/{name}" in command[1]
+    assert command[1] in DOCS.read_text()
+
+
+def test_the_files_that_the_docs_name_are_there():
+    named = set(re.findall(r"\b(?:envs|config|docs|profiles)/[\w./-]+\w", DOCS.read_text()))
+    assert {"envs/gpu.def", "envs/gpu.Dockerfile", "profiles/slurm"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
