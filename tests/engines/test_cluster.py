@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from fofg.training.launching import free_port
-from fofg.training.verl import cluster
+from fofg.training.verl import cluster, stops
 
 pytestmark = pytest.mark.engines
 
@@ -89,7 +89,7 @@ class Cluster:
     def start(self, rank: int) -> subprocess.Popen:
         (self.folder / "command.py").write_text(COMMAND)
         options = {"head": socket.gethostname(), "port": self.port, "nodes": self.nodes, "gpus": self.gpus, "cpus": 5, "rank": rank}
-        options |= {"folder": self.folder / "shared", "patience": self.patience}
+        options |= {"folder": self.folder / "shared", "patience": self.patience, "stop-file": self.folder / "stop"}
         command = [sys.executable, self.folder / "command.py", self.folder / "seen", self.folder / "go", self.code]
         program = [sys.executable, "-m", "fofg.training.verl.cluster", *(f"--{name}={value}" for name, value in options.items())]
         # A session of its own, as a job's: what a test kills, it kills alone.
@@ -148,6 +148,20 @@ def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path)
         assert processes and nothing_left(processes, seen["folders"])
         assert not any(Path(folder).exists() for folder in seen["folders"])
         assert not list((a.folder / "shared").glob("*.json"))
+
+
+def test_before_a_time_limit_the_head_asks_its_command_to_save_and_nothing_ends(tmp_path):
+    """SLURM sends SIGURG to all processes of a step."""
+    with running(Cluster(tmp_path / "a", nodes=2, code=3)) as a:
+        other, head = a.start(1), a.start(0)
+        until(lambda: a.seen() or head.poll() is not None)
+        for process in a.processes():
+            process.send_signal(signal.SIGURG)
+        other.send_signal(signal.SIGURG)
+        head.send_signal(signal.SIGURG)
+        assert until(lambda: stops.asked(a.folder / "stop")) == stops.TIME_LIMIT
+        (a.folder / "go").touch()
+        assert (head.wait(), other.wait()) == (3, 0)
 
 
 def kill_inner(program: subprocess.Popen) -> None:

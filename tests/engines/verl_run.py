@@ -1,10 +1,12 @@
-"""verl's synchronous trainer up to the point where its model would be trained.
+"""verl's synchronous trainer without its model.
 
-Ray, TransferQueue, roll-out and reward workers are real; for the language model a script stands in (scripted_client).
+Ray, TransferQueue, roll-out and reward workers, and the trainer's loop are real; for the language model's responses a script stands
+in (scripted_client), and for its updates and weights what counts them.
 """
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import ray
@@ -18,6 +20,7 @@ from verl.utils.skip import SkipManager
 from verl_configs import rl
 
 from fofg.training.verl import rows
+from fofg.training.verl.stops import last_step
 
 #: Responses to a problem, and tokens that one may have.
 SAMPLES, LIMIT = 4, 32
@@ -26,6 +29,54 @@ SAMPLES, LIMIT = 4, 32
 def problem(index: int, level: int, script: str) -> dict:
     row = rl_problems.problem(index, level, "a")
     return row | {"prompt": [{"role": "user", "content": f"{index} script: {script}"}]}
+
+
+class Weights:
+    """What is saved and loaded in place of a model's weights: the number of updates."""
+
+    def __init__(self):
+        self.updates = 0
+
+    def save_checkpoint(self, path: str, remote, step: int, max_ckpt_to_keep: int) -> None:
+        Path(path).mkdir(parents=True)
+        Path(path, "updates").write_text(str(self.updates))
+
+    def load_checkpoint(self, local_path: str, del_local_after_load: bool) -> None:
+        self.updates = int(Path(local_path, "updates").read_text())
+
+
+class Trainer(get_trainer_cls("sync")):
+    """``refills``: prompts asked for besides those of a step; ``at``: what to do at a step's ``update`` and ``end``."""
+
+    def __init__(self, config):
+        self.refills, self.at, self.actor_rollout_wg = [], {}, Weights()
+        super().__init__(config)
+
+    def _add_prompts_to_generate(self, prompts: int) -> int:
+        self.refills.append(prompts)
+        return super()._add_prompts_to_generate(prompts)
+
+    def _update_actor(self, batch, metrics: dict):
+        self.actor_rollout_wg.updates += 1
+        said = ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
+        metrics.update({f"actor/{name}": float(self.actor_rollout_wg.updates) for name in said})
+        self.at.get(("update", self.global_steps), lambda: None)()
+        return batch
+
+    def on_step_end(self) -> None:
+        self.at.get(("end", self.global_steps), lambda: None)()
+
+    def on_sample_end(self) -> None:
+        pass
+
+    def _balance_batch(self, batch, metrics: dict):
+        return batch
+
+    def _compute_old_log_prob(self, batch, metrics: dict):
+        return batch
+
+    def _get_n_gpus_for_throughput(self) -> int:
+        return 1
 
 
 class Run:
@@ -43,7 +94,7 @@ class Run:
         OmegaConf.resolve(config)
         tq.init(config.transfer_queue)
         SkipManager.init(config)
-        self.trainer = get_trainer_cls("sync")(config=config)
+        self.trainer = Trainer(config=config)
         self.trainer._init_tokenizer()
         self.trainer.reward_loop_manager = RewardLoopManager(config=config)
         self.trainer.agent_loop_manager = AgentLoopManagerTQ.create(
@@ -52,17 +103,15 @@ class Run:
             teacher_client=None,
             reward_loop_worker_handles=self.trainer.get_reward_handles(),
         )
-        self._add = self.trainer._add_prompts_to_generate
-        self.trainer._add_prompts_to_generate = self._count
 
     def close(self) -> None:
         tq.close()
         ray.shutdown()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def _count(self, prompts: int) -> int:
-        self.refills.append(prompts)
-        return self._add(prompts)
+    @property
+    def refills(self) -> list[int]:
+        return self.trainer.refills
 
     def load(self, scripts: list[tuple[int, str]], wanted: int, generation: int, most: int) -> None:
         """Problems (level, script) in the order in which they are drawn; groups of a step, of a batch, and batches at most."""
@@ -72,9 +121,18 @@ class Run:
         self.config.data.train_batch_size = wanted
         kwargs = self.config.trainer.v1.sampler.sampler_kwargs
         kwargs.generation_prompts, kwargs.max_generation_batches = generation, most
-        for name in (kwargs.told, kwargs.drawn):
+        for name in (kwargs.told, kwargs.drawn, kwargs.stop):
             Path(name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        self.config.trainer.default_local_dir = str(self.folder / "checkpoints")
+        self.begin()
+
+    def begin(self) -> None:
+        """As in a new process: with an empty queue, once all that is under way has come to it."""
+        while any(tag["status"] in ("pending", "running") for keys in (tq.kv_list() or {}).values() for tag in keys.values()):
+            time.sleep(0.1)
         self.trainer._init_dataloader()
+        self.trainer._init_dump_executor()
         self.trainer.replay_buffer = self.trainer._build_replay_buffer()
         for partition, keys in (tq.kv_list() or {}).items():
             if keys:
@@ -82,7 +140,26 @@ class Run:
 
     def step(self, number: int = 1):
         """What the trainer does first in a step: (the groups that it gets, metrics)."""
-        self.refills, self.trainer.global_steps = [], number
+        self.trainer.refills, self.trainer.global_steps = [], number
         self.trainer.prepare_step()
         wanted = self.config.data.train_batch_size
         return self.trainer.replay_buffer.sample(global_steps=number, partition_id="train", batch_size=wanted)
+
+    def fit(self, steps: int, at: dict, save_every: int = 100, validate_every: int = -1, validates_first: bool = False) -> None:
+        """A start of the trainer, from its last checkpoint if there is one; ``at``: the trainer's."""
+        options = self.config.trainer
+        options.total_training_steps, options.save_freq = steps, save_every
+        options.test_freq, options.val_before_train = validate_every, validates_first
+        Path(options.default_local_dir).mkdir(exist_ok=True)
+        for name in ("told", "stop"):
+            Path(options.v1.sampler.sampler_kwargs[name]).unlink(missing_ok=True)
+        self.trainer.at, self.trainer.actor_rollout_wg = at, Weights()
+        self.begin()
+        self.trainer._load_checkpoint()
+        try:
+            self.trainer.fit(self.trainer.agent_loop_manager)
+        finally:
+            self.trainer.logger.finish()
+
+    def saved(self) -> int:
+        return last_step(Path(self.config.trainer.default_local_dir))

@@ -14,12 +14,15 @@ import pytest
 from fofg.errors import UserError
 from fofg.training import launching
 
-#: Runs the program in its third and later arguments, with a log and seconds of grace, and prints what ``run`` returns.
+#: Runs the program in its fourth and later arguments, with a log, seconds of grace, and a file that asks it to save ("": none),
+#: and prints what ``run`` returns.
 JOB = """
 import sys
 from pathlib import Path
 from fofg.training import launching
-print(launching.run(sys.argv[3:], Path(sys.argv[1]), {}, float(sys.argv[2])), flush=True)
+log, grace, wish = sys.argv[1:4]
+save = Path(wish).write_text if wish else None
+print(launching.run(sys.argv[4:], Path(log), {}, save, float(grace)), flush=True)
 """
 #: Starts a child, writes both process numbers to the file named in its argument, and waits.
 FAMILY = """
@@ -38,6 +41,26 @@ def end(number, frame):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 """
+#: Saves when the file WISH comes, ends with exit code 7, and says if SIGTERM came before.
+SAVES = """
+import os, pathlib, signal, threading, time
+signal.signal(signal.SIGTERM, lambda number, frame: print("terminated", flush=True))
+def watch():
+    while not pathlib.Path(WISH).exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    print("saved", pathlib.Path(WISH).read_text(), flush=True)
+    os._exit(7)
+threading.Thread(target=watch).start()
+"""
+#: It is asked while it loads its libraries.
+EARLY = """
+import os, signal
+from fofg.stopping import heed_time_limits
+heed_time_limits()
+os.kill(os.getpid(), signal.SIGURG)
+"""
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGURG])
 
 
 def python(text, *arguments):
@@ -67,10 +90,11 @@ def job(tmp_path):
     """Starts a job whose program is the given text; gives the job's process and the program's and its child's numbers."""
     started = []
 
-    def start(text, grace=30.0):
+    def start(text, grace=30.0, wish="", seconds=60.0):
         numbers = tmp_path / "numbers"
-        command = python(JOB, tmp_path / "log", grace, *python(text, numbers))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = python(JOB, tmp_path / "log", grace, wish, *python(text, numbers))
+        environment = os.environ | {"FOFG_SAVE_SECONDS": str(seconds)}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         started.append(process)
         wait_for(numbers.exists)
         pids = [int(number) for number in numbers.read_text().split()]
@@ -110,11 +134,12 @@ def test_the_environment_is_ours_and_more(tmp_path, monkeypatch):
 
 
 def test_signals_are_handled_as_before_when_it_has_ended(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGTERM, signal.SIGURG)
+    before = [signal.getsignal(number) for number in numbers]
     launching.run(python(""), tmp_path / "log", {})
     with pytest.raises(FileNotFoundError):
         launching.run([str(tmp_path / "nothing")], tmp_path / "log", {})
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_what_a_program_leaves_behind_ends_with_it(tmp_path):
@@ -124,9 +149,10 @@ def test_what_a_program_leaves_behind_ends_with_it(tmp_path):
     wait_for(lambda: gone(child))
 
 
-def test_sigterm_goes_on_to_the_program_and_its_children(job):
-    process, pids = job(FAMILY)
-    process.terminate()
+@SIGNALS
+def test_a_program_with_nothing_to_save_and_its_children_get_sigterm_at_once(job, number):
+    process, pids = job(FAMILY, seconds=100_000)
+    process.send_signal(number)
     assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
     wait_for(lambda: gone(*pids))
 
@@ -144,6 +170,40 @@ def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(job):
     process.terminate()
     assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
     wait_for(lambda: gone(*pids))
+
+
+@SIGNALS
+def test_a_program_that_saves_ends_by_itself(job, tmp_path, number):
+    wish = tmp_path / "wish"
+    process, pids = job(SAVES.replace("WISH", repr(str(wish))) + FAMILY, wish=wish)
+    process.send_signal(number)
+    assert process.communicate()[0] == "7\n"
+    reason = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: "before the time limit"}[number]
+    assert (tmp_path / "log").read_text() == f"saved {reason}\n"
+    wait_for(lambda: gone(*pids))
+
+
+def test_a_program_that_does_not_save_in_time_gets_sigterm(job, tmp_path):
+    process, pids = job(POLITE + FAMILY, wish=tmp_path / "wish", grace=30, seconds=31)
+    process.send_signal(signal.SIGURG)
+    wait_for((tmp_path / "wish").exists)
+    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
+    assert (tmp_path / "log").read_text() == "saved\n"
+    wait_for(lambda: gone(*pids))
+
+
+def test_a_program_that_heeds_nothing_is_killed(job, tmp_path):
+    process, pids = job(DEAF + FAMILY, wish=tmp_path / "wish", grace=0.5, seconds=1)
+    process.terminate()
+    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
+    wait_for(lambda: gone(*pids))
+
+
+def test_asked_before_it_starts_a_program_is_not_started(tmp_path):
+    program = python(f"open({str(tmp_path / 'started')!r}, 'w')")
+    done = subprocess.run(python(EARLY + JOB, tmp_path / "log", 30, tmp_path / "wish", *program), capture_output=True, text=True)
+    assert done.stdout == f"{-signal.SIGTERM}\n", done.stderr
+    assert (tmp_path / "wish").read_text() == "before the time limit" and not (tmp_path / "started").exists()
 
 
 def test_a_killed_job_takes_its_program_along(job):

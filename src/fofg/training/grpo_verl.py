@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fofg import models
 from fofg.config import Verl
+from fofg.errors import UserError
 from fofg.files import open_parquet
 from fofg.schemas import PROBLEMS
 from fofg.stages import TrainRl
@@ -18,7 +19,8 @@ from fofg.supervision import exclusive
 from fofg.training import curricula, launching, networks, problem_files, resume
 from fofg.training.grpo_rollouts import Problem
 from fofg.training.metrics import Record
-from fofg.training.verl import records, rows, runs, settings
+from fofg.training.verl import records, rows, runs, settings, stops
+from fofg.training.verl.names import STOP
 
 #: Ray counts a core for each of verl's processes, most of which wait; on fewer, the last ones would wait for ever.
 PROCESSES = 15
@@ -40,7 +42,8 @@ def train(
     """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with roll-outs by vLLM.
 
     The same problems in the same order, rewards and metrics; responses differ from run to run. A step of which no group's rewards
-    differ is an error. A killed run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs.
+    differ is an error. A killed run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs. Asked
+    to stop, it saves one after the step that it is in, and UserError is raised.
     """
     model, output, state = Path(model), Path(output), Path(state)
     files = problem_files.files(spec, data, validation)
@@ -87,6 +90,8 @@ def _phases(
         values = settings.grpo(spec, verl, place, train, validation, end, validates_first)
         command = [*_cluster(place), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
         runs.follow(command, folder, said, convert, end, tensorboard, environment)
+        if end < sum(lengths) and (reason := stops.asked(folder / STOP)):  # in the phase's last step
+            raise UserError(stops.told(reason, end, sum(lengths)))
     return convert(runs.lines(folder).steps())
 
 
@@ -104,7 +109,7 @@ def _cluster(place: settings.Place) -> list[str]:
     """What runs a command once, in a Ray cluster of its own on the GPUs of all nodes."""
     meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
     cpus = max(os.cpu_count(), PROCESSES + place.gpus)
-    own = ["--gpus", str(place.gpus), "--cpus", str(cpus), "--folder", str(place.folder)]
+    own = ["--gpus", str(place.gpus), "--cpus", str(cpus), "--folder", str(place.folder), "--stop-file", str(place.folder / STOP)]
     everywhere = launching.on_all_nodes(place.nodes, place.gpus) if place.nodes > 1 else []
     rank = [] if everywhere else ["--rank", "0"]
     return [*everywhere, sys.executable, "-m", "fofg.training.verl.cluster", *meeting, *own, *rank, "--"]

@@ -5,14 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from fofg import gpus, supervision
 from fofg.errors import UserError
+from fofg.stopping import save_seconds, stoppable
 from fofg.training.verl import guard
 
 #: Lines of a failed program's output that its error shows.
@@ -26,13 +26,26 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_seconds: float = 45.0) -> int:
-    """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if SIGTERM stopped this process meanwhile.
+def run(
+    command: Sequence[str],
+    log: Path,
+    environment: dict[str, str],
+    save: Callable[[str], None] | None = None,
+    grace_seconds: float = 30.0,
+) -> int:
+    """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if it was ended by SIGTERM from here.
 
-    SIGTERM goes on to it and to all that it started, which have ``grace_seconds`` to end. When this process is killed, the program
-    gets SIGTERM; until it has ended, it keeps the locks of this process on GPUs and on working state.
+    When this process is asked to stop (fofg.stopping), ``save(reason)`` is to let the program save and end by itself, for which it
+    has ``save_seconds`` less those of the grace. After that, or at once without ``save``, it and all that it started get SIGTERM,
+    and have ``grace_seconds`` to end. When this process is killed, the program gets SIGTERM; until it has ended, it keeps the
+    locks of this process on GPUs and on working state.
     """
-    with open(log, "ab") as output, _terminable() as terminated:
+    terminated = False
+    with open(log, "ab") as output, stoppable() as stop:
+        if stop.is_set():
+            if save:
+                save(stop.reason)
+            return -signal.SIGTERM
         child = subprocess.Popen(
             command,
             env=os.environ | environment,
@@ -44,9 +57,14 @@ def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_se
             pass_fds=[*gpus.held(), *supervision.held()],
         )
         try:
-            while child.poll() is None and not terminated.wait(0.2):
+            while child.poll() is None and not stop.wait(0.2):
                 pass
+            if stop.is_set() and save:
+                save(stop.reason)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(max(save_seconds() - grace_seconds, 0))
             if child.poll() is None:
+                terminated = True
                 os.killpg(child.pid, signal.SIGTERM)
                 try:
                     child.wait(grace_seconds)
@@ -54,7 +72,7 @@ def run(command: Sequence[str], log: Path, environment: dict[str, str], grace_se
                     print(f"{command[0]} did not end in {grace_seconds:.0f} s and is killed", file=sys.stderr)
         finally:
             _end(child)
-    return -signal.SIGTERM if terminated.is_set() else child.returncode
+    return -signal.SIGTERM if terminated else child.returncode
 
 
 def failure(log: Path, code: int, name: str) -> UserError:
@@ -76,14 +94,3 @@ def _end(child: subprocess.Popen) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-
-
-@contextmanager
-def _terminable() -> Iterator[threading.Event]:
-    """Within: SIGTERM sets the event instead of ending this process."""
-    event = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -37,8 +37,8 @@ def train(
 ) -> None:
     """As fofg.training.sft_trl.train, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
-    Differences: the rest of an epoch that fills no batch is not trained on, and test examples are repeated to fill one; SIGTERM
-    ends it without a checkpoint. A killed run goes on from verl's last one under ``state``, made with the same number of GPUs.
+    Differences: the rest of an epoch that fills no batch is not trained on, and test examples are repeated to fill one. A killed
+    run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs; asked to stop, it saves one.
     """
     model, output, state = Path(model), Path(output), Path(state)
     tensorboard = Path(tensorboard or output / "tensorboard")
@@ -79,7 +79,7 @@ def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, ten
     if test:
         rows.write_tests(test, tests, batch)
     values = settings.sft(spec, verl, place, train, test, steps)
-    command = [*_torchrun(place), *settings.program("verl.trainer.sft_trainer", values, folder)]
+    command = [*_torchrun(place), *settings.program("fofg.training.verl.sft_program", values, folder)]
     convert = partial(records.sft, steps_per_epoch=per_epoch)
     if (done := runs.last_step(folder)) < steps:
         if done % per_epoch == 0:

@@ -1,7 +1,8 @@
 """A Ray cluster for one command on the nodes of one job: started for it, closed to all others, and gone with it.
 
 ``python -m fofg.training.verl.cluster --head HOST --port P --nodes N --gpus G --folder SHARED -- COMMAND ...`` runs once on each
-node, started by ``srun``. Rank 0 is the head: when all have joined it runs COMMAND, and exits with its code. Checked with Ray 2.60.
+node, started by ``srun``. Rank 0 is the head: when all have joined it runs COMMAND, and exits with its code. SIGURG, which SLURM
+sends to all processes of a step before a time limit, makes it ask COMMAND to save and end, by a file. Checked with Ray 2.60.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from fofg.errors import UserError
 from fofg.training.launching import free_port
-from fofg.training.verl import guard
+from fofg.training.verl import guard, stops
 
 #: Seconds that the command and Ray have to end by themselves. With those of ``guard``: less than a job has that is stopped.
 _COMMAND_GRACE, _RAY_GRACE = 10.0, 5.0
@@ -44,11 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--patience", type=float, default=600.0, metavar="SECONDS", help="for the other nodes to come (default: 600)"
     )
+    parser.add_argument("--stop-file", type=Path, metavar="FILE", help="made on the head when SIGURG comes")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     options = parser.parse_args(arguments)
     if options.rank is None:
         options.rank = int(os.environ.get("SLURM_PROCID", options.head != socket.gethostname()))
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.rank == 0 and options.stop_file:  # for both processes of ``guarded``; those that they start ignore it
+        signal.signal(signal.SIGURG, lambda number, frame: stops.ask(options.stop_file, stops.TIME_LIMIT))
     leave = partial(_invitation(options).unlink, missing_ok=True) if options.rank == 0 else lambda: None
     return guard.guarded(partial(_run, options), "fofg-ray-", leave)
 

@@ -1,6 +1,7 @@
 """Dynamic sampling for verl's synchronous trainer, as the paper draws (§4.1): so many prompts at once, so often at most."""
 
 import json
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -10,6 +11,7 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from fofg.files import write_text
+from fofg.training.verl import stops
 from fofg.training.verl.names import PREFIX
 
 _POLL_SECONDS = 0.5
@@ -20,14 +22,19 @@ class Groups(ReplayBuffer):
 
     ``sampler_kwargs``: ``generation_prompts``, prompts of a batch; ``max_generation_batches`` of a step; ``told``, a file for the
     error that ends a run; ``drawn``, one for what is recorded of each step's groups, since verl saves a checkpoint before it writes
-    the step's metrics. verl's own would go on drawing for ever where all rewards are equal.
+    the step's metrics; ``stop``, one that others make to have the run save after the step that it is in, and end. verl's own would
+    go on drawing for ever where all rewards are equal.
     """
 
+    #: Sees to it that verl saves when it is asked to stop; from the first step on.
+    watch: threading.Thread | None = None
+
     def sample(self, global_steps: int, partition_id: str, batch_size: int):
-        """(groups to train on or to validate with, metrics). Raises RuntimeError if no group of a step is of use.
+        """(groups to train on or to validate with, metrics). Raises RuntimeError if no group of a step is of use, or asked to stop.
 
         If the last batch leaves fewer than ``batch_size`` groups, the step trains on those.
         """
+        self._heed(global_steps, partition_id)
         if partition_id == "val":
             return super().sample(global_steps, partition_id, batch_size)
         settings = self.sampler_kwargs
@@ -49,6 +56,19 @@ class Groups(ReplayBuffer):
         snapshot = dict(self.partitions[partition_id])
         self._clear_groups(partition_id, drawn - set(chosen))
         return self._materialize_batch(partition_id, chosen, snapshot), metrics
+
+    def _heed(self, step: int, partition_id: str) -> None:
+        """Asked to stop: raises RuntimeError if nothing is unsaved, or has verl save after this step."""
+        trainer, file = self.refill_fn.__self__, Path(self.sampler_kwargs.stop)
+        saved = stops.last_step(Path(trainer.config.trainer.default_local_dir))
+        unsaved = self.watch and (partition_id == "val" or saved < step - 1)
+        if (reason := stops.asked(file)) and not unsaved:
+            told = stops.told(reason, saved, trainer.total_training_steps)
+            write_text(Path(self.sampler_kwargs.told), told)
+            raise RuntimeError(told)
+        if not self.watch and partition_id != "val":
+            self.watch = threading.Thread(target=_save_when_asked, args=(trainer.config, file), daemon=True)
+            self.watch.start()
 
     def _kept(self, partition_id: str) -> list[str]:
         """Waits for all prompts that are under way; the groups whose rewards differ, in the order in which they were drawn."""
@@ -96,3 +116,10 @@ class Groups(ReplayBuffer):
         )
         write_text(Path(self.sampler_kwargs.told), f"{told}, so there is nothing to train on; {cure}")
         raise RuntimeError(told)
+
+
+def _save_when_asked(config, file: Path) -> None:
+    """Waits for the wish to stop, and has verl save after each step from then on; verl looks at this when a step is done."""
+    while not stops.asked(file):
+        time.sleep(_POLL_SECONDS)
+    config.trainer.save_freq = 1

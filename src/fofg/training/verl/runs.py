@@ -13,19 +13,10 @@ from fofg.errors import UserError
 from fofg.training import launching
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor
-from fofg.training.verl.names import DRAWN, LINES, TOLD
+from fofg.training.verl import stops
+from fofg.training.verl.names import DRAWN, LINES, STOP, TOLD
 from fofg.training.verl.records import Follower, Lines
-
-#: verl's trainers write the step of their last complete checkpoint here.
-_TRACKER = "latest_checkpointed_iteration.txt"
-
-
-def last_step(folder: Path) -> int:
-    """Step of the last complete checkpoint in a run's folder; 0 if there is none."""
-    try:
-        return int((folder / _TRACKER).read_text())
-    except (OSError, ValueError):
-        return 0
+from fofg.training.verl.stops import last_step
 
 
 def work_folder(state: Path, key: str, workers: int) -> Path:
@@ -55,30 +46,39 @@ def follow(
 ) -> None:
     """Runs a trainer in its folder, from its last checkpoint if there is one, to step ``total``.
 
-    ``said``: gets what it says; ``convert``: makes records of that. Raises UserError if SIGTERM stopped it or it failed.
+    ``said``: gets what it says; ``convert``: makes records of that. Asked to stop, the trainer saves after the step that it is in.
+    Raises UserError then, if that was not its last, and if it failed.
     """
     start, monitor = last_step(folder), Monitor(total)
     monitor.records = convert(said.steps())
     if start:
         print(f"going on after step {start} of {total}", file=sys.stderr)
-    log, written, told = folder / "verl.log", folder / "verl.jsonl", folder / TOLD
-    for old in (written, told):
+    log, written, told, stop = folder / "verl.log", folder / "verl.jsonl", folder / TOLD, folder / STOP
+    for old in (written, told, stop):
         old.unlink(missing_ok=True)
+
+    def save(reason: str) -> None:
+        print(f"asked to stop {reason}: verl ends when it has saved the step that it is in", file=sys.stderr)
+        stops.ask(stop, reason)
+
     print(f"verl's own output: {log}", file=sys.stderr)
     monitor.open(tensorboard)
     follower = Follower(written, said, convert, monitor)
     follower.start()
     try:
-        code = launching.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)})
+        code = launching.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
     finally:
         follower.stop()
         monitor.close()
     if told.exists():
         raise UserError(told.read_text())
-    if code == -signal.SIGTERM:
-        raise UserError(f"stopped by SIGTERM; the same command goes on after step {last_step(folder)} of {total}")
     if code or last_step(folder) < total:
-        raise launching.failure(log, code, "verl")
+        failure = launching.failure(log, code, "verl")
+        if not stops.asked(stop):
+            raise failure
+        if code != -signal.SIGTERM:  # it could not save
+            print(failure, file=sys.stderr)
+        raise UserError(stops.told(stops.asked(stop), last_step(folder), total))
 
 
 def merged(checkpoint: Path, model: Path, folder: Path):
@@ -87,6 +87,8 @@ def merged(checkpoint: Path, model: Path, folder: Path):
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
     log = folder.with_suffix(".log")
     code = launching.run([*command, "--local_dir", str(checkpoint), "--target_dir", str(folder)], log, {"CUDA_VISIBLE_DEVICES": ""})
+    if code == -signal.SIGTERM:
+        raise UserError("stopped after the last step, while its checkpoint was merged; the same command goes on from there")
     if code:
         raise launching.failure(log, code, "verl's merger")
     return AutoModelForCausalLM.from_pretrained(folder, dtype=models.stored_dtype(model))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fofg.config import Verl
 from fofg.stages import TrainRl, TrainSft
-from fofg.training.verl.names import DRAWN, TOLD
+from fofg.training.verl.names import DRAWN, STOP, TOLD
 
 #: The test loss is computed so many times in a run.
 TESTS = 10
@@ -70,7 +70,7 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
             "max_token_len_per_gpu": verl.tokens_per_gpu,
             "max_length": settings.max_length,
             "pad_mode": "no_padding",
-            "num_workers": 2,
+            "num_workers": 0,  # workers would die from a SIGTERM to all processes, before the trainer has saved
             "custom_cls": {"path": "pkg://fofg.training.verl.rows", "name": "Tokens"},
         },
         "model": _model(verl, place),
@@ -106,6 +106,7 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
         "max_generation_batches": settings.max_generation_batches,
         "told": str(place.folder / TOLD),
         "drawn": str(place.folder / DRAWN),
+        "stop": str(place.folder / STOP),
     }
     return {
         "algorithm": {

@@ -1,0 +1,36 @@
+"""A wish that a run of verl's saves and ends: a file in its folder, which every process of the run can write and see."""
+
+from contextlib import suppress
+from pathlib import Path
+
+#: The reason that those give whom SLURM tells of it.
+TIME_LIMIT = "before the time limit"
+#: verl's trainers write the step of their last complete checkpoint here.
+_TRACKER = "latest_checkpointed_iteration.txt"
+
+
+def ask(file: Path, reason: str) -> None:
+    """Several may ask at once; the first reason stays."""
+    with suppress(FileExistsError), open(file, "x", encoding="utf-8") as output:
+        output.write(reason)
+
+
+def asked(file: Path) -> str:
+    """The reason of the wish; empty if there is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def last_step(folder: Path) -> int:
+    """Step of the last complete checkpoint in a run's folder; 0 if there is none."""
+    try:
+        return int((folder / _TRACKER).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def told(reason: str, step: int, total: int) -> str:
+    """The error of a run that was asked to stop; ``step``: that of its last checkpoint."""
+    return f"stopped {reason} after step {step} of {total}; the same command goes on from there"

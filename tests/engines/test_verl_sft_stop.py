@@ -1,0 +1,147 @@
+"""Fine-tuning by verl's own trainer, on two processes of a CPU: asked to stop in each of the ways there are, it goes on later."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import rl_problems
+import sft_job
+import tiny_model
+from safetensors.torch import load_file
+
+from fofg.files import write_parquet
+from fofg.schemas import RFT
+from fofg.training.verl.stops import last_step
+
+pytestmark = pytest.mark.engines
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    made = tmp_path_factory.mktemp("sft")
+    tiny_model.make(made / "model")
+    for name, numbers in (("train", range(sft_job.EXAMPLES)), ("test", range(sft_job.TESTS))):
+        write_parquet(made / f"{name}.parquet", RFT, [[rl_problems.example(index) for index in numbers]])
+    return made
+
+
+class Job:
+    """A start of the job."""
+
+    def __init__(self, folder: Path, name: str):
+        self.folder, self.name = folder, name
+        if self.state():
+            (self.state() / "verl.jsonl").unlink()  # of the start before
+        command = [sys.executable, sft_job.__file__, str(folder), name]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+
+    def state(self) -> Path | None:
+        """The run's folder."""
+        return next(iter((self.folder / f"{self.name}-state").glob("*-2")), None)
+
+    def steps(self) -> list[int]:
+        """Those that verl has told of in this start."""
+        written = self.state() and self.state() / "verl.jsonl"
+        return [json.loads(line)["step"] for line in written.read_text().splitlines()] if written and written.exists() else []
+
+    def trains(self, steps: int) -> None:
+        """Waits until it has trained so many steps."""
+        end = time.monotonic() + 240
+        while len(set(self.steps())) < steps:
+            assert time.monotonic() < end and self.process.poll() is None, self.process.communicate()[1]
+            time.sleep(0.05)
+
+    def processes(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+
+    def rank(self, number: int) -> psutil.Process:
+        return next(one for one in self.processes() if one.environ().get("RANK") == str(number))
+
+    def ends(self) -> tuple[int, str]:
+        """Exit code, and what it said."""
+        said = self.process.communicate(timeout=300)[1]
+        return self.process.returncode, said
+
+
+def all_before_their_time_limit(job):
+    for process in job.processes():
+        process.send_signal(signal.SIGURG)
+
+
+def one_worker_before_its_time_limit(job):
+    """As where SLURM reaches the processes that it has started on other nodes alone."""
+    job.rank(1).send_signal(signal.SIGURG)
+
+
+def driver_by_sigterm(job):
+    """The others hear of it by the file alone."""
+    os.kill(job.process.pid, signal.SIGTERM)
+
+
+def all_by_sigterm(job):
+    """As SLURM does before it preempts or cancels."""
+    for process in job.processes():
+        process.send_signal(signal.SIGTERM)
+
+
+LIMIT, SIGTERM = "before the time limit", "by SIGTERM"
+WAYS = [
+    (all_before_their_time_limit, LIMIT),
+    (one_worker_before_its_time_limit, LIMIT),
+    (driver_by_sigterm, SIGTERM),
+    (all_by_sigterm, SIGTERM),
+]
+
+
+def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(folder):
+    whole = Job(folder, "whole")
+    code, said = whole.ends()
+    assert code == 0, said
+    done = 0
+    for way, reason in WAYS:
+        job = Job(folder, "stopped")
+        job.trains(2)
+        processes = job.processes()
+        way(job)
+        code, said = job.ends()
+        log = (job.state() / "verl.log").read_text()
+        saved, trained = last_step(job.state()), max(job.steps())
+        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; the same command goes on" in said, said + log
+        assert done + 2 <= saved == trained < sft_job.STEPS, log
+        assert "Traceback" not in said and (way is all_by_sigterm or "Traceback" not in log)
+        assert min(job.steps()) == done + 1
+        psutil.wait_procs(processes, timeout=60)
+        assert not any(process.is_running() for process in processes)
+        done = saved
+    code, said = Job(folder, "stopped").ends()
+    assert code == 0, said
+    assert f"going on after step {done} of {sft_job.STEPS}" in said
+    ours, theirs = (records(folder / name) for name in ("stopped", "whole"))
+    assert [record["step"] for record in ours] == list(range(1, sft_job.STEPS + 1))
+    assert ours == theirs
+    for name, weights in load_file(folder / "whole/model.safetensors").items():
+        assert weights.equal(load_file(folder / "stopped/model.safetensors")[name]), name
+
+
+def records(model: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_asked_before_the_first_step_it_ends_at_once(folder):
+    job = Job(folder, "early")
+    end = time.monotonic() + 240
+    while not (job.state() and (job.state() / "verl.log").exists()):
+        assert time.monotonic() < end and job.process.poll() is None, job.process.communicate()[1]
+        time.sleep(0.05)
+    driver_by_sigterm(job)
+    code, said = job.ends()
+    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; the same command goes on from there" in said
+    assert not job.steps() and not list(job.state().glob("global_step_*"))

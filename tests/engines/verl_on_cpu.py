@@ -1,0 +1,52 @@
+"""A CPU as a platform of verl's, in verl's own way to add one: its trainer of fine-tuning then runs here, with real FSDP.
+
+Environment: ``VERL_USE_EXTERNAL_MODULES`` names this module, ``VERL_PLATFORM`` is cpu, and ``VERL_ENGINE_DEVICE`` cuda, whose
+engine is for any device that PyTorch has.
+"""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import torch
+import verl.utils.distributed
+from verl.plugin.platform.platform_base import PlatformBase
+from verl.plugin.platform.platform_manager import PlatformRegistry
+
+ENVIRONMENT = {"VERL_USE_EXTERNAL_MODULES": __name__, "VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda"}
+#: What the settings need besides: FSDP2, since the first FSDP wants weights on a GPU.
+SETTINGS = {"engine": {"strategy": "fsdp2", "use_torch_compile": False}, "trainer": {"device": "cpu"}}
+
+
+def _nothing(*given) -> int:
+    return 0
+
+
+@PlatformRegistry.register(platform="cpu")
+class Cpu(PlatformBase):
+    device_name, vendor_name = "cpu", "none"
+    #: As torch.cuda, on a machine with nothing of it.
+    device_module = SimpleNamespace(
+        is_available=lambda: False,
+        set_device=_nothing,
+        set_rng_state=_nothing,
+        max_memory_allocated=_nothing,
+        max_memory_reserved=_nothing,
+        memory_allocated=_nothing,
+        memory_reserved=_nothing,
+        mem_get_info=lambda: (0, 0),
+        get_device_name=lambda: "cpu",
+    )
+    is_available = is_platform_available = lambda self, use_smi_check=False: True
+    current_device = lambda self: torch.device("cpu")  # noqa: E731
+    device_count = lambda self: 1  # noqa: E731
+    communication_backend_name = lambda self: "gloo"  # noqa: E731
+    visible_devices_envvar = lambda self: "CUDA_VISIBLE_DEVICES"  # noqa: E731
+    ray_resource_name = lambda self: "CPU"  # noqa: E731
+    nvtx_range = lambda self, text: nullcontext()  # noqa: E731
+    is_ipc_supported = ray_noset_envvars = get_device_capability = cudart = _nothing
+    set_device = synchronize = manual_seed = manual_seed_all = set_allocator_settings = empty_cache = _nothing
+    profiler_start = profiler_stop = _nothing
+
+
+# verl makes a group of "cpu:gloo" and its device's backend; PyTorch refuses to be told twice of one device.
+verl.utils.distributed.get_device_name = lambda: "cuda"

@@ -1,0 +1,91 @@
+"""A run of verl's that is asked to stop: what counts as the end of it, with a program in place of verl's that does the same."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from fofg.errors import UserError
+from fofg.training.verl import records, runs, stops
+from fofg.training.verl.names import STOP, TOLD
+
+#: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument says.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+folder, then = Path(sys.argv[1]), sys.argv[2]
+tracker, stop = folder / "latest_checkpointed_iteration.txt", folder / "stop"
+tracker.write_text("2")
+(folder / "ready").touch()
+while not (stop.exists() and stop.read_text()):
+    time.sleep(0.05)
+if then == "saves":
+    tracker.write_text("3")
+elif then == "tells":
+    (folder / "told").write_text("in its own words")
+elif then == "fails":
+    sys.exit("no space left")
+else:
+    time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def follow(tmp_path, monkeypatch):
+    """Follows the program, and has this process hear of its time limit when that is ready."""
+
+    def run(then: str, seconds: int = 90) -> None:
+        monkeypatch.setenv("FOFG_SAVE_SECONDS", str(seconds))
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path), then]
+        said = records.Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl")
+        threading.Thread(target=interrupt, daemon=True).start()
+        runs.follow(command, tmp_path, said, partial(records.sft, steps_per_epoch=1), 3, tmp_path / "board", {})
+
+    def interrupt() -> None:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGURG)
+
+    return run
+
+
+def stopped(step: int) -> str:
+    return f"stopped before the time limit after step {step} of 3; the same command goes on from there"
+
+
+def test_a_run_that_reaches_its_last_step_is_no_failure(follow, tmp_path):
+    (tmp_path / STOP).write_text("of an earlier start")
+    follow("saves")
+    assert stops.asked(tmp_path / STOP) == "before the time limit"
+
+
+def test_a_run_that_has_saved_says_so_itself(follow, tmp_path):
+    (tmp_path / TOLD).write_text("by an earlier start")
+    with pytest.raises(UserError, match="in its own words"):
+        follow("tells")
+
+
+def test_a_run_that_does_not_end_in_time_has_its_last_checkpoint(follow, capfd):
+    with pytest.raises(UserError) as error:
+        follow("sleeps", seconds=30)
+    assert str(error.value) == stopped(2)
+    assert "verl ended" not in capfd.readouterr().err
+
+
+def test_a_run_that_cannot_save_shows_why(follow, capfd):
+    with pytest.raises(UserError) as error:
+        follow("fails")
+    assert str(error.value) == stopped(2)
+    shown = capfd.readouterr().err
+    assert "verl ended with exit code 1" in shown and "no space left" in shown
+
+
+def test_the_first_reason_of_a_wish_stays(tmp_path):
+    assert stops.asked(tmp_path / STOP) == ""
+    stops.ask(tmp_path / STOP, "by SIGTERM")
+    stops.ask(tmp_path / STOP, "before the time limit")
+    assert stops.asked(tmp_path / STOP) == "by SIGTERM"
