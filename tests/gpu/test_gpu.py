@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -62,6 +63,39 @@ def accuracy(run: Path, path: str) -> float:
     return sum(correct) / len(correct)
 
 
+def state(run: Path, model: str) -> Path | None:
+    """The folder of verl's run in which a model is made."""
+    return next(iter((run / f"checkpoints/string-task/.resume/{model}").glob("*-1")), None)
+
+
+def steps(folder: Path | None) -> set[int]:
+    """Those that verl has told of since it was started last."""
+    written = folder and folder / "verl.jsonl"
+    return {json.loads(line)["step"] for line in written.read_text().splitlines()} if written and written.exists() else set()
+
+
+def stop_in_a_step(run: Path, target: str, model: str, after: int) -> int:
+    """Starts Snakemake, sends SIGURG to all that it has started when ``after`` steps are trained; the step that verl has saved."""
+    first = subprocess.Popen(command(run, target), cwd=ROOT, start_new_session=True)
+    while first.poll() is None and len(steps(state(run, model)) - {0}) < after:
+        time.sleep(0.2)
+    assert first.poll() is None, "it ended before it could be stopped"
+    before = last_step(state(run, model))
+    for process in psutil.Process(first.pid).children(recursive=True):
+        process.send_signal(signal.SIGURG)
+    assert first.wait() != 0
+    folder = state(run, model)
+    saved, told = last_step(folder), (folder / "told").read_text()
+    assert before < saved == max(steps(folder))
+    assert f"stopped before the time limit after step {saved} of" in told
+    return saved
+
+
+def test_fine_tuning_with_verl_saves_before_its_time_limit(run):
+    """The next test goes on from there."""
+    assert stop_in_a_step(run, "stage1_rft", "stage1-rft", after=5) >= 6
+
+
 def test_stage1_with_vllm_and_verl(run):
     """Problems, roll-outs by vLLM, RFT data, fine-tuning by verl, evaluation by vLLM."""
     snakemake(run, "stage1_rft")
@@ -93,11 +127,18 @@ def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
     assert abs(shares["vllm"] - shares["transformers"]) < 4 * math.sqrt(2 * pooled * (1 - pooled) / answers)
 
 
+def test_reinforcement_learning_with_verl_saves_before_its_time_limit(run):
+    """In step 3, which it would not have saved; the next test goes on from there."""
+    assert stop_in_a_step(run, "stage2_rl_level2", "stage2-rl-level2", after=2) >= 3
+    assert not list(Path("/tmp").glob("fofg-ray-*"))
+
+
 def test_reinforcement_learning_with_verl_survives_a_kill(run):
     """Killed after a checkpoint, with all that Snakemake started; the same command goes on, and vLLM loads what comes of it."""
-    state = run / "checkpoints/string-task/.resume/stage2-rl-level2"
+    name = "stage2-rl-level2"
+    done = last_step(state(run, name)) if state(run, name) else 0
     first = subprocess.Popen(command(run, "stage2_rl_level2"), cwd=ROOT, start_new_session=True)
-    while first.poll() is None and not any(last_step(folder) >= 2 for folder in state.glob("*")):
+    while first.poll() is None and not (state(run, name) and last_step(state(run, name)) > done):
         time.sleep(0.5)
     assert first.poll() is None, "it ended before it could be killed"
     os.killpg(first.pid, signal.SIGKILL)

@@ -6,8 +6,9 @@ from fofg.stages import TrainSft
 DESCRIPTION = """\
 Fine-tunes a model on prompts and responses (paper §3.2), and writes the new model's folder with metrics.jsonl.
 
-A killed run goes on from its last checkpoint under --state; with engine trl it gives the weights of an uninterrupted one. SIGTERM:
-engine trl saves a checkpoint, verl has its last one; the exit code is 1. On a GPU if there is one.
+A killed run goes on from its last checkpoint under --state; with engine trl it gives the weights of an uninterrupted one. Asked to
+stop, by SIGTERM or by SIGURG before a time limit, it saves one after the step that it is in; the exit code is 1. On a GPU if there
+is one.
 """
 
 
