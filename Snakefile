@@ -10,6 +10,13 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+if settings.container:
+
+    container: settings.container
+
+
 include: "rules/inputs.smk"
 include: "rules/specs.smk"
 include: "rules/work.smk"

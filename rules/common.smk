@@ -2,7 +2,7 @@
 
 import glob
 import json
-import os.path
+import os
 import re
 import shlex
 import sys
@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 from fofg import gpus, main_process, slurm, stages
 from fofg.config import load
@@ -37,7 +38,7 @@ for option, profile in zip(sys.argv, sys.argv[1:]):
 HERE = shlex.quote(workflow.basedir)
 shell.prefix(
     'set -euo pipefail; tee() {{ (trap "" TERM; exec tee "$@"); }}; '
-    f"export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR=$PPID FOFG_SAVE_SECONDS={settings.cluster.save_seconds} "
+    f"export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR={os.getpid()} FOFG_SAVE_SECONDS={settings.cluster.save_seconds} "
     f"PYTHONPATH={HERE}/src"
     "${{PYTHONPATH:+:$PYTHONPATH}} "
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
@@ -101,6 +102,9 @@ wildcard_constraints:
 
 
 onstart:
+    # Snakemake passes over the image if it is not told to use it.
+    if settings.container and DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
+        raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
     share_gpus()
     try:
         main_process.check_released(".snakemake")

@@ -20,6 +20,11 @@ _PLACES = ("/usr/local/nvidia/bin", "/usr/lib/wsl/lib", "/opt/bin")
 _held: list[IO] = []
 
 
+def compiler_settings() -> dict[str, str]:
+    """Environment of vLLM: its first choice of a sampler (FlashInfer's) is compiled by nvcc, and left out where there is none."""
+    return {} if shutil.which("nvcc") else {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
+
+
 def visible() -> dict[str, str]:
     """GPUs that this process may use, in their order: what CUDA_VISIBLE_DEVICES calls them -> the UUID; none without a driver.
 

@@ -29,7 +29,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/munge/socket
+# A job that is put back starts again only when its old credential has expired.
+AuthInfo=socket={folder}/munge/socket,cred_expire=10
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -52,7 +53,7 @@ SelectTypeParameters=CR_CPU_Memory
 CompleteWait=0
 KillWait=5
 MinJobAge=600
-ReturnToService=2
+ReturnToService=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 # More CPUs and memory than the machine may have.
@@ -126,7 +127,8 @@ class Cluster:
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
 
     def set_up(self, node: str) -> None:
-        self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        """Back to work; does nothing for a node that has come back by itself."""
+        self._tried("scontrol", "update", f"NodeName={node}", "State=RESUME")
         wait_for(lambda: "down" not in " ".join(self.states()), f"{node} stays down")
 
     def _configure(self) -> None:

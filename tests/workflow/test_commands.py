@@ -27,6 +27,12 @@ TARGETS = {
 }
 
 
+def test_an_image_that_snakemake_would_pass_over_is_an_error(checkout):
+    done = checkout.run("stage1_rft", "--config", "container=docker://fofg-gpu", check=False)
+    assert done.returncode and "container: an image is used with --sdm apptainer only" in done.stdout + done.stderr
+    assert not (checkout.folder / "data").exists()
+
+
 def test_every_target_is_listed_with_what_it_makes():
     listed = dict(re.findall(r"^(\w+) \((.+)\)$", snakemake("--list-target-rules").stdout, re.MULTILINE))
     assert listed.keys() >= TARGETS

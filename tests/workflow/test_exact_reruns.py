@@ -184,6 +184,7 @@ def dataset_keys(name, train, test, jobs, levels=(3, 3)):
 EXPECTED = {
     "run_dir": ("elsewhere", EVERYTHING),
     "base_model": ("someone/another-model", BASE),
+    "container": ("docker://fofg-gpu", NOTHING),
     "plain_prompt": (False, BASE),
     "problems.sampler": ("paper", PROBLEMS),
     "problems.seed": (7, PROBLEMS),

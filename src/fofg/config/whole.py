@@ -1,10 +1,12 @@
 """The whole configuration, and what its sections demand of one another."""
 
 import difflib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fofg.config.base import Section
 from fofg.config.engines import unfit
@@ -20,6 +22,9 @@ class Config(Section):
 
     run_dir: str = Field(description="folder under which data, checkpoints, results and logs are made")
     base_model: str = Field(description="folder of a model in Hugging Face format, or a name on the hub")
+    container: str | None = Field(
+        description="image in which the rules' commands run, with --sdm apptainer; a file, or docker://..."
+    )
     plain_prompt: bool = Field(description="use the model's chat template without its system text, as the paper does")
     problems: Problems
     datasets: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Dataset] = Field(description="name -> problems")
@@ -36,6 +41,15 @@ class Config(Section):
     use: Use
     tiny_base: TinyBase
     plan: Plan
+
+    @field_validator("container")
+    @classmethod
+    def _is_an_image(cls, image: str | None) -> str | None:
+        if image and (odd := re.search(r"[\s{}]", image)):
+            raise ValueError(f"{image} has {odd[0]!r} in it, which Snakemake does not pass on; move or rename it")
+        if image and "://" not in image and not Path(image).exists():
+            raise ValueError(f"no file {image}; docs/containers.md says how to build it")
+        return image
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":

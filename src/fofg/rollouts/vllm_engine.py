@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, GenerationConfig
 
-from fofg import models
+from fofg import gpus, models
 from fofg.config import Rollouts
 from fofg.errors import UserError
 from fofg.problems.prompts import Message
@@ -141,7 +141,7 @@ class VllmEngine:
 
 def _vllm():
     """The package. Raises UserError if it isn't installed."""
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT | gpus.compiler_settings()).items():
         os.environ.setdefault(name, value)
     try:
         import vllm.platforms

@@ -1,0 +1,180 @@
+"""Jobs that reach their time limit, are cancelled or preempted, lose their node or the process that submitted them.
+
+They go on where they were: nothing is lost, nothing is made twice.
+"""
+
+import json
+import re
+import signal
+import time
+from itertools import pairwise
+
+import pyarrow.parquet as pq
+import pytest
+from checkouts import SMALL
+from cluster import wait_for
+
+pytestmark = pytest.mark.slurm
+
+STEPS, EXAMPLES = 80, 3
+ROLLOUTS, SAMPLES = "data/string_task/stage1_level1/rollout.parquet", 16
+SFT, RL = "checkpoints/string-task/stage1-rft", "checkpoints/string-task/stage2-rl-level1"
+
+
+class Work:
+    """Some minutes of one kind of work: its rule, the file to ask Snakemake for, and the overlays that make it long."""
+
+    def __init__(self, site, kind, alone, **cluster):
+        self.site, self.kind, self.run_dir = site, kind, f"runs/{kind}"
+        self.rule, result, settings = KINDS[kind]
+        settings = settings | {"run_dir": self.run_dir, "cluster": {"resources": {self.rule: cluster}, "save_seconds": 60}}
+        if kind == "sft":
+            settings["use"] = {"stage1_rft_data": str(alone.folder / "data/string_task/stage1_level1/rft_data")}
+        elif kind == "rl":
+            settings["use"] = {"stage1_checkpoint": str(alone.folder / SFT)}
+        self.result, self.overlays = f"{self.run_dir}/{result}", [SMALL, site.configure(kind, **settings)]
+        self.run = self.submit()
+
+    def submit(self):
+        return self.site.submit(self.result, overlays=self.overlays)
+
+    def logs(self):
+        """Of every job of the rule, in the order in which they were submitted."""
+        return [text for _, text in sorted(self.site.logs(self.rule).items(), key=lambda one: int(one[0]))]
+
+    def begins(self):
+        """Returns the number of the job that runs, as soon as it has saved something."""
+        job = self.site.job(self.rule)
+        wait_for(lambda: list(self.site.folder.glob(f"{self.run_dir}/{SAVED[self.kind]}")), "nothing is saved", 200)
+        return job
+
+    def check_whole(self, jobs):
+        """All that was asked for is there once, and each job but the first went on where the one before had stopped."""
+        logs = self.logs()
+        assert len(logs) == jobs
+        if self.kind == "rollouts":
+            problems = pq.read_table(self.site.folder / self.run_dir / ROLLOUTS).to_pylist()
+            assert len({row["extra_info"]["index"] for row in problems}) == len(problems)
+            assert all(len(row["responses"]) == SAMPLES for row in problems)
+            stopped = [re.search(r"stopped .* with (\d+) of", text)[1] for text in logs[:-1]]
+            assert [re.search(r"\((\d+) from an earlier run\)", logs[-1])[1]] == stopped[-1:]
+        else:
+            lines = (self.site.folder / self.result).with_name("metrics.jsonl").read_text().splitlines()
+            steps = [step for line in lines if (step := json.loads(line)["step"])]
+            total = STEPS if self.kind == "rl" else EPOCHS * EXAMPLES
+            assert steps == list(range(1, total + 1))
+            for before, after in pairwise(logs):
+                step = re.search(rf"stopped .* after step (\d+) of {total}", before)[1]
+                assert f"going on after step {step} of {total}" in after
+
+
+EPOCHS = 900
+KINDS = {
+    "rollouts": (
+        "generate_rollouts",
+        ROLLOUTS,
+        {
+            "datasets": {"stage1_level1": {"train": 360}},
+            "stage1": {"rollouts": {"samples": SAMPLES}},
+            "rollout_engine": {"shard_size": 360, "batch_size": 32},
+        },
+    ),
+    "sft": ("train_sft", f"{SFT}/model.safetensors", {"stage1": {"sft": {"epochs": EPOCHS}}, "training": {"save_every": 100}}),
+    "rl": (
+        "train_rl",
+        f"{RL}/model.safetensors",
+        {"stage2": {"rl": {"curricula": {"level1": [{"steps": STEPS, "mixture": {"stage2_level1": 1}}]}, "empty_step": "skip"}}},
+    ),
+}
+#: What shows that work has begun that may be lost.
+SAVED = {
+    "rollouts": "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet",
+    "sft": "checkpoints/string-task/.resume/stage1-rft/*/checkpoint-*/complete.json",
+    "rl": "checkpoints/string-task/.resume/stage2-rl-level1/*/checkpoint-*/complete.json",
+}
+
+
+def test_jobs_that_are_told_before_their_time_limit_save_and_go_on(site, alone):
+    """All three kinds of long work side by side, with three minutes each."""
+    works = [Work(site, kind, alone, runtime=3) for kind in KINDS]
+    for work in works:
+        work.run.wait()
+        logs = work.logs()
+        assert len(logs) > 1
+        assert all("stopped before the time limit" in text for text in logs[:-1])
+        work.check_whole(len(logs))
+
+
+@pytest.mark.parametrize("kind", ["sft"])
+def test_a_cancelled_job_saves_and_is_submitted_again(site, alone, kind):
+    work = Work(site, kind, alone)
+    site.cluster.ask("scancel", work.begins())
+    work.run.wait()
+    assert "stopped by SIGTERM" in work.logs()[0]
+    work.check_whole(jobs=2)
+
+
+def test_a_preempted_job_saves_and_goes_on(site, alone):
+    work = Work(site, "rl", alone)
+    work.begins()
+    urgent = site.cluster.ask(
+        "sbatch", "--parsable", "-p", "urgent", "-N2", "--exclusive", "-t1", "-o/dev/null", "--wrap", "sleep 3"
+    )
+    wait_for(lambda: urgent.strip() not in site.cluster.queue(), "the urgent job stays", 120)
+    work.run.wait()
+    assert "stopped by SIGTERM" in work.logs()[0]
+    work.check_whole(jobs=2)
+
+
+def test_jobs_of_a_node_that_is_lost_go_on_elsewhere(site, alone):
+    """Without a warning: what was finished is kept, and the job keeps its number."""
+    work = Work(site, "rollouts", alone)
+    job = work.begins()
+    node = site.cluster.ask("squeue", "--noheader", "--job", job, "--format", "%N").strip()
+    kept = len(list(site.folder.glob(f"{work.run_dir}/{SAVED['rollouts']}")))
+    site.cluster.set_down(node)
+    try:
+        assert site.job(work.rule) == job
+        assert site.cluster.ask("squeue", "--noheader", "--job", job, "--format", "%N").strip() != node
+        work.run.wait()
+    finally:
+        site.cluster.set_up(node)
+    resumed = int(re.search(r"\((\d+) from an earlier run\)", work.logs()[-1])[1])
+    assert resumed >= kept * 32
+    assert work.run.submitted() == sum(site.planned("stage1_create_train_data", overlays=work.overlays).values()) - 1
+
+
+def test_the_main_process_is_killed_and_its_jobs_go_on(site, alone):
+    """A later run waits for them, takes what they made, and still sees what changes afterwards."""
+    work = Work(site, "rollouts", alone)
+    job = work.begins()
+    work.run.kill()
+    second = work.submit().fail()
+    assert "Directory cannot be locked" in second
+    (site.folder / ".snakemake/locks").rename(site.folder / ".snakemake/unlocked")
+    assert "1 jobs of a killed run are still in the queue" in work.submit().fail()
+    (site.folder / ".snakemake/unlocked").rename(site.folder / ".snakemake/locks")
+
+    released = site.program("fofg", "unlock")
+    assert released.returncode == 0 and "waiting for jobs of a run that was killed: 1 running" in released.stderr
+    assert job not in site.cluster.queue()
+    made = site.folder / work.run_dir / "data/string_task/stage1_level1/rollouts/0.parquet"
+    born = made.stat().st_mtime_ns
+    time.sleep(1)
+    again = work.submit()
+    again.wait()
+    assert again.submitted() == 1 and made.stat().st_mtime_ns == born
+    assert len(site.logs("generate_rollouts")) == 1
+    changed = site.configure("changed", stage1={"rollouts": {"temperature": 0.5}})
+    assert "generate_rollouts" in site.local(work.result, overlays=[*work.overlays, changed], more=["--dry-run"])
+    assert "Nothing to be done" in site.local(work.result, overlays=work.overlays, more=["--dry-run"])
+
+
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(site, alone):
+    work = Work(site, "sft", alone)
+    job = work.begins()
+    work.run.process.send_signal(signal.SIGINT)
+    work.run.fail()
+    wait_for(lambda: job not in site.cluster.queue(), "the job stays")
+    work.submit().wait()
+    work.check_whole(jobs=2)

@@ -1,0 +1,74 @@
+"""Whole runs on a real SLURM cluster: from the first problem to the figures, two at once, and what it refuses."""
+
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from checkouts import SMALL
+
+pytestmark = pytest.mark.slurm
+
+
+def rows(site, path):
+    return pq.read_table(site.folder / path).to_pylist()
+
+
+def test_stage_1_from_problems_to_figures_is_that_of_one_machine(site, alone):
+    """Every job is submitted once, and the files are those that the same machine makes without a cluster."""
+    planned = site.planned("stage1_rft", overlays=[SMALL])
+    run = site.submit("stage1_rft", overlays=[SMALL])
+    run.wait()
+    assert run.submitted() == sum(planned.values())
+    assert {rule: len(site.logs(rule)) for rule in planned} == planned
+    assert "Nothing to be done" in site.local("stage1_rft", overlays=[SMALL], more=["--dry-run"])
+
+    for path in ("rollout", "rft_data/train", "rft_data/test"):
+        name = f"data/string_task/stage1_level1/{path}.parquet"
+        assert rows(site, name) == rows(alone, name)
+    for name in ("checkpoints/string-task/stage1-rft/model.safetensors", "results/stage1/accuracy.csv"):
+        assert (site.folder / name).read_bytes() == (alone.folder / name).read_bytes()
+    assert (site.folder / "results/figures/stage1_accuracy.svg").exists()
+
+
+def test_two_runs_at_once_in_folders_of_their_own(site):
+    """One checkout, two run_dirs: neither waits for the other or takes its jobs, locks or files."""
+    overlays = {name: [SMALL, site.configure(name, run_dir=f"runs/{name}", problems={"seed": seed})] for name, seed in RUNS.items()}
+    runs = {name: site.submit("stage1_create_train_data", overlays=files) for name, files in overlays.items()}
+    for name, run in runs.items():
+        run.wait()
+        assert run.submitted() == sum(site.planned("stage1_create_train_data", overlays=overlays[name]).values())
+        told = site.local("stage1_create_train_data", overlays=overlays[name], more=["--dry-run"])
+        assert "Nothing to be done" in told
+    first, second = (rows(site, f"runs/{name}/data/string_task/stage1_level1/rollout.parquet") for name in RUNS)
+    assert len(first) == len(second) == 24 and first != second
+
+
+RUNS = {"one": 1, "two": 2}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            ["--default-resources", "slurm_partition=gpus", "mem_mb=500", "runtime=5"],
+            "no partition gpus, there are cpu, gpu, urgent",
+        ),
+        (["--set-resources", "select_rft_data:runtime=61"], "select_rft_data: asks for 61 minutes, partition cpu allows 60"),
+        (
+            ["--set-resources", "select_rft_data:mem_mb=9000"],
+            "asks for 9,000 MB, 2 CPUs, 0 GPUs on 1 node, partition cpu has 2 nodes",
+        ),
+    ],
+    ids=["partition", "time", "memory"],
+)
+def test_what_the_cluster_lacks_is_told_in_a_sentence_before_anything_is_submitted(site, settings, told):
+    said = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
+    assert told in said
+    assert run.submitted() == 0 and "Traceback" not in said
+    assert not site.cluster.queue("%i")
+
+
+def test_what_only_the_cluster_knows_is_told_in_its_own_words(site):
+    more = ["--set-resources", "prepare_base_model:constraint=nowhere", "--retries", "0"]
+    said = site.submit("stage1_create_train_data", overlays=[SMALL], more=more).fail()
+    assert re.search(r"sbatch: error: .*[Ii]nvalid feature", said)
