@@ -1,6 +1,5 @@
 """Fine-tuning by engine verl on two processes of a CPU: ``python sft_job.py FOLDER NAME``, with the files of make()."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from verl_configs import load
 
 from fofg import cli, stages
 from fofg.training import sft_verl
-from fofg.training.verl import settings
 
 #: Steps of a run and of an epoch, and between checkpoints: more than there are, so that only a stop leaves one.
 STEPS, EPOCH, SAVE_EVERY = 36, 6, 100
@@ -24,16 +22,7 @@ def spec():
 
 def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
-    os.environ |= verl_on_cpu.ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
-    compose = settings.sft
-
-    def on_cpu(*given) -> dict:
-        values = compose(*given)
-        for section, changes in verl_on_cpu.SETTINGS.items():
-            values[section] |= changes
-        return values
-
-    settings.sft = on_cpu
+    verl_on_cpu.use()
     files = [folder / "model", folder / "train.parquet", folder / "test.parquet", folder / name, folder / f"{name}-state"]
     sft_verl.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, save_every=SAVE_EVERY)
 

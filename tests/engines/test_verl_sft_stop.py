@@ -39,8 +39,7 @@ class Job:
         if self.state():
             (self.state() / "verl.jsonl").unlink()  # of the start before
         command = [sys.executable, sft_job.__file__, str(folder), name]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def state(self) -> Path | None:
         """The run's folder."""
