@@ -22,7 +22,7 @@ def load(overlay: str, changes: dict | None = None) -> Config:
 
 
 def place(chosen: Config, folder: Path, model: Path, save_every: int, positions: int | None = 131072) -> Place:
-    return Place(chosen.training.gpus, chosen.training.nodes, folder, save_every, model, positions)
+    return Place(chosen.training.gpus, chosen.training.nodes, 4, folder, save_every, model, positions)
 
 
 def composed(name: str, values: dict, *more: str):

@@ -4,7 +4,9 @@ Environment: ``VERL_USE_EXTERNAL_MODULES`` names this module, ``VERL_PLATFORM`` 
 engine is for any device that PyTorch has.
 """
 
+import os
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -12,9 +14,26 @@ import verl.utils.distributed
 from verl.plugin.platform.platform_base import PlatformBase
 from verl.plugin.platform.platform_manager import PlatformRegistry
 
+from fofg.training.verl import settings
+
 ENVIRONMENT = {"VERL_USE_EXTERNAL_MODULES": __name__, "VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda"}
 #: What the settings need besides: FSDP2, since the first FSDP wants weights on a GPU.
 SETTINGS = {"engine": {"strategy": "fsdp2", "use_torch_compile": False}, "trainer": {"device": "cpu"}}
+
+
+def use() -> None:
+    """From now on verl's trainer of fine-tuning runs on CPUs, in this process's children too."""
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    os.environ |= ENVIRONMENT | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    compose = settings.sft
+
+    def on_cpu(*given) -> dict:
+        values = compose(*given)
+        for section, changes in SETTINGS.items():
+            values[section] |= changes
+        return values
+
+    settings.sft = on_cpu
 
 
 def _nothing(*given) -> int:

@@ -74,6 +74,8 @@ class Site:
             if line.partition("|")[2] == str(self.folder):
                 self.cluster.ask("scancel", line.partition("|")[0])
         wait_for(lambda: str(self.folder) not in self.cluster.queue("%Z"), "jobs of a test stay in the queue")
+        # Without cgroups, SLURM loses sight of some processes of a node that it takes for lost.
+        subprocess.run(["pkill", "-9", "--full", str(self.folder)])
 
 
 class Run:

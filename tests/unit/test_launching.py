@@ -247,12 +247,13 @@ def test_a_free_port_can_be_listened_on():
 
 def test_several_nodes_are_those_of_a_slurm_allocation(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    command = launching.on_all_nodes(2, 8)
+    command = launching.on_all_nodes(2, 8, 16)
     assert command[0] == "srun"
-    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--kill-on-bad-exit=1"} == set(command[1:])
+    amounts = {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--cpus-per-task=16"}
+    assert amounts | {"--kill-on-bad-exit=1"} == set(command[1:])
     monkeypatch.delenv("SLURM_JOB_ID")
     with pytest.raises(UserError, match=r"training\.nodes: several nodes need a SLURM allocation"):
-        launching.on_all_nodes(2, 8)
+        launching.on_all_nodes(2, 8, 16)
 
 
 def test_the_locks_of_a_killed_job_stay_taken_until_its_program_has_ended(tmp_path):

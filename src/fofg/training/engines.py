@@ -39,4 +39,4 @@ def how(options: argparse.Namespace, engine: str) -> dict:
         return {"micro_batch_size": options.micro_batch_size, "threads": options.threads, **places}
     if not (options.gpus and options.verl):
         raise UserError("--gpus, --verl: engine verl needs a GPU and its settings")
-    return {"verl": options.verl, **places}
+    return {"verl": options.verl, "threads": options.threads, **places}

@@ -38,6 +38,7 @@ def train(
     nodes: int = 1,
     save_every: int = 25,
     tensorboard: str | Path | None = None,
+    threads: int | None = None,
 ) -> None:
     """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with roll-outs by vLLM.
 
@@ -54,7 +55,7 @@ def train(
         key = resume.fingerprint(spec.text(), models.digest(model), files)
         folder = runs.work_folder(state, key, gpus * nodes)
         positions = models.positions(model)
-        place = settings.Place(gpus, nodes, folder, save_every, model.absolute(), positions)
+        place = settings.Place(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
         sources, asked = problem_files.load(spec, files, models.load_tokenizer(model), positions)
         made = _phases(spec, verl, place, sources, asked, Path(tensorboard or output / "tensorboard"))
         steps = sum(phase.steps for phase in spec.phases)
@@ -110,6 +111,6 @@ def _cluster(place: settings.Place) -> list[str]:
     meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
     cpus = max(os.cpu_count(), PROCESSES + place.gpus)
     own = ["--gpus", str(place.gpus), "--cpus", str(cpus), "--folder", str(place.folder), "--stop-file", str(place.folder / STOP)]
-    everywhere = launching.on_all_nodes(place.nodes, place.gpus) if place.nodes > 1 else []
+    everywhere = launching.on_all_nodes(place.nodes, place.gpus, place.cpus) if place.nodes > 1 else []
     rank = [] if everywhere else ["--rank", "0"]
     return [*everywhere, sys.executable, "-m", "fofg.training.verl.cluster", *meeting, *own, *rank, "--"]

@@ -81,12 +81,15 @@ def failure(log: Path, code: int, name: str) -> UserError:
     return UserError(f"{name} ended with exit code {code}; its last words, all of them in {log}:\n" + "\n".join(lines))
 
 
-def on_all_nodes(nodes: int, gpus: int) -> list[str]:
-    """What starts a program once on each node of this job's SLURM allocation. Raises UserError outside of one."""
+def on_all_nodes(nodes: int, gpus: int, cpus: int) -> list[str]:
+    """What starts a program once on each node of this job's SLURM allocation, with so many GPUs and CPUs there.
+
+    Raises UserError outside of an allocation.
+    """
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError("training.nodes: several nodes need a SLURM allocation; run Snakemake inside one, or set nodes: 1")
-    once_a_node = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--gpus-per-task={gpus}"]
-    return ["srun", *once_a_node, "--kill-on-bad-exit=1"]
+    once_a_node = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    return ["srun", *once_a_node, f"--gpus-per-task={gpus}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
 
 
 def _end(child: subprocess.Popen) -> None:

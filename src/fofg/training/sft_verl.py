@@ -33,6 +33,7 @@ def train(
     save_every: int = 100,
     log_every: int = 1,
     tensorboard: str | Path | None = None,
+    threads: int | None = None,
     pass_on: bool = False,
 ) -> None:
     """As fofg.training.sft_trl.train, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
@@ -51,7 +52,9 @@ def train(
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
         if len(examples) >= spec.sft.batch_size:
-            place = settings.Place(gpus, nodes, folder, save_every, model.absolute(), models.positions(model))
+            place = settings.Place(
+                gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), models.positions(model)
+            )
             network, made = _run(spec, verl, place, examples, tests, tensorboard)
         elif pass_on:
             print(
@@ -101,4 +104,4 @@ def _torchrun(place: settings.Place) -> list[str]:
         return [*torchrun, "--standalone"]
     meeting = f"--rdzv-endpoint={socket.gethostname()}:{launching.free_port()}"
     group = [f"--nnodes={place.nodes}", "--rdzv-backend=c10d", f"--rdzv-id={os.environ.get('SLURM_JOB_ID')}", meeting]
-    return [*launching.on_all_nodes(place.nodes, place.gpus), *torchrun, *group]
+    return [*launching.on_all_nodes(place.nodes, place.gpus, place.cpus), *torchrun, *group]

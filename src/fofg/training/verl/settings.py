@@ -21,10 +21,15 @@ TESTS = 10
 
 
 class Place(NamedTuple):
-    """Where a run works: GPUs a node, nodes, folder of checkpoints, steps between two, the model's folder, and its positions."""
+    """Where a run works.
+
+    ``gpus``, ``cpus``: of each of its ``nodes``; ``folder``: of checkpoints, one every ``save_every`` steps; ``model``: its folder,
+    ``positions``: the longest sequence that it holds.
+    """
 
     gpus: int
     nodes: int
+    cpus: int
     folder: Path
     save_every: int
     model: Path
