@@ -12,7 +12,7 @@ GPU := .venv-gpu
 PYTHON_GPU ?= python3.12
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env env-engines env-gpu test test-slow test-engines test-gpu lint schema clean-env
+.PHONY: help env env-engines env-gpu test test-slow test-engines test-slurm test-gpu lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -56,6 +56,9 @@ test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and 
 
 test-engines: env-engines  ## Tests of the engines vllm and verl, with the real packages on a CPU
 	$(ENGINES)/bin/pytest -m engines tests/engines
+
+test-slurm: env env-engines  ## Tests on a real SLURM cluster of two nodes, started on this machine (as root), 20 minutes
+	pytest -m slurm tests/slurm
 
 test-gpu: env-gpu  ## Tests on a machine with a GPU: the tiny model through vLLM and verl, 20 minutes
 	$(GPU)/bin/pytest -s -m gpu tests/gpu

@@ -19,8 +19,9 @@ class Stop(threading.Event):
         self.set()
 
 
+TIME_LIMIT = "before the time limit"
 #: Signals that ask for it. A cluster sends SIGURG before a job's time limit, to all its processes, which ignore it by default.
-_REASONS = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: "before the time limit"}
+_REASONS = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}
 
 
 def heed_time_limits() -> None:
@@ -34,7 +35,7 @@ def stoppable() -> Iterator[Stop]:
     stop = Stop()
     before = {number: signal.signal(number, lambda number, frame: stop.ask(_REASONS[number])) for number in _REASONS}
     if _urged.is_set():
-        stop.ask(_REASONS[signal.SIGURG])
+        stop.ask(TIME_LIMIT)
     try:
         yield stop
     finally:

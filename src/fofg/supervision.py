@@ -47,9 +47,13 @@ def started(pid: int) -> str | None:
 
 
 @contextmanager
-def exclusive(state: str | os.PathLike, patience_seconds: float = 120.0) -> Iterator[None]:
-    """Holds the lock of a state folder, waiting for a process that is about to end. Raises UserError if it stays taken."""
+def exclusive(state: str | os.PathLike, patience_seconds: float | None = None) -> Iterator[None]:
+    """Holds the lock of a state folder, waiting for a process that is about to end: as long as it may take to save, and a minute.
+
+    Raises UserError if it stays taken.
+    """
     path = Path(f"{state}.lock")
+    patience_seconds = save_seconds() + 60 if patience_seconds is None else patience_seconds
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_seconds
     while (lock := _locked(path)) is None:

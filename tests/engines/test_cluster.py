@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fofg.stopping import TIME_LIMIT
 from fofg.training.launching import free_port
 from fofg.training.verl import cluster, stops
 
@@ -159,7 +160,7 @@ def test_before_a_time_limit_the_head_asks_its_command_to_save_and_nothing_ends(
             process.send_signal(signal.SIGURG)
         other.send_signal(signal.SIGURG)
         head.send_signal(signal.SIGURG)
-        assert until(lambda: stops.asked(a.folder / "stop")) == stops.TIME_LIMIT
+        assert until(lambda: stops.asked(a.folder / "stop")) == TIME_LIMIT
         (a.folder / "go").touch()
         assert (head.wait(), other.wait()) == (3, 0)
 

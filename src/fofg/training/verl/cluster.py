@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from fofg.errors import UserError
+from fofg.stopping import TIME_LIMIT
 from fofg.training.launching import free_port
 from fofg.training.verl import guard, stops
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.rank = int(os.environ.get("SLURM_PROCID", options.head != socket.gethostname()))
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.rank == 0 and options.stop_file:  # for both processes of ``guarded``; those that they start ignore it
-        signal.signal(signal.SIGURG, lambda number, frame: stops.ask(options.stop_file, stops.TIME_LIMIT))
+        signal.signal(signal.SIGURG, lambda number, frame: stops.ask(options.stop_file, TIME_LIMIT))
     leave = partial(_invitation(options).unlink, missing_ok=True) if options.rank == 0 else lambda: None
     return guard.guarded(partial(_run, options), "fofg-ray-", leave)
 

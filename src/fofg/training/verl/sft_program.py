@@ -12,7 +12,7 @@ from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
 from fofg.files import write_text
-from fofg.stopping import Stop, stoppable
+from fofg.stopping import TIME_LIMIT, Stop, stoppable
 from fofg.training.verl import guard, stops
 from fofg.training.verl.names import STOP, TOLD
 
@@ -36,7 +36,7 @@ class Trainer(SFTTrainer):
     def _train(self, data):
         """A step. Behind it verl looks at ``save_freq``. Raises Ended in place of a step for which nothing is unsaved."""
         if self.saves or (not self.trained and self._asked()):
-            reason = self.stop.reason or stops.asked(self.stop_file) or stops.TIME_LIMIT
+            reason = self.stop.reason or stops.asked(self.stop_file) or TIME_LIMIT
             raise Ended(stops.told(reason, self.resume_global_step + self.trained, self.total_training_steps))
         output = self._train_batch(data=data)
         self.trained += 1

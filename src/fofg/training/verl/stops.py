@@ -3,8 +3,6 @@
 from contextlib import suppress
 from pathlib import Path
 
-#: The reason that those give whom SLURM tells of it.
-TIME_LIMIT = "before the time limit"
 #: verl's trainers write the step of their last complete checkpoint here.
 _TRACKER = "latest_checkpointed_iteration.txt"
 
