@@ -14,8 +14,8 @@ import yaml
 from checkouts import Checkout, environment
 from cluster import Cluster, wait_for
 
-#: The queue is asked more often than users would.
-POLLING = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
+#: The queue is asked soon. While nothing changes there, the plugin waits 10 seconds more each time.
+POLLING = ("--slurm-init-seconds-before-status-checks", "2")
 #: A run that takes longer than this many seconds hangs.
 PATIENCE = 600
 
