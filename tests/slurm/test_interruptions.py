@@ -42,7 +42,7 @@ KINDS = {
 def settings(kind, alone, amount):
     """Of some minutes of one kind of work: problems to roll out, epochs of fine-tuning, or steps of reinforcement learning."""
     if kind == "rollouts":
-        engine = {"shard_size": amount, "batch_size": 32}
+        engine = {"shard_size": amount, "batch_size": SAMPLES}
         return {
             "datasets": {"stage1_level1": {"train": amount}},
             "stage1": {"rollouts": {"samples": SAMPLES}},
@@ -103,7 +103,7 @@ class Work:
 
 def test_jobs_that_are_told_before_their_time_limit_save_and_go_on(site, alone):
     """Two minutes each, side by side, for work of more."""
-    works = [Work(site, kind, alone, times=2, runtime=2) for kind in ("rollouts", "rl")]
+    works = [Work(site, kind, alone, times=3, runtime=2) for kind in ("rollouts", "rl")]
     for work in works:
         work.run.wait()
         logs = work.logs()
@@ -146,7 +146,7 @@ def test_jobs_of_a_node_that_is_lost_go_on_elsewhere(site, alone):
     finally:
         site.cluster.set_up(node)
     resumed = int(re.search(r"\((\d+) from an earlier run\)", work.logs()[-1])[1])
-    assert resumed >= kept * 32
+    assert resumed >= kept * SAMPLES
     assert work.run.submitted() == sum(site.planned("stage1_create_train_data", overlays=work.overlays).values()) - 1
 
 
