@@ -28,7 +28,7 @@ def record(folder: str | os.PathLike, locks: Iterable[str | os.PathLike], jobs: 
 
 
 def remove_stale_locks(folder: str | os.PathLike) -> bool:
-    """Removes Snakemake's locks of runs that were killed: they ran on this host and are gone. True if there was one."""
+    """Removes Snakemake's locks of runs that were killed on this host. True if there was one."""
     removed = False
     for _, run in _killed(folder):
         for lock in _left(run):
@@ -38,7 +38,7 @@ def remove_stale_locks(folder: str | os.PathLike) -> bool:
 
 
 def abandoned(folder: str | os.PathLike) -> list[str]:
-    """Names under which runs that were killed on this host submitted jobs to a cluster."""
+    """Names under which runs that are over submitted jobs to a cluster."""
     return [run["jobs"] for _, run in _killed(folder) if run["jobs"]]
 
 
@@ -93,9 +93,10 @@ def _born(lock: str | os.PathLike) -> int | None:
 
 
 def _killed(folder: str | os.PathLike) -> Iterator[tuple[Path, dict]]:
-    """Notes of runs of this host whose process is gone."""
+    """Notes of runs that are over: their process is gone, or on another host, where that does not show, their lock."""
     for path, run in _runs(folder):
-        if run["host"] == socket.gethostname() and started(run["pid"]) != run["started"]:
+        own = run["host"] == socket.gethostname()
+        if started(run["pid"]) != run["started"] if own else not _left(run):
             yield path, run
 
 

@@ -87,6 +87,9 @@ def test_a_lock_of_another_host_stays_and_is_told(tmp_path, start, capsys):
     main_process.release(tmp_path)
     assert lock.exists()
     assert "a run on login2 has a lock here" in capsys.readouterr().err
+    assert main_process.abandoned(tmp_path) == [], "it may be alive"
+    lock.unlink()
+    assert main_process.abandoned(tmp_path) == ["name-of-jobs"], "someone has unlocked the folder by hand"
 
 
 def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, start):
