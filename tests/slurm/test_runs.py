@@ -25,7 +25,7 @@ def test_stage_1_from_problems_to_figures_is_that_of_one_machine(site, alone):
     for path in ("rollout", "rft_data/train", "rft_data/test"):
         name = f"data/string_task/stage1_level1/{path}.parquet"
         assert rows(site, name) == rows(alone, name)
-    for name in ("checkpoints/string-task/stage1-rft/model.safetensors", "results/stage1/accuracy.csv"):
+    for name in ("checkpoints/string-task/stage1-rft/model.safetensors", "results/stage1_accuracy.csv"):
         assert (site.folder / name).read_bytes() == (alone.folder / name).read_bytes()
     assert (site.folder / "results/figures/stage1_accuracy.svg").exists()
 
