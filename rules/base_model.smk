@@ -19,7 +19,7 @@ rule prepare_base_model:
         ENVIRONMENT
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=growing(60, "minutes"),
     params:
         spec=fixed(stages.prepare_base_model(settings)),
         folder=output_folder,

@@ -9,18 +9,24 @@ def name_on_cluster():
 
 
 def check_cluster():
-    """Fails if a job asks for what the cluster does not have."""
-    if name_on_cluster():
-        slurm.check(requested(job) for job in workflow.dag.needrun_jobs() if not job.is_local)
+    """Fails if a job, or a group of jobs, asks for what the cluster does not have; tells retries how much that is."""
+    if not name_on_cluster():
+        return
+    submitted = {workflow.dag.get_job_group(job) or job for job in workflow.dag.needrun_jobs() if not job.is_local}
+    requests = [requested(job) for job in submitted]
+    kinds = slurm.check(requests, polls_queue=workflow.executor_settings.status_command == "squeue")
+    for partition in {request.partition for request in requests if request.partition}:
+        memory, minutes = slurm.room(kinds, partition)
+        ROOM.update(memory=min(ROOM["memory"], memory), minutes=min(ROOM["minutes"], minutes))
 
 
 def requested(job):
     """What a job asks for, with Snakemake's own defaults where a user has removed ours."""
     asked = job.resources
-    nodes = asked.get("nodes", 1)
-    cpus, gpus = job.threads, asked.get("gpu", 0) // nodes
+    nodes = asked.get("nodes") or 1
+    cpus, gpus = job.threads, (asked.get("gpu") or 0) // nodes
     memory, limit = asked.get("mem_mb", 0), asked.get("runtime", 0)
-    return slurm.Request(job.rule.name, asked.get("slurm_partition"), limit, memory, cpus, gpus, nodes)
+    return slurm.Request(job.name, asked.get("slurm_partition"), limit, memory, cpus, gpus, nodes)
 
 
 def note_in_jobs():

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import math
 import os
 import re
 import shlex
@@ -107,9 +108,17 @@ onstart:
         raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
     share_gpus()
     try:
-        main_process.check_released(".snakemake")
+        main_process.check_released(".snakemake", settings.run_dir)
         check_cluster()
     except UserError as error:
         raise WorkflowError(str(error))
-    main_process.record(".snakemake", workflow.persistence._lockfile.values(), name_on_cluster())
+    main_process.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
     write_json(run_path("results/config.json"), settings.model_dump(mode="json"))
+
+
+onsuccess:
+    main_process.erase(".snakemake")
+
+
+onerror:
+    main_process.erase(".snakemake")

@@ -19,6 +19,7 @@ rule generate_stage1_test_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_stage1_test_rollouts"),
         runtime=minutes("generate_stage1_test_rollouts"),
+        nodes=1,
         slurm_extra=SAVING,
     params:
         spec=stage1_test_spec,
@@ -132,6 +133,7 @@ rule generate_held_out_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_held_out_rollouts"),
         runtime=minutes("generate_held_out_rollouts"),
+        nodes=1,
         slurm_extra=SAVING,
     params:
         spec=held_out_spec,
@@ -212,6 +214,7 @@ rule generate_passk_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_passk_rollouts"),
         runtime=minutes("generate_passk_rollouts"),
+        nodes=1,
         slurm_extra=SAVING,
     params:
         spec=passk_spec,
@@ -237,7 +240,7 @@ rule count_passk:
         ENVIRONMENT
     resources:
         mem_mb=growing(1000),
-        runtime=growing(30),
+        runtime=growing(30, "minutes"),
     params:
         spec=fixed(stages.count_passk(settings)),
     shell:

@@ -13,7 +13,7 @@ rule create_problems:
         ENVIRONMENT
     resources:
         mem_mb=growing(1000),
-        runtime=growing(30),
+        runtime=growing(30, "minutes"),
     params:
         spec=problems_spec,
     shell:
@@ -32,7 +32,7 @@ rule create_problem_shard:
         ENVIRONMENT
     resources:
         mem_mb=growing(1000),
-        runtime=growing(5),
+        runtime=growing(5, "minutes"),
         problem_shards=1,
     params:
         spec=problem_shard_spec,
@@ -75,7 +75,7 @@ rule describe_datasets:
         ENVIRONMENT
     resources:
         mem_mb=growing(1000),
-        runtime=growing(30),
+        runtime=growing(30, "minutes"),
     params:
         spec=fixed(stages.describe_datasets(settings)),
         files=named(problem_files()),

@@ -19,7 +19,7 @@ rule select_rft_data:
     threads: 2
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=growing(60, "minutes"),
     params:
         spec=selection_spec,
         pass_on=pass_on,

@@ -28,7 +28,6 @@ rule train_rl:
         gpu=settings.training.workers(),
         mem_mb=memory("train_rl"),
         runtime=minutes("train_rl"),
-        slurm_extra=SAVING,
     params:
         spec=rl_spec,
         data=curriculum_arguments,

@@ -20,6 +20,7 @@ rule generate_rollouts:
         gpu=settings.rollout_engine.gpus,
         mem_mb=memory("generate_rollouts"),
         runtime=minutes("generate_rollouts"),
+        nodes=1,
         slurm_extra=SAVING,
     params:
         spec=rollout_spec,
@@ -46,7 +47,7 @@ rule gather_rollouts:
         ENVIRONMENT
     resources:
         mem_mb=growing(1000),
-        runtime=growing(30),
+        runtime=growing(30, "minutes"),
     params:
         spec=gather_spec,
     shell:

@@ -28,7 +28,6 @@ rule train_sft:
         gpu=settings.training.workers(),
         mem_mb=memory("train_sft"),
         runtime=minutes("train_sft"),
-        slurm_extra=SAVING,
     params:
         spec=tuning_spec,
         pass_on=pass_on,

@@ -60,20 +60,27 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 
-#: Of training: one program that starts others on all nodes of its job.
-NODES = {"nodes": settings.training.nodes, "tasks": settings.training.nodes, "mpi": "srun"} if settings.training.nodes > 1 else {}
 #: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
 SAVING = f"--signal=URG@{settings.cluster.save_seconds}"
+#: Of training: on several nodes, one program starts others on all of them.
+NODES = {"nodes": settings.training.nodes, "slurm_extra": SAVING}
+if settings.training.nodes > 1:
+    NODES |= {"tasks": settings.training.nodes, "mpi": "srun"}
+    if settings.training.gpus:
+        NODES["slurm_extra"] += f" --gpus-per-node={settings.training.gpus}"
+#: What a cluster has for one job at most: megabytes, minutes. Retries don't ask for more.
+ROOM = {"memory": math.inf, "minutes": math.inf}
+
+
+def growing(amount, kind="memory"):
+    """Megabytes (or ``minutes``) of a job; half as much again in a retry, if the cluster has it."""
+    return lambda wildcards, attempt: amount if attempt == 1 else max(amount, min(3 * amount // 2, ROOM[kind]))
 
 
 def memory(rule):
-    """Megabytes of a job that runs a model; half as much again in retries, which may have another cause."""
-    return lambda wildcards, attempt: NEEDS[rule].memory * (2 if attempt == 1 else 3) // 2
-
-
-def growing(amount):
-    """Megabytes or minutes of a job that begins anew in its retry: half as much again there."""
-    return lambda wildcards, attempt: amount if attempt == 1 else 3 * amount // 2
+    """Megabytes of a job that runs a model: growing, unless the user has said how much."""
+    own = settings.cluster.resources.get(rule)
+    return NEEDS[rule].memory if own and own.mem_mb else growing(NEEDS[rule].memory)
 
 
 def minutes(rule):

@@ -56,11 +56,14 @@ def exclusive(state: str | os.PathLike, patience_seconds: float | None = None) -
     patience_seconds = save_seconds() + 60 if patience_seconds is None else patience_seconds
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_seconds
+    told = False
     while (lock := _locked(path)) is None:
         if time.monotonic() > deadline:
             holder = path.read_text(encoding="utf-8") if path.exists() else ""
             raise UserError(f"{state}: process {holder or '?'} is still at this work; wait for it or end it")
-        print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
+        if not told:
+            print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
+            told = True
         time.sleep(min(2.0, patience_seconds / 10))
     _held.append(lock)
     try:

@@ -9,11 +9,12 @@ import sys
 import pytest
 
 from fofg import main_process
+from fofg.errors import UserError
 
 RECORDING = """
 import sys, time
 from fofg import main_process
-main_process.record(sys.argv[1], sys.argv[2:], "name-of-jobs")
+main_process.record(sys.argv[1], sys.argv[2], sys.argv[3:], "name-of-jobs")
 print("noted", flush=True)
 time.sleep(60)
 """
@@ -28,7 +29,7 @@ def start(tmp_path):
         lock = tmp_path / f"locks/{number}.output.lock"
         lock.parent.mkdir(exist_ok=True)
         lock.touch()
-        runner = subprocess.Popen([sys.executable, "-c", RECORDING, str(tmp_path), str(lock)], stdout=subprocess.PIPE)
+        runner = subprocess.Popen([sys.executable, "-c", RECORDING, str(tmp_path), "runs/mine", str(lock)], stdout=subprocess.PIPE)
         runners.append(runner)
         assert runner.stdout.readline() == b"noted\n"
         return runner, lock
@@ -86,10 +87,10 @@ def test_a_lock_of_another_host_stays_and_is_told(tmp_path, start, capsys):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"host": "login2"}))
     main_process.release(tmp_path)
     assert lock.exists()
-    assert "a run on login2 has a lock here" in capsys.readouterr().err
-    assert main_process.abandoned(tmp_path) == [], "it may be alive"
+    assert "a run was started on login2" in capsys.readouterr().err
     lock.unlink()
-    assert main_process.abandoned(tmp_path) == ["name-of-jobs"], "someone has unlocked the folder by hand"
+    main_process.check_released(tmp_path, "runs/mine")
+    assert main_process.abandoned(tmp_path) == [], "it may be alive"
 
 
 def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, start):
@@ -104,8 +105,31 @@ def test_notes_of_runs_that_left_nothing_are_removed(tmp_path, start):
     kill(start(0)[0])
     main_process.remove_stale_locks(tmp_path)
     main_process.forget(tmp_path, ["name-of-jobs"])
-    main_process.record(tmp_path, [], None)
+    main_process.record(tmp_path, ".", [], None)
     assert [path.name for path in (tmp_path / "fofg-runs").iterdir()] == [f"{socket.gethostname()}-{os.getpid()}.json"]
+
+
+def test_a_run_that_ends_leaves_no_note(tmp_path):
+    main_process.record(tmp_path, ".", [], "name")
+    main_process.erase(tmp_path)
+    assert not list((tmp_path / "fofg-runs").iterdir())
+
+
+def test_a_living_run_whose_lock_is_gone_keeps_its_run_dir(tmp_path, start):
+    """Snakemake removes all locks of a folder when one of several runs ends."""
+    _, lock = start(0)
+    main_process.check_released(tmp_path, "runs/mine")
+    lock.unlink()
+    main_process.check_released(tmp_path, "runs/other")
+    with pytest.raises(UserError, match=r"runs the workflow in the same run_dir \(runs/mine\)"):
+        main_process.check_released(tmp_path, "runs/mine")
+
+
+def test_a_lock_without_a_note_is_told(tmp_path, capsys):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/0.input.lock").touch()
+    main_process.release(tmp_path)
+    assert "snakemake --unlock" in capsys.readouterr().err
 
 
 def test_a_torn_note_is_passed_over(tmp_path, start):

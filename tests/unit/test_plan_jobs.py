@@ -148,6 +148,7 @@ def test_jobs_that_are_submitted_together_are_those_of_the_profile():
     sizes = dict(entry.split("=") for entry in profile["group-components"])
     groups = {rule: int(sizes[group]) for rule, group in (entry.split("=") for entry in profile["groups"])}
     assert groups == {name: rule.together for name, rule in RULES.items() if rule.together > 1}
+    assert profile["resources"] == [f"problem_shards={RULES['create_problem_shard'].abreast}"]
 
 
 def test_what_the_main_process_runs_is_said_in_the_snakefile():
@@ -169,7 +170,7 @@ def test_the_paper_s_jobs_in_words(told):
     table = next(part for part in out.split("\n\n") if part.startswith("jobs of a cluster"))
     cells = {line.split("  ")[0].strip(): line.split()[-5:] for line in table.splitlines()}
     assert cells["train_rl"] == ["3", "168.6", "15:45", "8", "378"]
-    assert cells["create_problem_shard"] == ["4", "1.0", "0:05", "-", "-"]
+    assert cells["create_problem_shard"] == ["4", "4.0", "0:35", "-", "-"]
     assert not LOCAL & cells.keys() and "score_held_out" not in cells
     found = of_paper().values()
     submitted, hours = sum(row.submissions for row in found), sum(row.gpu_hours_requested for row in found)

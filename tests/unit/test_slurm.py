@@ -3,7 +3,7 @@
 import pytest
 
 from fofg.errors import UserError
-from fofg.slurm import Kind, Request, _minutes, _problem
+from fofg.slurm import Kind, Request, _kinds, _minutes, _problem
 
 SMALL = Kind("cpu", minutes=60, memory=8000, cpus=4, gpus=0, nodes=3)
 LARGE = Kind("gpu", minutes=None, memory=512_000, cpus=64, gpus=8, nodes=2)
@@ -23,6 +23,7 @@ def test_time_limits_as_sinfo_tells_them(told, minutes):
         Request("select", "cpu", minutes=60, memory=8000, cpus=4),
         Request("train_rl", "gpu", minutes=100_000, memory=512_000, cpus=64, gpus=8, nodes=2),
         Request("either", "cpu,gpu", minutes=61, memory=1000, gpus=1),
+        Request("first", "cpu,gpu", minutes=1, memory=1000, nodes=3),
         Request("default", None, minutes=100_000, memory=1),
     ],
 )
@@ -33,6 +34,7 @@ def test_what_the_cluster_has(asked):
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
+        (Request("a", "cpu,gpu", 61, 1, nodes=3), "asks for 61 minutes, partition cpu allows 60; lower cluster.most_minutes or"),
         (
             Request("a", "gpus", 1, 1),
             "no partition gpus, there are cpu, gpu; correct cpu_partition and gpu_partition at the top of",
@@ -57,6 +59,14 @@ def test_what_the_cluster_has(asked):
 )
 def test_what_it_lacks_is_told_with_the_cure(asked, problem):
     assert _problem(asked, [SMALL, LARGE]).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("gres", "gpus"),
+    [("(null)", 0), ("gpu:8", 8), ("gpu:h100:8(S:0-1)", 8), ("gpu:a100:4,gpu:h100:4", 8), ("shard:16,gpu:2(IDX:0-1)", 2)],
+)
+def test_nodes_as_sinfo_tells_them(gres, gpus):
+    assert _kinds(f"gpu|2-00:00:00|515000+|64+|{gres}|12\n") == [Kind("gpu", 2880, 515_000, 64, gpus, 12)]
 
 
 def test_a_command_that_is_missing_is_an_error(monkeypatch, tmp_path):

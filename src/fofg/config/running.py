@@ -129,14 +129,17 @@ class Cluster(Section):
     most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
     resources: dict[ModelRule, Resources] = Field(description="of single rules, instead of what is computed")
     save_seconds: Count = Field(
-        description="seconds before its limit at which a job is told to save and end; fewer than most_minutes"
+        description="seconds before its limit at which a job is told to save and end; shorter than most_minutes"
     )
 
     @field_validator("save_seconds")
     @classmethod
     def _leaves_time_to_work(cls, seconds: int, info: ValidationInfo) -> int:
-        if (minutes := info.data.get("most_minutes")) and seconds >= 60 * minutes:
-            raise ValueError(f"leaves nothing of most_minutes ({minutes}, {60 * minutes} seconds)")
+        limits = {"most_minutes": info.data.get("most_minutes")}
+        limits |= {f"resources.{rule}.runtime": own.runtime for rule, own in info.data.get("resources", {}).items()}
+        for key, minutes in limits.items():
+            if minutes and seconds >= 60 * minutes:
+                raise ValueError(f"leaves nothing of {key} ({minutes} minutes, {60 * minutes} seconds)")
         return seconds
 
 

@@ -7,7 +7,7 @@ from fofg.config import Config
 from fofg.plan import rules
 from fofg.plan.estimate import Estimate
 from fofg.plan.needs import Need, expected_seconds, needs
-from fofg.plan.rules import RULES
+from fofg.plan.rules import RULES, Rule
 from fofg.plan.targets import covered
 from fofg.plan.work import by_rule
 
@@ -47,7 +47,7 @@ def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
     rows = []
     for name, found in by_rule(covered(settings, plan.targets)).items():
         rule, count = RULES[name], sum(rules.jobs(settings, stage) for stage in found)
-        need = asked[name] if rule.model else Need(rule.memory, rule.minutes)
+        need = asked[name] if rule.model else _grouped(rule, count)
         rows.append(
             Jobs(
                 rule=name,
@@ -64,6 +64,13 @@ def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
             )
         )
     return rows
+
+
+def _grouped(rule: Rule, count: int) -> Need:
+    """Of as many jobs as are submitted as one: so many at once, one such row after another."""
+    together = min(rule.together, count)
+    abreast = min(rule.abreast, together)
+    return Need(rule.memory * abreast, rule.minutes * -(-together // abreast))
 
 
 def _starts(settings: Config, seconds: float, minutes: int) -> int:

@@ -36,8 +36,8 @@ class Rule(NamedTuple):
     """``reads``: the stages whose files a job reads; ``jobs``: of one stage.
 
     ``model``: a job runs a model, and asks for what ``fofg.plan.needs`` says; any other asks for ``memory`` (megabytes) and
-    ``minutes``, as under rules/. ``together``: so many are submitted as one (groups of profiles/slurm). ``local``: Snakemake's main
-    process runs the job itself, and submits nothing.
+    ``minutes``, as under rules/. ``together``: so many are submitted as one, ``abreast`` run at once (profiles/slurm). ``local``:
+    Snakemake's main process runs the job itself, and submits nothing.
     """
 
     reads: Reads = _nothing
@@ -46,6 +46,7 @@ class Rule(NamedTuple):
     memory: int = 1000
     minutes: int = 30
     together: int = 1
+    abreast: int = 1
     local: bool = False
 
 
@@ -184,7 +185,7 @@ RULES = {
     "build_tiny_base": Rule(memory=16000, minutes=1440),
     "create_problems": Rule(),
     "create_problem_shard": Rule(
-        jobs=lambda settings, stage: stages.gather_problems(settings, "stage1_level1").shards, minutes=5, together=25
+        jobs=lambda settings, stage: stages.gather_problems(settings, "stage1_level1").shards, minutes=5, together=25, abreast=4
     ),
     "gather_problems": _light(lambda settings, stage: [Stage("create_problem_shard")]),
     "describe_datasets": Rule(lambda settings, stage: all_problems(settings)),

@@ -13,6 +13,7 @@ from fofg import models
 from fofg.config import Verl
 from fofg.errors import UserError
 from fofg.files import open_parquet
+from fofg.gpus import compiler_settings
 from fofg.schemas import PROBLEMS
 from fofg.stages import TrainRl
 from fofg.supervision import exclusive
@@ -76,7 +77,8 @@ def _phases(
     lengths = [phase.steps for phase in spec.phases]
     validation = folder / "validation.parquet"
     rows.write_problems(validation, [problem.row for problem in asked or next(iter(sources.values()))[:1]])
-    environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache")}  # its copy of the problems is for this run
+    # The copy of the problems is for this run alone.
+    environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache"), **compiler_settings()}
     convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
     every = spec.rl.validation.every
     for number, end in enumerate(accumulate(lengths), 1):

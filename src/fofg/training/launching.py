@@ -1,6 +1,7 @@
 """Other programs as parts of a job: started for it, stopped with it, on one node or on all nodes of a SLURM allocation."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -88,6 +89,8 @@ def on_all_nodes(nodes: int, gpus: int, cpus: int) -> list[str]:
     """
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError("training.nodes: several nodes need a SLURM allocation; run Snakemake inside one, or set nodes: 1")
+    if not shutil.which("srun"):
+        raise UserError("training.nodes: several nodes need SLURM's srun, which is not here (nor in a container); set nodes: 1")
     once_a_node = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     return ["srun", *once_a_node, f"--gpus-per-task={gpus}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
 

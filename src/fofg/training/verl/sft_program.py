@@ -3,7 +3,13 @@
 It is asked by a file in the run's folder (fofg.training.verl.stops), or by a signal to any of its processes.
 """
 
+# ruff: noqa: E402 - signals first
+
 from pathlib import Path
+
+from fofg.stopping import TIME_LIMIT, Stop, heed_time_limits, stoppable
+
+heed_time_limits()  # on several nodes the signal reaches this process alone, which loads its libraries for a while
 
 import hydra
 import torch
@@ -12,7 +18,6 @@ from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
 from fofg.files import write_text
-from fofg.stopping import TIME_LIMIT, Stop, stoppable
 from fofg.training.verl import guard, stops
 from fofg.training.verl.names import STOP, TOLD
 

@@ -1,5 +1,7 @@
 """A wish that a run of verl's saves and ends: a file in its folder, which every process of the run can write and see."""
 
+import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,8 +11,11 @@ _TRACKER = "latest_checkpointed_iteration.txt"
 
 def ask(file: Path, reason: str) -> None:
     """Several may ask at once; the first reason stays."""
-    with suppress(FileExistsError), open(file, "x", encoding="utf-8") as output:
-        output.write(reason)
+    written = file.with_name(f".{file.name}.{socket.gethostname()}-{os.getpid()}")
+    written.write_text(reason, encoding="utf-8")
+    with suppress(FileExistsError):
+        os.link(written, file)
+    written.unlink()
 
 
 def asked(file: Path) -> str:
