@@ -21,7 +21,7 @@ PATIENCE = 600
 
 
 class Site:
-    """``folder``: the checkout; ``said``: what all its runs printed."""
+    """``folder``: the checkout; ``runs``: those that were submitted from it."""
 
     def __init__(self, checkout: Checkout, cluster: Cluster):
         self.folder, self.cluster, self.runs = checkout.folder, cluster, []

@@ -51,6 +51,18 @@ CASES = {
         ["training.gpus: 0, but roll-outs take GPUs (rollout_engine.gpus), and both would be on the first; set 1"],
         [{"training.gpus": 1}, {"rollout_engine.gpus": 0}],
     ),
+    "no time for verl to save": (
+        "gpu-tiny.yaml",
+        {"cluster.save_seconds": 30},
+        ["cluster.save_seconds: 30, of which stage1.sft.engine (verl) needs 30 to end; raise it"],
+        [{"cluster.save_seconds": 31}],
+    ),
+    "no time to work before a time limit": (
+        None,
+        {"cluster.save_seconds": 600, "cluster.resources": {"train_rl": {"runtime": 10}}},
+        ["cluster.save_seconds: leaves nothing of resources.train_rl.runtime (10 minutes, 600 seconds)"],
+        [{"cluster.save_seconds": 599}, {"cluster.resources": {}}],
+    ),
     "trl on two GPUs": (
         None,
         {"training.gpus": 2},

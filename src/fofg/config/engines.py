@@ -23,6 +23,9 @@ def unfit(config: "Config") -> Iterator[str]:
         yield "training.gpus: 0, but roll-outs take GPUs (rollout_engine.gpus), and both would be on the first; set 1"
     if training.nodes > 1 and not training.gpus:
         yield "training.nodes: several nodes need GPUs; set training.gpus"
+    verl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "verl"]
+    if verl and config.cluster.save_seconds <= 30:
+        yield f"cluster.save_seconds: {config.cluster.save_seconds}, of which {verl[0]}.engine (verl) needs 30 to end; raise it"
     for path, section in sft.items():
         if section.engine == "verl":
             yield from _unfit_for_sft(path, section, config)
