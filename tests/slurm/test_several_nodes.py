@@ -29,7 +29,9 @@ def on_two_nodes(site, monkeypatch):
         tuning = {"engine": "standins:sft", "epochs": STEPS, "batch_size": 2}
         stage2 = {"rft": {"sft": tuning}, "rl": {"engine": "standins:rl"}}
         settings = {"training": training, "stage1": {"sft": tuning}, "stage2": stage2, "use": use}
-        return site.submit(target, overlays=[SMALL, site.configure("two", cluster={"save_seconds": 60}, **settings)])
+        small = {"mem_mb": 3000}
+        cluster = {"save_seconds": 60, "resources": {"train_sft": small, "train_rl": small}}
+        return site.submit(target, overlays=[SMALL, site.configure("two", cluster=cluster, **settings)])
 
     return submit
 

@@ -61,7 +61,7 @@ CASES = {
         None,
         {"cluster.save_seconds": 600, "cluster.resources": {"train_rl": {"runtime": 10}}},
         ["cluster.save_seconds: leaves nothing of resources.train_rl.runtime (10 minutes, 600 seconds)"],
-        [{"cluster.save_seconds": 599}, {"cluster.resources": {}}],
+        [{"cluster.save_seconds": 599}, {"cluster.resources": {"train_rl": {"runtime": 11}}}],
     ),
     "trl on two GPUs": (
         None,
