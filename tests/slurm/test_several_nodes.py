@@ -1,7 +1,6 @@
 """Training on both nodes of an allocation: torchrun and Ray started by srun, as engine verl does, with CPUs in place of GPUs."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def on_two_nodes(site, monkeypatch):
     """Submits the training of a model on two nodes."""
     if not (ENGINES / "python").exists():
         pytest.fail("no .venv-engines: make env-engines")
-    monkeypatch.setenv("PATH", f"{ENGINES}:{os.environ['PATH']}")
+    site.tools = str(ENGINES)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
     def submit(target, **use):
