@@ -21,7 +21,7 @@ PATIENCE = 600
 
 
 class Site:
-    """``folder``: the checkout; ``runs``: those that were submitted from it; ``tools``: a folder whose programs its jobs find first."""
+    """``folder``: the checkout; ``runs``: those submitted from it; ``tools``: a folder whose programs its jobs find first."""
 
     tools = ""
 
