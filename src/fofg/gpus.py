@@ -20,6 +20,12 @@ _PLACES = ("/usr/local/nvidia/bin", "/usr/lib/wsl/lib", "/opt/bin")
 _held: list[IO] = []
 
 
+def name_once() -> None:
+    """SLURM may name a job's GPUs to AMD's libraries as well as to NVIDIA's, which verl refuses: NVIDIA's name stays."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        os.environ.pop("ROCR_VISIBLE_DEVICES", None)
+
+
 def compiler_settings() -> dict[str, str]:
     """Environment of vLLM: its first choice of a sampler (FlashInfer's) is compiled by nvcc, and left out where there is none."""
     return {} if shutil.which("nvcc") else {"VLLM_USE_FLASHINFER_SAMPLER": "0"}

@@ -293,3 +293,21 @@ def test_other_users_can_lock_the_same_files(machine, start, tmp_path):
     folder = tmp_path / "fofg-gpus"
     assert {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {"0o666"}
     assert folder.stat().st_mode & 0o777 == 0o777
+
+
+@pytest.mark.parametrize(("cuda", "left"), [("0,1", None), (None, "0,1")])
+def test_gpus_that_slurm_names_twice_are_named_once(monkeypatch, cuda, left):
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0,1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if cuda:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cuda)
+    gpus.name_once()
+    assert os.environ.get("ROCR_VISIBLE_DEVICES") == left
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_nvcc_compiles_is_left_out_without_it(monkeypatch, tmp_path, there):
+    if there:
+        (tmp_path / "nvcc").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpus.compiler_settings() == ({} if there else {"VLLM_USE_FLASHINFER_SAMPLER": "0"})

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from fofg import gpus
 from fofg.errors import UserError
 from fofg.stopping import TIME_LIMIT
 from fofg.training.launching import free_port
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stop-file", type=Path, metavar="FILE", help="made on the head when SIGURG comes")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     options = parser.parse_args(arguments)
+    gpus.name_once()
     if options.rank is None:
         options.rank = int(os.environ.get("SLURM_PROCID", options.head != socket.gethostname()))
     options.folder.mkdir(parents=True, exist_ok=True)

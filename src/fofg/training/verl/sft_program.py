@@ -3,13 +3,15 @@
 It is asked by a file in the run's folder (fofg.training.verl.stops), or by a signal to any of its processes.
 """
 
-# ruff: noqa: E402 - signals first
+# ruff: noqa: E402 - signals and environment first
 
 from pathlib import Path
 
+from fofg import gpus
 from fofg.stopping import TIME_LIMIT, Stop, heed_time_limits, stoppable
 
 heed_time_limits()  # on several nodes the signal reaches this process alone, which loads its libraries for a while
+gpus.name_once()
 
 import hydra
 import torch
