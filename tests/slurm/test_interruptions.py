@@ -23,7 +23,7 @@ SFT, RL = "checkpoints/string-task/stage1-rft", "checkpoints/string-task/stage2-
 EXAMPLES = 3
 #: Kind of work -> its rule, the file to ask Snakemake for, what shows that something is saved, and how much is a minute or more.
 KINDS = {
-    "rollouts": ("generate_rollouts", ROLLOUTS, "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet", 200),
+    "rollouts": ("generate_rollouts", ROLLOUTS, "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet", 150),
     "sft": (
         "train_sft",
         f"{SFT}/model.safetensors",
@@ -103,7 +103,7 @@ class Work:
 
 def test_jobs_that_are_told_before_their_time_limit_save_and_go_on(site, alone):
     """Two minutes each, side by side, for work of more."""
-    works = [Work(site, kind, alone, times=3, runtime=2) for kind in ("rollouts", "rl")]
+    works = [Work(site, kind, alone, times, runtime=2) for kind, times in (("rollouts", 4), ("rl", 3))]
     for work in works:
         work.run.wait()
         logs = work.logs()
