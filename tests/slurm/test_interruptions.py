@@ -28,7 +28,7 @@ KINDS = {
         "train_sft",
         f"{SFT}/model.safetensors",
         f"{RESUME}/stage1-rft/*/checkpoint-*/complete.json",
-        500,
+        250,
     ),
     "rl": (
         "train_rl",
