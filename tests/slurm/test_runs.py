@@ -8,6 +8,9 @@ from checkouts import SMALL
 
 pytestmark = pytest.mark.slurm
 
+#: Name of a run -> the seed of its problems.
+RUNS = {"one": 1, "two": 2}
+
 
 def rows(site, path):
     return pq.read_table(site.folder / path).to_pylist()
@@ -41,9 +44,6 @@ def test_two_runs_at_once_in_folders_of_their_own(site):
         assert "Nothing to be done" in told
     first, second = (rows(site, f"runs/{name}/data/string_task/stage1_level1/rollout.parquet") for name in RUNS)
     assert len(first) == len(second) == 24 and first != second
-
-
-RUNS = {"one": 1, "two": 2}
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,26 @@ def test_every_key_and_its_meaning_is_in_the_schema_which_is_current():
     assert json.loads((ROOT / "config/schema.json").read_text()) == Config.model_json_schema(), "make schema"
 
 
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        ("no.sif", "container: no file no.sif; docs/containers.md says how to build it"),
+        ("my image.sif", "container: my image.sif has ' ' in it, which Snakemake does not pass on; move or rename it"),
+        ("docker://{tag}", "container: docker://{tag} has '{' in it, which Snakemake does not pass on; move or rename it"),
+        ("docker://fofg-gpu", None),
+        (None, None),
+    ],
+)
+def test_an_image_is_there_or_is_pulled(values, image, problem):
+    values["container"] = image
+    if problem:
+        with pytest.raises(UserError) as error:
+            load(values)
+        assert problem in str(error.value)
+    else:
+        assert load(values).container == image
+
+
 def test_all_errors_come_at_once_with_path_and_advice(values):
     values["problem"] = {}
     values["stage1"]["sft"]["epoch"] = 3

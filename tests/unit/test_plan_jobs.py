@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import yaml
 from plans import PAPER, ROOT, configured, jobs, plan
 
 from fofg.__main__ import main
+from fofg.config.running import ModelRule
 from fofg.plan.jobs import MOST_STARTS
 from fofg.plan.needs import needs
 from fofg.plan.rules import LOCAL, RULES
@@ -149,6 +151,13 @@ def test_jobs_that_are_submitted_together_are_those_of_the_profile():
     groups = {rule: int(sizes[group]) for rule, group in (entry.split("=") for entry in profile["groups"])}
     assert groups == {name: rule.together for name, rule in RULES.items() if rule.together > 1}
     assert profile["resources"] == [f"problem_shards={RULES['create_problem_shard'].abreast}"]
+
+
+def test_the_configuration_and_the_profile_name_the_rules_that_run_a_model():
+    profile = (ROOT / "profiles/slurm/config.yaml").read_text()
+    (listed,) = re.findall(r"^  gpu_rules:\n((?:    - \w+\n)+)", profile, re.MULTILINE)
+    running = {name for name, rule in RULES.items() if rule.model}
+    assert {line.strip(" -") for line in listed.splitlines()} == set(get_args(ModelRule)) == running
 
 
 def test_what_the_main_process_runs_is_said_in_the_snakefile():

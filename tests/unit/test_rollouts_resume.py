@@ -160,17 +160,24 @@ def test_damaged_state_is_made_again(tmp_path, interrupted):
 
 
 class Continuous(TransformersEngine):
-    """The transformers engine, given all requests in one call; it notes how many, and can die after so many samples."""
+    """The transformers engine, given all requests in one call; it notes how many, and can die after so many samples.
+
+    ``hears``: a signal that comes just before it dies.
+    """
 
     continuous = True
     calls: list[int] = []
     dies_after = None
+    dies_of: type[BaseException] = KeyboardInterrupt
+    hears = None
 
     def generate(self, requests):
         self.calls.append(len(requests))
         for count, sample in enumerate(super().generate(requests)):
             if count == self.dies_after:
-                raise KeyboardInterrupt
+                if self.hears:
+                    os.kill(os.getpid(), self.hears)
+                raise self.dies_of
             yield sample
 
 
@@ -225,6 +232,24 @@ def test_a_stopped_continuous_shard_makes_the_other_problems_only(tmp_path, tiny
     rows = pq.read_table(output).to_pylist()
     assert all(rows[number]["responses"] == responses for number, responses in kept.items())
     assert all(len(row["responses"]) == 3 for row in rows)
+
+
+@pytest.mark.parametrize("heard", [signal.SIGTERM, None])
+def test_an_engine_that_dies_of_the_wish_to_stop_loses_nothing_and_one_that_just_dies_is_not_hushed_up(
+    tmp_path, tiny_model, problems, monkeypatch, heard
+):
+    """A cluster's SIGTERM reaches the engine's own processes too."""
+    monkeypatch.setattr(shards, "FLUSH_SECONDS", 3600)
+    for name, value in {"calls": [], "dies_after": 50, "dies_of": RuntimeError, "hears": heard}.items():
+        monkeypatch.setattr(Continuous, name, value)
+    used = spec().model_copy(update={"engine": f"{__name__}:Continuous"})
+    told = r"stopped by SIGTERM with \d+ of 120 samples; the same command goes on from there" if heard else "^$"
+    with pytest.raises(UserError if heard else RuntimeError, match=told):
+        shards.generate(used, problems, tiny_model, tmp_path / "out.parquet", tmp_path / "state", BATCH_SIZE)
+    kept = [row for path in finished(tmp_path / "state") for row in pq.read_table(path).to_pylist()]
+    assert bool(kept) == bool(heard)
+    assert all(len(row["responses"]) == 3 for row in kept)
+    assert not (tmp_path / "out.parquet").exists()
 
 
 def test_an_engine_that_leaves_out_samples_is_an_error(tmp_path, tiny_model, problems):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fofg import slurm
 from fofg.errors import UserError
 from fofg.slurm import Kind, Request, _kinds, _minutes, _problem
 
@@ -70,8 +71,6 @@ def test_nodes_as_sinfo_tells_them(gres, gpus):
 
 
 def test_a_command_that_is_missing_is_an_error(monkeypatch, tmp_path):
-    from fofg import slurm
-
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"sinfo: .*is this a machine from which jobs are submitted"):
         slurm.check([])

@@ -9,27 +9,12 @@ import pytest
 import yaml
 from checkouts import SMALL, snakemake
 from plans import DEFAULT, PAPER, ROOT, configured, jobs
+from test_commands import TARGETS
 
 from fofg.plan.rules import RULES
 from fofg.plan.targets import targets
 
 GPU_TINY = ROOT / "config/gpu-tiny.yaml"
-TARGETS = [
-    "all",
-    "stage1_create_problems",
-    "stage1_create_train_data",
-    "stage1_rft",
-    "stage2_create_problems",
-    "stage2_rft_create_problems",
-    "stage2_rft_create_train_data",
-    "stage2_rft_train",
-    "stage2_rl_level1to2",
-    "evaluate",
-    "passk",
-    "analyze_failures",
-    "figures",
-    "tiny_base",
-]
 
 
 def check(names: list[str], overlays: list[Path], folder: Path) -> None:
@@ -90,7 +75,7 @@ def test_everything_of_what_we_ship(tmp_path, overlay):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", sorted(TARGETS))
 def test_every_target(tmp_path, target):
     check([target], [SMALL], tmp_path)
 

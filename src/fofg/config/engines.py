@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fofg.config.stage1 import Sft
 from fofg.config.stage2 import Stage2Rl
+from fofg.stopping import END_SECONDS
 
 if TYPE_CHECKING:
     from fofg.config.whole import Config
@@ -24,8 +25,8 @@ def unfit(config: "Config") -> Iterator[str]:
     if training.nodes > 1 and not training.gpus:
         yield "training.nodes: several nodes need GPUs; set training.gpus"
     verl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "verl"]
-    if verl and config.cluster.save_seconds <= 30:
-        yield f"cluster.save_seconds: {config.cluster.save_seconds}, of which {verl[0]}.engine (verl) needs 30 to end; raise it"
+    if verl and (seconds := config.cluster.save_seconds) <= END_SECONDS:
+        yield f"cluster.save_seconds: {seconds}, of which {verl[0]}.engine (verl) needs {END_SECONDS:.0f} to end; raise it"
     for path, section in sft.items():
         if section.engine == "verl":
             yield from _unfit_for_sft(path, section, config)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fofg import gpus, supervision
 from fofg.errors import UserError
-from fofg.stopping import save_seconds, stoppable
+from fofg.stopping import END_SECONDS, save_seconds, stoppable
 from fofg.training.verl import guard
 
 #: Lines of a failed program's output that its error shows.
@@ -32,7 +32,7 @@ def run(
     log: Path,
     environment: dict[str, str],
     save: Callable[[str], None] | None = None,
-    grace_seconds: float = 30.0,
+    grace_seconds: float = END_SECONDS,
 ) -> int:
     """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if it was ended by SIGTERM from here.
 
