@@ -61,10 +61,9 @@ from fofg.stages.specs import (
     TrainSft,
     WriteSummary,
 )
-from fofg.stages.versions import SOURCES, VERSIONS
+from fofg.stages.versions import VERSIONS
 
 __all__ = [
-    "SOURCES",
     "VERSIONS",
     "BuildTinyBase",
     "ClassifyFailures",

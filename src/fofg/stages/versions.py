@@ -1,4 +1,4 @@
-"""The version of each stage's code, and the files that it stands for."""
+"""The version of each stage's code. Raise it when a change of code changes the stage's results: the stage then reruns."""
 
 VERSIONS = {
     "prepare_base_model": 1,
@@ -23,90 +23,4 @@ VERSIONS = {
     "write_summary": 1,
     "record_versions": 1,
     "build_tiny_base": 1,
-}
-_PROMPTS = ["src/fofg/problems/prompts.py", "src/fofg/problems/functions.py", "src/fofg/schemas.py"]
-_DECODING = ["src/fofg/rollouts/decoding.py", "src/fofg/rollouts/cache.py", "src/fofg/rollouts/sampling.py"]
-_ACCURACY = ["src/fofg/evaluation/accuracy.py"]
-_TABLES = ["src/fofg/evaluation/tables.py", "src/fofg/schemas.py"]
-_STEPS = ["src/fofg/training/resume.py", "src/fofg/training/batches.py", "src/fofg/training/networks.py"]
-#: Stage -> the files whose code makes its results. A change there raises the stage's version, or is waived (CONTRIBUTING.md).
-SOURCES = {
-    "prepare_base_model": ["src/fofg/models.py", "src/fofg/chat_templates.py"],
-    "create_problems": [
-        "src/fofg/problems/datasets.py",
-        "src/fofg/problems/registry.py",
-        "src/fofg/problems/sampling_*.py",
-        "src/fofg/problems/expressions.py",
-        "src/fofg/problems/problem.py",
-        *_PROMPTS,
-    ],
-    "gather_problems": ["src/fofg/problems/datasets.py", "src/fofg/schemas.py"],
-    "describe_datasets": ["src/fofg/problems/describing.py", "src/fofg/scoring/truth.py", "src/fofg/schemas.py"],
-    "create_chunk": ["src/fofg/rft/chunks.py", "src/fofg/schemas.py"],
-    "generate_rollouts": ["src/fofg/rollouts/*.py", *_PROMPTS],
-    "gather_rollouts": ["src/fofg/rollouts/gather.py", "src/fofg/schemas.py"],
-    "select_rft_data": [
-        "src/fofg/rft/selection.py",
-        "src/fofg/rft/judging.py",
-        "src/fofg/rft/examples.py",
-        "src/fofg/rft/holdout.py",
-        "src/fofg/rft/turns.py",
-        "src/fofg/rft/reading.py",
-        "src/fofg/scoring/*.py",
-        *_PROMPTS,
-    ],
-    "train_sft": [
-        "src/fofg/training/sft_*.py",
-        "src/fofg/training/examples.py",
-        "src/fofg/training/verl/*.py",
-        "src/fofg/training/tuner.py",
-        "src/fofg/training/conversations.py",
-        "src/fofg/training/metrics.py",
-        "src/fofg/training/monitor.py",
-        "src/fofg/models.py",
-        *_STEPS,
-    ],
-    "link_iteration": ["src/fofg/rft/links.py"],
-    "train_rl": [
-        "src/fofg/training/grpo_*.py",
-        "src/fofg/training/problem_files.py",
-        "src/fofg/training/verl/*.py",
-        "src/fofg/training/curricula.py",
-        "src/fofg/training/groups.py",
-        "src/fofg/scoring/*.py",
-        "src/fofg/models.py",
-        *_DECODING,
-        *_STEPS,
-        "src/fofg/training/monitor.py",
-        "src/fofg/training/metrics.py",
-        "src/fofg/rollouts/shards.py",
-    ],
-    "score_rollouts": [*_ACCURACY, "src/fofg/evaluation/held_out.py", "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
-    "summarize_accuracy": [*_ACCURACY, "src/fofg/report/tables.py"],
-    "summarize_evaluation": ["src/fofg/evaluation/held_out.py", *_ACCURACY, *_TABLES],
-    "count_passk": ["src/fofg/evaluation/pass_at_k.py", *_ACCURACY, "src/fofg/scoring/*.py", "src/fofg/schemas.py"],
-    "summarize_passk": ["src/fofg/evaluation/pass_at_k.py", *_ACCURACY, *_TABLES],
-    "classify_failures": [
-        "src/fofg/evaluation/failures*.py",
-        "src/fofg/scoring/*.py",
-        "src/fofg/problems/expressions.py",
-        "src/fofg/problems/functions.py",
-        "src/fofg/schemas.py",
-    ],
-    "summarize_failures": ["src/fofg/evaluation/failures.py", *_TABLES],
-    "plot_figures": ["src/fofg/report/*.py", "src/fofg/evaluation/accuracy.py", "src/fofg/training/metrics.py"],
-    "write_summary": [
-        "src/fofg/report/summary.py",
-        "src/fofg/report/paper.py",
-        "src/fofg/report/tables.py",
-        "src/fofg/report/names.py",
-        "src/fofg/report/reading.py",
-    ],
-    "record_versions": ["src/fofg/report/versions.py"],
-    "build_tiny_base": [
-        "src/fofg/pretraining/*.py",
-        "src/fofg/problems/prompts.py",
-        "src/fofg/problems/functions.py",
-        "src/fofg/problems/expressions.py",
-    ],
 }
