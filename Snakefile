@@ -39,7 +39,6 @@ localrules:
     create_chunk,
     evaluate,
     figures,
-    gather_problems,
     link_iteration_data,
     link_iteration_model,
     passk,

@@ -103,14 +103,6 @@ def round_shards(round):
     return range(stages.shard_count(settings, problems))
 
 
-def problem_shards(wildcards):
-    """Files of all shards of the Stage-1 problems."""
-    return expand(
-        run_path("data/string_task/stage1_level1/problems/{shard}.parquet"),
-        shard=range(stages.gather_problems(settings, "stage1_level1").shards),
-    )
-
-
 def chunk_source():
     """The problems that are cut into chunks: made, or the user's own."""
     return settings.use.stage2_rft_problems or problems_file(settings.stage2.rft.dataset, "train")
@@ -121,11 +113,18 @@ def chunk(iteration):
 
 
 def rollout_problems(wildcards):
-    """In Stage 1 a shard's own file, so that more problems leave the old shards alone; or the user's one file; or a chunk."""
+    """A chunk or, in Stage 1, the user's own problems.
+
+    Stage-1 jobs sample the rows of train.parquet that they need, as their spec says, instead of reading that file: it is replaced
+    when there are more problems, or when it was deleted, and Snakemake would rerun every shard (``ancient`` only prevents that
+    while the file exists).
+    """
     iteration = iteration_of(wildcards.round)
-    if iteration is not None:
-        return chunk(iteration)
-    return settings.use.stage1_problems or problem_shards(wildcards)[int(wildcards.shard)]
+    return settings.use.stage1_problems or [] if iteration is None else chunk(iteration)
+
+
+def problems_argument(wildcards, input):
+    return f"--problems {shlex.quote(input.problems[0])}" if input.problems else ""
 
 
 def rollout_shards(wildcards):

@@ -20,47 +20,6 @@ rule create_problems:
         'python "$SCRIPTS"/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}'
 
 
-rule create_problem_shard:
-    """Sample the Stage-1 problems of one shard."""
-    output:
-        problems=run_path("data/string_task/stage1_level1/problems/{shard}.parquet"),
-    log:
-        run_path("logs/create_problem_shard/{shard}.log"),
-    benchmark:
-        run_path("benchmarks/results/create_problem_shard/{shard}.tsv")
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5, "minutes"),
-        problem_shards=1,
-    params:
-        spec=problem_shard_spec,
-    shell:
-        'python "$SCRIPTS"/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}'
-
-
-rule gather_problems:
-    """All Stage-1 problems to train on in one file."""
-    input:
-        shards=problem_shards,
-    output:
-        problems=problems_file("stage1_level1", "train"),
-    log:
-        run_path("logs/gather_problems.log"),
-    benchmark:
-        run_path("benchmarks/results/gather_problems.tsv")
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    params:
-        spec=fixed(stages.gather_problems(settings, "stage1_level1")),
-    shell:
-        'python "$SCRIPTS"/gather_problems.py --spec {params.spec:q} --shards {input.shards:q} --output {output.problems:q} 2>&1 | tee {log:q}'
-
-
 rule describe_datasets:
     """Rows, levels, exposure by function and overlaps of every data set."""
     input:
@@ -107,6 +66,3 @@ rule create_chunk:
     shell:
         'python "$SCRIPTS"/create_chunk.py --spec {params.spec:q} --problems {input.problems:q} --iterations {params.iterations}'
         " --output {output.problems:q} 2>&1 | tee {log:q}"
-
-
-ruleorder: gather_problems > create_problems

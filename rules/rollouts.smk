@@ -24,11 +24,12 @@ rule generate_rollouts:
         slurm_extra=SAVING,
     params:
         spec=rollout_spec,
+        problems=problems_argument,
         model=model_input_folder,
         state=run_path("data/string_task/{round}/rollouts/.resume/{shard}"),
         work=rollout_work,
     shell:
-        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
+        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} {params.problems} --model {params.model:q}'
         " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 

@@ -13,10 +13,6 @@ def problems_spec(wildcards):
     return stages.create_problems(settings, wildcards.dataset, wildcards.split).text()
 
 
-def problem_shard_spec(wildcards):
-    return stages.create_problem_shard(settings, "stage1_level1", int(wildcards.shard)).text()
-
-
 def chunk_spec(wildcards):
     return stages.create_chunk(settings, int(wildcards.iteration)).text()
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import problem_sets
-import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from problem_sets import DATASETS, problems
 
 from fofg import files, schemas
@@ -126,16 +127,20 @@ def test_program_says_what_is_wrong(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("sampler", SETTINGS)
-def test_gathered_shards_are_the_whole_split_and_a_shard_does_not_depend_on_the_others(tmp_path, sampler):
-    whole = spec(rows=50, sampler=sampler)
-    shards = [tmp_path / f"{number}.parquet" for number in range(3)]
-    for number, path in enumerate(shards):
-        datasets.write(path, whole.model_copy(update={"first": 20 * number, "rows": min(20, 50 - 20 * number)}))
-    datasets.write(tmp_path / "whole.parquet", whole)
-    assert datasets.gather(tmp_path / "train.parquet", shards) == 50
-    assert pq.read_table(tmp_path / "train.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
-    for wrong in (shards[1:], [shards[0], shards[2]], [shards[0], shards[0]]):
-        with pytest.raises(UserError, match="is due"):
-            datasets.gather(tmp_path / "wrong.parquet", wrong)
-    assert not (tmp_path / "wrong.parquet").exists()
+@given(
+    sampler=st.sampled_from(list(SETTINGS)),
+    split=st.sampled_from(["train", "test"]),
+    dataset=st.sampled_from([name for name, described in DATASETS.items() if len(set(described.levels)) == 1]),
+    first=st.integers(0, 60),
+    rows=st.integers(1, 60),
+    more=st.integers(0, 60),
+)
+@settings(max_examples=30, deadline=None)
+def test_more_problems_leave_the_first_ones_as_they_are(sampler, split, dataset, first, rows, more):
+    """So a shard of rollouts, which samples its own rows, has the rows of train.parquet, however many problems that has."""
+    whole = read(spec(dataset, split, first + rows + more, sampler))
+    assert read(problem_sets.spec(dataset, split, rows, SETTINGS[sampler], first)) == whole[first : first + rows]
+
+
+def read(wanted: CreateProblems) -> list[dict]:
+    return [row for batch in datasets.batches(wanted) for row in batch.to_pylist()]

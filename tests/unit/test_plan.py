@@ -18,17 +18,17 @@ from fofg.plan.targets import targets
 def test_stage_1_of_the_paper():
     told = of_paper("stage1_create_train_data")
     assert [(row.stage, row.rule, row.jobs, row.problems) for row in told.problems] == [
-        ("stage1_level1/train", "create_problem_shard", 100, 50_000)
+        ("stage1_level1/train", "create_problems", 1, 50_000)
     ]
     row = rows(told.rollouts)["Stage 1"]
-    assert (row.jobs, row.prompts, row.responses) == (100, (50_000,) * 3, (500_000,) * 3)
+    assert (row.jobs, row.prompts, row.responses) == (16, (50_000,) * 3, (500_000,) * 3)
     assert row.prompt_tokens == 51_200_000
     assert row.response_tokens == 4_096_000_000
     assert row.expected_tokens == 250_000_000
     assert not told.training
     cost = costs(told.rollouts)["Stage 1"]
-    assert cost.hours == pytest.approx((250e6 / 12_000 + 100 * 120) / 3600)
-    assert cost.most_hours == pytest.approx((4.096e9 / 12_000 + 100 * 120) / 3600)
+    assert cost.hours == pytest.approx((250e6 / 12_000 + 16 * 120) / 3600)
+    assert cost.most_hours == pytest.approx((4.096e9 / 12_000 + 16 * 120) / 3600)
     assert cost.wall_hours == pytest.approx(cost.hours / 8)
 
 
@@ -57,7 +57,7 @@ def test_selection_and_length_bound_the_examples():
 def test_iterations_of_the_paper():
     told = of_paper("stage2_rft_train")
     row = rows(told.rollouts)["RFT iterations"]
-    assert (row.jobs, row.rounds, row.prompts.most, row.responses.most) == (96, 6, 48_000, 96_000)
+    assert (row.jobs, row.rounds, row.prompts.most, row.responses.most) == (6 * 3, 6, 48_000, 96_000)
     assert row.response_tokens == 96_000 * 8192
     assert rows(told.training)["RFT iterations"].examples.most == 96_000
     evaluated = rows(told.rollouts)["evaluation, sampled"]
@@ -85,7 +85,7 @@ def test_evaluation_and_pass_at_k_of_the_paper():
     for decoding in ("sampled", "greedy"):
         row = told[f"evaluation, {decoding}"]
         assert (row.jobs, row.responses.most, row.response_tokens) == (11, 11 * 2048, 11 * 2048 * 8192)
-    assert (told["pass@k"].jobs, told["pass@k"].responses.most) == (3 * 128, 6_144_000)
+    assert (told["pass@k"].jobs, told["pass@k"].responses.most) == (3 * 32, 6_144_000)
     assert (told["Stage 1 test"].jobs, told["Stage 1 test"].responses.most) == (4, 4 * 128)
 
 
@@ -108,7 +108,7 @@ def test_counts_are_those_of_the_specs(overlay):
     config = configured(ROOT / "config" / overlay)
     told = rows(estimate(config, ["all"]).rollouts)
     stage1 = config.datasets["stage1_level1"].train
-    shards = [stages.create_problem_shard(config, "stage1_level1", n) for n in range(stages.shard_count(config, stage1))]
+    shards = [stages.generate_rollouts(config, n, stage1) for n in range(stages.shard_count(config, stage1))]
     assert told["Stage 1"].jobs == len(shards)
     assert told["Stage 1"].prompts.most == sum(spec.rows for spec in shards) == stage1
     asked = [stages.generate_passk_rollouts(config, n) for n in range(told["pass@k"].jobs // len(config.passk.models))]
@@ -132,7 +132,7 @@ def test_the_targets_are_those_of_the_workflow():
 
 def test_a_target_has_all_that_it_needs_and_no_more():
     told = plan("stage2_rl_level2")
-    assert [row.stage for row in told.problems] == ["stage1_level1/train", "stage2_level2/train", "stage2_validation/test"]
+    assert [row.stage for row in told.problems] == ["stage2_level2/train", "stage2_validation/test"]
     assert rows(told.rollouts).keys() == {"Stage 1", "RL level2", "RL level2, validation"}
     assert rows(told.training).keys() == {"Stage 1", "RL level2"}
     assert rows(plan("passk", passk={"models": ["base"]}).rollouts).keys() == {"pass@k"}

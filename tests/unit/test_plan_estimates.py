@@ -98,8 +98,8 @@ def test_more_gpus_shorten_what_can_run_side_by_side():
     few, many = estimate(config, ["all"]), estimate(config, ["all"], gpus=64)
     assert few.total().hours == many.total().hours
     assert costs(few.rollouts)["pass@k"].wall_hours == pytest.approx(8 * costs(many.rollouts)["pass@k"].wall_hours)
-    # an iteration has 16 shards, and a training job the 8 GPUs that it asks for
-    assert costs(few.rollouts)["RFT iterations"].wall_hours == pytest.approx(2 * costs(many.rollouts)["RFT iterations"].wall_hours)
+    # Stage 1 has 16 shards, and a training job the 8 GPUs that it asks for
+    assert costs(few.rollouts)["Stage 1"].wall_hours == pytest.approx(2 * costs(many.rollouts)["Stage 1"].wall_hours)
     assert costs(few.training) == costs(many.training)
     # with more jobs at once, more states to resume from lie on disk
     assert many.total().working_gb == pytest.approx(5 * few.total().working_gb)
@@ -108,7 +108,7 @@ def test_more_gpus_shorten_what_can_run_side_by_side():
 def test_jobs_that_share_a_gpu_start_side_by_side():
     alone = of_paper("passk", passk={"models": ["base"]})
     shared = of_paper("passk", passk={"models": ["base"]}, rollout_engine={"jobs_per_gpu": 4})
-    assert alone.total().hours - shared.total().hours == pytest.approx(0.75 * 128 * 120 / 3600)
+    assert alone.total().hours - shared.total().hours == pytest.approx(0.75 * 32 * 120 / 3600)
 
 
 def test_too_few_gpus_are_refused():
@@ -154,8 +154,8 @@ def test_damaged_weights_are_named(tmp_path, content):
 def test_the_paper_in_words(fofg):
     status, out, _ = fofg("plan", "--configfile", "config/paper.yaml")
     assert status == 0
-    (row,) = re.findall(r"^Stage 1 +100 .*$", out, re.MULTILINE)
-    assert row.split()[2:] == ["100", "50,000", "500,000", "51,200,000", "4,096,000,000", "250,000,000", "9.12", "0.75"]
+    (row,) = re.findall(r"^Stage 1 +16 .*$", out, re.MULTILINE)
+    assert row.split()[2:] == ["16", "50,000", "500,000", "51,200,000", "4,096,000,000", "250,000,000", "6.32", "0.75"]
     assert re.search(r"^RL level2 +- +11,200–224,000 +179,200–3,584,000 ", out, re.MULTILINE)
     assert "machine" not in out
     assert re.search(r"^GPU hours +\d+ expected, [\d,]+ if every response is as long as allowed$", out, re.MULTILINE)

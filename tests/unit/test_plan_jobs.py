@@ -8,7 +8,6 @@ from typing import get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from plans import PAPER, ROOT, configured, jobs, plan
 
 from fofg.__main__ import main
@@ -49,13 +48,13 @@ def test_every_rule_is_used_by_a_target():
 
 
 def test_jobs_of_the_paper_s_run_by_hand():
-    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of roll-outs: 100 shards of Stage 1, 16 of each iteration."""
+    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of roll-outs: 16 shards of Stage 1, 3 of each iteration."""
     counts = {rule: row.jobs for rule, row in of_paper().items()}
-    assert (counts["create_problem_shard"], counts["create_problems"], counts["gather_problems"]) == (100, 5, 1)
-    assert (counts["generate_rollouts"], counts["gather_rollouts"], counts["select_rft_data"]) == (196, 7, 7)
+    assert counts["create_problems"] == 6
+    assert (counts["generate_rollouts"], counts["gather_rollouts"], counts["select_rft_data"]) == (16 + 6 * 3, 7, 7)
     assert (counts["train_sft"], counts["train_rl"], counts["create_chunk"]) == (7, 3, 6)
     assert (counts["generate_held_out_rollouts"], counts["score_held_out"], counts["classify_failures"]) == (22, 11, 11)
-    assert (counts["generate_passk_rollouts"], counts["count_passk"]) == (3 * 128, 3)
+    assert (counts["generate_passk_rollouts"], counts["count_passk"]) == (3 * 32, 3)
     assert (counts["generate_stage1_test_rollouts"], counts["score_rollouts"]) == (4, 4)
     assert "build_tiny_base" not in counts
 
@@ -80,13 +79,14 @@ def test_jobs_that_share_a_gpu_ask_for_one_each():
     assert of_paper(rollout_engine={"jobs_per_gpu": 4})["generate_passk_rollouts"].gpus == 1
 
 
-def test_ones_own_problems_have_shards_of_their_own_and_those_of_a_curriculum_are_made(tmp_path):
-    """2,500 of one's own to roll out, 2,000 made to practise on: 1,000 a shard."""
+def test_own_problems_are_rolled_out_and_those_of_a_curriculum_are_created(tmp_path):
+    """2,500 of the user's own to roll out, 1,000 per shard; 2,000 created to practice on."""
     pq.write_table(pa.table({"row": range(2500)}), tmp_path / "own.parquet")
     curricula = {"mine": [{"steps": 2, "mixture": {"stage1_level1": 1}}]}
     own = {"use": {"stage1_problems": str(tmp_path / "own.parquet")}, "stage2": {"rl": {"curricula": curricula}}}
     found = jobs("stage2_rl_mine", **own)
-    assert (found["generate_rollouts"].jobs, found["create_problem_shard"].jobs, found["gather_problems"].jobs) == (3, 2, 1)
+    assert found["generate_rollouts"].jobs == 3
+    assert [row.stage for row in plan("stage2_rl_mine", **own).problems][:1] == ["stage1_level1/train"]
 
 
 @pytest.mark.parametrize("overlay", sorted(path.name for path in ROOT.glob("config/*.yaml")))
@@ -145,14 +145,6 @@ def test_starts_are_those_of_the_profile():
     assert int(retries) + 1 == MOST_STARTS
 
 
-def test_jobs_that_are_submitted_together_are_those_of_the_profile():
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    sizes = dict(entry.split("=") for entry in profile["group-components"])
-    groups = {rule: int(sizes[group]) for rule, group in (entry.split("=") for entry in profile["groups"])}
-    assert groups == {name: rule.together for name, rule in RULES.items() if rule.together > 1}
-    assert profile["resources"] == [f"problem_shards={RULES['create_problem_shard'].abreast}"]
-
-
 def test_the_configuration_and_the_profile_name_the_rules_that_run_a_model():
     profile = (ROOT / "profiles/slurm/config.yaml").read_text()
     (listed,) = re.findall(r"^  gpu_rules:\n((?:    - \w+\n)+)", profile, re.MULTILINE)
@@ -179,7 +171,7 @@ def test_the_paper_s_jobs_in_words(told):
     table = next(part for part in out.split("\n\n") if part.startswith("jobs of a cluster"))
     cells = {line.split("  ")[0].strip(): line.split()[-5:] for line in table.splitlines()}
     assert cells["train_rl"] == ["3", "168.6", "15:45", "8", "378"]
-    assert cells["create_problem_shard"] == ["4", "4.0", "0:35", "-", "-"]
+    assert cells["create_problems"] == ["6", "1.0", "0:30", "-", "-"]
     assert not LOCAL & cells.keys() and "score_held_out" not in cells
     found = of_paper().values()
     submitted, hours = sum(row.submissions for row in found), sum(row.gpu_hours_requested for row in found)

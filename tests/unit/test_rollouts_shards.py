@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fofg.config import Rollouts
+from fofg.config import Problems, Rollouts
 from fofg.errors import UserError
 from fofg.files import write_parquet
+from fofg.problems import datasets
 from fofg.problems.prompts import prompt
 from fofg.rollouts import shards
 from fofg.rollouts.gather import gather
 from fofg.schemas import PROBLEMS, ROLLOUTS
-from fofg.stages import GenerateRollouts
+from fofg.stages import CreateProblems, GenerateRollouts
 
 TEMPLATE = "{code} ? {input} !"
 
@@ -30,11 +31,9 @@ def spec(first=0, rows=None, **changes) -> GenerateRollouts:
         "long_prompts": "error",
         "seed": 1,
     }
-    own = {key: changes.pop(key) for key in ("definitions", "template") if key in changes}
+    own = {key: changes.pop(key) for key in ("definitions", "template", "problems") if key in changes}
     rollouts = Rollouts(**(settings | changes))
-    return GenerateRollouts(
-        version=1, engine="transformers", dtype="auto", first=first, rows=rows, offset=first, rollouts=rollouts, **own
-    )
+    return GenerateRollouts(version=1, engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
 
 
 def problem(index: int, **changes) -> dict:
@@ -109,6 +108,30 @@ def test_shards_together_equal_the_whole(tmp_path, tiny_model, problems):
         make(tmp_path, tiny_model, problems, spec(first, rows), names[-1], batch_size=6)
     assert gather([tmp_path / name for name in names], 3, tmp_path / "all.parquet") == 10
     assert pq.read_table(tmp_path / "all.parquet").to_pylist() == whole
+
+
+def sampled(first, rows):
+    settings = Problems(sampler="paper", seed=42, input_length=(3, 10), max_output_length=None, template=TEMPLATE)
+    return CreateProblems(
+        version=1, dataset="mine", stage=2, levels=(1, 1), split="train", first=first, rows=rows, problems=settings
+    )
+
+
+def test_sampled_shards_together_have_the_problems_of_the_whole_dataset(tmp_path, tiny_model):
+    datasets.write(tmp_path / "train.parquet", sampled(0, 10))
+    names = []
+    for first, rows in ((0, 4), (4, 4), (8, 2)):
+        names.append(f"shard{first}.parquet")
+        make(tmp_path, tiny_model, None, spec(first, rows, problems=sampled(first, rows), max_response_tokens=5), names[-1])
+    assert gather([tmp_path / name for name in names], 3, tmp_path / "all.parquet") == 10
+    gathered = pq.read_table(tmp_path / "all.parquet", columns=PROBLEMS.names)
+    assert gathered.to_pylist() == pq.read_table(tmp_path / "train.parquet").to_pylist()
+
+
+def test_problems_come_from_a_file_or_from_the_spec(tmp_path, problems):
+    for file, used in ((problems, spec(0, 4, problems=sampled(0, 4))), (None, spec(0, 4))):
+        with pytest.raises(UserError, match="--problems: the spec"):
+            shards.generate(used, file, tmp_path, tmp_path / "out.parquet", tmp_path / "state", 8)
 
 
 def test_another_seed_gives_other_responses(tmp_path, tiny_model, problems):

@@ -102,7 +102,7 @@ ROLLOUTS = {("generate_rollouts", "stage1", shard) for shard in (0, 1)} | GATHER
 BASE_MODEL = stage1_test("base") | held_out("base") | passk("base") | ROLLOUTS
 BASE = {("prepare_base_model",)} | BASE_MODEL
 ENGINE = BASE_MODEL | STAGE1_MODEL
-SHARDS = {("create_problem_shard", shard) for shard in (0, 1)} | {("gather_problems",)}
+OF_STAGE1_TRAIN = {("create_problems", "stage1_level1", "train")} | ROLLOUTS
 
 
 def made(dataset, split="train"):
@@ -117,7 +117,7 @@ OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
 OF_VALIDATION = made("stage2_validation", "test") | trained(*RL)
 OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
 OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
-PROBLEMS = SHARDS | ROLLOUTS | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
+PROBLEMS = OF_STAGE1_TRAIN | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
 EVERYTHING = PROBLEMS | BASE | FIGURES | LINKS | TINY | {("record_versions",)}
 SCORING = SELECTION | STAGE1_SCORES | STAGE1_TABLE | scored(*MODELS) | counted("base", "stage1-rft") | selected_iteration(0)
 
@@ -191,11 +191,11 @@ EXPECTED = {
     "problems.input_length": ([4, 6], PROBLEMS),
     "problems.max_output_length": (40, PROBLEMS),
     "problems.template": ("{code}\n\nmain_solution({input})?", PROBLEMS | TINY),
-    "datasets.stage1_level1.stage": (2, SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
-    "datasets.stage1_level1.levels": ([2, 2], SHARDS | DESCRIPTIONS | ROLLOUTS | OF_STAGE1_TEST),
+    "datasets.stage1_level1.stage": (2, OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST),
+    "datasets.stage1_level1.levels": ([2, 2], OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST),
     "datasets.stage1_level1.train": (
         36,
-        {("create_problem_shard", 2), ("gather_problems",), ("generate_rollouts", "stage1", 2)} | DESCRIPTIONS | GATHER,
+        made("stage1_level1") | {("generate_rollouts", "stage1", 2)} | GATHER,
     ),
     "datasets.stage1_level1.test": (9, OF_STAGE1_TEST),
     **dataset_keys("stage2_level1", (49, True), (0, False), OF_LEVEL1),
@@ -266,11 +266,7 @@ EXPECTED = {
     "rollout_engine.dtype": ("bfloat16", ENGINE),
     "rollout_engine.shard_size": (
         8,
-        {(rule, "stage1", shard) for rule in ("create_problem_shard", "generate_rollouts") for shard in (0, 1, 2)}
-        | {("gather_problems",)}
-        | DESCRIPTIONS
-        | GATHER
-        | rolled_out_iteration(0),
+        {("generate_rollouts", "stage1", shard) for shard in (0, 1, 2)} | GATHER | rolled_out_iteration(0),
     ),
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),

@@ -34,7 +34,7 @@ class Kill(NamedTuple):
 
 DATA, MODELS, STATE = "data/string_task", "checkpoints/string-task", "checkpoints/string-task/.resume"
 KILLS = [
-    Kill("stage1_create_problems", (f"{DATA}/stage1_level1",), "logs/create_problem_shard/*.log"),
+    Kill("stage1_create_problems", (f"{DATA}/stage1_level1",), "logs/create_problems/stage1*.log"),
     Kill(
         "stage1_create_train_data",
         (f"{DATA}/stage1_level1/roll*", f"{DATA}/stage1_level1/rft_data"),

@@ -18,7 +18,7 @@ On a CPU shared with other work, set OMP_WAIT_POLICY=PASSIVE before the start.
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
     cli.add_spec(arguments, GenerateRollouts)
-    arguments.add_argument("--problems", required=True, metavar="PARQUET", help="problem file")
+    arguments.add_argument("--problems", metavar="PARQUET", help="problem file (default: sample them as the spec says)")
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's roll-outs")
     arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")

@@ -27,12 +27,14 @@ ENGINE_OPTIONS: dict[str, type[Section]] = {"transformers": TransformersOptions,
 class RolloutEngine(Section):
     """Which engine makes roll-outs, and how the work is cut.
 
-    Only ``name``, ``dtype``, ``shard_size`` and the options of an engine of one's own can change results.
+    Only ``name``, ``dtype`` and the options of an engine of one's own can change results; ``shard_size`` changes the files.
     """
 
     name: str = Field(description="transformers, vllm, or package.module:Class of an engine of your own")
     dtype: Literal["auto", "bfloat16", "float32"]
-    shard_size: Count = Field(description="problems a shard: one job, one file")
+    shard_size: Count = Field(
+        description="problems per shard (one job, one file); a change reruns rollouts, since shards are what is kept"
+    )
     batch_size: Count = Field(description="sequences decoded at once")
     threads: Count = Field(description="CPU threads a shard; with one, results do not depend on the number of cores")
     gpus: Natural = Field(description="GPUs that a job has to itself (vllm: tensor parallel); 0: it looks for none")

@@ -115,7 +115,7 @@ class Passk(Section):
 
     dataset: str = Field(description="data set whose test split is answered")
     models: list[str] = Field(min_length=1, description="base, stage1-rft, stage2-rft-iterN, stage2-rl-NAME")
-    shard_size: Count = Field(description="problems a shard: one job, one file")
+    shard_size: Count = Field(description="problems per shard; see rollout_engine.shard_size")
     rollouts: VariedRollouts = Field(description="samples: n; 1,000 in the paper")
 
 

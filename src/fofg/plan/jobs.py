@@ -7,7 +7,7 @@ from fofg.config import Config
 from fofg.plan import rules
 from fofg.plan.estimate import Estimate
 from fofg.plan.needs import Need, expected_seconds, needs
-from fofg.plan.rules import RULES, Rule
+from fofg.plan.rules import RULES
 from fofg.plan.targets import covered
 from fofg.plan.work import by_rule
 
@@ -19,7 +19,7 @@ MOST_STARTS = 4
 class Jobs:
     """All jobs of one rule.
 
-    ``submissions``: what a cluster sees of them, which may be several in one. ``memory_mb`` and ``gpus`` are of each of a job's
+    ``submissions``: those that a cluster gets, none of a ``local`` rule's. ``memory_mb`` and ``gpus`` are of each of a job's
     ``nodes``, ``minutes`` is its time limit. ``expected_minutes``: that the longest job takes in all, null where it is not
     estimated. ``starts``: of that job; more than one if its limit ends it before, and it goes on in retries.
     ``gpu_hours_requested``: at most, by all jobs, each started once.
@@ -47,12 +47,12 @@ def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
     rows = []
     for name, found in by_rule(covered(settings, plan.targets)).items():
         rule, count = RULES[name], sum(rules.jobs(settings, stage) for stage in found)
-        need = asked[name] if rule.model else _grouped(rule, count)
+        need = asked[name] if rule.model else Need(rule.memory, rule.minutes)
         rows.append(
             Jobs(
                 rule=name,
                 jobs=count,
-                submissions=0 if rule.local else -(-count // rule.together),
+                submissions=0 if rule.local else count,
                 local=rule.local,
                 nodes=need.nodes,
                 gpus=need.gpus,
@@ -64,13 +64,6 @@ def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
             )
         )
     return rows
-
-
-def _grouped(rule: Rule, count: int) -> Need:
-    """Of as many jobs as are submitted as one: so many at once, one such row after another."""
-    together = min(rule.together, count)
-    abreast = min(rule.abreast, together)
-    return Need(rule.memory * abreast, rule.minutes * -(-together // abreast))
 
 
 def _starts(settings: Config, seconds: float, minutes: int) -> int:

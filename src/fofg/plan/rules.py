@@ -36,8 +36,7 @@ class Rule(NamedTuple):
     """``reads``: the stages whose files a job reads; ``jobs``: of one stage.
 
     ``model``: a job runs a model, and asks for what ``fofg.plan.needs`` says; any other asks for ``memory`` (megabytes) and
-    ``minutes``, as under rules/. ``together``: so many are submitted as one, ``abreast`` run at once (profiles/slurm). ``local``:
-    Snakemake's main process runs the job itself, and submits nothing.
+    ``minutes``, as under rules/. ``local``: Snakemake's main process runs the job itself, and submits nothing.
     """
 
     reads: Reads = _nothing
@@ -45,8 +44,6 @@ class Rule(NamedTuple):
     model: bool = False
     memory: int = 1000
     minutes: int = 30
-    together: int = 1
-    abreast: int = 1
     local: bool = False
 
 
@@ -54,9 +51,8 @@ class Rule(NamedTuple):
 
 
 def problems(dataset: str, split: str) -> Stage:
-    """The stage that makes a split; Stage 1's training problems are gathered from shards."""
-    whole = f"{dataset}/{split}"
-    return Stage("gather_problems") if whole == "stage1_level1/train" else Stage("create_problems", whole)
+    """The stage that creates a split."""
+    return Stage("create_problems", f"{dataset}/{split}")
 
 
 def stage1_problems(settings: Config) -> list[Stage]:
@@ -107,10 +103,9 @@ def _chunk_source(settings: Config, stage: Stage) -> list[Stage]:
 
 
 def _rolled_out(settings: Config, stage: Stage) -> list[Stage]:
-    """In Stage 1 a shard of problems each, in an iteration its chunk."""
+    """An iteration's chunk; Stage-1 jobs sample their problems themselves."""
     if stage.of == "stage1_level1":
-        made = [] if settings.use.stage1_problems else [Stage("create_problem_shard")]
-        return [*made, *_model_before(settings, "stage1-rft")]
+        return _model_before(settings, "stage1-rft")
     iteration = stage.of.rpartition("/")[2]
     return [Stage("create_chunk", iteration.removeprefix("iter")), *_model_before(settings, f"stage2-rft-{iteration}")]
 
@@ -184,10 +179,6 @@ RULES = {
     "prepare_base_model": Rule(memory=2000, minutes=60),
     "build_tiny_base": Rule(memory=16000, minutes=1440),
     "create_problems": Rule(),
-    "create_problem_shard": Rule(
-        jobs=lambda settings, stage: stages.gather_problems(settings, "stage1_level1").shards, minutes=5, together=25, abreast=4
-    ),
-    "gather_problems": _light(lambda settings, stage: [Stage("create_problem_shard")]),
     "describe_datasets": Rule(lambda settings, stage: all_problems(settings)),
     "create_chunk": _light(_chunk_source),
     "generate_rollouts": Rule(_rolled_out, jobs=_round_shards, model=True),

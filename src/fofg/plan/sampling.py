@@ -22,12 +22,10 @@ _ROUND_COPIES = 3
 
 
 def problems(settings: Config, covered: Iterable[Stage]) -> list[Problems]:
-    """Data sets that are made, in the order of the configuration; Stage 1's training problems in a job a shard."""
+    """The datasets to create, in the order of the configuration."""
     made, rows = set(covered), []
     for dataset, split in product(settings.datasets, ("train", "test")):
         stage = rules.problems(dataset, split)
-        if stage.rule == "gather_problems":
-            stage = Stage("create_problem_shard")
         if stage in made:
             count, jobs = stages.create_problems(settings, dataset, split).rows, rules.jobs(settings, stage)
             rows.append(Problems(stage=f"{dataset}/{split}", rule=stage.rule, jobs=jobs, problems=count))

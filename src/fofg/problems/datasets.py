@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 import pyarrow as pa
@@ -106,22 +106,3 @@ def write(path: str | os.PathLike, spec: CreateProblems) -> int:
                 bar.update(batch.num_rows)
 
         return files.write_parquet(path, schemas.PROBLEMS, counted())
-
-
-def gather(path: str | os.PathLike, shards: Sequence[str | os.PathLike]) -> int:
-    """Writes the rows of all shards, given in order, as one file. Returns the number of rows.
-
-    Raises UserError if a shard is missing, damaged or out of place.
-    """
-
-    def rows() -> Iterator[pa.RecordBatch]:
-        expected = 0
-        for shard in shards:
-            for batch in files.read_batches(shard, schemas.PROBLEMS):
-                first = batch.column("extra_info").field("index")[0].as_py()
-                if first != expected:
-                    raise UserError(f"{shard}: has problem {first} where {expected} is due; give every shard once, in order")
-                expected += batch.num_rows
-                yield batch
-
-    return files.write_parquet(path, schemas.PROBLEMS, rows())

@@ -42,8 +42,14 @@ def _metadata(path: str | os.PathLike) -> dict:
 
 def _shared(values: dict) -> dict:
     """The part of a shard's metadata that is the same for all."""
-    spec = {key: value for key, value in values["spec"].items() if key not in ("first", "rows", "offset")}
+    spec = _without_rows(values["spec"])
+    if "problems" in spec:
+        spec["problems"] = _without_rows(spec["problems"])
     return {"spec": spec, "model": values["model"]}
+
+
+def _without_rows(spec: dict) -> dict:
+    return {key: value for key, value in spec.items() if key not in ("first", "rows")}
 
 
 def _check(ordered: list, made: dict) -> None:

@@ -1,4 +1,4 @@
-"""Roll-outs of one shard of a problem file: reproducible, resumable, independent of other shards."""
+"""Rollouts for one shard of problems: reproducible, resumable, independent of other shards."""
 
 import json
 import os
@@ -15,13 +15,14 @@ from fofg import models
 from fofg.config import Rollouts
 from fofg.errors import UserError
 from fofg.files import open_parquet, read_rows, write_parquet
+from fofg.problems import datasets
 from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
 from fofg.problems.prompts import Message, check_template, prompt
 from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.sampling import sample_seed
 from fofg.schemas import PROBLEMS, ROLLOUTS
-from fofg.stages import GenerateRollouts
+from fofg.stages import CreateProblems, GenerateRollouts
 from fofg.stopping import Stop, stoppable
 from fofg.supervision import exclusive
 
@@ -52,17 +53,26 @@ def cut(lengths: dict[int, int], samples: int, batch_size: int) -> list[list[int
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def read_shard(path: str | os.PathLike, spec: GenerateRollouts) -> list[dict]:
+def read_shard(path: str | os.PathLike | None, spec: GenerateRollouts) -> list[dict]:
     """The shard's rows (fofg.schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
+    if path is None:
+        raise UserError("--problems: the spec does not say how to sample problems; give a file")
     with open_parquet(path, PROBLEMS) as file:
         total = file.metadata.num_rows
-    stop = total if spec.rows is None else spec.offset + spec.rows
-    if stop > total or spec.offset >= stop:
-        wanted = f"{spec.offset} to {stop - 1}"
+    stop = total if spec.rows is None else spec.first + spec.rows
+    if stop > total or spec.first >= stop:
+        wanted = f"{spec.first} to {stop - 1}"
         raise UserError(f"{path}: has {total} problems, not the rows {wanted} of this shard; make it again or correct the counts")
-    rows = list(islice(read_rows(path, PROBLEMS), spec.offset, stop))
-    check(rows, path, spec.offset)
+    rows = list(islice(read_rows(path, PROBLEMS), spec.first, stop))
+    check(rows, path, spec.first)
     return rows
+
+
+def sample_shard(path: str | os.PathLike | None, spec: CreateProblems) -> list[dict]:
+    """Sample the shard's rows (fofg.schemas.PROBLEMS). Raises UserError if there is a file as well, or as ``datasets.problems``."""
+    if path is not None:
+        raise UserError(f"--problems: the spec says how to sample the problems; drop {path}, or remove problems from the spec")
+    return [row for batch in datasets.batches(spec) for row in batch.to_pylist()]
 
 
 def check(rows: list[dict], path: str | os.PathLike, first: int = 0) -> None:
@@ -126,7 +136,7 @@ def fitting(lengths: list[int], rows: list[dict], settings: Rollouts, positions:
 
 def generate(
     spec: GenerateRollouts,
-    problems: str | os.PathLike,
+    problems: str | os.PathLike | None,
     model: str | os.PathLike,
     output: str | os.PathLike,
     state: str | os.PathLike,
@@ -141,7 +151,7 @@ def generate(
     ``options``: of the engine, beside those of the spec. Raises UserError for unusable problems or models, for prompts that
     don't fit, and when it was asked to stop (fofg.stopping): after the batch, a continuous engine after its next sample.
     """
-    rows = read_shard(problems, spec)
+    rows = read_shard(problems, spec) if spec.problems is None else sample_shard(problems, spec.problems)
     prompts = build_prompts(rows, spec.definitions, spec.template)
     engine = create(spec.engine, model, spec.rollouts, spec.dtype, batch_size, {**(spec.options or {}), **(options or {})})
     lengths = fitting(engine.prompt_lengths(prompts), rows, spec.rollouts, engine.positions)

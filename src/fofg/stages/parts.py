@@ -9,7 +9,6 @@ from fofg.stages.specs import (
     CreateChunk,
     CreateProblems,
     DescribeDatasets,
-    GatherProblems,
     GatherRollouts,
     GenerateRollouts,
     LinkIteration,
@@ -62,17 +61,6 @@ def create_problems(settings: Config, dataset: str, split: str) -> CreateProblem
     )
 
 
-def create_problem_shard(settings: Config, dataset: str, shard: int) -> CreateProblems:
-    """One shard of a training split. A full shard's spec does not depend on how many there are."""
-    whole = create_problems(settings, dataset, "train")
-    return whole.model_copy(update=_shard(settings, shard, whole.rows))
-
-
-def gather_problems(settings: Config, dataset: str) -> GatherProblems:
-    rows = create_problems(settings, dataset, "train").rows
-    return GatherProblems(version=VERSIONS["gather_problems"], shards=shard_count(settings, rows))
-
-
 def _shard(settings: Config, shard: int, problems: int) -> dict[str, int]:
     size = settings.rollout_engine.shard_size
     return {"first": shard * size, "rows": min(size, problems - shard * size)}
@@ -89,16 +77,21 @@ def create_chunk(settings: Config, iteration: int) -> CreateChunk:
 
 
 def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRollouts:
-    """Stage-1 roll-outs of one shard of so many problems, which lie in a file a shard, or in one file of the user's own."""
+    """Stage-1 rollouts for one shard of ``problems`` problems, sampled by the job itself unless they are the user's own.
+
+    The spec of a full shard does not depend on the number of problems.
+    """
     where = _shard(settings, shard, problems)
-    offset = where["first"] if settings.use.stage1_problems else 0
-    return _rollouts(settings, settings.stage1.rollouts, **where, offset=offset)
+    sampled = None
+    if not settings.use.stage1_problems:
+        sampled = create_problems(settings, "stage1_level1", "train").model_copy(update=where)
+    return _rollouts(settings, settings.stage1.rollouts, **where, problems=sampled)
 
 
 def generate_iteration_rollouts(settings: Config, shard: int) -> GenerateRollouts:
     """Roll-outs of one shard of an RFT iteration's chunk."""
     where = _shard(settings, shard, settings.stage2.rft.examples_per_iteration)
-    return _rollouts(settings, settings.stage2.rft.rollouts, **where, offset=where["first"])
+    return _rollouts(settings, settings.stage2.rft.rollouts, **where)
 
 
 def generate_stage1_test_rollouts(settings: Config, definitions: str) -> GenerateRollouts:
@@ -125,7 +118,7 @@ def generate_passk_rollouts(settings: Config, shard: int) -> GenerateRollouts:
     """Roll-outs of one shard of the problems of pass@k."""
     problems, size = settings.datasets[settings.passk.dataset].test, settings.passk.shard_size
     first = shard * size
-    return _rollouts(settings, settings.passk.rollouts, first=first, rows=min(size, problems - first), offset=first)
+    return _rollouts(settings, settings.passk.rollouts, first=first, rows=min(size, problems - first))
 
 
 def _rollouts(settings: Config, rollouts: config.Rollouts, **where) -> GenerateRollouts:

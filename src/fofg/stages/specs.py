@@ -34,10 +34,6 @@ class CreateProblems(Spec):
     problems: config.Problems
 
 
-class GatherProblems(Spec):
-    shards: int
-
-
 class DescribeDatasets(Spec):
     """``disjoint``: training and test problems must not overlap."""
 
@@ -53,11 +49,11 @@ class CreateChunk(Spec):
 
 
 class GenerateRollouts(Spec):
-    """Roll-outs of problems ``first`` ... ``first + rows - 1`` of a set (``rows`` null: to its end).
+    """Rollouts for problems ``first`` ... ``first + rows - 1`` of a dataset (``rows`` null: through its last problem).
 
-    ``offset``: the row of problem ``first`` in the file, which may hold the whole set or a shard of it. ``definitions``: null uses
-    the prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not. ``options``: of an engine
-    of the user's own, whose results they may change.
+    ``problems``: how to sample them; null reads them from rows of the same numbers in a file. ``definitions``: null uses the
+    prompts as they stand; true or false rebuilds them with ``template``, showing definitions or not. ``options``: settings of a
+    user-defined engine, which may change its results.
     """
 
     engine: str
@@ -65,7 +61,7 @@ class GenerateRollouts(Spec):
     dtype: Literal["auto", "bfloat16", "float32"]
     first: int
     rows: int | None
-    offset: int = 0
+    problems: CreateProblems | None = Field(None, exclude_if=lambda problems: problems is None)
     definitions: bool | None = None
     template: str | None = None
     rollouts: config.Rollouts

@@ -3,7 +3,6 @@
 VERSIONS = {
     "prepare_base_model": 1,
     "create_problems": 2,
-    "gather_problems": 1,
     "describe_datasets": 1,
     "create_chunk": 1,
     "generate_rollouts": 1,
