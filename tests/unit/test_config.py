@@ -2,12 +2,13 @@
 
 import json
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from fofg.config import Config, keys, load, read
+from fofg.config import Config, Resources, keys, load, read
 from fofg.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -263,4 +264,186 @@ def test_the_paper_overlay_has_the_paper_s_numbers_of_stage_2():
 def test_what_a_job_would_fail_at_is_said_before_anything_runs(values, path, value, says):
     change(values, path, value)
     with pytest.raises(UserError, match=re.escape(says)):
+        load(values)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("stage1.rft.max_per_problem", "null", None),
+        ("stage1.rft.max_per_problem", "~", None),
+        ("stage1.rft.max_per_problem", "3", 3),
+        ("problems.max_output_length", "Null", None),
+        ("container", "null", None),
+        ("use.stage1_problems", "~", None),
+        ("use.stage1_problems", "null.parquet", "null.parquet"),
+        ("datasets.stage2_level1.stage", "2", 2),
+        ("datasets.stage2_level1.levels", ["1", "2"], (1, 2)),
+        ("stage1.rft.drop_duplicates", "yes", True),
+        ("stage1.sft.learning_rate", "1e-4", 1e-4),
+        ("stage1.sft.learning_rate", "2", 2.0),
+        ("cluster.resources", {"train_sft": {"mem_mb": "5000", "runtime": "null"}}, {"train_sft": Resources(mem_mb=5000)}),
+        ("rollout_engine.options", {}, {}),
+        ("figures.formats", ["png"], ["png"]),
+        ("stage2.rl.scale_rewards", "none", "none"),
+        ("base_model", "1234", "1234"),
+        ("problems.template", "null {code} {input}", "null {code} {input}"),
+    ],
+)
+def test_text_from_the_command_line_means_what_it_means_in_a_file(values, path, text, value):
+    change(values, path, text)
+    read_as = load(values)
+    for part in path.split("."):
+        read_as = read_as[part] if isinstance(read_as, dict) else getattr(read_as, part)
+    assert read_as == value
+
+
+def test_numbers_in_options_of_an_engine_may_be_text(values):
+    values["rollout_engine"] |= {"name": "mine:Engine", "options": {"beams": "4", "exact": "true", "seed": "null", "style": "loud"}}
+    assert load(values).rollout_engine.options == {"beams": 4, "exact": True, "seed": None, "style": "loud"}
+
+
+@pytest.mark.parametrize("value", [True, "yes", "on"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "stage1.rft.max_per_problem",
+        "stage1.rollouts.temperature",
+        "training.threads",
+        "datasets.stage2_level1.stage",
+        "datasets.stage2_level1.train",
+        "stage2.rl.clip_low",
+        "plan.bytes_per_token",
+    ],
+)
+def test_a_boolean_is_no_number(values, path, value):
+    change(values, path, value)
+    with pytest.raises(UserError, match=rf"{path}: needs a number, not true"):
+        load(values)
+
+
+@pytest.mark.parametrize("value", [[True, 2], ["yes", 2]])
+def test_a_boolean_inside_a_list_or_a_mapping_is_no_number(values, value):
+    change(values, "datasets.stage2_level1.levels", value)
+    change(values, "stage2.rl.curricula.level1", [{"steps": 2, "mixture": {"stage2_level1": value[0]}}])
+    with pytest.raises(UserError) as error:
+        load(values)
+    for path in ("datasets.stage2_level1.levels", "stage2.rl.curricula.level1.0.mixture"):
+        assert f"{path}: needs a number, not true" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a:\n  b: 1\nc: 2\na: {b: 3}\n", "key a is given twice, in lines 1 and 4"),
+        ("a:\n  b: 1\n  b: 2\n", "key a.b is given twice, in lines 2 and 3"),
+        ("a: [{b: 1}, {b: 1,\n c: 2, b: 3}]\n", "key a.1.b is given twice, in lines 1 and 2"),
+        ("a: [1\n", "line 2: not YAML"),
+        ("a: 1\n\tb: 2\n", "line 2: not YAML"),
+        ("--- {a: 1}\n--- {b: 1}\n", "line 2: not YAML"),
+        ("- a\n", "not a YAML mapping"),
+        ("a: 1\nb: caf\xe9\n".encode("latin-1"), "line 2 is not UTF-8 (byte 0xe9)"),
+        ("a: \x00\n", "not YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_named_with_its_line(tmp_path, text, says):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=re.escape(f"{path}: {says}")):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("", {}),
+        ("# all of it is a comment\n", {}),
+        ("\ufeffa: 1\n", {"a": 1}),
+        ("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}\n", {"a": {"b": 1, "c": 2}, "d": {"b": 3, "c": 2}}),
+        ("a: {b: 1}\nc: {b: 1}\n", {"a": {"b": 1}, "c": {"b": 1}}),
+    ],
+)
+def test_what_yaml_allows_is_read(tmp_path, text, values):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert read([path]) == values
+
+
+@pytest.mark.parametrize("null", [None, "null"])
+def test_null_removes_an_entry_of_the_default(values, null):
+    change(values, "datasets.stage2_level1to2", null)
+    change(values, "stage2.rl.curricula.level1to2", null)
+    change(values, "passk.models", ["base"])
+    change(values, "cluster.resources", {"train_sft": null})
+    settings = load(values)
+    assert "stage2_level1to2" not in settings.datasets and list(settings.stage2.rl.curricula) == ["level1", "level2"]
+    assert "stage2-rl-level1to2" not in settings.models() and settings.cluster.resources == {}
+
+
+def test_what_names_a_removed_entry_is_an_error(values):
+    change(values, "datasets.stage2_level1", None)
+    change(values, "stage2.rl.curricula.level1to2", None)
+    with pytest.raises(UserError) as error:
+        load(values)
+    assert "stage2.rl.curricula.level1: data set stage2_level1 has no train problems" in str(error.value)
+    assert "passk.models: no model stage2-rl-level1to2" in str(error.value)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A working folder below a home folder, both also reached by a link."""
+    (tmp_path / "real/home/work/runs").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("HOME", str(tmp_path / "link/home"))
+    monkeypatch.chdir(tmp_path / "link/home/work")
+    return tmp_path / "real/home"
+
+
+@pytest.mark.parametrize(
+    "spelled", ["runs/a", "./runs/a/", "runs//b/../a", "~/work/runs/a", "{here}/runs/a", "{link}/home/work/runs/a", "{linked}"]
+)
+def test_one_folder_has_one_spelling(values, home, tmp_path, spelled):
+    (home / "work/shortcut").symlink_to("runs/a")
+    values["run_dir"] = spelled.format(here=home / "work", link=tmp_path / "link", linked="shortcut")
+    assert load(values).run_dir == "runs/a"
+
+
+@pytest.mark.parametrize(
+    ("spelled", "one"), [(".", "."), ("~/work", "."), ("..", "{home}"), ("~", "{home}"), ("~/run/", "{home}/run")]
+)
+def test_a_folder_elsewhere_is_absolute(values, home, spelled, one):
+    values["run_dir"] = spelled
+    assert load(values).run_dir == one.format(home=home)
+
+
+PATHS = [
+    "run_dir",
+    "base_model",
+    "use.stage1_problems",
+    "use.stage1_rft_data",
+    "use.stage1_checkpoint",
+    "use.stage2_rft_problems",
+    "container",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_tilde_is_the_home_folder_in_every_path(values, home, path):
+    (home / "mine").mkdir()
+    change(values, path, "~/mine")
+    assert Path(attrgetter(path)(load(values))).samefile(home / "mine")
+
+
+def test_a_tilde_is_the_home_folder_in_a_mixture(values, home):
+    change(
+        values, "stage2.rl.curricula.level1", [{"steps": 1, "mixture": {"~/a.parquet": 1, "./b.parquet": 1, "stage2_level1": 1}}]
+    )
+    assert list(load(values).stage2.rl.curricula["level1"][0].mixture) == [f"{home}/a.parquet", "b.parquet", "stage2_level1"]
+
+
+@pytest.mark.parametrize("sign", ["{x}", "$HOME", "{", "}"])
+@pytest.mark.parametrize("path", PATHS)
+def test_signs_that_would_be_read_as_something_else_are_named(values, path, sign):
+    change(values, path, f"runs/{sign}")
+    with pytest.raises(UserError, match=rf"{path}: runs/{re.escape(sign)} "):
         load(values)

@@ -1,18 +1,43 @@
 """What all sections of the configuration share."""
 
 import difflib
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from fofg.config.values import as_written, is_null, leaf_types
 
 Probability = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        return as_written(value, _leaf_types(cls, info.field_name))
+
+
+@cache
+def _leaf_types(section: type[BaseModel], field: str) -> frozenset[type]:
+    return leaf_types(section.model_fields[field].annotation)
+
+
+def null_removes(entries: Any) -> BeforeValidator:
+    """Let null remove an entry that an earlier file gives. ``entries``: the mapping with null, for the schema."""
+
+    def remove(written: Any) -> Any:
+        if not isinstance(written, dict):
+            return written
+        return {name: entry for name, entry in written.items() if not is_null(entry)}
+
+    return BeforeValidator(remove, json_schema_input_type=entries)
 
 
 def ascending(bounds: tuple[int, int]) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Natural, Positive, Probability, Section, known
+from fofg.config.base import Count, Natural, Positive, Probability, Section, known, null_removes
+from fofg.config.values import OwnPath
 
 
 class TransformersOptions(Section):
@@ -129,7 +130,9 @@ class Cluster(Section):
     """What jobs ask of a cluster, beside what is estimated."""
 
     most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
-    resources: dict[ModelRule, Resources] = Field(description="of single rules, instead of what is computed")
+    resources: Annotated[dict[ModelRule, Resources], null_removes(dict[ModelRule, Resources | None])] = Field(
+        description="of single rules, instead of what is computed"
+    )
     save_seconds: Count = Field(
         description="seconds before its limit at which a job is told to save and end; shorter than most_minutes"
     )
@@ -161,10 +164,10 @@ class Figures(Section):
 class Use(Section):
     """Files of your own instead of made ones; null: make them."""
 
-    stage1_problems: str | None = Field(description="Parquet file of Stage-1 training problems")
-    stage1_rft_data: str | None = Field(description="folder with train.parquet and test.parquet")
-    stage1_checkpoint: str | None = Field(description="folder of a Stage-1 model in Hugging Face format")
-    stage2_rft_problems: str | None = Field(description="Parquet file of problems, to be cut into chunks")
+    stage1_problems: OwnPath | None = Field(description="Parquet file of Stage-1 training problems")
+    stage1_rft_data: OwnPath | None = Field(description="folder with train.parquet and test.parquet")
+    stage1_checkpoint: OwnPath | None = Field(description="folder of a Stage-1 model in Hugging Face format")
+    stage2_rft_problems: OwnPath | None = Field(description="Parquet file of problems, to be cut into chunks")
 
 
 class TinyBase(Section):

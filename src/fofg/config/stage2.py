@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section, TrainingEngine
+from fofg.config.base import Count, Levels, Name, Natural, Positive, Probability, Section, TrainingEngine, null_removes
 from fofg.config.stage1 import Rollouts, Selection, Sft
+from fofg.config.values import Source
 
 
 def _varied(rollouts: Rollouts) -> Rollouts:
@@ -37,7 +38,10 @@ class Phase(Section):
     """A stretch of a curriculum: so many steps on a mixture of problems."""
 
     steps: Count = Field(description="steps: one batch of groups each")
-    mixture: dict[str, Positive] = Field(min_length=1, description="data set (its training split) or Parquet file -> weight")
+    mixture: dict[Source, Positive] = Field(min_length=1, description="data set (its training split) or Parquet file -> weight")
+
+
+Phases = Annotated[list[Phase], Field(min_length=1)]
 
 
 class Validation(Section):
@@ -90,8 +94,8 @@ class Stage2Rl(Grpo):
     empty_step: Literal["error", "skip"] = Field(
         description="a step of which no group's rewards differ: stop, or go on without update"
     )
-    curricula: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Annotated[list[Phase], Field(min_length=1)]] = Field(
-        min_length=1, description="name -> phases, one after another; each makes the model stage2-rl-NAME"
+    curricula: Annotated[dict[Name, Phases], null_removes(dict[Name, Phases | None])] = Field(
+        min_length=1, description="name -> phases, one after another; each makes the model stage2-rl-NAME; null removes one"
     )
 
 

@@ -8,26 +8,29 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from fofg.config.base import Section
+from fofg.config.base import Name, Section, null_removes
 from fofg.config.engines import unfit
 from fofg.config.planning import Plan
 from fofg.config.running import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
+from fofg.config.values import RunDir, UserPath, user_path
 from fofg.problems.registry import shares
 
 
 class Config(Section):
     """The whole configuration."""
 
-    run_dir: str = Field(description="folder under which data, checkpoints, results and logs are made")
-    base_model: str = Field(description="folder of a model in Hugging Face format, or a name on the hub")
+    run_dir: RunDir = Field(description="folder under which data, checkpoints, results and logs are made")
+    base_model: UserPath = Field(description="folder of a model in Hugging Face format, or a name on the hub")
     container: str | None = Field(
         description="image in which the rules' commands run, with --sdm apptainer; a file, or docker://..."
     )
     plain_prompt: bool = Field(description="use the model's chat template without its system text, as the paper does")
     problems: Problems
-    datasets: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], Dataset] = Field(description="name -> problems")
+    datasets: Annotated[dict[Name, Dataset], null_removes(dict[Name, Dataset | None])] = Field(
+        description="name -> problems; null removes one"
+    )
     scoring: Scoring
     stage1: Stage1
     stage2: Stage2
@@ -47,7 +50,10 @@ class Config(Section):
     def _is_an_image(cls, image: str | None) -> str | None:
         if image and (odd := re.search(r"[\s{}]", image)):
             raise ValueError(f"{image} has {odd[0]!r} in it, which Snakemake does not pass on; move or rename it")
-        if image and "://" not in image and not Path(image).exists():
+        if not image or "://" in image:
+            return image
+        image = user_path(image)
+        if not Path(image).exists():
             raise ValueError(f"no file {image}; docs/containers.md says how to build it")
         return image
 
