@@ -3,8 +3,6 @@
 
 rule prepare_base_model:
     """The base model's plain-prompt variant; the weights are linked, not copied."""
-    input:
-        base_model_files,
     output:
         config=run_path("checkpoints/base/config.json"),
         tokenizer=run_path("checkpoints/base/tokenizer.json"),
@@ -21,10 +19,12 @@ rule prepare_base_model:
         mem_mb=growing(2000),
         runtime=growing(60, "minutes"),
     params:
-        spec=fixed(stages.prepare_base_model(settings)),
+        spec=base_model_spec,
+        model=untracked(settings.base_model),
         folder=output_folder,
     shell:
-        'python "$SCRIPTS"/prepare_base_model.py --spec {params.spec:q} --output {params.folder:q} 2>&1 | tee {log:q}'
+        'python "$SCRIPTS"/prepare_base_model.py --spec {params.spec:q} --model {params.model:q}'
+        " --output {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule build_tiny_base:

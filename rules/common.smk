@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
@@ -14,13 +15,16 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from fofg import gpus, main_process, slurm, stages
-from fofg.config import load
+from fofg.config import load, read
+from fofg.digests import digest
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
+from fofg.models import relink
 from fofg.plan.needs import needs
 from fofg.report.versions import installed
 
 try:
+    read(workflow.configfiles)  # Snakemake takes the last of two equal keys and says nothing
     settings = load(config)
     STAGE1_PROBLEMS = settings.datasets["stage1_level1"].train
     if settings.use.stage1_problems:
@@ -46,6 +50,7 @@ shell.prefix(
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
 )
 ENVIRONMENT = f"{workflow.basedir}/envs/cpu.yaml"
+DIGESTS = ".snakemake/fofg-digests.json"
 CAPTIONS = f"{workflow.basedir}/report"
 DEFINITIONS = ["visible", "hidden"]
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
@@ -112,6 +117,7 @@ onstart:
         check_cluster()
     except UserError as error:
         raise WorkflowError(str(error))
+    relink(Path(settings.base_model), Path(run_path("checkpoints/base")), DIGESTS)
     main_process.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
     write_json(run_path("results/config.json"), settings.model_dump(mode="json"))
 

@@ -15,7 +15,7 @@ def model_folder(model):
 def local_model_files(folder):
     """Files of a model folder as they lie; none for a model of the hub."""
     patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
-    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(folder, pattern)))
+    return sorted(path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern)))
 
 
 def model_files(model):
@@ -25,10 +25,6 @@ def model_files(model):
         return local_model_files(folder) or [f"{folder}/config.json"]
     weights = "source.json" if model == "base" else "model.safetensors"
     return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
-
-
-def base_model_files(wildcards):
-    return local_model_files(settings.base_model)
 
 
 def evaluated_files(wildcards):

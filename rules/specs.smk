@@ -9,6 +9,17 @@ def fixed(spec):
     return lambda wildcards: spec.text()
 
 
+def base_model_spec(wildcards):
+    """Not tracked as input files, since Snakemake compares their paths: the same model in another folder reruns nothing."""
+    model = settings.base_model
+    try:
+        if os.path.isdir(model):
+            model = digest(Path(model), DIGESTS)
+    except OSError as error:
+        raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
+    return stages.prepare_base_model(settings, model).text()
+
+
 def problems_spec(wildcards):
     return stages.create_problems(settings, wildcards.dataset, wildcards.split).text()
 

@@ -1,13 +1,14 @@
 """Model folders in Hugging Face format: finding the base model, checking it, and its plain-prompt variant."""
 
-import hashlib
 import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from fofg.chat_templates import plain
+from fofg.digests import OURS, digest
 from fofg.errors import UserError
 from fofg.files import write_json, write_text
 from fofg.stages import PrepareBaseModel
@@ -15,11 +16,6 @@ from fofg.stages import PrepareBaseModel
 #: Everything of a model but its weights: configuration, tokenizer, chat template, code.
 SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt", "*.py")
 INDEX = "model.safetensors.index.json"
-#: Files of ours that lie in model folders and are not the model's.
-OURS = {"source.json", "spec.json"}
-#: Weight files up to this size are read whole for their digest; of larger ones, so much of evenly spaced blocks.
-READ_WHOLE = 64 << 20
-_BLOCKS = 256
 
 
 def find(base_model: str) -> Path:
@@ -113,36 +109,13 @@ def stored_dtype(folder: Path):
     return getattr(torch, config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
-def digest(folder: Path) -> str:
-    """Digest of the files that decide a model's results: configuration, tokenizer, template, weights."""
-    total = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".jinja", ".model", ".safetensors", ".txt"):
-            total.update(f"{path.name}\n{_file_digest(path)}\n".encode())
-    return total.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    size = path.stat().st_size
-    total = hashlib.blake2b(str(size).encode(), digest_size=16)
-    length, starts = size, [0]
-    if size > READ_WHOLE:
-        length = READ_WHOLE // _BLOCKS
-        starts = [(size - length) * number // (_BLOCKS - 1) for number in range(_BLOCKS)]
-    with open(path, "rb") as file:
-        for start in starts:
-            file.seek(start)
-            total.update(file.read(length))
-    return total.hexdigest()
-
-
-def prepare(spec: PrepareBaseModel, output: str | Path) -> None:
+def prepare(spec: PrepareBaseModel, output: str | Path, model: str | None = None) -> None:
     """Makes the folder that all stages start from: the base model's files, weights as links, and its chat template.
 
     ``plain_prompt``: the template without a system text of its own (paper App. C). The template always is ``chat_template.jinja``.
-    Raises UserError if the model is missing, damaged or unfit.
+    ``model``: the model's folder or hub name where the spec holds its digest. Raises UserError if it is missing, damaged or unfit.
     """
-    source, output = find(spec.base_model), Path(output)
+    source, output = find(model or spec.base_model), Path(output)
     check(source)
     template = chat_template(source, spec.plain_prompt)
     output.mkdir(parents=True, exist_ok=True)
@@ -160,9 +133,25 @@ def prepare(spec: PrepareBaseModel, output: str | Path) -> None:
     settings.pop("chat_template", None)
     write_json(output / "tokenizer_config.json", settings)
     write_text(output / "chat_template.jinja", template)
-    # Stages take this file for all others: its content changes with any of them.
-    record = {"spec": spec.model_dump(mode="json"), "folder": str(source), "digest": digest(output)}
+    # Stages take this file for all others: its content changes with any of them, but not with the place they came from.
+    record = {"spec": spec.model_dump(mode="json", exclude={"base_model"}), "source": digest(source), "digest": digest(output)}
     write_json(output / "source.json", record)
+
+
+def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None) -> None:
+    """Point the weight links of a prepared folder to the model's new place, if it was moved; other weights stay unlinked.
+
+    ``cache``: as of ``digest``.
+    """
+    lost = [link for link in weight_files(prepared) if link.is_symlink() and not link.exists()]
+    if not lost or not source.is_dir():
+        return
+    with suppress(OSError, ValueError, KeyError):  # without its record, the folder is prepared anew
+        record = json.loads((prepared / "source.json").read_text(encoding="utf-8"))
+        if record["source"] == digest(source, cache):
+            for link in lost:
+                link.unlink()
+                _link(source / link.name, link)
 
 
 def chat_template(folder: Path, plain_prompt: bool) -> str:

@@ -1,6 +1,7 @@
 """The base model's folder: found, checked, linked, with a plain chat template."""
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from fofg import models
 from fofg.chat_templates import plain
+from fofg.digests import digest
 from fofg.errors import UserError
 from fofg.stages import PrepareBaseModel
 
@@ -162,7 +164,7 @@ def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_pat
     logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, tmp_path / "out")]
     assert torch.equal(*logits)
     source = json.loads((tmp_path / "out" / "source.json").read_text())
-    assert source["spec"]["base_model"] == str(base) and source["digest"]
+    assert source["spec"] == {"plain_prompt": True, "version": 1} and source["digest"]
 
 
 def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_path):
@@ -181,6 +183,48 @@ def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_pa
     assert second != first
     (base / "chat_template.jinja").write_text(CHATML + "{# mine #}")
     assert record() not in (first, second)
+
+
+def test_the_record_of_the_base_does_not_say_where_it_came_from(tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "moved")
+    models.prepare(spec(tiny_model), tmp_path / "a")
+    models.prepare(spec(tmp_path / "moved"), tmp_path / "b")
+    told = PrepareBaseModel(version=1, base_model=models.digest(tiny_model), plain_prompt=True)
+    models.prepare(told, tmp_path / "c", str(tiny_model))
+    records = [(tmp_path / name / "source.json").read_bytes() for name in "abc"]
+    assert records[0] == records[1] == records[2]
+
+
+def test_a_model_that_was_moved_is_linked_again_and_another_is_not(tiny_model, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    models.prepare(spec(base), tmp_path / "out")
+    weights, link = (base / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
+    base.rename(tmp_path / "moved")
+    (tmp_path / "moved/model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    models.relink(tmp_path / "moved", tmp_path / "out")
+    assert not link.exists()
+    (tmp_path / "moved/model.safetensors").write_bytes(weights)
+    models.relink(tmp_path / "nowhere", tmp_path / "out")
+    models.relink(tmp_path / "moved", tmp_path / "out")
+    assert link.is_symlink() and link.read_bytes() == weights
+
+
+def test_a_digest_is_kept_by_size_and_time_and_does_not_depend_on_the_folder(tiny_model, tmp_path):
+    base, cache = tmp_path / "base", tmp_path / "digests.json"
+    shutil.copytree(tiny_model, base)
+    first = digest(base, cache)
+    assert first == digest(base) == digest(base, cache) == digest(tiny_model)
+    kept = cache.read_text()
+    cache.write_text(kept.replace(next(iter(json.loads(kept).values())), "0"))
+    assert digest(base, cache) != first, "kept digests are not used"
+    os.utime(next(base.glob("*.json")), (1, 1))
+    cache.write_text(kept)
+    assert digest(base, cache) == first
+    weights = bytearray((base / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (base / "model.safetensors").write_bytes(weights)
+    assert digest(base, cache) != first
 
 
 def test_the_models_own_template_is_kept_when_asked(tiny_model, tmp_path):

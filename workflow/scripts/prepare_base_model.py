@@ -14,10 +14,11 @@ def main() -> None:
     arguments = cli.parser(DESCRIPTION)
     cli.add_spec(arguments, PrepareBaseModel)
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="model folder to write")
+    arguments.add_argument("--model", metavar="FOLDER", help="the model, where spec.base_model is its digest")
     options = arguments.parse_args()
     from fofg import models
 
-    models.prepare(options.spec, options.output)
+    models.prepare(options.spec, options.output, options.model)
 
 
 if __name__ == "__main__":

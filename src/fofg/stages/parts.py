@@ -38,10 +38,9 @@ def shard_count(settings: Config, problems: int) -> int:
     return -(-problems // settings.rollout_engine.shard_size)
 
 
-def prepare_base_model(settings: Config) -> PrepareBaseModel:
-    return PrepareBaseModel(
-        version=VERSIONS["prepare_base_model"], base_model=settings.base_model, plain_prompt=settings.plain_prompt
-    )
+def prepare_base_model(settings: Config, base_model: str) -> PrepareBaseModel:
+    """``base_model``: the digest of a folder, so that a model may be moved; else its name on the hub."""
+    return PrepareBaseModel(version=VERSIONS["prepare_base_model"], base_model=base_model, plain_prompt=settings.plain_prompt)
 
 
 def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:

@@ -18,6 +18,8 @@ class Spec(Section):
 
 
 class PrepareBaseModel(Spec):
+    """``base_model``: folder or hub name; or the digest of a folder, which then is told beside the spec."""
+
     base_model: str
     plain_prompt: bool
 
