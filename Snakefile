@@ -29,6 +29,7 @@ include: "rules/sft.smk"
 include: "rules/rl.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/records.smk"
 
 
 # Targets, and work of seconds: on a cluster the main process does it itself.

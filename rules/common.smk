@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from fofg import gpus, main_process, slurm, stages
+from fofg import gpus, main_process, provenance, slurm, stages
 from fofg.config import load, read
 from fofg.digests import digest
 from fofg.errors import UserError
