@@ -1,8 +1,10 @@
 # Two commands: `make stage1_rft` (environment, then Stage 1) and `make test`.
 # Any other target is handed to Snakemake: `make all CORES=4 ARGS="--dry-run"`.
 
-# The first Python that is new enough; name another: make PYTHON=/path/to/python env
-PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+# Python 3.11 or newer, with venv; Debian has ensurepip in a package of its own.
+IS_PYTHON := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
+# The first of these; name another: make PYTHON=/path/to/python env
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c '$(IS_PYTHON)' 2>/dev/null && $(p) -c 'import sys; print(sys.executable)')))
 PIP_ARGS ?=
 CORES ?= all
 ARGS ?=
@@ -22,7 +24,7 @@ help:  ## This list
 env: $(VENV)/.complete  ## Make or reuse the virtual environment in .venv/
 
 $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python env" >&2; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_PYTHON)' 2>/dev/null || { echo "error: $(or $(PYTHON),there) is no Python 3.11 or newer with venv (Debian: python3-venv); name one: make PYTHON=/path/to/python env" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/torch.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/cpu.txt
@@ -32,7 +34,7 @@ $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
 env-engines: $(ENGINES)/.complete  ## Make or reuse .venv-engines/: vLLM and verl on a CPU, for their tests
 
 $(ENGINES)/.complete: envs/torch.txt envs/engines.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python env-engines" >&2; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_PYTHON)' 2>/dev/null || { echo "error: $(or $(PYTHON),there) is no Python 3.11 or newer with venv (Debian: python3-venv); name one: make PYTHON=/path/to/python env-engines" >&2; exit 1; }
 	$(PYTHON) -m venv $(ENGINES)
 	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/torch.txt
 	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r envs/engines.txt
@@ -42,7 +44,7 @@ $(ENGINES)/.complete: envs/torch.txt envs/engines.txt pyproject.toml
 env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 11 GB)
 
 $(GPU)/.complete: envs/gpu.txt pyproject.toml
-	@$(PYTHON_GPU) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' || { echo "error: Python 3.12 is needed; name it: make PYTHON_GPU=/path/to/python3.12 env-gpu" >&2; exit 1; }
+	@$(PYTHON_GPU) -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { echo "error: $(PYTHON_GPU) is no Python 3.12 with venv (Debian: python3.12-venv); name one: make PYTHON_GPU=/path/to/python3.12 env-gpu" >&2; exit 1; }
 	$(PYTHON_GPU) -m venv $(GPU)
 	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/gpu.txt
 	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .

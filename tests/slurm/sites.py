@@ -21,9 +21,7 @@ PATIENCE = 600
 
 
 class Site:
-    """``folder``: the checkout; ``runs``: those submitted from it; ``tools``: a folder whose programs its jobs find first."""
-
-    tools = ""
+    """``folder``: the checkout; ``runs``: those submitted from it."""
 
     def __init__(self, checkout: Checkout, cluster: Cluster):
         self.folder, self.cluster, self.runs = checkout.folder, cluster, []
@@ -47,13 +45,9 @@ class Site:
         assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
         return done.stdout + done.stderr
 
-    def environment(self) -> dict[str, str]:
-        own = environment()
-        return own | {"PATH": f"{self.tools}:{own['PATH']}"} if self.tools else own
-
     def program(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", module, *arguments]
-        return subprocess.run(command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=PATIENCE)
+        return subprocess.run(command, cwd=self.folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE)
 
     def planned(self, *targets: str, overlays=()) -> dict[str, int]:
         """Rule -> what the cluster should see of its jobs, as `fofg plan` tells beforehand."""
@@ -93,7 +87,7 @@ class Run:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *arguments],
                 cwd=site.folder,
-                env=site.environment(),
+                env=environment(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

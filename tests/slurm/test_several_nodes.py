@@ -8,6 +8,8 @@ import pytest
 from checkouts import ROOT, SMALL
 from cluster import wait_for
 
+from fofg.training import launching
+
 pytestmark = pytest.mark.slurm
 
 #: The environment that has verl and Ray; Snakemake itself runs in the other one, which has the plugin for SLURM.
@@ -20,7 +22,7 @@ def on_two_nodes(site, monkeypatch):
     """Submits the training of a model on two nodes."""
     if not (ENGINES / "python").exists():
         pytest.fail("no .venv-engines: make env-engines")
-    site.tools = str(ENGINES)
+    monkeypatch.setenv("FOFG_PYTHON", str(ENGINES / "python"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
     def submit(target, **use):
@@ -33,6 +35,14 @@ def on_two_nodes(site, monkeypatch):
         return site.submit(target, overlays=[SMALL, site.configure("two", cluster=cluster, **settings)])
 
     return submit
+
+
+def test_a_program_is_started_once_per_node_of_the_allocation(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    command = launching.on_all_nodes(2, 8, 16)
+    assert command[0] == "srun"
+    amounts = {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--cpus-per-task=16"}
+    assert amounts | {"--kill-on-bad-exit=1"} == set(command[1:])
 
 
 def test_fine_tuning_by_torchrun_on_two_nodes_is_told_to_stop_and_goes_on(site, alone, on_two_nodes):

@@ -245,14 +245,13 @@ def test_a_free_port_can_be_listened_on():
         assert server.getsockname()[1] > 0
 
 
-def test_several_nodes_are_those_of_a_slurm_allocation(monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    command = launching.on_all_nodes(2, 8, 16)
-    assert command[0] == "srun"
-    amounts = {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--cpus-per-task=16"}
-    assert amounts | {"--kill-on-bad-exit=1"} == set(command[1:])
-    monkeypatch.delenv("SLURM_JOB_ID")
+def test_several_nodes_need_an_allocation_and_srun(monkeypatch, tmp_path):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(UserError, match=r"training\.nodes: several nodes need a SLURM allocation"):
+        launching.on_all_nodes(2, 8, 16)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"training\.nodes: several nodes need SLURM's srun"):
         launching.on_all_nodes(2, 8, 16)
 
 
