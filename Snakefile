@@ -2,11 +2,16 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+# The folder of this file, also when another workflow imports it as a module; `workflow.basedir` is that workflow's folder.
+CHECKOUT = str(workflow.current_basedir)
 
-configfile: "config/default.yaml"
+
+configfile: os.path.relpath(f"{CHECKOUT}/config/default.yaml")
 
 
-report: "report/workflow.rst"
+if workflow.modifier.is_main_snakefile():
+
+    report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
@@ -32,41 +37,44 @@ include: "rules/report.smk"
 include: "rules/records.smk"
 
 
-# Targets, and work of seconds: on a cluster the main process does it itself.
-localrules:
-    all,
-    analyze_failures,
-    classify_failures,
-    create_chunk,
-    evaluate,
-    figures,
-    link_iteration_data,
-    link_iteration_model,
-    passk,
-    plot_accuracy,
-    plot_exposure,
-    plot_failures,
-    plot_learning_curves,
-    plot_main_comparison,
-    plot_passk,
-    plot_selection,
-    plot_training,
-    record_versions,
-    score_held_out,
-    score_rollouts,
-    stage1_create_problems,
-    stage1_create_train_data,
-    stage1_rft,
-    stage2_create_problems,
-    stage2_rft_create_problems,
-    stage2_rft_create_train_data,
-    stage2_rft_train,
-    summarize_accuracy,
-    summarize_evaluation,
-    summarize_failures,
-    summarize_passk,
-    tiny_base,
-    write_summary,
+# Targets, and work of seconds: on a cluster the main process does it itself. A module's rules have
+# other names.
+if workflow.modifier.is_main_snakefile():
+
+    localrules:
+        all,
+        analyze_failures,
+        classify_failures,
+        create_chunk,
+        evaluate,
+        figures,
+        link_iteration_data,
+        link_iteration_model,
+        passk,
+        plot_accuracy,
+        plot_exposure,
+        plot_failures,
+        plot_learning_curves,
+        plot_main_comparison,
+        plot_passk,
+        plot_selection,
+        plot_training,
+        record_versions,
+        score_held_out,
+        score_rollouts,
+        stage1_create_problems,
+        stage1_create_train_data,
+        stage1_rft,
+        stage2_create_problems,
+        stage2_rft_create_problems,
+        stage2_rft_create_train_data,
+        stage2_rft_train,
+        summarize_accuracy,
+        summarize_evaluation,
+        summarize_failures,
+        summarize_passk,
+        tiny_base,
+        write_summary,
 
 
 rule stage1_create_problems:

@@ -6,16 +6,19 @@ import math
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
-
-sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
+    raise WorkflowError(f"{CHECKOUT}: the workflow runs from a checkout; clone the repository and name the path of its Snakefile")
+sys.path.insert(0, f"{CHECKOUT}/src")
+
 from fofg import gpus, main_process, provenance, slurm, stages
-from fofg.config import load, read
+from fofg.config import DEFAULT, load, merge, read
 from fofg.digests import digest
 from fofg.errors import UserError
 from fofg.files import count_rows, write_json
@@ -25,6 +28,10 @@ from fofg.report.versions import installed
 
 try:
     read(workflow.configfiles)  # Snakemake takes the last of two equal keys and says nothing
+    if not workflow.modifier.is_main_snakefile():
+        # Snakemake does not lay a module's `config:` over the configfile.
+        overlay, config = config, read([DEFAULT])
+        merge(config, overlay)
     settings = load(config)
     STAGE1_PROBLEMS = settings.datasets["stage1_level1"].train
     if settings.use.stage1_problems:
@@ -32,26 +39,40 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# Snakemake says nothing of a profile that is not there, and would run everything on this machine.
+# Snakemake ignores a workflow profile that does not exist, and would run everything on this machine. With `--directory`, the
+# folder that it was looked for in is known from PWD only.
 for option, profile in zip(sys.argv, sys.argv[1:]):
-    if option == "--workflow-profile" and profile != "none" and not glob.glob(f"{profile}/config*.yaml"):
-        known = sorted(glob.glob(f"{workflow.basedir}/profiles/*"))
-        raise WorkflowError(f"--workflow-profile: no {profile}/config.yaml; there are {', '.join(known)}")
+    if option == "--workflow-profile" and profile != "none":
+        folders = [folder for start in (os.getcwd(), os.getenv("PWD", "")) for folder in (start, f"{start}/profiles")]
+        if not any(os.path.exists(os.path.join(folder, profile)) for folder in [*folders, f"{workflow.basedir}/profiles"]):
+            known = sorted(glob.glob(f"{CHECKOUT}/profiles/*"))
+            raise WorkflowError(f"--workflow-profile: no {profile}/config.yaml; there are {', '.join(known)}")
 
+# Jobs run the Python that runs Snakemake, or the one that FOFG_PYTHON names, whatever is first on PATH; under `--sdm`, the one of the
+# conda environment or the image. Other commands of an importing workflow keep theirs. `exec`: signals reach the program itself.
+PYTHON = shutil.which(os.getenv("FOFG_PYTHON") or sys.executable)
+if not PYTHON:
+    raise WorkflowError(f"FOFG_PYTHON: no program {os.getenv('FOFG_PYTHON')}; name an environment's Python, or unset it")
+PYTHON = os.path.abspath(PYTHON)
+HERE = shlex.quote(CHECKOUT)
+DEPLOYMENT = workflow.deployment_settings.deployment_method
+PYTHON_FUNCTION = ""
+if DeploymentMethod.CONDA not in DEPLOYMENT and not (settings.container and DeploymentMethod.APPTAINER in DEPLOYMENT):
+    run_python = f'PATH={shlex.quote(os.path.dirname(PYTHON))}:$PATH exec {shlex.quote(PYTHON)} "$@"'
+    PYTHON_FUNCTION = f'python() {{ if [[ ${{1-}} == "$SCRIPTS"* ]]; then {run_python}; fi; command python "$@"; }}; '
 # A failure anywhere in a pipe fails the job. FOFG_SUPERVISOR: a program stops by itself, saving its state, when the Snakemake that
 # started it is gone. A cluster sends SIGTERM to all processes of a job; tee stays to write down what the program says to that.
-HERE = shlex.quote(workflow.basedir)
-shell.prefix(
-    'set -euo pipefail; tee() {{ (trap "" TERM; exec tee "$@"); }}; '
-    f"export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR={os.getpid()} FOFG_SAVE_SECONDS={settings.cluster.save_seconds} "
-    f"PYTHONPATH={HERE}/src"
-    "${{PYTHONPATH:+:$PYTHONPATH}} "
+PREFIX = (
+    'set -euo pipefail; tee() { (trap "" TERM; exec tee "$@"); }; '
+    f"{PYTHON_FUNCTION}export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR={os.getpid()} FOFG_SAVE_SECONDS={settings.cluster.save_seconds} "
+    f"PYTHONPATH={HERE}/src${{PYTHONPATH:+:$PYTHONPATH}} "
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
 )
-ENVIRONMENT = f"{workflow.basedir}/envs/cpu.yaml"
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"
-CAPTIONS = f"{workflow.basedir}/report"
+CAPTIONS = f"{CHECKOUT}/report"
 DEFINITIONS = ["visible", "hidden"]
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 MODELS = settings.models()
@@ -63,6 +84,11 @@ LAST_ITERATION = settings.stage2.rft.num_iterations - 1
 def run_path(path):
     """A path under the run's root."""
     return os.path.normpath(os.path.join(settings.run_dir, path))
+
+
+for name in ("data", "checkpoints", "results", "logs", "benchmarks"):
+    if workflow.modifier.path_modifier.replace_prefix(run_path(f"{name}/")) != run_path(f"{name}/"):
+        raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
 
 
 def figure(stem):

@@ -3,7 +3,7 @@
 
 def environment(engine):
     """Where an engine's packages come from."""
-    return f"{workflow.basedir}/envs/{'gpu' if engine in ('vllm', 'verl') else 'cpu'}.yaml"
+    return f"{CHECKOUT}/envs/{'gpu' if engine in ('vllm', 'verl') else 'cpu'}.yaml"
 
 
 def sft_settings(wildcards):

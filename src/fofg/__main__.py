@@ -7,7 +7,7 @@ import sys
 import yaml
 
 from fofg import main_process
-from fofg.config import Config, load, merge, read
+from fofg.config import DEFAULT, Config, load, merge, read
 from fofg.errors import UserError
 from fofg.plan import table
 from fofg.plan.estimate import estimate
@@ -45,7 +45,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_default(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--default", default="config/default.yaml", help="the complete configuration (default: %(default)s)")
+    parser.add_argument("--default", default=DEFAULT, help="the complete configuration (default: %(default)s)")
 
 
 def _config(arguments: argparse.Namespace) -> None:

@@ -2,12 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fofg import config
 from fofg.config import Config, Resources, keys, load, read
 from fofg.errors import UserError
 
@@ -24,6 +27,18 @@ def test_the_default_is_complete_and_every_overlay_loads(values):
     load(values)
     for overlay in ROOT.glob("config/*.yaml"):
         load(read([DEFAULT, overlay]))
+
+
+def test_the_default_is_found_from_any_folder(monkeypatch, tmp_path):
+    """With its model; other paths are relative to the working directory."""
+    monkeypatch.chdir(tmp_path)
+    values = read([config.DEFAULT])
+    assert load(values).base_model == str(ROOT / "resources/tiny-base")
+    (tmp_path / "resources/tiny-base").mkdir(parents=True)
+    assert load(values).base_model == "resources/tiny-base"
+    assert load(values | {"base_model": "models/mine"}).base_model == "models/mine"
+    done = subprocess.run([sys.executable, "-m", "fofg", "config"], capture_output=True, text=True, check=True)
+    assert yaml.safe_load(done.stdout)["run_dir"] == values["run_dir"]
 
 
 def test_every_key_of_the_default_has_a_comment(values):

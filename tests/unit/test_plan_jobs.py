@@ -153,7 +153,7 @@ def test_the_configuration_and_the_profile_name_the_rules_that_run_a_model():
 
 
 def test_what_the_main_process_runs_is_said_in_the_snakefile():
-    listed = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1]
+    listed = re.search(r"^ *localrules:\n((?: +\w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1]
     assert {name.strip(" ,") for name in listed.splitlines()} & RULES.keys() == LOCAL
 
 

@@ -4,7 +4,7 @@ Defaults live in ``config/default.yaml``, which is complete; here are the types,
 configuration into the part that each rule depends on.
 """
 
-from fofg.config.base import Section
+from fofg.config.base import DEFAULT, Section
 from fofg.config.planning import Plan
 from fofg.config.reading import keys, load, merge, read
 from fofg.config.running import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, Verl
@@ -13,6 +13,7 @@ from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2,
 from fofg.config.whole import Config
 
 __all__ = [
+    "DEFAULT",
     "ENGINE_OPTIONS",
     "Cluster",
     "Config",

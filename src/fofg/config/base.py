@@ -2,11 +2,17 @@
 
 import difflib
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from fofg.config.values import as_written, is_null, leaf_types
+
+#: The checkout that this package is part of.
+CHECKOUT = Path(__file__).parents[3]
+#: The complete default configuration.
+DEFAULT = CHECKOUT / "config/default.yaml"
 
 Probability = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]

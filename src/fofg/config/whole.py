@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from fofg.config.base import Name, Section, null_removes
+from fofg.config.base import CHECKOUT, Name, Section, null_removes
 from fofg.config.engines import unfit
 from fofg.config.planning import Plan
 from fofg.config.running import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
@@ -16,6 +16,9 @@ from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.values import RunDir, UserPath, user_path
 from fofg.problems.registry import shares
+
+#: The model that the default configuration names.
+EMBEDDED = "resources/tiny-base"
 
 
 class Config(Section):
@@ -44,6 +47,12 @@ class Config(Section):
     use: Use
     tiny_base: TinyBase
     plan: Plan
+
+    @field_validator("base_model")
+    @classmethod
+    def _find_embedded(cls, model: str) -> str:
+        # Paths are relative to the working directory, but the default has to work in any.
+        return str(CHECKOUT / model) if model == EMBEDDED and not Path(model).is_dir() else model
 
     @field_validator("container")
     @classmethod

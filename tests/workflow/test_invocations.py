@@ -1,0 +1,110 @@
+"""Ways to start the workflow: without an activated environment, from another folder, as a module of another workflow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from checkouts import ROOT
+
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+PROBLEMS = "data/string_task/stage1_level1/train.parquet"
+MINE = "datasets: {stage1_level1: {train: 20, test: 5}}\n"
+MODULE = f"""
+configfile: "mine.yaml"
+
+
+module fofg:
+    snakefile:
+        "{ROOT}/Snakefile"
+    config:
+        config["fofg"]
+
+
+use rule * from fofg as fofg_*
+
+
+onstart:
+    fofg.onstart()
+
+
+rule mine:
+    default_target: True
+    input:
+        rules.fofg_stage1_create_problems.input,
+    output:
+        "mine.txt",
+    shell:
+        "python mine.py > {{output}}"
+"""
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Runs Snakemake in a folder that is not the checkout; another Python, which has no packages, is first on PATH."""
+    folder, programs = tmp_path / "elsewhere", tmp_path / "programs"
+    folder.mkdir()
+    programs.mkdir()
+    program(programs / "python", 'echo "another Python"')
+    others = [path for path in os.environ["PATH"].split(os.pathsep) if Path(path) != SNAKEMAKE.parent]
+    environment = {"HOME": os.environ["HOME"], "PATH": os.pathsep.join([str(programs), *others]), "PWD": str(folder)}
+
+    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
+        command = [SNAKEMAKE, *arguments, "--cores", "2"]
+        return subprocess.run(command, cwd=folder, env=environment | variables, capture_output=True, text=True)
+
+    run.folder = folder
+    return run
+
+
+def program(path: Path, command: str) -> None:
+    path.write_text(f"#!/bin/sh\n{command}\n")
+    path.chmod(0o755)
+
+
+def test_a_run_from_another_folder_finds_the_checkouts_files_and_snakemakes_python(snakemake):
+    (snakemake.folder / "mine.yaml").write_text(MINE)
+    done = snakemake("stage1_create_problems", "-s", ROOT / "Snakefile", "--configfile", "mine.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pq.read_metadata(snakemake.folder / PROBLEMS).num_rows == 20
+    assert (snakemake.folder / "results/config.json").exists()
+    planned = snakemake("all", "--dry-run", "-s", ROOT / "Snakefile", "--configfile", "mine.yaml", "--workflow-profile", "slurm")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert f"input: {ROOT}/resources/tiny-base/" in planned.stdout
+
+
+def test_files_are_made_in_directory_by_the_python_that_is_named(snakemake, tmp_path):
+    (snakemake.folder / "mine.yaml").write_text(MINE)
+    (tmp_path / "there").mkdir()
+    program(tmp_path / "named", f'echo "$1" >> {tmp_path}/ran; exec {sys.executable} "$@"')
+    snakefile = os.path.relpath(ROOT / "Snakefile", snakemake.folder)
+    arguments = ("stage1_create_problems", "-s", snakefile, "--directory", "../there", "--configfile", "mine.yaml")
+    done = snakemake(*arguments, "--dry-run", FOFG_PYTHON=str(tmp_path / "missing"))
+    assert done.returncode == 1 and f"FOFG_PYTHON: no program {tmp_path / 'missing'}" in done.stdout + done.stderr
+    done = snakemake(*arguments, FOFG_PYTHON=str(tmp_path / "named"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pq.read_metadata(tmp_path / "there" / PROBLEMS).num_rows == 20
+    assert not (snakemake.folder / "data").exists()
+    ran = (tmp_path / "ran").read_text().splitlines()
+    assert f"{ROOT}/workflow/scripts/create_problems.py" in ran
+
+
+def test_a_module_takes_an_overlay_and_leaves_the_other_rules_their_python(snakemake):
+    (snakemake.folder / "Snakefile").write_text(MODULE)
+    (snakemake.folder / "mine.yaml").write_text("fofg: {run_dir: run, datasets: {stage1_level1: {train: 20, test: 5}}}\n")
+    done = snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pq.read_metadata(snakemake.folder / "run" / PROBLEMS).num_rows == 20
+    assert (snakemake.folder / "run/results/config.json").exists()
+    assert (snakemake.folder / "mine.txt").read_text() == "another Python\n"
+    assert snakemake("fofg_all", "--dry-run").returncode == 0
+
+
+def test_a_prefix_of_a_module_is_refused(snakemake):
+    (snakemake.folder / "Snakefile").write_text(MODULE.replace("    config:\n", '    prefix:\n        "mine"\n    config:\n'))
+    (snakemake.folder / "mine.yaml").write_text("fofg: {}\n")
+    done = snakemake("--dry-run")
+    assert done.returncode == 1
+    assert "module: prefix and replace_prefix do not reach paths in commands; set run_dir" in done.stdout + done.stderr
