@@ -159,6 +159,7 @@ rule write_summary:
         accuracy=rules.summarize_evaluation.output.parquet,
         passk=rules.summarize_passk.output.parquet,
         failures=rules.summarize_failures.output.parquet,
+        dataset=descriptions()[settings.evaluation.dataset],
         metrics=list(rl_metrics().values()),
     output:
         summary=report(
@@ -181,7 +182,7 @@ rule write_summary:
         rl=named(rl_metrics()),
     shell:
         'python "$SCRIPTS"/write_summary.py --spec {params.spec:q} --accuracy {input.accuracy:q} --passk {input.passk:q}'
-        " --failures {input.failures:q} --rl {params.rl:q} --output {output.summary:q} 2>&1 | tee {log:q}"
+        " --failures {input.failures:q} --dataset {input.dataset:q} --rl {params.rl:q} --output {output.summary:q} 2>&1 | tee {log:q}"
 
 
 rule record_versions:

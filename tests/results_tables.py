@@ -74,13 +74,14 @@ def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int =
     return records
 
 
-def description(dataset: str, **splits: dict[str, int]) -> dict:
-    """What describe_datasets writes: split -> function's public name -> calls."""
+def description(dataset: str, overlap: dict[str, int] | None = None, **splits: dict[str, int]) -> dict:
+    """What describe_datasets writes: split -> function's public name -> calls; ``overlap``: other file -> shared problems."""
     return {
         "dataset": dataset,
         "splits": {
             split: {
                 "rows": sum(calls.values()),
+                "overlap": {name: {"problems": count, "inputs": count} for name, count in (overlap or {}).items()},
                 "exposure": {f"f{name}": {"public_name": name, "problems": count, "calls": count} for name, count in calls.items()},
             }
             for split, calls in splits.items()
@@ -94,6 +95,8 @@ def write(folder: Path, classes) -> dict[str, Path]:
     write_parquet(files["accuracy"], ACCURACY, [accuracy()])
     write_parquet(files["passk"], PASSK, [passk()])
     write_parquet(files["failures"], FAILURE_SHARES, [failures(classes)])
+    files["dataset"] = folder / "dataset.json"
+    files["dataset"].write_text(json.dumps(description("evaluation", {"atoms/train": 0, "pairs/test": 9}, test={"func_0": 512})))
     for model in CURRICULA:
         files[model] = folder / f"{model}.jsonl"
         files[model].write_text("".join(json.dumps(record) + "\n" for record in metrics()))

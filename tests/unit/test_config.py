@@ -220,41 +220,6 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
         load(read([DEFAULT, path]))
 
 
-def test_the_paper_overlay_has_the_paper_s_numbers():
-    settings = load(read([DEFAULT, ROOT / "config/paper.yaml"]))
-    stage1 = settings.stage1
-    assert (settings.problems.sampler, settings.problems.seed, settings.problems.input_length) == ("paper", 42, (3, 10))
-    assert (settings.datasets["stage1_level1"].train, settings.datasets["stage1_level1"].test) == (50_000, 128)
-    assert (stage1.rollouts.samples, stage1.rollouts.temperature, stage1.rollouts.top_p) == (10, 1.0, 1.0)
-    assert (stage1.rollouts.max_prompt_tokens, stage1.rollouts.max_response_tokens) == (1024, 8192)
-    assert (stage1.rft.keep_definitions, stage1.rft.turns_per_example, stage1.rft.test_rows) == (False, 1, 1)
-    sft = stage1.sft
-    assert (sft.learning_rate, sft.epochs, sft.batch_size, sft.max_length, sft.too_long) == (2e-5, 2, 128, 5120, "truncate")
-
-
-def test_the_paper_overlay_has_the_paper_s_numbers_of_stage_2():
-    settings = load(read([DEFAULT, ROOT / "config/paper.yaml"]))
-    made = {name: (one.levels, one.train, one.test) for name, one in settings.datasets.items() if name.startswith("stage2")}
-    assert made == {
-        "stage2_level1": ((1, 1), 50_000, 0),
-        "stage2_level2": ((2, 2), 50_000, 0),
-        "stage2_level1to2": ((1, 2), 50_000, 0),
-        "stage2_level1to8": ((1, 8), 0, 2048),
-        "stage2_validation": ((1, 4), 0, 0),
-        "stage2_passk": ((1, 6), 0, 0),
-    }
-    rft, rl = settings.stage2.rft, settings.stage2.rl
-    assert (rft.dataset, rft.num_iterations, rft.examples_per_iteration) == ("stage2_level2", 6, 8000)
-    assert (rft.rollouts.samples, rft.sft.learning_rate, rft.sft.batch_size, rft.sft.epochs) == (2, 2e-5, 128, 1)
-    assert list(rl.curricula) == ["level1", "level2", "level1to2"]
-    assert {phase.steps for phases in rl.curricula.values() for phase in phases} == {700}
-    assert (rl.prompts_per_step, rl.mini_batch_prompts, rl.rollouts.samples) == (16, 16, 16)
-    assert (rl.generation_prompts, rl.max_generation_batches, rl.learning_rate) == (32, 10, 1e-6)
-    assert (rl.clip_low, rl.clip_high, rl.rollouts.temperature, rl.rollouts.max_response_tokens) == (0.2, 0.2, 1.0, 8192)
-    assert (rl.validation.every, rl.validation.problems, rl.validation.levels) == (25, 256, (1, 8))
-    assert (settings.passk.rollouts.samples, settings.failures.levels) == (1000, (3, 3))
-
-
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [

@@ -33,7 +33,7 @@ def written(files, models=tables.MODELS, runs=tables.CURRICULA) -> str:
     output = files["accuracy"].parent / "summary.md"
     entries = [f"{model}={files[model]}" for model in runs]
     spec = WriteSummary(version=1, models=models, base_model="a/model")
-    summary.write_summary(output, spec, files["accuracy"], files["passk"], files["failures"], entries)
+    summary.write_summary(output, spec, *(files[name] for name in ("accuracy", "passk", "failures", "dataset")), entries)
     return output.read_text()
 
 
@@ -64,6 +64,7 @@ def test_rows_of_accuracy_beside_the_papers(files):
     assert named == [
         ("base", summary.OURS),
         ("Stage 1", summary.OURS),
+        ("Stage 1", "paper (8B) §4.1"),
         ("RFT, iteration 1", summary.OURS),
         ("RFT, iteration 2", summary.OURS),
         ("RFT, iteration 3", summary.OURS),
@@ -77,6 +78,7 @@ def test_rows_of_accuracy_beside_the_papers(files):
     ]
     rows = dict(zip(named, (row[2:] for row in sampled[1:])))
     assert rows["Stage 1", summary.OURS][:2] == ["20.0% (12.0 to 31.4)", "2.0% (0.4 to 9.0)"]
+    assert rows["Stage 1", "paper (8B) §4.1"] == ["–", "–", "5% (exact)", "1% (exact)", *["–"] * 4]
     assert rows["RL on Level 2", "paper (8B) §4.1"][:4] == ["–", "64% (exact)", "27–28.1% (exact)", "~15% (approx.)"]
     assert rows["RFT on Level 2", "paper (8B) §4.2"][:4] == ["–", "15% (exact)", "≤ 2.6% (exact)", "–"]
     assert rows["RL on Level 1", "paper (8B) §4.1"] == ["~90% (approx.)", "< 25% (approx.)", *["~0% (approx.)"] * 6]
@@ -113,7 +115,13 @@ def test_failure_shares_by_level_and_model(files):
     rows = read_tables(written(files))[3]
     assert rows[0][:4] == ["level", "model", "source", "responses"]
     assert [cell.replace(" ", "_") for cell in rows[0][4:]] == list(CLASSES)
-    assert len(rows) == 1 + 3 * len(tables.MODELS)
+    ours, published = ([row for row in rows[1:] if (row[2] == summary.OURS) is mine] for mine in (True, False))
+    assert len(ours) == 3 * len(tables.MODELS)
+    assert [row[:4] for row in published] == [
+        ["3", model, "paper (8B) §4.5", "–"] for model in ("Stage 1", "RFT on Level 2", "RL on Level 1", "RL on Level 2")
+    ]
+    assert published[0][4:9] == ["–", "–", "–", "–", "> 50% (exact)"]
+    assert published[3][4:9] == ["28.1% (exact)", "55% (exact)", "–", "–", "0% (exact)"]
     assert rows[2][:6] == ["2", "Stage 1", summary.OURS, "64", "1.6%", "0.0%"]
     assert rows[2][4 + 2] == "98.4%"
 
@@ -152,12 +160,32 @@ def test_what_was_not_measured_is_left_out_or_a_dash(files, tmp_path):
     assert sampled[2][2:5] == ["20.0% (12.0 to 31.4)", "2.0% (0.4 to 9.0)", "–"]
     assert "RL, mixed" not in {row[0] for row in sampled}
     published = {row[0] for row in sampled[3:]}
-    assert published == {"RFT on Level 2", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"}, "shown without a row of ours, too"
+    assert published == {"Stage 1", "RFT on Level 2", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"}, (
+        "shown without a row of ours, too"
+    )
     assert all(row[1] == paper.REPRODUCTION for row in greedy[1:])
     assert [row[:3] for row in passk[1:2]] == [["base", summary.OURS, "1"]] and passk[2][1].startswith(paper.PAPER)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "passk", "failures", "stage2-rl-level2"])
+def test_paper_failures_are_shown_beside_other_levels(files):
+    rows = read_tables(summary.failure_table(["base"], tables.failures(CLASSES, ["base"], levels=[2, 4])))[0]
+    assert [row[0] for row in rows[1:]] == ["2", "3", "3", "3", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "says"),
+    [
+        ({"atoms/train": 46, "pairs/train": 0, "deep/test": 9}, "Of the 2,048 problems of deep, 46 are in atoms/train, with"),
+        ({"atoms/train": 46, "ones/train": 14}, "Of the 2,048 problems of deep, 46 are in atoms/train, 14 are in ones/train, with"),
+        ({"atoms/train": 0}, "Of the 2,048 problems of deep, none is a training problem."),
+    ],
+)
+def test_evaluation_problems_seen_in_training_are_counted(tmp_path, overlap, says):
+    (tmp_path / "d.json").write_text(json.dumps(tables.description("deep", overlap, test={"func_0": 2048})))
+    assert summary.overlap(tmp_path / "d.json").startswith(says)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "passk", "failures", "dataset", "stage2-rl-level2"])
 def test_a_missing_or_damaged_file_is_named(files, name):
     files[name].write_bytes(b"not this")
     with pytest.raises(UserError, match=files[name].name):
@@ -176,7 +204,7 @@ def test_the_program_writes_the_same_summary(files, tmp_path):
         "--spec",
         json.dumps({"version": 1, "models": tables.MODELS, "base_model": "a/model"}),
     ]
-    command += [part for name in ("accuracy", "passk", "failures") for part in (f"--{name}", files[name])]
+    command += [part for name in ("accuracy", "passk", "failures", "dataset") for part in (f"--{name}", files[name])]
     command += ["--rl", *(f"{model}={files[model]}" for model in tables.CURRICULA), "--output", tmp_path / "again.md"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

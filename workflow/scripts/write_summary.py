@@ -10,12 +10,14 @@ def main() -> None:
     arguments.add_argument("--accuracy", required=True, help="table that summarize_evaluation.py wrote (Parquet)")
     arguments.add_argument("--passk", required=True, help="table that summarize_passk.py wrote (Parquet)")
     arguments.add_argument("--failures", required=True, help="table that summarize_failures.py wrote (Parquet)")
+    arguments.add_argument("--dataset", required=True, help="description of the evaluation's problems (dataset.json)")
     arguments.add_argument("--rl", required=True, nargs="+", metavar="MODEL=FILE", help="metrics.jsonl of each run")
     arguments.add_argument("--output", required=True, help="summary to write (Markdown)")
     options = arguments.parse_args()
     from fofg.report.summary import write_summary
 
-    write_summary(options.output, options.spec, options.accuracy, options.passk, options.failures, options.rl)
+    tables = (options.accuracy, options.passk, options.failures)
+    write_summary(options.output, options.spec, *tables, options.dataset, options.rl)
 
 
 if __name__ == "__main__":

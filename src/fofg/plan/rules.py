@@ -216,6 +216,7 @@ RULES = {
     "write_summary": _light(
         lambda settings, stage: [
             *(Stage(f"summarize_{table}") for table in ("evaluation", "passk", "failures")),
+            Stage("describe_datasets"),
             *_all_curricula(settings),
         ]
     ),

@@ -1,12 +1,14 @@
 """The whole experiment in Markdown: a table a question, this run's numbers beside the published ones."""
 
+import json
 from pathlib import Path
 
+from fofg.errors import UserError
 from fofg.evaluation.failures import CLASSES
 from fofg.files import write_text
 from fofg.report import paper
 from fofg.report.names import iterations, label
-from fofg.report.paper import Published
+from fofg.report.paper import Failures, Published
 from fofg.report.reading import Record, named_files, read_run, table
 from fofg.report.tables import markdown
 from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
@@ -19,13 +21,13 @@ _HEAD = f"""# Summary
 This run started from `{{base_model}}`, the paper from Llama-3.1-8B-Instruct. **Another model's numbers are not the paper's**:
 compare which of a run's models does better than which, not the heights.
 
-Every row is marked: "{OURS}", "{paper.PAPER}" (arXiv 2509.25123v3), or "{paper.REPRODUCTION}". Published
-numbers are (exact) if quoted, or (approx.) if said to be "around" or read off prose. This run's stand with their 95% intervals;
-{NONE} is "not known".
+Every row is marked: "{OURS}", "{paper.PAPER}" (arXiv 2509.25123v3), or "{paper.REPRODUCTION}"
+({paper.REPRODUCTION_NOTE}). Published numbers are (exact) if quoted, or (approx.) if said to be "around" or
+read off prose. This run's have 95% intervals; {NONE} is "not known".
 """
 _SAMPLED = """## 1. Do composed skills appear? Accuracy on held-out functions, sampled
 
-Share of correct responses by level, at the evaluation's temperature; 95% Wilson interval over problems.
+Share of correct responses by level, at the evaluation's temperature; 95% Wilson interval over problems. {overlap}
 """
 _GREEDY = """## 2. The same with greedy responses
 
@@ -34,13 +36,14 @@ One response a problem, the likeliest token at each place.
 _PASSK = """## 3. New skill, or the old one found more often? pass@k
 
 Share of problems that at least one of k responses solves (unbiased estimate of Chen et al. 2021), for k = 1 and the largest k.
-The paper gives how far reinforcement learning on Levels 1+2 is ahead: on Levels 1–2 the lead closes as k grows, on Levels 3–6
-it widens.
+Fig. 5 of the paper compares {models}, up to k = 1,024: on Levels 1–2
+the lead of reinforcement learning on Levels 1+2 closes as k grows, on Levels 3–6 it widens.
 """
 _FAILURES = """## 4. What goes wrong? Classes of sampled responses
 
-Share of each model's responses by level; the first class is success. The paper has classes like these at Level 3 (§4.5), but no
-numbers to quote.
+Share of each model's responses by level; the first class is success. The paper has the first five classes at Level 3 (§4.5), told
+apart by a language model. Its first three models misread the structure of the composition in {misread} of their responses,
+which is an incorrect composition or an incomplete trace here.
 """
 _RL = """## 5. What did reinforcement learning cost?
 
@@ -50,8 +53,12 @@ included.
 """
 
 
-def write_summary(output: str | Path, spec: WriteSummary, accuracy: str, passk: str, failures: str, rl: list[str]) -> None:
-    """Writes the summary of the spec's models, in their order, from three tables and ``MODEL=metrics.jsonl`` entries.
+def write_summary(
+    output: str | Path, spec: WriteSummary, accuracy: str, passk: str, failures: str, dataset: str, rl: list[str]
+) -> None:
+    """Write the summary of the spec's models, in their order, from three tables and ``MODEL=metrics.jsonl`` entries.
+
+    ``dataset``: the description of the evaluation's problems (describe_datasets).
 
     Raises UserError if a file is missing, damaged or empty.
     """
@@ -59,13 +66,30 @@ def write_summary(output: str | Path, spec: WriteSummary, accuracy: str, passk: 
     runs = {model: read_run(path) for model, path in named_files("--rl", rl).items()}
     sections = [
         _HEAD.format(base_model=spec.base_model),
-        f"{_SAMPLED}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
+        f"{_SAMPLED.format(overlap=overlap(dataset))}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
-        f"{_PASSK}\n{passk_table(models, table(passk, PASSK))}",
-        f"{_FAILURES}\n{failure_table(models, table(failures, FAILURE_SHARES))}",
+        f"{_PASSK.format(models=', '.join(map(label, paper.PASSK_MODELS)))}\n{passk_table(models, table(passk, PASSK))}",
+        f"{_FAILURES.format(misread=paper.FAILURES[0].misread)}\n{failure_table(models, table(failures, FAILURE_SHARES))}",
         f"{_RL}\n{rl_table(runs)}",
     ]
     write_text(output, "\n".join(sections))
+
+
+def overlap(description: str | Path) -> str:
+    """Say how many of the evaluation's problems are training problems.
+
+    Raises UserError if the description is missing or damaged.
+    """
+    try:
+        described = json.loads(Path(description).read_text(encoding="utf-8"))
+        test = described["splits"]["test"]
+        counts = {name: int(other["problems"]) for name, other in test["overlap"].items() if name.endswith("/train")}
+        rows, name = int(test["rows"]), described["dataset"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{description}: not a description of a data set with a test split ({error}); make it again") from None
+    shared = [f"{count} are in {other}" for other, count in counts.items() if count]
+    of = f"Of the {rows:,} problems of {name}"
+    return f"{of}, {', '.join(shared)}, with the same input." if shared else f"{of}, none is a training problem."
 
 
 def accuracy_table(models: list[str], rows: list[dict], decoding: str, source: str, published: list[Published]) -> str:
@@ -105,16 +129,23 @@ def passk_table(models: list[str], rows: list[dict]) -> str:
 
 
 def failure_table(models: list[str], rows: list[dict]) -> str:
-    """A row a level and model, a column a class."""
+    """A row per level and model, a column per class; the paper's rows follow at its level, whether or not this run has it."""
     shares = {(row["level"], row["model"], row["failure"]): row["share"] for row in rows}
     result = []
-    for level in sorted({row["level"] for row in rows}):
+    for level in sorted({paper.FAILURE_LEVEL, *(row["level"] for row in rows)}):
         for model in models:
             responses = sum(row["responses"] for row in rows if (row["level"], row["model"]) == (level, model))
             if responses:
                 mine = [f"{shares.get((level, model, name), 0):.1%}" for name in CLASSES]
                 result.append([str(level), label(model), OURS, f"{responses:,}", *mine])
+        if level == paper.FAILURE_LEVEL:
+            result += [_published_failures(row) for row in paper.FAILURES]
     return markdown(["level", "model", "source", "responses", *(name.replace("_", " ") for name in CLASSES)], result)
+
+
+def _published_failures(row: Failures) -> list[str]:
+    shares = [str(row.shares.get(name, NONE)) for name in CLASSES]
+    return [str(paper.FAILURE_LEVEL), row.label, f"{paper.PAPER} {row.section}", NONE, *shares]
 
 
 def rl_table(runs: dict[str, list[Record]]) -> str:

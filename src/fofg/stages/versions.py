@@ -19,7 +19,7 @@ VERSIONS = {
     "classify_failures": 1,
     "summarize_failures": 1,
     "plot_figures": 2,
-    "write_summary": 1,
+    "write_summary": 2,
     "record_versions": 1,
     "build_tiny_base": 1,
 }

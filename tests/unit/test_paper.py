@@ -1,0 +1,75 @@
+"""The paper's settings and numbers, against facts transcribed from the paper and its public code."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fofg.config import load, read
+from fofg.report import paper
+
+ROOT = Path(__file__).parents[2]
+OVERLAY = ROOT / "config/paper.yaml"
+FACTS = json.loads((ROOT / "tests/reference/paper.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict:
+    return load(read([ROOT / "config/default.yaml", OVERLAY])).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("key", FACTS["settings"])
+def test_paper_overlay_has_the_published_value(settings, key):
+    value = settings
+    for part in key.split("."):
+        value = value[part]
+    assert value == FACTS["settings"][key]
+
+
+def test_every_setting_of_the_experiment_names_its_source():
+    """Up to the sections on engines and speed, every line that sets a value says where the value comes from."""
+    experiment = OVERLAY.read_text(encoding="utf-8").partition("\nrollout_engine:")[0]
+    lines = [line for line in experiment.splitlines() if re.match(r"\s+\w+: *[^\s#]", line)]
+    assert len(lines) > 70
+    source = re.compile(r"# .*(§\d|App\. [A-F]|\bcode\b|\bpaper\b|issue #\d|unstated|this project)")
+    assert [line for line in lines if not source.search(line)] == []
+
+
+def shown(rows: list[paper.Published]) -> dict[str, dict[str, str]]:
+    return {row.model: {str(level): str(number) for level, number in row.levels.items()} for row in rows}
+
+
+def test_accuracies_are_the_published_ones():
+    assert shown(paper.ACCURACY) == FACTS["accuracy"]
+
+
+def test_reproduction_has_its_own_numbers():
+    facts = FACTS["reproduction"]
+    expected = {
+        model: {str(level): f"{round(100 * share, 1):g}% (exact)" for level, share in enumerate(shares, 1)}
+        for model, shares in facts["accuracy"].items()
+    }
+    found = {
+        model: {level: re.sub(r"\.0%", "%", number) for level, number in levels.items()}
+        for model, levels in shown(paper.REPRODUCED).items()
+    }
+    assert found == expected
+    assert f"{facts['sft_epochs']} epochs" in paper.REPRODUCTION_NOTE
+    assert f"{facts['problems_per_level']} problems" in paper.REPRODUCTION_NOTE
+    assert facts["decoding"] in paper.REPRODUCTION
+
+
+def test_pass_at_k_has_the_models_and_leads_of_figure_5():
+    assert list(paper.PASSK_MODELS) == FACTS["passk"]["models"]
+    assert {str(gap.k): str(gap.points) for gap in paper.PASSK} == FACTS["passk"]["level5_lead"]
+    assert {gap.level for gap in paper.PASSK} == {5}
+
+
+def test_failure_shares_are_the_published_ones():
+    facts = dict(FACTS["failures"])
+    level, misread = facts.pop("level"), facts.pop("misread_structure")
+    assert level == paper.FAILURE_LEVEL
+    assert {row.model: {name: str(number) for name, number in row.shares.items()} for row in paper.FAILURES} == facts
+    assert [row.model for row in paper.FAILURES if row.misread] == misread["models"]
+    assert {str(row.misread) for row in paper.FAILURES if row.misread} == {misread["share"]}
