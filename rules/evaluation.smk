@@ -1,8 +1,8 @@
-"""Accuracy on held-back problems, pass@k, failures."""
+"""Accuracy on test problems, pass@k, failures."""
 
 
 rule generate_stage1_test_rollouts:
-    """Roll-outs of the base or Stage-1 model on Stage 1's held-back problems, definitions visible or hidden."""
+    """Roll-outs of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
     input:
         problems=stage1_problems("test"),
         model=evaluated_files,
@@ -32,7 +32,7 @@ rule generate_stage1_test_rollouts:
 
 
 rule score_rollouts:
-    """Reward and correctness of every response to Stage 1's held-back problems."""
+    """Reward and correctness of every response to Stage 1's test problems."""
     input:
         rollouts=rules.generate_stage1_test_rollouts.output.rollouts,
     output:
@@ -60,6 +60,8 @@ rule summarize_accuracy:
             model=["base", "stage1-rft"],
             definitions=DEFINITIONS,
         ),
+        train=stage1_problems("train"),
+        test=stage1_problems("test"),
     output:
         csv=report(
             run_path("results/stage1_accuracy.csv"),
@@ -81,8 +83,8 @@ rule summarize_accuracy:
         spec=fixed(stages.summarize_accuracy(["base", "stage1-rft"])),
         verdicts=verdict_arguments,
     shell:
-        'python "$SCRIPTS"/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --csv {output.csv:q}'
-        " --markdown {output.markdown:q} 2>&1 | tee {log:q}"
+        'python "$SCRIPTS"/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --train {input.train:q}'
+        " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"
 
 
 rule plot_accuracy:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import rc_context
 from rollout_rows import rollout
 
 from fofg.config import Figures, Scoring
@@ -15,8 +16,8 @@ from fofg.errors import UserError
 from fofg.evaluation.accuracy import judge, read_csv, summarize, summarize_files, wilson, write_csv
 from fofg.files import read_rows, write_parquet
 from fofg.report import accuracy as figure
-from fofg.report.tables import accuracy_table, markdown
-from fofg.schemas import ROLLOUTS, VERDICTS
+from fofg.report.tables import accuracy_table, markdown, write_accuracy_table
+from fofg.schemas import PROBLEMS, ROLLOUTS, VERDICTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RIGHT, WRONG, NONE = '{"output": "b"}', '{"output": "c"}', "no idea"
@@ -108,6 +109,24 @@ def test_levels_are_summarized_apart():
     assert (third.level, third.accuracy) == (3, 1.0)
 
 
+def test_problems_from_training_are_counted_once_and_by_level():
+    rows = [verdict(index, True, level=1 + index // 2, sample=sample) for index in range(4) for sample in range(3)]
+    assert [row.trained for row in summarize("base", "hidden", rows, {0, 1, 2, 9})] == [2, 1]
+    assert [row.trained for row in summarize("base", "hidden", rows)] == [0, 0]
+
+
+@pytest.mark.parametrize("trained", [0, 3])
+def test_table_and_figure_say_what_was_in_training(tmp_path, entries, trained):
+    table = summarize_files(["base", "stage1-rft"], entries, set(range(trained)))
+    write_accuracy_table(tmp_path / "a.md", ["base", "stage1-rft"], table)
+    assert ("n = 4, 3 in training" in (tmp_path / "a.md").read_text()) is bool(trained)
+    write_csv(tmp_path / "a.csv", table)
+    assert read_csv(tmp_path / "a.csv") == table
+    with rc_context({"svg.fonttype": "none"}):
+        figure.plot(tmp_path / "a.csv", tmp_path / "a", Figures(formats=["svg"], dpi=72, font_size=8))
+    assert ("3 of 4 problems were in training" in (tmp_path / "a.svg").read_text()) is bool(trained)
+
+
 def test_counts_are_numbers_even_of_a_single_response():
     only = summarize("base", "hidden", [verdict(0, True)])[0]
     assert [(type(count), count) for count in (only.correct, only.answered, only.truncated)] == [(int, 1), (int, 1), (int, 0)]
@@ -192,7 +211,11 @@ def test_scripts_from_rollouts_to_figure(tmp_path):
     for definitions in ("visible", "hidden"):
         call("score_rollouts.py", scoring, "--rollouts", f"{definitions}.parquet", "--output", f"v-{definitions}.parquet")
     verdicts = ["base/visible=v-visible.parquet", "base/hidden=v-hidden.parquet"]
-    call("summarize_accuracy.py", {"models": ["base"]}, "--verdicts", *verdicts, "--csv", "a.csv", "--markdown", "a.md")
+    problems = {key: value for key, value in rollout(0, []).items() if key in PROBLEMS.names}
+    write_parquet(tmp_path / "p.parquet", PROBLEMS, [[problems]])
+    files = ("--train", "p.parquet", "--test", "p.parquet", "--csv", "a.csv", "--markdown", "a.md")
+    call("summarize_accuracy.py", {"models": ["base"]}, "--verdicts", *verdicts, *files)
+    assert "n = 5, 1 in training" in (tmp_path / "a.md").read_text()
     assert "100.0%" in (tmp_path / "a.md").read_text() and " 0.0%" in (tmp_path / "a.md").read_text()
     figures = {"figures": {"formats": ["svg", "png"], "dpi": 72, "font_size": 8}}
     call("plot_accuracy.py", figures, "--accuracy", "a.csv", "--stem", "figure")

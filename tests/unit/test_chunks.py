@@ -49,6 +49,10 @@ def test_the_cut_is_the_same_on_every_machine_and_follows_the_seed():
     assert chunks.members(10, 4, 2, 0) != chunks.members(10, 4, 1, 0)
 
 
+def test_without_a_seed_chunks_follow_the_file():
+    assert [chunks.members(10, 4, None, iteration) for iteration in (0, 1)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
 def test_rows_are_shuffled_evenly():
     chunk = chunks.members(10_000, 1000, 3, 4)
     tenths = [sum(low <= row < low + 1000 for row in chunk) for low in range(0, 10_000, 1000)]

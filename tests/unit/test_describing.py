@@ -50,6 +50,17 @@ def described(request, tmp_path_factory):
     return settings, files, {name: json.loads(path.read_text()) for name, path in made.items()}
 
 
+def test_training_problems_among_test_problems_are_found(described):
+    """The published test problems of Stage 1 are the first of its training problems; the balanced sampler shares none."""
+    settings, files, found = described
+    stage1 = describing.trained_on(files["stage1_level1/test"], files["stage1_level1/train"])
+    assert stage1 == (set(range(SIZES["stage1_level1/test"])) if settings.sampler == "paper" else set())
+    for train in ("stage1_level1/train", "stage2_level1to2/train"):
+        overlap = found["stage2_level1to8"]["splits"]["test"]["overlap"][train]["problems"]
+        assert len(describing.trained_on(files["stage2_level1to8/test"], files[train])) == overlap
+        assert (overlap > 0) is (settings.sampler == "paper")
+
+
 def test_numbers_are_those_of_the_problems(described):
     settings, files, found = described
     for name in files:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fofg import stages
 from fofg.config import load, read
+from fofg.problems import datasets
 from fofg.report import paper
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +36,26 @@ def test_every_setting_of_the_experiment_names_its_source():
     assert len(lines) > 70
     source = re.compile(r"# .*(§\d|App\. [A-F]|\bcode\b|\bpaper\b|issue #\d|unstated|this project)")
     assert [line for line in lines if not source.search(line)] == []
+
+
+def test_default_draws_the_models_of_figure_5_too():
+    assert load(read([ROOT / "config/default.yaml"])).passk.models == FACTS["passk"]["models"]
+
+
+def test_published_sets_share_the_stated_problems():
+    """``docs/paper.md`` and ``config/paper.yaml`` give these numbers."""
+    config = load(read([ROOT / "config/default.yaml", OVERLAY]))
+
+    def problems(name: str, split: str) -> list[tuple[str, str]]:
+        made = datasets.problems(stages.create_problems(config, name, split))
+        return [(problem.expression.text(), problem.input) for problem in made]
+
+    train, evaluation = problems("stage1_level1", "train"), problems("stage2_level1to8", "test")
+    facts = FACTS["overlap"]
+    assert problems("stage1_level1", "test") == train[: facts["stage1_level1/test"]]
+    assert len(set(train) & set(evaluation)) == facts["stage2_level1to8/test"]
+    stated = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    assert f"{facts['stage2_level1to8/test']} of the evaluation's" in stated
 
 
 def shown(rows: list[paper.Published]) -> dict[str, dict[str, str]]:

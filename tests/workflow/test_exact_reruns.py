@@ -41,7 +41,7 @@ NOTHING = set()
 
 
 def stage1_test(*models):
-    """Answers to Stage 1's held-back problems."""
+    """Answers to Stage 1's test problems."""
     shown = [(model, definitions) for model in models for definitions in ("visible", "hidden")]
     rollouts = {("generate_stage1_test_rollouts", *one) for one in shown}
     return rollouts | {("score_rollouts", *one) for one in shown} | STAGE1_TABLE

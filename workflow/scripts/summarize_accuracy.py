@@ -10,13 +10,16 @@ def main() -> None:
     arguments.add_argument(
         "--verdicts", required=True, nargs="+", metavar="NAME=FILE", help="verdicts of model/visible or model/hidden"
     )
+    arguments.add_argument("--train", required=True, metavar="PARQUET", help="training problems")
+    arguments.add_argument("--test", required=True, metavar="PARQUET", help="the problems that were answered")
     arguments.add_argument("--csv", required=True, help="table to write, a line a model, definitions and level")
     arguments.add_argument("--markdown", required=True, help="the same to read, a column a model")
     options = arguments.parse_args()
     from fofg.evaluation.accuracy import summarize_files, write_csv
+    from fofg.problems.describing import trained_on
     from fofg.report.tables import write_accuracy_table
 
-    table = summarize_files(options.spec.models, options.verdicts)
+    table = summarize_files(options.spec.models, options.verdicts, trained_on(options.test, options.train))
     write_csv(options.csv, table)
     write_accuracy_table(options.markdown, options.spec.models, table)
     with open(options.markdown, encoding="utf-8") as file:

@@ -47,7 +47,7 @@ class Dataset(Section):
     )
     levels: Levels
     train: Natural = Field(description="problems to train on; 0: none are made")
-    test: Natural = Field(description="problems held back; 0: none are made")
+    test: Natural = Field(description="test problems; 0: none are made")
 
 
 class Scoring(Section):

@@ -25,7 +25,9 @@ class Stage2Rft(Section):
     dataset: str = Field(description="data set whose training split is cut into chunks")
     num_iterations: Count
     examples_per_iteration: Count = Field(description="problems a chunk")
-    chunk_seed: Natural = Field(description="of the shuffle before the cut")
+    chunk_seed: Natural | None = Field(
+        description="seed of the shuffle that assigns problems to iterations; null: chunks in file order"
+    )
     nothing_kept: Literal["error", "pass_on"] = Field(
         description="an iteration without a response to train on: stop, or pass its model on unchanged"
     )
@@ -107,7 +109,7 @@ class Stage2(Section):
 
 
 class Evaluation(Section):
-    """Accuracy on held-back problems."""
+    """Accuracy on test problems."""
 
     dataset: str = Field(description="data set whose test split all models answer")
     greedy: bool = Field(description="one greedy response a problem besides the sampled ones")

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, fields
 from math import sqrt
 from pathlib import Path
@@ -29,7 +29,8 @@ class Accuracy:
     """Share of correct responses of one model at one level, with the ends of its 95% interval.
 
     ``definitions``: visible or hidden in the prompt. Counts: ``problems`` with a response, ``samples`` (responses), and of those
-    ``correct``, ``answered`` (an answer was found) and ``truncated`` (cut at the token limit) ones.
+    ``correct``, ``answered`` (an answer was found) and ``truncated`` (cut at the token limit) ones. ``trained``: problems that
+    are also training problems.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Accuracy:
     accuracy: float
     low: float
     high: float
+    trained: int = 0
 
 
 class Counted(NamedTuple):
@@ -112,9 +114,11 @@ def verdicts(row: dict, scoring: Scoring, place: str) -> list[dict]:
     return result
 
 
-def summarize(model: str, definitions: str, rows: Iterable[dict]) -> list[Accuracy]:
-    """One Accuracy a level, ascending, from verdicts."""
-    return [Accuracy(model, definitions, **level) for level in by_level(rows)]
+def summarize(model: str, definitions: str, rows: Iterable[dict], trained: Set[int] = frozenset()) -> list[Accuracy]:
+    """One Accuracy per level, ascending, from verdicts. ``trained``: indexes of the problems that are also training problems."""
+    rows = list(rows)
+    seen = Counter(level for level, _ in {(row["level"], row["index"]) for row in rows if row["index"] in trained})
+    return [Accuracy(model, definitions, **level, trained=seen[level["level"]]) for level in by_level(rows)]
 
 
 def by_level(rows: Iterable[dict]) -> list[dict]:
@@ -135,8 +139,10 @@ def by_level(rows: Iterable[dict]) -> list[dict]:
     return result
 
 
-def summarize_files(models: list[str], entries: list[str]) -> list[Accuracy]:
+def summarize_files(models: list[str], entries: list[str], trained: Set[int] = frozenset()) -> list[Accuracy]:
     """Accuracies from ``model/definitions=file`` entries, in the order of the models, visible before hidden.
+
+    ``trained``: as for ``summarize``.
 
     Raises UserError for an entry of another form, an unknown or missing model, or a file without verdicts.
     """
@@ -147,7 +153,7 @@ def summarize_files(models: list[str], entries: list[str]) -> list[Accuracy]:
             raise UserError(f"--verdicts: none of model {model}; add {model}/visible=FILE or {model}/hidden=FILE")
         for definitions in DEFINITIONS:
             if path := files.get((model, definitions)):
-                found = summarize(model, definitions, read_rows(path, VERDICTS))
+                found = summarize(model, definitions, read_rows(path, VERDICTS), trained)
                 if not found:
                     raise UserError(f"{path}: no verdict in it; were all prompts skipped as too long?")
                 result += found

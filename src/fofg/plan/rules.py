@@ -194,7 +194,8 @@ RULES = {
     "score_rollouts": _light(_after("generate_stage1_test_rollouts")),
     "summarize_accuracy": _light(
         lambda settings, stage: [
-            Stage("score_rollouts", name, shown) for name in ("base", "stage1-rft") for shown in ("visible", "hidden")
+            *stage1_problems(settings),
+            *(Stage("score_rollouts", name, shown) for name in ("base", "stage1-rft") for shown in ("visible", "hidden")),
         ]
     ),
     "plot_accuracy": _light(_after("summarize_accuracy")),

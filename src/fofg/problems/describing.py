@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -15,11 +15,12 @@ from fofg.errors import UserError
 from fofg.files import count_rows, read_batches, write_json
 from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 from fofg.schemas import PROBLEMS
-from fofg.scoring.truth import read_truth
+from fofg.scoring.truth import Truth, read_truth
 from fofg.stages import DescribeDatasets
 
 #: What is read of a problem file: not the prompts, which are most of it.
 COLUMNS = pa.schema([PROBLEMS.field("reward_model"), PROBLEMS.field("extra_info")])
+_TRUTHS = pa.schema([PROBLEMS.field("reward_model")])
 #: A string literal, or the name of a called function (a method's is left out).
 _CALLED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<!\.)\b(\w+)\(""")
 _NUMBERS = ("level", "depth", "calls")
@@ -83,6 +84,25 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
     if not first:
         raise UserError(f"{path}: holds no problem; make it again")
     return Contents(pa.concat_tables(numbers), np.array(problems, np.uint64), np.array(inputs, np.uint64), used, called)
+
+
+def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:
+    """Return the row numbers of test problems that are training problems: the same expression and input.
+
+    Raises UserError if a file is missing or damaged.
+    """
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, truth in enumerate(_truths(test)):
+        rows.setdefault((truth.expression, truth.input), []).append(row)
+    return {row for truth in _truths(train) for row in rows.get((truth.expression, truth.input), ())}
+
+
+def _truths(path: str | os.PathLike) -> Iterator[Truth]:
+    row = 0
+    for batch in read_batches(path, _TRUTHS):
+        for text in batch.column("reward_model").field("ground_truth").to_pylist():
+            yield read_truth(text or "", f"{path}: row {row}")
+            row += 1
 
 
 def summarize(name: str, contents: Mapping[str, Contents]) -> dict:

@@ -20,11 +20,19 @@ def plot(accuracy: str | Path, stem: str | Path, figures: Figures) -> None:
     width = 1.2 + len(shown) * (1.0 + 0.75 * len(models) * len(levels))
     figure, panels = plt.subplots(1, len(shown), figsize=(max(5.5, width), 3.8), sharey=True, squeeze=False)
     for axes, definitions in zip(panels[0], shown):
-        _panel(axes, [row for row in table if row.definitions == definitions], models, levels)
-        axes.set_title(f"definitions {definitions}", loc="left")
+        rows = [row for row in table if row.definitions == definitions]
+        _panel(axes, rows, models, levels)
+        axes.set_title(f"definitions {definitions}{_trained(rows)}", loc="left")
     panels[0][0].set_ylabel("accuracy")
     panels[0][-1].legend(*panels[0][0].get_legend_handles_labels(), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     style.save(figure, stem, figures)
+
+
+def _trained(rows: list[Accuracy]) -> str:
+    """Say how many test problems are training problems, if any."""
+    counts = {row.level: (row.trained, row.problems) for row in rows}
+    trained, problems = map(sum, zip(*counts.values()))
+    return f"\n{trained} of {problems} problems were in training" if trained else ""
 
 
 def _panel(axes: plt.Axes, rows: list[Accuracy], models: list[str], levels: list[int]) -> None:

@@ -6,7 +6,7 @@ Accuracies are percent on held-out functions, 256 problems per level. ``tests/re
 from dataclasses import dataclass
 
 PAPER, REPRODUCTION = "paper (8B)", "reproduction (j1mk1m, greedy)"
-REPRODUCTION_NOTE = "j1mk1m's, greedy, 256 problems per level; its SFT ran 4 epochs, the paper's 2 in Stage 1"
+REPRODUCTION_NOTE = "The reproduction answers 256 problems per level greedily; its SFT ran 4 epochs, the paper's 2 in Stage 1."
 
 
 @dataclass(frozen=True)

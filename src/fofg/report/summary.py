@@ -21,13 +21,15 @@ _HEAD = f"""# Summary
 This run started from `{{base_model}}`, the paper from Llama-3.1-8B-Instruct. **Another model's numbers are not the paper's**:
 compare which of a run's models does better than which, not the heights.
 
-Every row is marked: "{OURS}", "{paper.PAPER}" (arXiv 2509.25123v3), or "{paper.REPRODUCTION}"
-({paper.REPRODUCTION_NOTE}). Published numbers are (exact) if quoted, or (approx.) if said to be "around" or
-read off prose. This run's have 95% intervals; {NONE} is "not known".
+Every row is marked: "{OURS}", "{paper.PAPER}" (arXiv 2509.25123v3), or "{paper.REPRODUCTION}".
+{paper.REPRODUCTION_NOTE}
+Published numbers are (exact) if quoted, or (approx.) if said to be "around" or read off prose. This run's have 95% intervals;
+{NONE} is "not known".
 """
 _SAMPLED = """## 1. Do composed skills appear? Accuracy on held-out functions, sampled
 
-Share of correct responses by level, at the evaluation's temperature; 95% Wilson interval over problems. {overlap}
+Share of correct responses by level, at the evaluation's temperature; 95% Wilson interval over problems.
+{overlap}
 """
 _GREEDY = """## 2. The same with greedy responses
 
@@ -69,7 +71,7 @@ def write_summary(
         f"{_SAMPLED.format(overlap=overlap(dataset))}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
         f"{_PASSK.format(models=', '.join(map(label, paper.PASSK_MODELS)))}\n{passk_table(models, table(passk, PASSK))}",
-        f"{_FAILURES.format(misread=paper.FAILURES[0].misread)}\n{failure_table(models, table(failures, FAILURE_SHARES))}",
+        f"{_FAILURES.format(misread=paper.FAILURES[0].misread.text)}\n{failure_table(models, table(failures, FAILURE_SHARES))}",
         f"{_RL}\n{rl_table(runs)}",
     ]
     write_text(output, "\n".join(sections))

@@ -31,10 +31,13 @@ def _cell(row: Accuracy | None) -> str:
     if row is None:
         return "–"
     responses = "" if row.samples == row.problems else f", {row.samples} responses"
-    return f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%}; n = {row.problems}{responses})"
+    trained = f", {row.trained} in training" if row.trained else ""
+    return f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%}; n = {row.problems}{trained}{responses})"
 
 
 def write_accuracy_table(path: str | Path, models: list[str], table: list[Accuracy]) -> None:
-    """Writes the table with a line that explains it."""
+    """Write the table with a line that explains it."""
     note = "Share of correct responses, 95% Wilson interval, n = problems.\n"
+    if any(row.trained for row in table):
+        note += "In training: the same expression and input are also a training problem.\n"
     write_text(path, f"{accuracy_table(models, table)}\n{note}")

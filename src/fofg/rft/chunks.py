@@ -1,4 +1,4 @@
-"""Chunks of problems for iterated rejection fine-tuning: a seeded shuffle of all rows, cut into equal parts (paper §4.2)."""
+"""Chunks of problems for iterated rejection fine-tuning: all rows, shuffled or in file order, cut into equal parts (paper §4.2)."""
 
 import os
 from hashlib import blake2b
@@ -15,16 +15,18 @@ from fofg.stages import CreateChunk
 BATCH_ROWS = 4096
 
 
-def members(rows: int, size: int, seed: int, iteration: int) -> list[int]:
+def members(rows: int, size: int, seed: int | None, iteration: int) -> list[int]:
     """Row numbers [size] of a chunk, in its order: rows ``iteration * size`` ... of all ``rows``, sorted by a hash of seed and row.
 
-    So chunks share no row, a chunk does not depend on how many are cut, and every version of every library cuts the same ones.
+    Without a seed, in file order. So chunks share no row, a chunk does not depend on how many are cut, and every version of every
+    library cuts the same ones.
     """
 
     def place(row: int) -> bytes:
         return blake2b(f"{seed}/{row}".encode(), digest_size=8).digest()
 
-    return sorted(range(rows), key=place)[iteration * size : (iteration + 1) * size]
+    order = range(rows) if seed is None else sorted(range(rows), key=place)
+    return list(order[iteration * size : (iteration + 1) * size])
 
 
 def write(path: str | os.PathLike, problems: str | os.PathLike, spec: CreateChunk, iterations: int) -> int:

@@ -94,7 +94,7 @@ def generate_iteration_rollouts(settings: Config, shard: int) -> GenerateRollout
 
 
 def generate_stage1_test_rollouts(settings: Config, definitions: str) -> GenerateRollouts:
-    """Roll-outs on Stage 1's held-back problems, definitions ``visible`` or ``hidden``."""
+    """Roll-outs on Stage 1's test problems, definitions ``visible`` or ``hidden``."""
     return _rollouts(
         settings,
         settings.evaluation.rollouts,

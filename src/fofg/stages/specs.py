@@ -43,11 +43,11 @@ class DescribeDatasets(Spec):
 
 
 class CreateChunk(Spec):
-    """Rows ``iteration * size`` ... of the shuffled problems."""
+    """Rows ``iteration * size`` ... of the problems, shuffled by ``seed`` (null: in file order)."""
 
     iteration: int
     size: int
-    seed: int
+    seed: int | None
 
 
 class GenerateRollouts(Spec):

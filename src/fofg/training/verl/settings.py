@@ -1,6 +1,6 @@
 """Settings of verl's trainers, from a spec: overrides of their own configurations, which know all else.
 
-Source of the values: the spec (PAPER.md's settings in config/paper.yaml), and ``training.verl`` for memory and speed.
+Source of the values: the spec, and ``training.verl`` for memory and speed. docs/paper.md compares the spec's with the paper's.
 """
 
 import importlib.util
