@@ -20,7 +20,7 @@ sys.path.insert(0, f"{CHECKOUT}/src")
 from fofg import gpus, main_process, provenance, slurm, stages
 from fofg.config import DEFAULT, load, merge, read
 from fofg.digests import digest
-from fofg.errors import UserError
+from fofg.errors import UserError, explain
 from fofg.files import count_rows, write_json
 from fofg.models import relink
 from fofg.plan.needs import needs
@@ -143,9 +143,12 @@ onstart:
         check_cluster()
     except UserError as error:
         raise WorkflowError(str(error))
-    relink(Path(settings.base_model), Path(run_path("checkpoints/base")), DIGESTS)
-    main_process.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
-    write_json(run_path("results/config.json"), settings.model_dump(mode="json"))
+    try:
+        relink(Path(settings.base_model), Path(run_path("checkpoints/base")), DIGESTS)
+        main_process.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
+        write_json(run_path("results/config.json"), settings.model_dump(mode="json"))
+    except OSError as error:
+        raise WorkflowError(explain(error) or str(error))
 
 
 onsuccess:

@@ -71,6 +71,12 @@ def own_problems():
     return {f"own{number}_{stem}/train": path for number, (stem, path) in enumerate(zip(stems, dict.fromkeys(paths)))}
 
 
+# A damaged file of these is no file to remove and make again.
+os.environ["FOFG_OWN_FILES"] = os.pathsep.join(
+    os.path.abspath(path) for path in (settings.base_model, *settings.use.model_dump().values(), *own_problems().values()) if path
+)
+
+
 def problem_files(stage=None):
     """``dataset/split`` -> file, of every data set that is made (of a stage), and the user's own."""
     made = {

@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import os
 import sys
 
 import yaml
 
 from fofg import main_process
 from fofg.config import DEFAULT, Config, load, merge, read
-from fofg.errors import UserError
+from fofg.errors import UserError, explain
 from fofg.plan import table
 from fofg.plan.estimate import estimate
 from fofg.plan.jobs import by_rules
@@ -24,8 +25,16 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # whoever reads has seen enough: fofg plan | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        sys.exit(1)
+    except OSError as error:
+        if not (message := explain(error)):
+            raise
+        sys.exit(f"error: {message}")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fofg import gpus
 from fofg.config import Verl
-from fofg.errors import UserError
+from fofg.errors import UserError, explain
 from fofg.stages import Spec
 from fofg.stopping import heed_time_limits
 from fofg.supervision import stop_with_supervisor
@@ -89,10 +89,15 @@ def use_gpus(options: argparse.Namespace) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a program; a UserError becomes one message on standard error and exit code 1."""
+    """Runs a program; a UserError, a full disk and the like become one message on standard error and exit code 1."""
     stop_with_supervisor()
     heed_time_limits()
     try:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        written = [value for option, value in zip(sys.argv, sys.argv[1:]) if option in ("--output", "--state")]
+        if not (message := explain(error, " or ".join(written))):
+            raise
+        sys.exit(f"error: {message}")

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,15 +19,40 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Its name is always the same, so that what a killed process left is written over. One process at a time may write a path.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            with suppress(NotADirectoryError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Name ``path`` in errors that don't say which file could not be written: a full disk's do not."""
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        if not isinstance(error, UserError) and not getattr(error, "filename", None):
+            with suppress(AttributeError):
+                error.filename = str(path)
+        raise
+
+
+def cure(path: str | os.PathLike) -> str:
+    """Say what to do about a damaged file: one that a rule makes can be made again, the user's own can't.
+
+    The workflow lists the user's own files and folders in FOFG_OWN_FILES; without it, a file counts as theirs.
+    """
+    own, place = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
+    if own is None or any(place.is_relative_to(one) for one in own.split(os.pathsep) if one):
+        return "replace it with an undamaged file"
+    return "remove it and run again"
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -67,7 +92,7 @@ def open_parquet(path: str | os.PathLike, schema: pa.Schema | None = None) -> pq
         raise UserError(f"{path}: no such file; make it first or correct the path") from None
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise UserError(f"{path}: not a readable Parquet file ({reason}); remove it and run again") from None
+        raise UserError(f"{path}: not a readable Parquet file ({reason}); {cure(path)}") from None
     if schema is not None:
         have = file.schema_arrow
         for field in schema:
@@ -86,7 +111,7 @@ def read_batches(path: str | os.PathLike, schema: pa.Schema | None = None, batch
             yield from file.iter_batches(batch_size=batch_size, columns=columns)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
-            raise UserError(f"{path}: damaged Parquet file ({reason}); remove it and run again") from None
+            raise UserError(f"{path}: damaged Parquet file ({reason}); {cure(path)}") from None
 
 
 def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:

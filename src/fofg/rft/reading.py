@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from fofg.errors import UserError
-from fofg.files import open_parquet
+from fofg.files import cure, open_parquet
 from fofg.schemas import ROLLOUTS
 
 Item = TypeVar("Item")
@@ -56,7 +56,7 @@ class RolloutFile:
                     bar.update(batch.num_rows)
             except (pa.ArrowException, OSError) as error:
                 reason = str(error).splitlines()[0][:200]
-                raise UserError(f"{self.path}: damaged Parquet file ({reason}); remove it and run again") from None
+                raise UserError(f"{self.path}: damaged Parquet file ({reason}); {cure(self.path)}") from None
 
 
 def _size(metadata: pq.FileMetaData) -> int:

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from fofg import models
 from fofg.config import Grpo, Sft
 from fofg.errors import UserError
-from fofg.files import write_json
+from fofg.files import write_json, writing
 from fofg.stages import Spec
 from fofg.training import metrics
 
@@ -155,8 +155,9 @@ def finish(spec: Spec, network, model: Path, output: Path, records: list[metrics
         raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
     partial = output.parent / f".{output.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    network.save_pretrained(partial, max_shard_size="100TB")
-    models.copy_settings(model, partial)
+    with writing(output):
+        network.save_pretrained(partial, max_shard_size="100TB")
+        models.copy_settings(model, partial)
     metrics.write(partial / "metrics.jsonl", records)
     write_json(partial / "spec.json", spec.model_dump(mode="json"))
     output.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,175 @@
+"""What the machine refuses (space, permissions, kinds of files) is one sentence with the path, and nothing half written stays."""
+
+import errno
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fofg.errors import UserError, explain
+from fofg.files import cure, read_rows, replacing, write_json, write_parquet, writing
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = pa.schema([("text", pa.string())])
+
+
+@contextmanager
+def little_space(limit: int):
+    """Files may have so many bytes: writes fail as on a full disk, but with another error number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def parquet(path):
+    write_parquet(path, SCHEMA, [[{"text": os.urandom(5000).hex()}]])
+
+
+def json_file(path):
+    write_json(path, ["long"] * 5000)
+
+
+def figure(path):
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    with replacing(path) as temporary:
+        plt.figure().savefig(temporary, format="svg")
+
+
+def safetensors(path):
+    import torch
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        save_file({"weight": torch.zeros(5000)}, temporary)
+
+
+def checkpoint(path):
+    import torch
+
+    with replacing(path) as temporary:
+        torch.save({"weight": torch.zeros(5000)}, temporary)
+
+
+@pytest.mark.parametrize("write", [parquet, json_file, figure, safetensors, checkpoint])
+def test_a_file_that_does_not_fit_is_named_and_the_old_one_stays(tmp_path, write):
+    path = tmp_path / "folder" / "file"
+    write(path)
+    before = path.read_bytes()
+    with pytest.raises(Exception) as error, little_space(1000):
+        write(path)
+    assert re.match(rf"{path}: (File too large|could not be written whole); ", explain(error.value, "elsewhere"))
+    assert path.read_bytes() == before and os.listdir(path.parent) == ["file"]
+
+
+def test_a_full_disk_is_named():
+    with pytest.raises(OSError) as error, writing("results/a.json"), open("/dev/full", "w") as full:
+        full.write("x" * 100_000)
+    assert explain(error.value).startswith("results/a.json: No space left on device; free some space")
+
+
+def test_a_copy_that_fails_names_the_copy(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(5000))
+    with pytest.raises(OSError) as error, little_space(1000):
+        shutil.copyfile(tmp_path / "a", tmp_path / "b")
+    assert explain(error.value).startswith(f"{tmp_path}/b: ")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG])
+def test_other_refusals_come_with_a_cure(number):
+    assert explain(OSError(number, os.strerror(number), "a/b")).startswith(f"a/b: {os.strerror(number)}; ")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), OSError("no"), FileNotFoundError(2, "No such file or directory", "x"), KeyError(28)]
+)
+def test_faults_of_the_code_keep_their_traceback(error):
+    assert explain(error) is None
+
+
+def create_problems(output: Path) -> list[str]:
+    spec = (
+        '{"version":1,"dataset":"d","stage":2,"levels":[1,1],"split":"train","rows":200,"problems":{"sampler":"balanced","seed":1,'
+        '"input_length":[3,6],"max_output_length":32,"template":"{code} {input}"}}'
+    )
+    return ["create_problems.py", "--spec", spec, "--output", str(output / "problems.parquet")]
+
+
+def record_versions(output: Path) -> list[str]:
+    return [
+        "record_versions.py",
+        "--spec",
+        '{"version":1,"packages":{"python":"' + "3" * 3000 + '"}}',
+        "--output",
+        str(output / "v.md"),
+    ]
+
+
+def prepare_base_model(output: Path) -> list[str]:
+    spec = '{"version":1,"base_model":"resources/tiny-base","plain_prompt":true}'
+    return ["prepare_base_model.py", "--spec", spec, "--output", str(output)]
+
+
+@pytest.mark.parametrize("command", [create_problems, record_versions, prepare_base_model])
+@pytest.mark.parametrize("trouble", ["full", "file in place of the folder"])
+def test_a_program_says_one_sentence(tmp_path, command, trouble):
+    if trouble == "full":
+        (tmp_path / "out").mkdir()
+    else:
+        (tmp_path / "out").write_text("a file")
+    script, *arguments = command(tmp_path / "out")
+    done = subprocess.run(
+        [sys.executable, f"workflow/scripts/{script}", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))) if trouble == "full" else None,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/out")
+    assert trouble != "full" or not list((tmp_path / "out").glob(".*.partial"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "middle"])
+def test_a_damaged_file_of_ones_own_is_not_to_be_removed(tmp_path, monkeypatch, damage):
+    made, own = tmp_path / "data/made.parquet", tmp_path / "data/own/rows.parquet"
+    for path in (made, own):
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"text": [os.urandom(500).hex() for _ in range(100)]}), path, compression="zstd")
+        content = path.read_bytes()
+        middle = content[:200] + bytes(5000) + content[5200:]
+        path.write_bytes({"cut": content[:-9], "text": b"rows", "middle": middle}[damage])
+
+    def says(path: Path) -> str:
+        with pytest.raises(UserError) as error:
+            list(read_rows(path))
+        return str(error.value)
+
+    monkeypatch.delenv("FOFG_OWN_FILES", raising=False)
+    assert "remove it" not in says(made)
+    monkeypatch.setenv("FOFG_OWN_FILES", os.pathsep.join([str(tmp_path / "else"), str(own.parent)]))
+    assert "remove it and run again" in says(made)
+    assert says(own).startswith(f"{own}: ") and "remove it" not in says(own) and cure(own) in says(own)
+
+
+@pytest.mark.parametrize("command", [["plan", "all"], ["config"], ["schema"]])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(command):
+    done = subprocess.Popen([sys.executable, "-m", "fofg", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done.stdout.close()
+    assert done.stderr.read() == b""
+    done.stderr.close()
+    assert done.wait() != 0
