@@ -122,7 +122,8 @@ def rollout_problems(wildcards):
     while the file exists).
     """
     iteration = iteration_of(wildcards.round)
-    return settings.use.stage1_problems or [] if iteration is None else chunk(iteration)
+    path = settings.use.stage1_problems if iteration is None else chunk(iteration)
+    return [path] if path else []
 
 
 def problems_argument(wildcards, input):
