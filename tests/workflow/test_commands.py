@@ -139,3 +139,26 @@ def test_a_failing_program_fails_its_job_and_says_why(tmp_path):
     made = snakemake("stage1_create_problems", "--cores", "2", folder=checkout.folder)
     assert made.returncode == 0, made.stderr
     assert (checkout.folder / "data/string_task/stage1_level1/train.parquet").exists()
+
+
+def test_text_inside_config_means_what_it_means_in_a_file():
+    more = ["container=null", "stage1={rft: {max_per_problem: null}}", "use={stage1_problems: ~, stage1_checkpoint: null}"]
+    more += ["datasets={x: {stage: 2, levels: [1, 1], train: 4, test: 0}, stage2_level1to2: null}", "passk={models: [base]}"]
+    more += ["stage2={rl: {curricula: {level1to2: null}}}"]
+    done = snakemake("stage1_rft", "stage2_create_problems", "--dry-run", "--quiet", "rules", "--cores", "1", "--config", *more)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stage1:\n  sft: {epochs: 7}\nfigures: {dpi: 40}\nstage1: {}\n", "key stage1 is given twice, in lines 1 and 4"),
+        ("stage1: {sft: {epochs: true}}\n", "stage1.sft.epochs: needs a number, not true"),
+        ("run_dir: runs/{name}\n", "run_dir: runs/{name} has '{' in it"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_stops_the_run(tmp_path, text, says):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    done = snakemake("stage1_rft", "--dry-run", "--cores", "1", "--configfile", str(path))
+    assert done.returncode == 1 and says in done.stdout + done.stderr
