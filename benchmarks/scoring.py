@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from fofg.scoring.string_task import score
+from fofg.scoring.string_task import Outcome, score
 
 TARGET = 200_000
 
@@ -55,16 +55,15 @@ def corpus(count: int, kinds: list[str], seed: int) -> list[tuple[str, str]]:
     return pairs
 
 
-def loop_score(response: str, truth: str) -> tuple[float, bool]:
+def loop_score(response: str, truth: str) -> Outcome:
     """The published rule the usual way: a loop over characters with a stack, then json.loads."""
     value = loop_object(loop_place(response))
     if value is None:
         plain = response.replace("\\{", "{").replace("\\}", "}").replace("(", "[").replace(")", "]")
         value = loop_object(loop_place(plain)) or loop_object(loop_boxed(plain))
     if value is None or "output" not in value:
-        return -1.0, False
-    correct = value["output"] == truth
-    return float(correct), correct
+        return Outcome.NO_ANSWER
+    return Outcome.CORRECT if value["output"] == truth else Outcome.WRONG
 
 
 def loop_object(text: str) -> dict | None:
@@ -77,8 +76,8 @@ def loop_object(text: str) -> dict | None:
 
 def loop_place(text: str) -> str:
     if "```json" in text:
-        content, closed, _ = text.split("```json")[-1].partition("```")
-        return content if closed else ""
+        content = text.split("```json")[-1]
+        return content[: content.find("```")]
     stack, last = [], ""
     for index, character in enumerate(text):
         if character == "{":
@@ -93,13 +92,8 @@ def loop_place(text: str) -> str:
 def loop_boxed(text: str) -> str:
     if "\\boxed{" not in text:
         return ""
-    start = text.rindex("\\boxed{") + len("\\boxed{")
-    depth = 1
-    for index in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[index], 0)
-        if not depth:
-            return text[start:index]
-    return ""
+    content = text.split("\\boxed{")[-1]
+    return loop_place(content[: content.rfind("}")].replace("\\left", "").replace("\\right", ""))
 
 
 def rate(scorer: Callable, pairs: list[tuple[str, str]]) -> float:
@@ -117,14 +111,14 @@ def measure(pairs: list[tuple[str, str]], repeats: int) -> dict:
         sys.exit(f"error: the two ways differ on {differing} of {len(pairs)} responses")
     rates = [(rate(score, pairs), rate(loop_score, pairs)) for _ in range(repeats)]
     ours, loop = (max(column) for column in zip(*rates))
-    verdicts = [score(*pair) for pair in pairs]
+    outcomes = [score(*pair) for pair in pairs]
     return {
         "responses_per_second": round(ours),
         "loop_responses_per_second": round(loop),
         "ratio": round(ours / loop, 2),
         "mean_characters": round(sum(len(response) for response, _ in pairs) / len(pairs)),
-        "correct": sum(verdict.correct for verdict in verdicts),
-        "no_answer": sum(verdict.reward < 0 for verdict in verdicts),
+        "correct": outcomes.count(Outcome.CORRECT),
+        "no_answer": outcomes.count(Outcome.NO_ANSWER),
     }
 
 

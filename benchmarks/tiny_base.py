@@ -27,7 +27,7 @@ def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
     """Share of problems whose one response is correct."""
     from fofg.problems.prompts import prompt
     from fofg.rollouts.engine import Request
-    from fofg.scoring.string_task import score
+    from fofg.scoring.string_task import Outcome, score
 
     shown = [tuple(problem.expression.functions()) if definitions else () for problem in problems]
     requests = [
@@ -36,7 +36,8 @@ def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
     ]
     correct = 0
     for place, _, sample in engine.generate(requests):
-        correct += score(sample.text, problems[place].output, truncated=sample.finish_reason == "length").correct
+        outcome = score(sample.text, problems[place].output, truncated=sample.finish_reason == "length")
+        correct += outcome is Outcome.CORRECT
     return correct / len(problems)
 
 

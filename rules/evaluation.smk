@@ -32,7 +32,7 @@ rule generate_stage1_test_rollouts:
 
 
 rule score_rollouts:
-    """Reward and correctness of every response to Stage 1's test problems."""
+    """Verdicts on the responses to Stage 1's test problems."""
     input:
         rollouts=rules.generate_stage1_test_rollouts.output.rollouts,
     output:

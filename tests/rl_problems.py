@@ -47,7 +47,7 @@ SETTINGS = {
 PHASES = [{"steps": 3, "mixture": {"one": 1, "two": 1}}, {"steps": 2, "mixture": {"two": 1}}]
 
 
-def spec(phases=PHASES, scheme="paper", rollouts=None, validation=None, **changes) -> TrainRl:
+def spec(phases=PHASES, scheme="published_code", rollouts=None, validation=None, **changes) -> TrainRl:
     """``rollouts``, ``validation``: changes of keys in those sections."""
     values = {**SETTINGS, **changes}
     values["rollouts"] = {**SETTINGS["rollouts"], **(rollouts or {})}

@@ -44,7 +44,6 @@ VERDICTS = pa.schema(
         ("index", pa.int64()),
         ("level", pa.int32()),
         ("sample", pa.int32()),
-        ("reward", pa.float64()),
         ("correct", pa.bool_()),
         ("answered", pa.bool_()),
         ("truncated", pa.bool_()),

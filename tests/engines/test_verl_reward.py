@@ -19,20 +19,21 @@ from verl.trainer.ppo.utils import create_rl_dataset
 from verl_configs import rl
 
 from fofg.errors import UserError
-from fofg.scoring.string_task import score
+from fofg.scoring.rewards import REWARDS
+from fofg.scoring.string_task import Outcome, score
 from fofg.training.verl import rows
 from fofg.training.verl.reward import RewardManager
 
 pytestmark = pytest.mark.engines
 LIMIT = 200
 RIGHT, WRONG, NONE = '{"output": "a"}', '{"output": "b"}', "a"
-NO_ANSWER = {"paper": -1.0, "binary": 0.0}
+NO_ANSWER = {"published_code": -1.0, "binary": 0.0}
 
 
 class Scorer:
     """Scores token ids as responses to a problem (Level 2, answer "a"), by verl's own worker, called by its own agent loop."""
 
-    def __init__(self, folder, model, scheme="paper", answer="a"):
+    def __init__(self, folder, model, scheme="published_code", answer="a"):
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         rows.write_problems(folder / "t.parquet", [rl_problems.problem(7, 2, answer)])
@@ -77,10 +78,12 @@ def none_of(scorer):
 
 
 def test_verl_loads_our_manager_with_our_reward_function(scorers):
-    config, tokenizer = scorers["paper"].config, scorers["paper"].tokenizer
-    assert type(load_reward_manager(config, tokenizer)) is type(scorers["paper"].worker.reward_manager) is RewardManager
-    found = scorers["paper"].worker.reward_manager.compute_score(
-        data_source="string_task/level2", solution_str=RIGHT, ground_truth=scorers["paper"].row["reward_model"]["ground_truth"]
+    config, tokenizer = scorers["published_code"].config, scorers["published_code"].tokenizer
+    assert type(load_reward_manager(config, tokenizer)) is type(scorers["published_code"].worker.reward_manager) is RewardManager
+    found = scorers["published_code"].worker.reward_manager.compute_score(
+        data_source="string_task/level2",
+        solution_str=RIGHT,
+        ground_truth=scorers["published_code"].row["reward_model"]["ground_truth"],
     )
     assert found == {"score": 1.0, "acc": 1.0}
 
@@ -146,17 +149,17 @@ def test_an_empty_response(scorer):
 
 @pytest.mark.parametrize("shape", [name for name in SHAPES if name != "lone surrogates"])  # which no tokenizer gives
 def test_hostile_texts_are_scored(scorers, shape):
-    scorer, text = scorers["paper"], text_of(shape, LIMIT - 20)
+    scorer, text = scorers["published_code"], text_of(shape, LIMIT - 20)
     tokens = scorer.tokens(text)[: LIMIT - 1]
     known = scorer.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    verdict = score(known, "a")
-    assert scorer([*tokens, scorer.end]) == (verdict.reward, float(verdict.correct), 0.0)
+    outcome = score(known, "a")
+    assert scorer([*tokens, scorer.end]) == (REWARDS["published_code"][outcome], float(outcome is Outcome.CORRECT), 0.0)
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_tokens_are_scored(scorers, data):
-    scorer = scorers["paper"]
+    scorer = scorers["published_code"]
     tokens = data.draw(st.lists(st.integers(0, len(scorer.tokenizer) - 1), max_size=LIMIT))
     reward, correct, truncated = scorer(tokens)
     assert (reward, correct) in {(1.0, 1.0), (0.0, 0.0), (-1.0, 0.0)}
@@ -164,7 +167,7 @@ def test_any_tokens_are_scored(scorers, data):
 
 
 def test_nothing_is_executed(scorers):
-    scorer, seen, watching = scorers["paper"], [], [False]
+    scorer, seen, watching = scorers["published_code"], [], [False]
     responses = [[*scorer.tokens(text)[: LIMIT - 1], scorer.end] for text in code_as_answers()]
     scorer(responses[0])  # what is loaded on first use is loaded
     kinds = ("compile", "exec", "import", "open", "os", "subprocess", "marshal", "ctypes", "socket")
@@ -182,7 +185,7 @@ def test_nothing_is_executed(scorers):
 
 
 def test_a_problem_that_cannot_be_scored_is_named(scorers):
-    scorer = scorers["paper"]
+    scorer = scorers["published_code"]
     row = scorer.row
     try:
         for change, says in (

@@ -112,7 +112,7 @@ def test_the_papers_fine_tuning(iteration, epochs, tmp_path, tiny_model):
 
 
 @pytest.mark.parametrize(
-    "scoring", [{"scheme": "binary", "answer_rule": "lenient"}, {"scheme": "paper", "answer_rule": "published"}]
+    "scoring", [{"scheme": "binary", "answer_rule": "lenient"}, {"scheme": "published_code", "answer_rule": "published"}]
 )
 def test_rewards_are_the_specs(scoring, tmp_path, tiny_model):
     config = composed("ppo_trainer", rl_values(load("paper.yaml", {"scoring": scoring}), tmp_path, tiny_model))

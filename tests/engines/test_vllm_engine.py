@@ -16,7 +16,7 @@ from fofg.errors import UserError
 from fofg.files import read_rows
 from fofg.rollouts.engine import Request, create
 from fofg.rollouts.sampling import sample_seed
-from fofg.scoring.string_task import score
+from fofg.scoring.string_task import Outcome, score
 from fofg.scoring.truth import read_truth
 
 pytestmark = pytest.mark.engines
@@ -130,7 +130,7 @@ def test_accuracy_and_length_agree_with_the_transformers_engine(vllm, tiny_base,
     correct, lengths = [], []
     for engine in (vllm(tiny_base, **changes), transformers(tiny_base, **changes)):
         made = collect(engine, requests(rows, 8))
-        correct.append([float(score(result.text, truths[number]).correct) for (number, _), result in made.items()])
+        correct.append([float(score(result.text, truths[number]) is Outcome.CORRECT) for (number, _), result in made.items()])
         lengths.append([result.token_count for result in made.values()])
     assert 0.1 < fmean(correct[1]) < 0.95
     for ours, theirs in (correct, lengths):

@@ -119,7 +119,7 @@ def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
         how = ["--batch-size", "512", "--gpus", "1", "--options", json.dumps(options)]
         program = ROOT / "workflow/scripts/generate_rollouts.py"
         subprocess.run([sys.executable, program, "--spec", spec.text(), *files, *how], check=True)
-        judge(made, tmp_path / f"{name}.verdicts.parquet", settings.scoring)
+        judge(made, tmp_path / f"{name}.verdicts.parquet", settings.scoring.answer_rule)
         shares[name] = accuracy(tmp_path, f"{name}.verdicts.parquet")
     answers = samples * pq.read_metadata(problems).num_rows
     pooled = sum(shares.values()) / 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib import rc_context
 from rollout_rows import rollout
 
-from fofg.config import Figures, Scoring
+from fofg.config import Figures
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import judge, read_csv, summarize, summarize_files, wilson, write_csv
 from fofg.files import read_rows, write_parquet
@@ -28,7 +28,6 @@ def verdict(index, correct, level=1, sample=0):
         "index": index,
         "level": level,
         "sample": sample,
-        "reward": float(correct),
         "correct": correct,
         "answered": True,
         "truncated": False,
@@ -71,14 +70,12 @@ def test_interval_of_published_examples():
     assert wilson(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
-@pytest.mark.parametrize(("scheme", "rewards"), [("paper", [1, 0, -1, -1]), ("binary", [1, 0, 0, 0])])
-def test_verdicts_of_each_scheme(tmp_path, scheme, rewards):
+def test_verdicts_tell_right_wrong_and_no_answers(tmp_path):
     rows = [rollout(7, [RIGHT, WRONG, NONE, RIGHT], reasons=["stop", "stop", "stop", "length"]), rollout(8, [])]
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [rows])
-    counted = judge(tmp_path / "r.parquet", tmp_path / "v.parquet", Scoring(scheme=scheme, answer_rule="published"))
+    counted = judge(tmp_path / "r.parquet", tmp_path / "v.parquet", "published")
     assert counted == (2, 1, 4)
     verdicts = list(read_rows(tmp_path / "v.parquet", VERDICTS))
-    assert [row["reward"] for row in verdicts] == rewards
     assert [row["correct"] for row in verdicts] == [True, False, False, False]
     assert [row["answered"] for row in verdicts] == [True, True, False, False]
     assert [row["truncated"] for row in verdicts] == [False, False, False, True]
@@ -89,7 +86,7 @@ def test_verdicts_of_each_scheme(tmp_path, scheme, rewards):
 def test_lenient_rule_reaches_the_score(tmp_path):
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(0, ['a stray { then {"output": "b"}'])]])
     for rule, correct in (("published", False), ("lenient", True)):
-        judge(tmp_path / "r.parquet", tmp_path / "v.parquet", Scoring(scheme="paper", answer_rule=rule))
+        judge(tmp_path / "r.parquet", tmp_path / "v.parquet", rule)
         assert next(read_rows(tmp_path / "v.parquet"))["correct"] is correct
 
 
@@ -98,7 +95,7 @@ def test_broken_ground_truth_names_the_row(tmp_path):
     row["reward_model"]["ground_truth"] = "{"
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(1, [RIGHT]), row]])
     with pytest.raises(UserError, match=r"r\.parquet: row 1"):
-        judge(tmp_path / "r.parquet", tmp_path / "v.parquet", Scoring(scheme="paper", answer_rule="published"))
+        judge(tmp_path / "r.parquet", tmp_path / "v.parquet", "published")
     assert not (tmp_path / "v.parquet").exists()
 
 
@@ -207,7 +204,7 @@ def test_scripts_from_rollouts_to_figure(tmp_path):
         command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
 
-    scoring = {"scoring": {"scheme": "paper", "answer_rule": "published"}}
+    scoring = {"answer_rule": "published"}
     for definitions in ("visible", "hidden"):
         call("score_rollouts.py", scoring, "--rollouts", f"{definitions}.parquet", "--output", f"v-{definitions}.parquet")
     verdicts = ["base/visible=v-visible.parquet", "base/hidden=v-hidden.parquet"]

@@ -83,7 +83,7 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
     values["problem"] = {}
     values["stage1"]["sft"]["epoch"] = 3
     values["stage1"]["sft"]["epochs"] = 0
-    values["scoring"]["scheme"] = "papr"
+    values["scoring"]["scheme"] = "published_cod"
     values["problems"] |= {"sampler": "uniform", "template": "{code}", "input_length": [4, 2]}
     del values["figures"]["dpi"]
     with pytest.raises(UserError) as caught:
@@ -92,7 +92,7 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
     assert "problem: no such key; did you mean problems?" in message
     assert "stage1.sft.epoch: no such key; did you mean stage1.sft.epochs?" in message
     assert "stage1.sft.epochs: Input should be greater than or equal to 1, not 0" in message
-    assert "scoring.scheme: " in message and "did you mean paper?" in message
+    assert "scoring.scheme: " in message and "did you mean published_code?" in message
     assert "figures.dpi: missing" in message
     assert "problems.sampler: " in message
     assert "problems.template: needs {input} exactly once, has it 0 times" in message

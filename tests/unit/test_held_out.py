@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from rollout_rows import rollout
 
-from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.held_out import judge, summarize
@@ -17,7 +16,7 @@ from fofg.files import read_rows, write_parquet
 from fofg.schemas import ACCURACY, HELD_OUT_VERDICTS, ROLLOUTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-SCORING = Scoring(scheme="paper", answer_rule="published")
+RULE = "published"
 RIGHT, WRONG, NONE = '{"output": "b"}', '{"output": "c"}', "no idea"
 
 
@@ -37,11 +36,11 @@ def rollouts(tmp_path):
 
 
 def test_verdicts_tell_the_decoding(tmp_path, rollouts):
-    assert judge(rollouts, tmp_path / "v.parquet", SCORING) == (8, 1, 10)
+    assert judge(rollouts, tmp_path / "v.parquet", RULE) == (8, 1, 10)
     rows = list(read_rows(tmp_path / "v.parquet", HELD_OUT_VERDICTS))
     assert [row["decoding"] for row in rows] == ["sampled"] * 6 + ["greedy"] * 4
     assert [row["index"] for row in rows] == [0, 0, 1, 1, 2, 2, 0, 1, 2, 3]
-    assert [row["reward"] for row in rows] == [1, 0, -1, -1, 1, 1, 1, -1, 0, 1]
+    assert [row["correct"] - (not row["answered"]) for row in rows] == [1, 0, -1, -1, 1, 1, 1, -1, 0, 1]
     assert [row["truncated"] for row in rows] == [False] * 7 + [True, False, False]
 
 
@@ -57,13 +56,13 @@ def test_verdicts_tell_the_decoding(tmp_path, rollouts):
 )
 def test_bad_rollouts(tmp_path, entries, problem):
     with pytest.raises(UserError, match=problem):
-        judge(entries, tmp_path / "v.parquet", SCORING)
+        judge(entries, tmp_path / "v.parquet", RULE)
     assert not (tmp_path / "v.parquet").exists()
 
 
 def test_table_is_ordered_and_averages_samples(tmp_path, rollouts):
-    judge(rollouts, tmp_path / "v.parquet", SCORING)
-    judge(rollouts[:1], tmp_path / "g.parquet", SCORING)
+    judge(rollouts, tmp_path / "v.parquet", RULE)
+    judge(rollouts[:1], tmp_path / "g.parquet", RULE)
     table = summarize(["stage1-rft", "base"], [f"base={tmp_path}/g.parquet", f"stage1-rft={tmp_path}/v.parquet"])
     places = [(row["model"], row["decoding"], row["level"]) for row in table]
     assert places == [
@@ -131,7 +130,7 @@ def test_scripts_from_rollouts_to_table(tmp_path, rollouts):
         command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
 
-    scoring = {"scoring": {"scheme": "paper", "answer_rule": "published"}}
+    scoring = {"answer_rule": "published"}
     done = call("score_held_out.py", scoring, "--rollouts", *rollouts, "--output", "v.parquet")
     assert (done.returncode, "10 responses to 8 prompts; 1 prompts without a response" in done.stderr) == (0, True)
     outputs = ("--parquet", "t.parquet", "--csv", "t.csv")

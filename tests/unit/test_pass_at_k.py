@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rollout_rows import rollout
 
-from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.pass_at_k import count, curve, ladder, pass_at_k, summarize
@@ -21,7 +20,7 @@ from fofg.files import read_rows, write_parquet
 from fofg.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-SCORING = Scoring(scheme="paper", answer_rule="published")
+RULE = "published"
 RIGHT, WRONG = '{"output": "b"}', '{"output": "c"}'
 
 
@@ -117,31 +116,31 @@ def shards(tmp_path):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_counts_do_not_depend_on_the_order_of_shards(tmp_path, shards, order):
-    assert count(shards[::order], tmp_path / "c.parquet", SCORING) == 4
+    assert count(shards[::order], tmp_path / "c.parquet", RULE) == 4
     found = [tuple(row.values()) for row in read_rows(tmp_path / "c.parquet", PASSK_COUNTS)]
     assert found == [(0, 1, 3, 2), (1, 1, 3, 0), (2, 2, 0, 0), (3, 2, 3, 3)]
 
 
 def test_a_shard_given_twice_is_named(tmp_path, shards):
     with pytest.raises(UserError, match=r"1\.parquet: problem 2 was counted before; give every shard once"):
-        count([*shards, shards[1]], tmp_path / "c.parquet", SCORING)
+        count([*shards, shards[1]], tmp_path / "c.parquet", RULE)
     assert not (tmp_path / "c.parquet").exists()
 
 
 def test_shards_of_different_settings_are_named(tmp_path, shards):
     write_parquet(tmp_path / "2.parquet", ROLLOUTS, [[rollout(4, [RIGHT])]])
     with pytest.raises(UserError, match=r"2\.parquet: problem 4 has 1 responses, those of .*0\.parquet have 3"):
-        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", SCORING)
+        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
 
 
 def test_shards_without_problems_are_named(tmp_path, shards):
     write_parquet(tmp_path / "2.parquet", ROLLOUTS, [[]])
     with pytest.raises(UserError, match=r"2\.parquet: holds no problem"):
-        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", SCORING)
+        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
 
 
 def test_problems_without_responses_are_left_out_of_the_mean(tmp_path, shards):
-    count(shards, tmp_path / "c.parquet", SCORING)
+    count(shards, tmp_path / "c.parquet", RULE)
     table = summarize(["base"], [f"base={tmp_path}/c.parquet"])
     assert [(row["level"], row["k"], row["problems"], row["samples"]) for row in table] == [
         *((1, k, 2, 6) for k in (1, 2, 3)),
@@ -151,7 +150,7 @@ def test_problems_without_responses_are_left_out_of_the_mean(tmp_path, shards):
 
 
 def test_models_keep_the_order_of_the_spec(tmp_path, shards):
-    count(shards, tmp_path / "c.parquet", SCORING)
+    count(shards, tmp_path / "c.parquet", RULE)
     entries = [f"base={tmp_path}/c.parquet", f"stage2-rl-level1={tmp_path}/c.parquet"]
     models = [row["model"] for row in summarize(["stage2-rl-level1", "base"], entries)]
     assert models == ["stage2-rl-level1"] * 6 + ["base"] * 6
@@ -168,7 +167,7 @@ def test_scripts_from_shards_to_table(tmp_path, shards):
         command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
 
-    scoring = {"scoring": {"scheme": "paper", "answer_rule": "published"}}
+    scoring = {"answer_rule": "published"}
     done = call("count_passk.py", scoring, "--rollouts", "1.parquet", "0.parquet", "--output", "c.parquet")
     assert "4 problems counted" in done.stderr
     call("summarize_passk.py", {"models": ["base"]}, "--counts", "base=c.parquet", "--parquet", "t.parquet", "--csv", "t.csv")

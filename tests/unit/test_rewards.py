@@ -25,7 +25,7 @@ def row(index=3, source="string_task", truth=TRUTH):
 
 @pytest.mark.parametrize(
     ("scheme", "rewards"),
-    [("paper", {RIGHT: 1.0, WRONG: 0.0, NONE: -1.0}), ("binary", {RIGHT: 1.0, WRONG: 0.0, NONE: 0.0})],
+    [("published_code", {RIGHT: 1.0, WRONG: 0.0, NONE: -1.0}), ("binary", {RIGHT: 1.0, WRONG: 0.0, NONE: 0.0})],
 )
 def test_reward_and_accuracy(scheme, rewards):
     for response, reward in rewards.items():
@@ -38,7 +38,7 @@ def test_a_truncated_response_is_no_answer():
     assert compute_score("string_task", RIGHT, TRUTH, truncated=True, scheme="binary") == {"score": 0.0, "acc": 0.0}
 
 
-@pytest.mark.parametrize("scheme", ["paper", "binary"])
+@pytest.mark.parametrize("scheme", ["published_code", "binary"])
 @pytest.mark.parametrize(("said", "cut"), [(True, True), (False, False), (None, False)])
 def test_extra_info_says_truncated_too(said, cut, scheme):
     found = compute_score("string_task", RIGHT, TRUTH, {"index": 1, "truncated": said}, scheme=scheme)
@@ -66,7 +66,7 @@ def test_verl_can_call_it():
         solution_str=WRONG,
         ground_truth=TRUTH,
         extra_info={"index": 1, "num_turns": 2},
-        scheme="paper",
+        scheme="published_code",
         strict_box_verify=False,
         reward_router_address=None,
     )
@@ -74,7 +74,7 @@ def test_verl_can_call_it():
 
 
 def test_many_at_once_are_the_same_as_one_by_one():
-    scoring = Scoring(scheme="paper", answer_rule="published")
+    scoring = Scoring(scheme="published_code", answer_rule="published")
     asked = [(row(1), RIGHT, False), (row(2), RIGHT, True), (row(3), WRONG, False), (row(4), NONE, False)]
     assert [found["score"] for found in compute_scores(asked, scoring)] == [1.0, -1.0, 0.0, -1.0]
     assert [found["acc"] for found in compute_scores(asked, scoring)] == [1.0, 0.0, 0.0, 0.0]
@@ -83,7 +83,7 @@ def test_many_at_once_are_the_same_as_one_by_one():
 
 
 def test_unfit_rows_are_named():
-    scoring = Scoring(scheme="paper", answer_rule="published")
+    scoring = Scoring(scheme="published_code", answer_rule="published")
     with pytest.raises(UserError, match=r"problem 3: no reward for data_source 'gsm8k'; known: string_task"):
         compute_scores([(row(source="gsm8k"), RIGHT, False)], scoring)
     for source in ("gsm8k/level2", "string_task_level2", "/level2", ""):

@@ -28,6 +28,7 @@ RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"
 
 def spec(template: str | None = TEMPLATE, **selection) -> SelectRftData:
     values = {
+        "keep_truncated": False,
         "drop_duplicates": False,
         "max_per_problem": None,
         "max_tokens": None,
@@ -35,11 +36,10 @@ def spec(template: str | None = TEMPLATE, **selection) -> SelectRftData:
         "test_rows": 0,
         "seed": 1,
     }
-    scoring = {"scheme": "paper", "answer_rule": "published"}
     return SelectRftData(
         version=1,
         selection=config.Selection(**{**values, **selection}),
-        scoring=config.Scoring(**scoring),
+        answer_rule="published",
         template=template,
     )
 
@@ -266,6 +266,19 @@ def test_held_back_problems_are_not_trained_on(tmp_path, monkeypatch, most_turns
     assert examples["train"] == len(selected.train) and examples["test"] == 16
     assert sum(len(turns(row)) for row in selected.train) == len({text for row in selected.train for text in turns(row)})
     assert trained.total() + 16 + examples["held_back_responses"] == kept
+
+
+def test_truncated_responses_can_be_scored_like_any_other(tmp_path):
+    """As in the public code: correct ones count, and are kept; one without an answer was cut too early."""
+    rows = [problem(1, [CUT, WRONG]), problem(2, [CUT, RIGHT]), problem(3, [CUT, NOTHING]), problem(4, [WRONG, RIGHT])]
+    rows[2]["responses"][0] = 'cut in {"out'
+    rows[3]["finish_reasons"][0] = "length"
+    for keep, kept, cut, wrong, solved in ((True, [(1, 0), (4, 1)], 1, 2, 2), (False, [(2, 1), (4, 1)], 4, 1, 0)):
+        selected = Selected(tmp_path, rows, spec(keep_truncated=keep))
+        assert kept_texts(selected.train) == [f"problem {number} sample {sample}" for number, sample in kept]
+        dropped = {reason: count for reason, count in selected.report["responses"]["dropped"].items() if count}
+        expected = {"cut_at_limit": cut, "wrong": wrong, "no_answer": 1, "problem_all_solved": solved}
+        assert dropped == {reason: count for reason, count in expected.items() if count}
 
 
 def test_the_same_problem_in_two_rows_is_held_back_as_one(tmp_path):

@@ -10,23 +10,64 @@ from hypothesis import strategies as st
 
 from fofg.errors import UserError
 from fofg.scoring.answers import NO_ANSWER, find_answer, last_object
-from fofg.scoring.string_task import score
+from fofg.scoring.rewards import REWARDS
+from fofg.scoring.string_task import Outcome, score
 
-VERDICTS = Path(__file__).parents[1] / "reference" / "verdicts.jsonl"
-
-
-def test_agrees_with_all_published_verdicts():
-    rows = [json.loads(line) for line in VERDICTS.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 600
-    wrong = [row for row in rows if score(row["response"], row["truth"]) != (row["reward"], bool(row["correct"]))]
-    assert wrong == []
+REFERENCE = Path(__file__).parents[1] / "reference"
+#: Verdicts of the public reward function: on responses of many kinds, on fences that are not closed, on boxes, on single oddities.
+VERDICTS = {"verdicts": 600, "verdicts_open_fence": 400, "verdicts_boxed": 250, "verdicts_explained": 6}
 
 
-def test_lenient_changes_only_verdicts_without_an_answer():
-    rows = [json.loads(line) for line in VERDICTS.read_text(encoding="utf-8").splitlines()]
-    changed = [row for row in rows if score(row["response"], row["truth"], rule="lenient").reward != row["reward"]]
-    assert changed
-    assert {row["reward"] for row in changed} == {-1}
+def published(name):
+    rows = [json.loads(line) for line in (REFERENCE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == VERDICTS[name]
+    return rows
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_agrees_with_all_published_verdicts(name):
+    def given(row):
+        outcome = score(row["response"], row["truth"])
+        return REWARDS["published_code"][outcome], int(outcome is Outcome.CORRECT)
+
+    assert [row for row in published(name) if given(row) != (row["reward"], row["correct"])] == []
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_lenient_changes_only_verdicts_without_an_answer(name):
+    rows = [(row, score(row["response"], row["truth"], rule="lenient")) for row in published(name)]
+    changed = [row["reward"] for row, outcome in rows if REWARDS["published_code"][outcome] != row["reward"]]
+    assert set(changed) <= {-1}
+    assert changed or name == "verdicts_explained"
+
+
+DRAFT = 'first {"output": "ab"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>{DRAFT}</think>",
+        f"<think>{DRAFT}</think> so it is cd",
+        f"<think>{DRAFT}</think> so {{\"output\": 'cd'}}",
+        f"<think>{DRAFT}</think> so ```json\n{{output: cd}}",
+        f"<think>a</think> <think>{DRAFT}</think>",
+        f"<think>{DRAFT}",
+        f"{DRAFT}</think> cd",
+        f"{DRAFT} <think> or",
+        f"<think>a</think>{DRAFT}<think>b",
+    ],
+)
+def test_a_draft_within_the_thinking_is_no_answer_by_the_lenient_rule(text):
+    assert find_answer(text, "lenient") is NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    "thinking", ["<think></think>", '<think>{"output": "cd"}</think>', "<think>{ ```json</think>", "{</think>"]
+)
+def test_the_lenient_rule_reads_the_final_answer_behind_the_thinking(thinking):
+    for answer in ('{"output": "ab"}', 'a stray { then {"output": "ab"}', '```json\n{"output": "ab"} '):
+        assert find_answer(thinking + answer, "lenient") == "ab"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +91,8 @@ def test_lenient_changes_only_verdicts_without_an_answer():
         ('{"output": True}', True),
         ('{"output": [1, False]}', [1, False]),
         ('{"output": "aTrueb None"}', "aTrueb None"),
-        ('{"output": "None \\" True", "ok": True}', 'None " True'),
+        ('{"output": "None \\" True", "ok": True}', 'null " true'),
+        ('{"output": trueTrue}', NO_ANSWER),
         ('{"output": 1e999}', math.inf),
         ('{"output": ("a", "b")}', ["a", "b"]),
         ('{"output": "f(x)"}', "f(x)"),
@@ -67,6 +109,10 @@ def test_lenient_changes_only_verdicts_without_an_answer():
         ('```json\n\\{"output": "ab"\\}\n```', "ab"),
         ('```json\n{"output": "{"}\n```', "{"),
         ('```\n{"output": "ab"}\n```', "ab"),
+        ('```json\n{"output": "ab"}\n', "ab"),
+        ('```json\n{"output": "ab"}.', "ab"),
+        ('\\boxed{x = {1}, {"output": "ab"}} as {said}', "ab"),
+        ('\\boxed{\\left\\{"output": "ab"\\right\\}}', "ab"),
     ],
 )
 def test_finds(text, answer):
@@ -95,7 +141,6 @@ def test_finds(text, answer):
         '```json\n["output"]\n```',
         '```json\nSo {"output": "ab"}\n```x',
         "\\boxed{ab}",
-        '{"output": trueTrue}',
     ],
 )
 def test_finds_nothing_by_either_rule_or_only_by_the_lenient_one(text):
@@ -111,6 +156,7 @@ def test_finds_nothing_by_either_rule_or_only_by_the_lenient_one(text):
         '{{"output": "ab"}}',
         '{{{{{{ "output" {"output": "ab"}',
         '```json\n{"output": "ab"}',
+        '```json\n{"output": "ab"}\n..',
         '{"output": "ab"} so {x} is it',
         '{ {"output": "no"} {"a": {"output": "inner"}, "output": "ab"}',
         'open { \\{"output": "ab"\\}',
@@ -123,20 +169,15 @@ def test_only_the_lenient_rule_passes_over_stray_braces(text):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "rewards"),
-    [("paper", (1, 0, -1)), ("binary", (1, 0, 0))],
+    ("text", "outcome"),
+    [('{"output": "ab"}', Outcome.CORRECT), ('{"output": "ab "}', Outcome.WRONG), ("ab", Outcome.NO_ANSWER)],
 )
-def test_schemes(scheme, rewards):
-    texts = ['{"output": "ab"}', '{"output": "ab "}', "ab"]
-    verdicts = [score(text, "ab", scheme) for text in texts]
-    assert tuple(verdict.reward for verdict in verdicts) == rewards
-    assert [verdict.correct for verdict in verdicts] == [True, False, False]
+def test_outcomes(text, outcome):
+    assert score(text, "ab") is outcome
 
 
-@pytest.mark.parametrize(("scheme", "reward"), [("paper", -1), ("binary", 0)])
-def test_a_truncated_response_has_no_answer(scheme, reward):
-    verdict = score('{"output": "ab"}', "ab", scheme, truncated=True)
-    assert (verdict.reward, verdict.correct) == (reward, False)
+def test_a_truncated_response_has_no_answer():
+    assert score('{"output": "ab"}', "ab", truncated=True) is Outcome.NO_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -159,13 +200,10 @@ def test_a_truncated_response_has_no_answer(scheme, reward):
     ],
 )
 def test_numbers_compare_by_value_and_strings_to_the_character(answer, truth, correct):
-    verdict = score(f'{{"output": {answer}}}', truth)
-    assert verdict == (float(correct), correct)
+    assert score(f'{{"output": {answer}}}', truth) is (Outcome.CORRECT if correct else Outcome.WRONG)
 
 
-def test_unknown_scheme_and_rule_are_the_users_errors():
-    with pytest.raises(UserError, match="scheme: no scheme 'papers'; use paper or binary"):
-        score("", "ab", scheme="papers")
+def test_an_unknown_rule_is_the_users_error():
     with pytest.raises(UserError, match="answer_rule: no rule 'strict'; use published or lenient"):
         score("", "ab", rule="strict")
 
@@ -185,27 +223,10 @@ def loop_last_object(text):
     return last
 
 
-def loop_literals(text):
-    out, index, quoted = "", 0, False
-    while index < len(text):
-        if quoted and text[index] == "\\":
-            out, index = out + text[index : index + 2], index + 2
-            continue
-        if text[index] == '"':
-            quoted = not quoted
-        for python, javascript in (("True", "true"), ("False", "false"), ("None", "null")):
-            around = text[max(0, index - 1) : index] + text[index + len(python) : index + len(python) + 1]
-            if not quoted and text.startswith(python, index) and not any(c.isalnum() or c == "_" for c in around):
-                out, index = out + javascript, index + len(python)
-                break
-        else:
-            out, index = out + text[index], index + 1
-    return out
-
-
 def loop_object(text):
     text = text.replace("\n", "")
-    for version in (text, loop_literals(text)):
+    replaced = text.replace("True", "true").replace("False", "false").replace("None", "null")
+    for version in (text, replaced):
         try:
             value = json.loads(version)
         except ValueError:
@@ -217,20 +238,15 @@ def loop_object(text):
 def loop_place(text):
     if "```json" not in text:
         return loop_last_object(text)
-    content, fence, _ = text.split("```json")[-1].partition("```")
-    return content if fence else ""
+    behind = text.split("```json")[-1]
+    return behind.partition("```")[0] if "```" in behind else behind[:-1]
 
 
 def loop_boxed(text):
     if "\\boxed{" not in text:
         return ""
-    content, depth = "", 1
-    for character in text.split("\\boxed{")[-1]:
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        if not depth:
-            return content
-        content += character
-    return ""
+    content = "}".join(text.split("\\boxed{")[-1].split("}")[:-1])
+    return loop_place(content.replace("\\left", "").replace("\\right", ""))
 
 
 def loop_find_answer(text):
@@ -248,6 +264,8 @@ PIECES = [
     "```",
     "```json",
     "\\boxed{",
+    "\\left",
+    "\\right",
     '{"output": "',
     '"}',
     '{"output": ',
@@ -285,7 +303,14 @@ def test_lenient_never_changes_an_answer_that_the_published_rule_finds(text):
 
 @given(st.text("so, then ab«»12.\n"), st.text(st.characters(exclude_characters="{}`")), st.text("and so on.\n"))
 def test_reasoning_around_the_answer_does_not_matter(before, answer, after):
-    assert score(before + json.dumps({"output": answer}) + after, answer) == (1.0, True)
+    assert score(before + json.dumps({"output": answer}) + after, answer) is Outcome.CORRECT
+
+
+@settings(max_examples=300)
+@given(texts, texts)
+def test_the_lenient_rule_reads_nothing_before_the_end_of_the_thinking(thinking, final):
+    assert find_answer(f"<think>{thinking}</think>{final}", "lenient") == find_answer(final, "lenient")
+    assert find_answer(f"{final}<think>{thinking}", "lenient") is NO_ANSWER
 
 
 @given(st.text("{}ab ", max_size=20))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fofg.scoring import answers
 from fofg.scoring.answers import NO_ANSWER, find_answer, last_object
-from fofg.scoring.string_task import score
+from fofg.scoring.string_task import Outcome, score
 
 MEGABYTE = 1 << 20
 RULES = ("published", "lenient")
@@ -64,16 +64,14 @@ def test_the_lenient_rule_decodes_a_bounded_number_of_times(shape, monkeypatch):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_megabyte_is_scored(shape, rule):
-    assert score(text_of(shape, MEGABYTE), "ab", rule=rule).correct is False
+    assert score(text_of(shape, MEGABYTE), "ab", rule=rule) is not Outcome.CORRECT
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("depth", [10, 900, 5_000, 200_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"output":', "}"), ("(", ")"), ("{", "}")])
 def test_deep_nesting(opening, closing, depth, rule):
-    verdict = score(nested(opening, closing, depth), "1", rule=rule)
-    assert verdict.correct is False
-    assert verdict.reward in (0, -1)
+    assert score(nested(opening, closing, depth), "1", rule=rule) in (Outcome.WRONG, Outcome.NO_ANSWER)
 
 
 @pytest.mark.parametrize("digits", [640, 641, 4_301, 100_000])
@@ -82,19 +80,19 @@ def test_huge_integers_are_answers_whatever_the_digit_limit(digits):
     try:
         for setting in (640, limit):
             sys.set_int_max_str_digits(setting)
-            assert score(f'{{"output": -{"9" * digits}}}', "ab") == (0.0, False)
+            assert score(f'{{"output": -{"9" * digits}}}', "ab") is Outcome.WRONG
     finally:
         sys.set_int_max_str_digits(limit)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "null", "[]", "{}", '"\\ud800"', '"\ud800"'])
 def test_odd_values_are_wrong_answers(value):
-    assert score(f'{{"output": {value}}}', "ab") == (0.0, False)
+    assert score(f'{{"output": {value}}}', "ab") is Outcome.WRONG
 
 
 def test_lone_surrogates_compare_as_they_are():
-    assert score('{"output": "\ud800"}', "\ud800").correct
-    assert score('{"output": "\\ud800"}', "\ud800").correct
+    assert score('{"output": "\ud800"}', "\ud800") is Outcome.CORRECT
+    assert score('{"output": "\\ud800"}', "\ud800") is Outcome.CORRECT
 
 
 @given(st.text(st.characters(exclude_categories=())), st.sampled_from(RULES))
@@ -105,13 +103,13 @@ def test_no_text_raises(text, rule):
 
 GUARD = """
 import sys
-from fofg.scoring.string_task import score
+from fofg.scoring.string_task import Outcome, score
 score('{"output": True} (', 'ab', rule='lenient')
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))
 for line in sys.argv[1:]:
     for rule in ('published', 'lenient'):
-        assert not score(line, 'ab', rule=rule).correct
+        assert score(line, 'ab', rule=rule) is not Outcome.CORRECT
 del line, rule
 print([event for event in seen if event.split('.')[0] in
        ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])

@@ -11,12 +11,17 @@ from fofg.config.reading import merge
 from fofg.stages import GenerateRollouts, TrainRl, TrainSft
 
 CONFIG = Path(__file__).parents[2] / "config"
-#: Builders of the specs of stages that engines work for.
+#: Builders of the specs of stages that engines work for, and of those that score.
 SPECS = {
     "stage1 rollouts": lambda config: stages.generate_rollouts(config, 0, config.datasets["stage1_level1"].train),
     "stage1 sft": stages.train_stage1,
     "iteration's sft": stages.train_iteration,
     "rl": lambda config: stages.train_rl(config, "level2"),
+    "stage1 selection": stages.select_stage1_data,
+    "iteration's selection": stages.select_iteration_data,
+    "scores": stages.score_rollouts,
+    "pass@k": stages.count_passk,
+    "failures": stages.classify_failures,
 }
 
 
@@ -58,6 +63,10 @@ def test_what_changes_speed_alone_is_in_no_spec(change):
         ({"stage2": {"rl": {"max_generation_batches": 9}}}, {"rl"}),
         ({"rollout_engine": {"dtype": "float32"}}, {"stage1 rollouts"}),
         ({"scoring": {"scheme": "binary"}}, {"rl"}),
+        (
+            {"scoring": {"answer_rule": "lenient"}},
+            {"rl", "stage1 selection", "iteration's selection", "scores", "pass@k", "failures"},
+        ),
     ],
 )
 def test_what_decides_the_result_is_in_its_stages_spec_alone(change, changed):
@@ -80,6 +89,16 @@ def test_a_validation_that_is_off_is_the_same_whatever_its_other_keys_say():
     off = {"stage2": {"rl": {"validation": {"every": 0}}}}
     other = {"stage2": {"rl": {"validation": {"every": 0, "problems": 3, "levels": [2, 2]}}}}
     assert texts(off)["rl"] == texts(other)["rl"] != texts()["rl"]
+
+
+def test_the_old_word_for_the_published_scheme_gives_the_same_specs(capsys):
+    old, new = ({"scoring": {"scheme": word}} for word in ("paper", "published_code"))
+    assert config(old) == config(new) and texts(old) == texts(new)
+    assert "published_code" in texts(old)["rl"]
+    out, said = capsys.readouterr()
+    assert out == "" and "scoring.scheme: paper is now called published_code" in said
+    config(new)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("name", "model"), list(zip(SPECS, [GenerateRollouts, TrainSft, TrainSft, TrainRl])))

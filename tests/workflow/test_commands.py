@@ -52,6 +52,12 @@ def test_a_curriculum_and_a_data_set_of_the_users_own_need_no_code(tmp_path):
     assert "results/evaluation/stage2-rl-level3/verdicts.parquet" in done.stdout
 
 
+def test_an_old_word_in_the_configuration_is_noted_and_spoils_no_graph():
+    done = snakemake("stage1_create_problems", "--dag", "--config", "scoring={scheme: paper}")
+    assert done.returncode == 0 and done.stdout.startswith("digraph")
+    assert "scoring.scheme: paper is now called published_code" in done.stderr
+
+
 def test_every_rule_has_a_docstring_a_log_and_an_environment():
     for path in ROOT.glob("rules/*.smk"):
         for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:

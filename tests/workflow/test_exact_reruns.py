@@ -119,7 +119,7 @@ OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
 OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
 PROBLEMS = OF_STAGE1_TRAIN | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
 EVERYTHING = PROBLEMS | BASE | FIGURES | LINKS | TINY | {("record_versions",)}
-SCORING = SELECTION | STAGE1_SCORES | STAGE1_TABLE | scored(*MODELS) | counted("base", "stage1-rft") | selected_iteration(0)
+ANSWERS = SELECTION | STAGE1_SCORES | STAGE1_TABLE | scored(*MODELS) | counted("base", "stage1-rft") | selected_iteration(0)
 
 
 def count(jobs):
@@ -146,7 +146,15 @@ def rollout_keys(prefix, jobs, **others):
 
 
 def selection_keys(prefix, jobs):
-    values = {"drop_duplicates": True, "max_per_problem": 1, "max_tokens": 60, "turns_per_example": 2, "test_rows": 2, "seed": 9}
+    values = {
+        "keep_truncated": True,
+        "drop_duplicates": True,
+        "max_per_problem": 1,
+        "max_tokens": 60,
+        "turns_per_example": 2,
+        "test_rows": 2,
+        "seed": 9,
+    }
     return {f"{prefix}.{key}": (value, jobs) for key, value in values.items()}
 
 
@@ -204,8 +212,8 @@ EXPECTED = {
     **dataset_keys("stage2_level1to8", (0, False), (9, True), OF_EVALUATION),
     **dataset_keys("stage2_validation", (0, False), (9, True), OF_VALIDATION, levels=(1, 2)),
     **dataset_keys("stage2_passk", (0, False), (5, True), OF_PASSK),
-    "scoring.scheme": ("binary", SCORING),
-    "scoring.answer_rule": ("lenient", SCORING | classified(*MODELS)),
+    "scoring.scheme": ("binary", trained(*RL)),
+    "scoring.answer_rule": ("lenient", ANSWERS | classified(*MODELS)),
     **rollout_keys("stage1.rollouts", ROLLOUTS),
     "stage1.rft.keep_definitions": (True, SELECTION),
     **selection_keys("stage1.rft", SELECTION),

@@ -15,7 +15,7 @@ def main() -> None:
     options = arguments.parse_args()
     from fofg.evaluation.pass_at_k import count
 
-    problems = count(options.rollouts, options.output, options.spec.scoring)
+    problems = count(options.rollouts, options.output, options.spec.answer_rule)
     write_spec(options.output, options.spec)
     print(f"{problems} problems counted", file=sys.stderr)
 

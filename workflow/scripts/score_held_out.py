@@ -1,4 +1,4 @@
-"""Verdicts on a model's responses to the evaluation's problems: reward and correctness of every response, sampled and greedy."""
+"""Score a model's sampled and greedy responses to the evaluation's problems: is there an answer, and is it correct."""
 
 import sys
 
@@ -17,7 +17,7 @@ def main() -> None:
     options = arguments.parse_args()
     from fofg.evaluation.held_out import judge
 
-    done = judge(options.rollouts, options.output, options.spec.scoring)
+    done = judge(options.rollouts, options.output, options.spec.answer_rule)
     write_spec(options.output, options.spec)
     print(f"{done.samples} responses to {done.problems} prompts; {done.skipped} prompts without a response", file=sys.stderr)
 

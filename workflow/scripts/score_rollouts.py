@@ -1,4 +1,4 @@
-"""Verdicts on roll-outs: reward and correctness of every response."""
+"""Score rollouts: does each response have an answer, and is it correct."""
 
 import sys
 
@@ -14,7 +14,7 @@ def main() -> None:
     options = arguments.parse_args()
     from fofg.evaluation.accuracy import judge
 
-    done = judge(options.rollouts, options.output, options.spec.scoring)
+    done = judge(options.rollouts, options.output, options.spec.answer_rule)
     print(f"{done.samples} responses to {done.problems} problems; {done.skipped} problems without a response", file=sys.stderr)
 
 

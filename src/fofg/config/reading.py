@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
@@ -9,6 +10,7 @@ from typing import Annotated, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
+from fofg.config.stage1 import OLD_SCHEME
 from fofg.config.whole import Config
 from fofg.errors import UserError
 
@@ -90,6 +92,10 @@ def merge(into: dict, overlay: dict) -> None:
 
 def load(values: dict) -> Config:
     """Checks a merged configuration. Raises UserError with one line an error, ``path: problem; did you mean ...``."""
+    scoring = values.get("scoring")
+    if isinstance(scoring, dict) and scoring.get("scheme") == OLD_SCHEME:
+        # Not on stdout, which may be a graph (snakemake --dag) or the configuration itself.
+        print("scoring.scheme: paper is now called published_code; the paper's own scheme is binary", file=sys.stderr)
     try:
         return Config.model_validate(values)
     except ValidationError as error:

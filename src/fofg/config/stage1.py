@@ -2,9 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section, TrainingEngine
+
+#: What the scheme ``published_code`` was once called.
+OLD_SCHEME = "paper"
 
 
 class Problems(Section):
@@ -50,11 +53,19 @@ class Dataset(Section):
     test: Natural = Field(description="test problems; 0: none are made")
 
 
-class Scoring(Section):
-    """Rewards (paper §3.3; the published reward function)."""
+def _renamed(scheme: object) -> object:
+    return "published_code" if scheme == OLD_SCHEME else scheme
 
-    scheme: Literal["paper", "binary"] = Field(description="paper: +1 correct, 0 wrong, -1 no answer; binary: 1/0/0")
-    answer_rule: Literal["published", "lenient"] = Field(description="lenient also finds answers that the published rule misses")
+
+class Scoring(Section):
+    """Which answers are correct, and the rewards of reinforcement learning (paper §3.3; the published reward function)."""
+
+    scheme: Annotated[Literal["published_code", "binary"], BeforeValidator(_renamed)] = Field(
+        description="rewards for a correct answer, a wrong one, none; published_code: 1, 0, -1; binary (the paper's text): 1, 0, 0"
+    )
+    answer_rule: Literal["published", "lenient"] = Field(
+        description="lenient also finds answers that the published rule misses, but none in a draft within <think>"
+    )
 
 
 class Rollouts(Section):
@@ -74,6 +85,7 @@ class Rollouts(Section):
 class Selection(Section):
     """From roll-outs to training examples (paper §3.2)."""
 
+    keep_truncated: bool = Field(description="score a response cut at the token limit like any other; false: drop it")
     drop_duplicates: bool = Field(description="keep one of several equal responses to a problem")
     max_per_problem: Count | None = Field(description="at most so many responses a problem; null: all")
     max_tokens: Count | None = Field(description="drop responses of more tokens; null: none")

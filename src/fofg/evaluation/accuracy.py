@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.files import read_rows, write_parquet, write_text
 from fofg.schemas import ROLLOUTS, VERDICTS
-from fofg.scoring.string_task import score
+from fofg.scoring.answers import Rule
+from fofg.scoring.string_task import Outcome, score
 from fofg.scoring.truth import read_truth
 
 DEFINITIONS = ("visible", "hidden")
@@ -64,12 +64,12 @@ def wilson(share: float, trials: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, min(share, (centre - reach) / scale)), min(1.0, max(share, (centre + reach) / scale))
 
 
-def judge(rollouts: str | Path, output: str | Path, scoring: Scoring) -> Counted:
+def judge(rollouts: str | Path, output: str | Path, rule: Rule) -> Counted:
     """Writes a verdict for each response of a roll-out file. Raises UserError if the file is missing or damaged."""
-    return judge_files([(rollouts, {})], output, VERDICTS, scoring)
+    return judge_files([(rollouts, {})], output, VERDICTS, rule)
 
 
-def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, schema: pa.Schema, scoring: Scoring) -> Counted:
+def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, schema: pa.Schema, rule: Rule) -> Counted:
     """Writes a verdict for each response of several roll-out files, with the further columns that stand beside each.
 
     Raises UserError as ``judge`` does.
@@ -81,7 +81,7 @@ def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, sc
         chunk: list[dict] = []
         for path, columns in files:
             for place, row in enumerate(read_rows(path, ROLLOUTS)):
-                made = verdicts(row, scoring, f"{path}: row {place}")
+                made = verdicts(row, rule, f"{path}: row {place}")
                 problems, skipped = problems + 1, skipped + (not made)
                 chunk += [columns | verdict for verdict in made]
                 if len(chunk) >= _CHUNK:
@@ -93,21 +93,19 @@ def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, sc
     return Counted(problems, skipped, samples)
 
 
-def verdicts(row: dict, scoring: Scoring, place: str) -> list[dict]:
+def verdicts(row: dict, rule: Rule, place: str) -> list[dict]:
     """Rows of fofg.schemas.VERDICTS, one a response. Raises UserError, naming the place, if the row has no ground truth."""
     truth, info, result = read_truth(row["reward_model"]["ground_truth"], place).output, row["extra_info"], []
     for sample, (response, reason) in enumerate(zip(row["responses"], row["finish_reasons"])):
         cut = reason == "length"
-        verdict = score(response, truth, scoring.scheme, scoring.answer_rule, cut)
-        # The paper's scheme alone tells a wrong answer from none.
-        answered = score(response, truth, "paper", scoring.answer_rule, cut).reward >= 0
+        outcome = score(response, truth, rule, cut)
         result.append(
             {
                 "index": info["index"],
                 "level": info["level"],
                 "sample": sample,
-                **verdict._asdict(),
-                "answered": answered,
+                "correct": outcome is Outcome.CORRECT,
+                "answered": outcome is not Outcome.NO_ANSWER,
                 "truncated": cut,
             }
         )

@@ -33,7 +33,7 @@ from fofg.problems.expressions import parse
 from fofg.rft.reading import RolloutFile
 from fofg.schemas import FAILURE_SHARES, FAILURES
 from fofg.scoring.answers import Rule, find_answer
-from fofg.scoring.string_task import score
+from fofg.scoring.string_task import Outcome, score
 from fofg.scoring.truth import read_truth
 
 CLASSES = (
@@ -50,10 +50,10 @@ _COLUMNS = ["reward_model", "extra_info", "responses", "finish_reasons"]
 
 def classify(problem: Problem, response: str, truncated: bool = False, rule: Rule = "published") -> str:
     """The class of a response (one of CLASSES); ``truncated``: it was cut at the token limit. No text raises."""
-    verdict = score(response, problem.output, "paper", rule, truncated)
-    if verdict.correct:
+    outcome = score(response, problem.output, rule, truncated)
+    if outcome is Outcome.CORRECT:
         return "correct"
-    if verdict.reward < 0:
+    if outcome is Outcome.NO_ANSWER:
         return "no_answer"
     answer = _text(find_answer(response, rule))
     composed = problem.expression.calls > 1

@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import Counted, by_level, judge_files
 from fofg.evaluation.tables import files_by_model
 from fofg.files import read_rows
 from fofg.schemas import HELD_OUT_VERDICTS
+from fofg.scoring.answers import Rule
 
 DECODINGS = ("sampled", "greedy")
 
 
-def judge(entries: Iterable[str], output: str | Path, scoring: Scoring) -> Counted:
+def judge(entries: Iterable[str], output: str | Path, rule: Rule) -> Counted:
     """Writes a verdict (fofg.schemas.HELD_OUT_VERDICTS) for each response of ``DECODING=FILE`` entries, sampled before greedy.
 
     Raises UserError for an entry of another form, a decoding that is named twice, or a file that is missing or damaged.
@@ -27,7 +27,7 @@ def judge(entries: Iterable[str], output: str | Path, scoring: Scoring) -> Count
             raise UserError(f"--rollouts: {decoding} is named twice; give one file a decoding")
         files[decoding] = path
     ordered = [(files[decoding], {"decoding": decoding}) for decoding in DECODINGS if decoding in files]
-    return judge_files(ordered, output, HELD_OUT_VERDICTS, scoring)
+    return judge_files(ordered, output, HELD_OUT_VERDICTS, rule)
 
 
 def summarize(models: list[str], entries: Iterable[str]) -> list[dict]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fofg.config import Scoring
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import verdicts, wilson
 from fofg.evaluation.tables import files_by_model
 from fofg.files import read_rows, write_parquet
 from fofg.rft.reading import RolloutFile
 from fofg.schemas import PASSK_COUNTS
+from fofg.scoring.answers import Rule
 
 _COLUMNS = ["reward_model", "extra_info", "responses", "finish_reasons"]
 
@@ -38,7 +38,7 @@ def ladder(samples: int) -> list[int]:
     return powers if powers[-1:] == [samples] else [*powers, samples]
 
 
-def count(rollouts: Iterable[str | Path], output: str | Path, scoring: Scoring) -> int:
+def count(rollouts: Iterable[str | Path], output: str | Path, rule: Rule) -> int:
     """Writes how many responses to each problem are correct (fofg.schemas.PASSK_COUNTS), by index; returns the number of problems.
 
     ``rollouts``: all shards, in any order; a few of their problems are in memory at a time. A problem without responses (its prompt
@@ -49,7 +49,7 @@ def count(rollouts: Iterable[str | Path], output: str | Path, scoring: Scoring) 
     asked: tuple[int, str | Path] | None = None
     for path in rollouts:
         for row in _problems(path):
-            index, made = row["extra_info"]["index"], verdicts(row, scoring, f"{path}: problem {row['extra_info']['index']}")
+            index, made = row["extra_info"]["index"], verdicts(row, rule, f"{path}: problem {row['extra_info']['index']}")
             if index in rows:
                 raise UserError(f"{path}: problem {index} was counted before; give every shard once")
             if made and asked and len(made) != asked[0]:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from fofg.config import Selection
 from fofg.errors import UserError
 from fofg.problems.functions import READABLE_NAMES
-from fofg.scoring.string_task import score
+from fofg.scoring.answers import Rule
+from fofg.scoring.string_task import Outcome, score
 from fofg.scoring.truth import read_truth
 
 #: What judging reads of a roll-out file.
@@ -30,6 +31,9 @@ class Fate(IntEnum):
     DUPLICATE = 5
     OVER_PROBLEM_LIMIT = 6
     KEPT = 7
+
+
+_FATES = {Outcome.CORRECT: Fate.KEPT, Outcome.WRONG: Fate.WRONG, Outcome.NO_ANSWER: Fate.NO_ANSWER}
 
 
 class Work(NamedTuple):
@@ -59,10 +63,11 @@ def work(batch: pa.RecordBatch, path, first: int) -> Work:
     return Work(batch.serialize().to_pybytes(), batch.schema, str(path), first)
 
 
-def judge(item: Work, selection: Selection, answer_rule: str) -> Judged:
+def judge(item: Work, selection: Selection, answer_rule: Rule) -> Judged:
     """Scores a batch and applies the rules of selection.
 
-    A problem whose samples are all correct is dropped, on scoring alone; the token limit, duplicates and the limit a problem then
+    A response cut at the token limit is dropped, or with ``keep_truncated`` scored like any other, as the public code does. A
+    problem whose samples are all correct is dropped, on scoring alone; the token limit, duplicates and the limit a problem then
     apply in this order to what is left. Raises UserError for rows that are no roll-outs; never for the text of a response.
     """
     batch = pa.ipc.read_record_batch(pa.py_buffer(item.payload), item.schema)
@@ -73,14 +78,14 @@ def judge(item: Work, selection: Selection, answer_rule: str) -> Judged:
         raise UserError(f"{place}: a text is not UTF-8; make the roll-outs again") from None
 
 
-def _judge(batch: pa.RecordBatch, item: Work, selection: Selection, answer_rule: str, place: str) -> Judged:
+def _judge(batch: pa.RecordBatch, item: Work, selection: Selection, answer_rule: Rule, place: str) -> Judged:
     samples = _samples(batch, place)
     texts = batch.column("responses").flatten().to_numpy(zero_copy_only=False).tolist()
     raw = [text or "" for text in pc.struct_field(batch.column("reward_model"), "ground_truth").to_pylist()]
     truths = [read_truth(text, f"{item.path}: problem {item.first + i}").output for i, text in enumerate(raw)]
     finished = pc.fill_null(pc.equal(batch.column("finish_reasons").flatten(), "stop"), False).to_numpy(zero_copy_only=False)
     parents = np.repeat(np.arange(batch.num_rows), samples)
-    fates = _score(texts, [truths[i] for i in parents.tolist()], finished.tolist(), answer_rule)
+    fates = _score(texts, [truths[i] for i in parents.tolist()], finished.tolist(), selection, answer_rule)
     correct = np.bincount(parents[fates == Fate.KEPT], minlength=batch.num_rows)
     fates[(fates == Fate.KEPT) & (correct == samples)[parents]] = Fate.PROBLEM_ALL_SOLVED
     tokens = pc.fill_null(batch.column("token_counts").flatten(), 0).to_numpy(zero_copy_only=False)
@@ -108,16 +113,14 @@ def _samples(batch: pa.RecordBatch, place: str) -> np.ndarray:
     return counts[0].astype(np.int64)
 
 
-def _score(texts: Sequence[str | None], truths: Sequence[str], finished: Sequence[bool], answer_rule: str) -> np.ndarray:
-    # The scheme "paper" tells a wrong answer from none; what is correct does not depend on the scheme.
-    cut, none, wrong, kept = map(int, (Fate.CUT_AT_LIMIT, Fate.NO_ANSWER, Fate.WRONG, Fate.KEPT))
+def _score(
+    texts: Sequence[str | None], truths: Sequence[str], finished: Sequence[bool], selection: Selection, answer_rule: Rule
+) -> np.ndarray:
     fates = []
     for text, truth, whole in zip(texts, truths, finished, strict=True):
-        if not whole:
-            fates.append(cut)
-            continue
-        reward, correct = score(text or "", truth, "paper", answer_rule)
-        fates.append(kept if correct else none if reward < 0 else wrong)
+        fate = _FATES[score(text or "", truth, answer_rule)] if whole or selection.keep_truncated else Fate.CUT_AT_LIMIT
+        # A response that was cut before it had an answer lacks one for that reason.
+        fates.append(fate if whole or fate != Fate.NO_ANSWER else Fate.CUT_AT_LIMIT)
     return np.array(fates, dtype=np.uint8)
 
 

@@ -82,7 +82,7 @@ def _judge(file: RolloutFile, spec: SelectRftData, workers: int) -> Judged:
 
     exposure = dict.fromkeys(FUNCTIONS, (0, 0, 0))
     results, kept_bytes = [], 0
-    judge = partial(judging.judge, selection=spec.selection, answer_rule=spec.scoring.answer_rule)
+    judge = partial(judging.judge, selection=spec.selection, answer_rule=spec.answer_rule)
     with closing(work()) as batches:
         for result in ordered_map(judge, batches, workers):
             results.append(result[:4])

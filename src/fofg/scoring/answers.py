@@ -1,9 +1,10 @@
-r"""Finding the answer in a response, as the published reward function does (paper §3.3).
+r"""Find the answer in a response, as the published reward function does (paper §3.3).
 
 The text's object is the content of the last ``json`` fence, or without a fence the last ``{...}`` that closes all open braces.
-Where it is no JSON object, the same is tried with ``\{`` and ``\}`` unescaped and round brackets made square, then with the content
-of the last ``\boxed{...}``. The first that is a JSON object decides; the answer is its ``output``. Time is linear in the text,
-which is only ever parsed, never evaluated; no text raises.
+Where it is no JSON object, the same is tried with ``\{`` and ``\}`` unescaped and round brackets made square, then within the last
+``\boxed{...}``. The first that is a JSON object decides; the answer is its ``output``. The public code's quirks are kept: a fence
+that is not closed loses its last character, a box ends at the text's last ``}``, and ``True``, ``False``, ``None`` are replaced
+inside strings too. Time is linear in the text, which is only ever parsed, never evaluated; no text raises.
 """
 
 import re
@@ -30,27 +31,35 @@ _WHITESPACE = " \t\r\n"
 #: Python reads any integer of so many digits, whatever its limit is set to.
 _DIGITS = 640
 _LITERALS = {"True": "true", "False": "false", "None": "null"}
-#: A string (to the end of the text if it is not closed) or a literal of Python; possessive, so that no text makes it go back.
-_STRING_OR_LITERAL = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\b(?:True|False|None)\b', re.DOTALL)
+_THINK, _THOUGHT = "<think>", "</think>"
 _OBJECT_START = re.compile(r'\{\s*"')
 #: So many of a text's last objects the lenient rule tries: each may cost the rest of the text.
 _LENIENT_TRIES = 64
 
 
 def find_answer(text: str, rule: Rule = "published") -> Any:
-    """The answer in a response: any JSON value (an integer of over 640 digits as a float), or NO_ANSWER.
+    """Return the answer in a response: any JSON value (an integer of over 640 digits as a float), or NO_ANSWER.
 
-    ``lenient``: where the published rule finds none, the ``output`` of the last readable object at any place in the text counts, so
-    that a stray brace or an unfinished fence before it does no harm. Raises UserError for an unknown rule.
+    ``lenient``: only what follows the last ``</think>`` is read, since a draft is no answer; a ``<think>`` that is never closed has
+    nothing after it. Where the published rule finds no answer there, the ``output`` of the last readable object at any place
+    counts, so that a stray brace or an unfinished fence before it does no harm. Raises UserError for an unknown rule.
     """
     if rule != "published" and rule != "lenient":
         raise UserError(f"answer_rule: no rule {rule!r}; use published or lenient")
+    if rule == "lenient":
+        text = _final_answer(text)
     if "{" not in text:
         return NO_ANSWER
     found = _published(text)
     if rule == "lenient" and (found is None or "output" not in found):
         found = _last_readable(text) or _last_readable(_without_markup(text))
     return NO_ANSWER if found is None else found.get("output", NO_ANSWER)
+
+
+def _final_answer(text: str) -> str:
+    """Return what follows the thinking."""
+    thought = text.rfind(_THOUGHT)
+    return "" if text.rfind(_THINK) > thought else text[thought + len(_THOUGHT) :] if thought >= 0 else text
 
 
 def last_object(text: str) -> str:
@@ -78,28 +87,27 @@ def _closing(text: str, start: int) -> int:
 
 
 def _published(text: str) -> dict | None:
-    found = _object(_place(text))
+    found = _object(_source(text))
     if found is None:
         plain = _without_markup(text)
-        found = _object(_place(plain)) if plain != text else None
+        found = _object(_source(plain)) if plain != text else None
         if found is None:
-            found = _object(_boxed(plain))
+            found = _object(_source(_boxed(plain)))
     return found
 
 
-def _place(text: str) -> str:
-    """Where the published rule looks for the object. A last fence that is never closed has no content."""
+def _source(text: str) -> str:
+    """Return what the published rule reads as the object; behind a last fence that is not closed, all but one character."""
     fence = text.rfind(_FENCE)
     if fence < 0:
         return last_object(text)
     start = fence + len(_FENCE)
-    return text[start : max(start, text.find("```", start))]
+    return text[start : text.find("```", start)]
 
 
 def _boxed(text: str) -> str:
     box = text.rfind(_BOX)
-    end = _closing(text, box + len(_BOX) - 1) if box >= 0 else -1
-    return text[box + len(_BOX) : end] if end >= 0 else ""
+    return text[box + len(_BOX) : text.rfind("}")].replace("\\left", "").replace("\\right", "") if box >= 0 else ""
 
 
 def _without_markup(text: str) -> str:
@@ -114,13 +122,14 @@ _decode = JSONDecoder(parse_int=_integer).raw_decode
 
 
 def _object(text: str) -> dict | None:
-    """The text, newlines removed, as one JSON object, also with Python's True, False, None outside strings; None if it is none."""
+    """The text, newlines removed, as one JSON object, also with Python's True, False, None replaced; None if it is none."""
     text = text.replace("\n", "").strip(_WHITESPACE)
     if not text.startswith("{"):
         return None
     found = _decode_at(text, 0)
     if found is None and any(literal in text for literal in _LITERALS):
-        text = _STRING_OR_LITERAL.sub(lambda match: _LITERALS.get(match[0], match[0]), text)
+        for python, json in _LITERALS.items():
+            text = text.replace(python, json)
         found = _decode_at(text, 0)
     return found[0] if found is not None and found[1] == len(text) else None
 

@@ -1,41 +1,27 @@
-"""The reward of a response to a string problem (paper §3.3; the published reward function)."""
+"""Compare the answer in a response to a string problem with the expected output (paper §3.3; the published reward function)."""
 
-from typing import Any, Literal, NamedTuple
+from enum import Enum
+from typing import Any
 
-from fofg.errors import UserError
 from fofg.scoring.answers import NO_ANSWER, Rule, find_answer
 
-Scheme = Literal["paper", "binary"]
+
+class Outcome(Enum):
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no answer"
 
 
-class Verdict(NamedTuple):
-    reward: float
-    correct: bool
-
-
-#: Scheme -> verdicts for a correct answer, a wrong one, none.
-_VERDICTS = {
-    "paper": (Verdict(1.0, True), Verdict(0.0, False), Verdict(-1.0, False)),
-    "binary": (Verdict(1.0, True), Verdict(0.0, False), Verdict(0.0, False)),
-}
-
-
-def score(
-    response: str, truth: str | float, scheme: Scheme = "paper", rule: Rule = "published", truncated: bool = False
-) -> Verdict:
-    """Compares a response's answer with the expected output: strings to the character, numbers by value, never one with the other.
+def score(response: str, truth: str | float, rule: Rule = "published", truncated: bool = False) -> Outcome:
+    """Compare a response's answer with the expected output: strings to the character, numbers by value, never one with the other.
 
     ``truncated``: the response was cut at the token limit (finish reason "length"), which counts as no answer. No response raises;
-    raises UserError for an unknown scheme or rule.
+    raises UserError for an unknown rule.
     """
-    try:
-        correct, wrong, none = _VERDICTS[scheme]
-    except KeyError:
-        raise UserError(f"scheme: no scheme {scheme!r}; use {' or '.join(_VERDICTS)}") from None
     answer = NO_ANSWER if truncated else find_answer(response, rule)
     if answer is NO_ANSWER:
-        return none
-    return correct if _equal(answer, truth) else wrong
+        return Outcome.NO_ANSWER
+    return Outcome.CORRECT if _equal(answer, truth) else Outcome.WRONG
 
 
 def _equal(answer: Any, truth: str | float) -> bool:

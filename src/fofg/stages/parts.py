@@ -151,7 +151,7 @@ def _select(settings: Config, chosen: config.Selection, template: str | None) ->
     return SelectRftData(
         version=VERSIONS["select_rft_data"],
         selection=config.Selection(**{name: getattr(chosen, name) for name in config.Selection.model_fields}),
-        scoring=settings.scoring,
+        answer_rule=settings.scoring.answer_rule,
         template=template,
     )
 
@@ -182,7 +182,7 @@ def train_rl(settings: Config, curriculum: str) -> TrainRl:
 
 
 def score_rollouts(settings: Config) -> ScoreRollouts:
-    return ScoreRollouts(version=VERSIONS["score_rollouts"], scoring=settings.scoring)
+    return ScoreRollouts(version=VERSIONS["score_rollouts"], answer_rule=settings.scoring.answer_rule)
 
 
 def summarize_accuracy(models: list[str]) -> SummarizeAccuracy:
@@ -194,7 +194,7 @@ def summarize_evaluation(settings: Config) -> SummarizeEvaluation:
 
 
 def count_passk(settings: Config) -> CountPassk:
-    return CountPassk(version=VERSIONS["count_passk"], scoring=settings.scoring)
+    return CountPassk(version=VERSIONS["count_passk"], answer_rule=settings.scoring.answer_rule)
 
 
 def summarize_passk(settings: Config) -> SummarizePassk:

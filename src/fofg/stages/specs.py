@@ -8,6 +8,9 @@ from pydantic import Field
 from fofg import config
 from fofg.config import Section
 
+#: What decides which answers are correct; only reinforcement learning depends on the rewards too.
+Rule = Literal["published", "lenient"]
+
 
 class Spec(Section):
     version: int
@@ -77,7 +80,7 @@ class SelectRftData(Spec):
     """``template``: of prompts without definitions, which take the place of the rolled-out ones; null: prompts stay as they are."""
 
     selection: config.Selection
-    scoring: config.Scoring
+    answer_rule: Rule
     template: str | None
 
 
@@ -98,7 +101,7 @@ class TrainRl(Spec):
 
 
 class ScoreRollouts(Spec):
-    scoring: config.Scoring
+    answer_rule: Rule
 
 
 class SummarizeAccuracy(Spec):
@@ -110,7 +113,7 @@ class SummarizeEvaluation(Spec):
 
 
 class CountPassk(Spec):
-    scoring: config.Scoring
+    answer_rule: Rule
 
 
 class SummarizePassk(Spec):
@@ -121,7 +124,7 @@ class ClassifyFailures(Spec):
     """``levels``: lowest and highest."""
 
     levels: tuple[int, int]
-    answer_rule: Literal["published", "lenient"]
+    answer_rule: Rule
 
 
 class SummarizeFailures(Spec):
