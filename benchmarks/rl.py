@@ -27,12 +27,12 @@ PROMPTS, SAMPLES = 32, 8
 
 
 def spec(steps: int):
-    """The default settings, but one draw a step, no validation, and as many steps as asked for."""
+    """The default settings, but one draw a step, and as many steps as asked for."""
     values = yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8"))
     rl = values["stage2"]["rl"]
     rl |= {"curricula": {"level2": [{"steps": steps, "mixture": {"stage2_level2": 1}}]}, "max_generation_batches": 1}
     rl |= {"generation_prompts": PROMPTS, "prompts_per_step": PROMPTS, "mini_batch_prompts": PROMPTS}
-    rl["rollouts"]["samples"], rl["validation"]["every"] = SAMPLES, 0
+    rl["rollouts"]["samples"] = SAMPLES
     values["passk"]["models"] = ["base"]
     settings = load(values)
     return train_rl(settings, "level2"), create_problems(settings, "stage2_level2", "train")

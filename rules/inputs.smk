@@ -244,13 +244,13 @@ def curriculum_arguments(wildcards):
     return named(curriculum_sources(wildcards.curriculum))
 
 
-def validation_files(wildcards):
+def validation_source():
     validation = settings.stage2.rl.validation
     return [problems_file(validation.dataset, "test")] if validation.every else []
 
 
-def validation_argument(wildcards, input):
-    return f"--validation {shlex.quote(input.validation[0])}" if input.validation else ""
+def validation_source_argument(wildcards, input):
+    return f"--problems {shlex.quote(input.problems[0])}" if input.problems else ""
 
 
 def rl_metrics():

@@ -9,7 +9,7 @@ from pathlib import Path
 from fofg.files import write_json
 
 #: Files of ours that lie in model folders and are not the model's.
-OURS = {"source.json", "spec.json"}
+OURS = {"source.json", "spec.json", "validation.json"}
 #: Weight files up to this size are read whole for their digest; of larger ones, so much of evenly spaced blocks.
 READ_WHOLE = 64 << 20
 _BLOCKS = 256

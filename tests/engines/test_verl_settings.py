@@ -29,7 +29,8 @@ def rl_values(chosen, folder, model, steps=700, validates_first=True, **spec):
     given = stages.train_rl(chosen, "level2")
     given = given.model_copy(update={"rl": given.rl.model_copy(update=spec)})
     where = place(chosen, folder, model, chosen.training.rl_save_every)
-    return settings.grpo(given, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet", steps, validates_first)
+    problems, validation = (folder / "t.parquet", folder / "v.parquet"), chosen.stage2.rl.validation
+    return settings.grpo(given, chosen.training.verl, where, *problems, steps, validates_first, validation)
 
 
 def sft_values(chosen, folder, model, steps=1812, test=True, iteration=False):
@@ -129,9 +130,20 @@ def test_a_run_validates_before_its_first_step_if_it_is_to(validates_first, tmp_
     assert (config.trainer.val_before_train, config.trainer.test_freq) == (validates_first, 25)
 
 
+def validated(folder, model, **changes):
+    return composed("ppo_trainer", rl_values(load("paper.yaml", {"stage2": {"rl": {"validation": changes}}}), folder, model))
+
+
 def test_a_run_without_validation(tmp_path, tiny_model):
-    validation = load("paper.yaml").stage2.rl.validation.model_copy(update={"every": 0})
-    assert rl("paper.yaml", tmp_path, tiny_model, validation=validation, validates_first=False).trainer.test_freq == -1
+    assert validated(tmp_path, tiny_model, every=0).trainer.test_freq == -1
+
+
+def test_validation_is_greedy_or_sampled_like_the_rollouts(tmp_path, tiny_model):
+    for greedy in (True, False):
+        rollout = omega_conf_to_dataclass(validated(tmp_path, tiny_model, greedy=greedy).actor_rollout_ref.rollout)
+        asked = rollout.val_kwargs
+        assert (asked.do_sample, asked.temperature, asked.top_p, asked.n) == (not greedy, 0.0 if greedy else 1.0, 1.0, 1)
+        assert rollout.temperature == 1.0
 
 
 def test_a_run_without_test_examples(tmp_path, tiny_model):
@@ -143,7 +155,7 @@ def test_a_model_of_fewer_positions_limits_the_roll_outs(tmp_path, tiny_model):
     chosen = load("paper.yaml")
     where = place(chosen, tmp_path, tiny_model, 25, positions=4096)
     spec = stages.train_rl(chosen, "level1")
-    values = settings.grpo(spec, chosen.training.verl, where, tmp_path / "t", tmp_path / "v", 1, False)
+    values = settings.grpo(spec, chosen.training.verl, where, tmp_path / "t", tmp_path / "v", 1, False, None)
     assert composed("ppo_trainer", values).actor_rollout_ref.rollout.max_model_len == 4096
 
 

@@ -39,5 +39,6 @@ def rl(folder: Path, model: Path, rl_changes: dict, *more: str, scoring: dict | 
     chosen = load("gpu-tiny.yaml", {"stage2": {"rl": rl_changes}, "scoring": scoring or {}})
     where = place(chosen, folder, model, 25, positions=512)
     spec = stages.train_rl(chosen, "level2")
-    values = settings.grpo(spec, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet", 10, False)
+    problems = folder / "t.parquet", folder / "v.parquet"
+    values = settings.grpo(spec, chosen.training.verl, where, *problems, 10, False, chosen.stage2.rl.validation)
     return composed("ppo_trainer", values, *more)

@@ -1,6 +1,7 @@
 """Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import rl_problems
-from rl_problems import problem, spec
+from rl_problems import VALIDATION, problem, spec
 
 from fofg.errors import UserError
 from fofg.files import write_parquet
@@ -39,6 +40,7 @@ def run(world, output, wanted=None, model="model", data=None, **options):
 
     wanted = wanted or spec()
     options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "skip_empty_steps": True, **options}
+    options.setdefault("validation_settings", VALIDATION)
     state = output.parent / f"{output.name}-state"
     grpo_trl.train(wanted, world / model, data or files(world, wanted), world / "held_out.parquet", output, state, **options)
     return metrics.read(output / "metrics.jsonl")
@@ -79,6 +81,7 @@ def test_the_files_of_a_run(world, trained):
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (trained.folder / name).read_bytes() == (world / "model" / name).read_bytes()
     assert json.loads((trained.folder / "spec.json").read_text()) == spec().model_dump(mode="json")
+    assert json.loads((trained.folder / "validation.json").read_text()) == VALIDATION.model_dump(mode="json")
     assert list((trained.folder / "tensorboard").glob("events.*"))
     assert not (world / "trained-state").exists() and not list(world.glob(".trained*"))
 
@@ -128,7 +131,8 @@ def test_tensorboard_has_every_step_once(trained):
     assert [value for _, value in found] == pytest.approx([record["reward"] for record in trained.records[1:]], rel=1e-5)
 
 
-def test_validation_asks_the_model_of_its_step(world, trained):
+@pytest.mark.parametrize("greedy", [False, True])
+def test_validation_asks_the_model_of_its_step(world, trained, tmp_path, greedy):
     """With the seeds that stay the same, so the weights alone tell steps apart."""
     from fofg.rollouts.engine import Request
     from fofg.rollouts.sampling import sample_seed
@@ -136,9 +140,13 @@ def test_validation_asks_the_model_of_its_step(world, trained):
 
     rows = [problem(200 + row, 1 + row // 6) for row in range(12) if row % 6 < 4]
     requests = [Request(row["prompt"], (sample_seed(3, "validation", row["extra_info"]["index"], 0),)) for row in rows]
-    for folder, record in ((world / "model", trained.records[0]), (trained.folder, trained.records[-1])):
+    settings, records = spec().rl.rollouts, trained.records
+    if greedy:
+        settings = settings.model_copy(update={"temperature": 0.0})
+        records = run(world, tmp_path / "out", validation_settings=VALIDATION.model_copy(update={"greedy": True}))
+    for folder, record in ((world / "model", records[0]), (trained.folder, records[-1])):
         right = [0] * len(rows)
-        for number, _, sample in TransformersEngine(folder, spec().rl.rollouts, "float32").generate(requests):
+        for number, _, sample in TransformersEngine(folder, settings, "float32").generate(requests):
             answer = json.dumps({"output": rl_problems.ANSWERS[rows[number]["extra_info"]["level"]]})
             right[number] = int(answer in sample.text and sample.finish_reason == "stop")
         assert record["validation_accuracy_level1"] == sum(right[:4]) / 4
@@ -153,6 +161,20 @@ def test_the_same_again_with_other_threads_and_checkpoints(world, trained, tmp_p
     records = run(world, tmp_path / "again", threads=2, save_every=1)
     assert distance(tmp_path / "again", trained.folder) == 0
     assert without_seconds(records) == without_seconds(trained.records)
+
+
+@pytest.mark.parametrize("change", [{"every": 0}, {"every": 3}, {"greedy": True}], ids=str)
+def test_validation_changes_nothing_but_what_is_measured(world, trained, tmp_path, change):
+    records = run(world, tmp_path / "other", validation_settings=VALIDATION.model_copy(update=change))
+    assert distance(tmp_path / "other", trained.folder) == 0
+
+    def training(records):
+        kept = [{name: value for name, value in record.items() if "validation" not in name} for record in without_seconds(records)]
+        return [record for record in kept if record["step"]]
+
+    assert training(records) == training(trained.records)
+    expected = {0: [], 2: [0, 2, 4, 5], 3: [0, 3, 5]}[change.get("every", 2)]
+    assert [record["step"] for record in records if "validation_accuracy" in record] == expected
 
 
 @pytest.mark.parametrize("change", [{"micro_batch_size": 1}, {"micro_batch_size": 64}, {"batch_size": 5}], ids=str)
@@ -184,11 +206,11 @@ def test_sizes_of_batches_change_no_more_than_rounding(world, trained, tmp_path,
     ids=str,
 )
 def test_every_setting_reaches_the_training(world, trained, tmp_path, change):
-    wanted = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}], validation={"every": 0}, **change)
-    plain = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}], validation={"every": 0})
+    wanted = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}], **change)
+    plain = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}])
     if not (world / "plain").exists():
-        run(world, world / "plain", plain)
-    run(world, tmp_path / "other", wanted)
+        run(world, world / "plain", plain, validation_settings=None)
+    run(world, tmp_path / "other", wanted, validation_settings=None)
     assert distance(tmp_path / "other", world / "plain") > 0
 
 
@@ -201,8 +223,7 @@ def drawn(world, wanted, step=1):
 
     networks.quiet()
     work = networks.Work(world / "unused", 3, 1000, 1)
-    paths = [*files(world, wanted).values(), world / "held_out.parquet"]
-    learner = grpo_trl.prepare(wanted, world / "model", paths, work, 128)
+    learner = grpo_trl.prepare(wanted, world / "model", list(files(world, wanted).values()), work, 128)
     groups = learner.draw(step)
     learner.create_optimizer()
     learner.current_gradient_accumulation_steps = 1  # as in its loop
@@ -346,8 +367,8 @@ def test_a_problem_that_comes_again_gets_other_responses(world):
 
 def test_learning_rate_warms_up_by_updates(world, tmp_path):
     """Two updates a step; the step's record has the rate of its last."""
-    wanted = spec(mini_batch_prompts=2, warmup_steps=3, learning_rate=4e-4, validation={"every": 0})
-    records = run(world, tmp_path / "out", wanted)
+    wanted = spec(mini_batch_prompts=2, warmup_steps=3, learning_rate=4e-4)
+    records = run(world, tmp_path / "out", wanted, validation_settings=None)
     updates, expected = 0, []
     for record in records:
         updates += -(-record["groups_kept"] // 2)
@@ -365,9 +386,9 @@ NEVER = {"steps": 1, "mixture": {"unsolvable": 1}}
 def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_path, capsys):
     """All rewards are 0 in the binary scheme. A step after it goes on as if it had not been."""
     some = {"steps": 2, "mixture": {"one": 1}}
-    settings = {"scheme": "binary", "weight_decay": 0.1, "validation": {"every": 0}}
-    run(world, tmp_path / "without", spec([some], **settings))
-    records = run(world, tmp_path / "with", spec([some, NEVER], **settings))
+    settings = {"scheme": "binary", "weight_decay": 0.1}
+    run(world, tmp_path / "without", spec([some], **settings), validation_settings=None)
+    records = run(world, tmp_path / "with", spec([some, NEVER], **settings), validation_settings=None)
     assert distance(tmp_path / "with", tmp_path / "without") == 0
     empty = records[-1]
     assert (empty["groups"], empty["groups_kept"], empty["generation_batches"], empty["limit_reached"]) == (12, 0, 3, True)
@@ -416,12 +437,27 @@ def test_going_on_gives_the_same_model(world, tmp_path, steps):
     assert without_seconds(records) == without_seconds(metrics.read(whole / "metrics.jsonl"))
 
 
+def test_a_killed_run_resumes_with_other_validation_settings(world, trained, tmp_path, capsys):
+    output = tmp_path / "out"
+    partial = output.with_name(f".{output.name}.partial")
+    partial.write_text("in the way of the final files")
+    with pytest.raises(FileExistsError):
+        run(world, output, save_every=1, validation_settings=None)
+    partial.unlink()
+    (state,) = (tmp_path / "out-state").iterdir()
+    shutil.rmtree(state / "checkpoint-5")
+    run(world, output)
+    assert "going on after step 4" in capsys.readouterr().err
+    assert distance(output, trained.folder) == 0
+
+
 LONG = spec([{"steps": 40, "mixture": {"one": 1, "two": 2}}, {"steps": 40, "mixture": {"one": 1}}], learning_rate=1e-4)
 
 
 def command(world, output, save_every=4):
     data = [f"{name}={path}" for name, path in files(world, LONG).items()]
     places = ["--model", world / "model", "--data", *data, "--validation", world / "held_out.parquet"]
+    places += ["--validation-settings", VALIDATION.model_dump_json()]
     places += ["--output", output, "--state", output.parent / f"{output.name}-state"]
     shape = ["--micro-batch-size", 3, "--save-every", save_every, "--threads", 1]
     return [str(part) for part in [sys.executable, SCRIPT, "--spec", LONG.text(), *places, *shape]]
@@ -505,23 +541,14 @@ def test_unfit_files_are_named(world, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_validation_needs_enough_problems(world, tmp_path):
-    with pytest.raises(
-        UserError, match=r"stage2.rl.validation: .*held_out\.parquet has 6 problems of level 1, fewer than problems: 7"
-    ):
-        run(world, tmp_path / "out", spec(validation={"problems": 7}))
-    with pytest.raises(UserError, match=r"held_out\.parquet has 0 problems of level 3"):
-        run(world, tmp_path / "out", spec(validation={"levels": (2, 3)}))
-
-
 def test_without_validation(world, tmp_path):
     from fofg.training import grpo_trl
 
     wanted = spec([{"steps": 1, "mixture": {"one": 1}}])
+    places = (files(world, wanted), None, tmp_path / "out", tmp_path / "state")
     with pytest.raises(UserError, match="--validation: no file"):
-        grpo_trl.train(wanted, world / "model", files(world, wanted), None, tmp_path / "out", tmp_path / "state")
-    never = spec([{"steps": 1, "mixture": {"one": 1}}], validation={"every": 0})
-    grpo_trl.train(never, world / "model", files(world, never), None, tmp_path / "out", tmp_path / "state")
+        grpo_trl.train(wanted, world / "model", *places, validation_settings=VALIDATION)
+    grpo_trl.train(wanted, world / "model", *places, validation_settings=VALIDATION.model_copy(update={"every": 0}))
     (record,) = metrics.read(tmp_path / "out" / "metrics.jsonl")
     assert record["step"] == 1 and "validation_accuracy" not in record
 
@@ -533,14 +560,14 @@ def test_long_prompts(world, tmp_path, capsys):
     data = {"mixed": tmp_path / "mixed.parquet"}
     short = {"max_prompt_tokens": 20}
     with pytest.raises(UserError, match=r"problem 1: the prompt has 21 tokens, more than .*max_prompt_tokens \(20\)"):
-        run(world, tmp_path / "out", spec(phases, rollouts=short, validation={"every": 0}), data=data)
-    skipping = spec(phases, rollouts={**short, "long_prompts": "skip"}, validation={"every": 0})
-    (record,) = run(world, tmp_path / "out", skipping, data=data)
+        run(world, tmp_path / "out", spec(phases, rollouts=short), data=data, validation_settings=None)
+    skipping = spec(phases, rollouts={**short, "long_prompts": "skip"})
+    (record,) = run(world, tmp_path / "out", skipping, data=data, validation_settings=None)
     assert "accuracy_level1" in record and "accuracy_level2" not in record
     assert "4 of 8 prompts don't fit and are skipped" in capsys.readouterr().err
-    nothing = spec(phases, rollouts={"max_prompt_tokens": 5, "long_prompts": "skip"}, validation={"every": 0})
+    nothing = spec(phases, rollouts={"max_prompt_tokens": 5, "long_prompts": "skip"})
     with pytest.raises(UserError, match=r"mixed\.parquet: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens \(5\)"):
-        run(world, tmp_path / "out", nothing, data=data)
+        run(world, tmp_path / "out", nothing, data=data, validation_settings=None)
 
 
 @pytest.mark.parametrize(
@@ -567,7 +594,7 @@ def test_the_script_names_an_unfit_argument(world, tmp_path):
 
 @pytest.mark.slow
 def test_a_source_may_be_a_path_with_an_equals_sign(world, tmp_path):
-    wanted = spec([{"steps": 1, "mixture": {"a=b.parquet": 1}}], validation={"every": 0})
+    wanted = spec([{"steps": 1, "mixture": {"a=b.parquet": 1}}])
     done = script(world, tmp_path / "out", wanted, f"a=b.parquet={world / 'one.parquet'}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.safetensors").exists()

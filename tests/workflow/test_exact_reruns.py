@@ -114,7 +114,9 @@ OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level
 #: Nothing but a description: the small run's third curriculum mixes the first two data sets.
 OF_LEVEL1TO2 = made("stage2_level1to2")
 OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
-OF_VALIDATION = made("stage2_validation", "test") | trained(*RL)
+#: A measurement: other problems, answered at other times or in another way, make no model stale.
+VALIDATION = {("select_validation_problems",)}
+OF_VALIDATION = made("stage2_validation", "test") | VALIDATION
 OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
 OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
 PROBLEMS = OF_STAGE1_TRAIN | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
@@ -248,10 +250,11 @@ EXPECTED = {
     "stage2.rl.max_grad_norm": (0.5, trained(*RL)),
     "stage2.rl.precision": ("float32", trained(*RL)),
     "stage2.rl.seed": (9, trained(*RL)),
-    "stage2.rl.validation.every": (2, trained(*RL)),
-    "stage2.rl.validation.dataset": ("stage2_passk", trained(*RL)),
-    "stage2.rl.validation.levels": ([1, 3], trained(*RL)),
-    "stage2.rl.validation.problems": (2, trained(*RL)),
+    "stage2.rl.validation.every": (2, NOTHING),
+    "stage2.rl.validation.dataset": ("stage2_passk", VALIDATION),
+    "stage2.rl.validation.levels": ([1, 3], VALIDATION),
+    "stage2.rl.validation.problems": (2, VALIDATION),
+    "stage2.rl.validation.greedy": (True, NOTHING),
     "evaluation.dataset": ("stage2_passk", held_out(*MODELS)),
     "evaluation.greedy": (False, scored(*MODELS)),
     **rollout_keys(
@@ -405,6 +408,22 @@ def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(finished):
     finally:
         weights.write_bytes(old)
         finished.run("prepare_base_model")
+    assert finished.stale() == {}
+
+
+def test_other_validation_problems_or_none_retrain_nothing(finished, tmp_path):
+    """Also if the file of the chosen problems is made anew, and if that was interrupted."""
+    validation = finished.folder / "data/string_task/stage2_rl_validation.parquet"
+    for number, change in enumerate(({"dataset": "stage2_passk"}, {"every": 0})):
+        other = tmp_path / f"{number}.yaml"
+        other.write_text(yaml.safe_dump({"stage2": {"rl": {"validation": change}}}))
+        assert finished.stale([other]) == count(VALIDATION)
+        before = validation.read_bytes()
+        finished.run(str(validation.relative_to(finished.folder)), overlays=[other])
+        assert validation.read_bytes() != before
+        assert finished.stale([other]) == {}
+    assert finished.stale() == count(VALIDATION)
+    finished.run(str(validation.relative_to(finished.folder)))
     assert finished.stale() == {}
 
 

@@ -1,6 +1,7 @@
 """Reinforcement learning of a model on problems."""
 
 from fofg import cli
+from fofg.config import Validation
 from fofg.errors import UserError
 from fofg.stages import TrainRl
 
@@ -23,6 +24,12 @@ def main() -> None:
     )
     arguments.add_argument("--validation", metavar="PARQUET", help="held-out problems; not needed without validation")
     arguments.add_argument(
+        "--validation-settings",
+        type=Validation.model_validate_json,
+        metavar="JSON",
+        help=f"when and how the problems are answered (default: never): {', '.join(Validation.model_fields)}",
+    )
+    arguments.add_argument(
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
     )
     arguments.add_argument(
@@ -42,6 +49,7 @@ def main() -> None:
         model=options.model,
         data=data,
         validation=options.validation,
+        validation_settings=options.validation_settings,
         output=options.output,
         state=options.state,
         **how,

@@ -47,12 +47,13 @@ Phases = Annotated[list[Phase], Field(min_length=1)]
 
 
 class Validation(Section):
-    """Accuracy on held-out problems while a run trains: one response each, at the roll-outs' temperature."""
+    """Accuracy on held-out problems while a run trains: one response each. A measurement: it changes no model."""
 
     every: Natural = Field(description="steps between validations, one before the first step included; 0: none")
     dataset: str = Field(description="data set whose test split is answered; one of its own keeps the evaluation unseen")
     levels: Levels
     problems: Count = Field(description="a level: the first of the data set")
+    greedy: bool = Field(description="true: greedy responses, as in the public code; false: sampled like the rollouts")
 
 
 class Grpo(Section):
@@ -73,7 +74,6 @@ class Grpo(Section):
     max_grad_norm: Positive
     precision: Literal["auto", "bfloat16", "float32"] = Field(description="auto: bfloat16 where the machine has it")
     seed: Natural = Field(description="of the order of problems")
-    validation: Validation
 
     @field_validator("mini_batch_prompts")
     @classmethod
@@ -93,6 +93,7 @@ class Grpo(Section):
 class Stage2Rl(Grpo):
     """Reinforcement learning: one model for each curriculum."""
 
+    validation: Validation
     empty_step: Literal["error", "skip"] = Field(
         description="a step of which no group's rewards differ: stop, or go on without update"
     )

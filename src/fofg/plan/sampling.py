@@ -106,9 +106,9 @@ def _reinforcement(settings: Config, curriculum: str) -> list[Rollouts]:
     held = {"rule": "train_rl", "jobs": 0, "devices": devices}
     sizes = _sizes(settings, rl.rollouts, prompts, prompts.times(rl.rollouts.samples))
     rows = [Rollouts(stage=f"RL {curriculum}", **held, **sizes)]
-    if rl.validation.every:
-        lowest, highest = rl.validation.levels
-        validations = 1 + math.ceil(steps / rl.validation.every)
-        asked = Amount.exactly(validations * (highest - lowest + 1) * rl.validation.problems)
+    if (validation := settings.stage2.rl.validation).every:
+        lowest, highest = validation.levels
+        validations = 1 + math.ceil(steps / validation.every)
+        asked = Amount.exactly(validations * (highest - lowest + 1) * validation.problems)
         rows.append(Rollouts(stage=f"RL {curriculum}, validation", **held, **_sizes(settings, rl.rollouts, asked, asked)))
     return rows

@@ -17,6 +17,7 @@ from fofg.stages.specs import (
     RecordVersions,
     ScoreRollouts,
     SelectRftData,
+    SelectValidation,
     SummarizeAccuracy,
     SummarizeEvaluation,
     SummarizeFailures,
@@ -27,8 +28,6 @@ from fofg.stages.specs import (
 )
 from fofg.stages.versions import VERSIONS
 
-#: Stands for a validation that is off, whatever its other keys say.
-NO_VALIDATION = config.Validation(every=0, dataset="", levels=(1, 1), problems=1)
 #: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
 PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
 
@@ -168,11 +167,17 @@ def link_iteration(settings: Config) -> LinkIteration:
     return LinkIteration(version=VERSIONS["link_iteration"])
 
 
+def select_validation(settings: Config) -> SelectValidation:
+    """None are needed by a validation that is off, whatever its other keys say."""
+    validation, version = settings.stage2.rl.validation, VERSIONS["select_validation_problems"]
+    if not validation.every:
+        return SelectValidation(version=version, levels=(1, 1), problems=0)
+    return SelectValidation(version=version, levels=validation.levels, problems=validation.problems)
+
+
 def train_rl(settings: Config, curriculum: str) -> TrainRl:
     rl = settings.stage2.rl
     grpo = config.Grpo(**{name: getattr(rl, name) for name in config.Grpo.model_fields})
-    if not rl.validation.every:
-        grpo = grpo.model_copy(update={"validation": NO_VALIDATION})
     return TrainRl(
         version=VERSIONS["train_rl"],
         rl=grpo,

@@ -92,6 +92,13 @@ class LinkIteration(Spec):
     pass
 
 
+class SelectValidation(Spec):
+    """The first ``problems`` of each of the levels (lowest, highest); 0: none, there is no validation."""
+
+    levels: tuple[int, int]
+    problems: int
+
+
 class TrainRl(Spec):
     """``phases``: a curriculum; its mixtures name data sets or Parquet files."""
 

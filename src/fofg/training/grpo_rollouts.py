@@ -51,8 +51,8 @@ class Step(NamedTuple):
 class Sampler:
     """Draws the steps of a curriculum from the model that a decoder holds: the same ones for the same weights.
 
-    ``sources``: problems of each name in the mixtures; ``validation``: the problems that validation asks; ``decoding``: gives a
-    context in which the decoder may be used.
+    ``sources``: problems of each name in the mixtures; ``validation``: the problems that ``validator`` answers when ``validate`` is
+    called; ``decoding``: gives a context in which the decoders may be used.
     """
 
     def __init__(
@@ -61,9 +61,11 @@ class Sampler:
         sources: dict[str, list[Problem]],
         validation: list[Problem],
         decoder: Decoder,
+        validator: Decoder,
         decoding: Callable[[], AbstractContextManager],
     ):
-        self.spec, self.sources, self.validation, self.decoder, self.decoding = spec, sources, validation, decoder, decoding
+        self.spec, self.sources, self.validation = spec, sources, validation
+        self.decoder, self.validator, self.decoding = decoder, validator, decoding
         self._phase, self._stream = 0, iter(())
         self._generation = self._scoring = 0.0
 
@@ -96,9 +98,8 @@ class Sampler:
     def validate(self) -> Record:
         """Accuracy at each level and their mean: one response to each problem, with the same seed each time."""
         seed = self.spec.rl.rollouts.seed
-        groups = self._groups(
-            self.validation, [(sample_seed(seed, "validation", problem.index, 0),) for problem in self.validation]
-        )
+        seeds = [(sample_seed(seed, "validation", problem.index, 0),) for problem in self.validation]
+        groups = self._groups(self.validation, seeds, self.validator)
         levels = _accuracies(groups, "validation_accuracy_level")
         return {"validation_accuracy": fmean(levels.values()), **levels}
 
@@ -115,15 +116,15 @@ class Sampler:
                 )
                 for draw, problem in zip(draws, problems)
             ]
-            yield self._groups(problems, seeds)
+            yield self._groups(problems, seeds, self.decoder)
 
-    def _groups(self, problems: list[Problem], seeds: list[tuple[int, ...]]) -> list[Group]:
+    def _groups(self, problems: list[Problem], seeds: list[tuple[int, ...]], decoder: Decoder) -> list[Group]:
         """A response for each seed of each problem, and their rewards."""
         responses: list[list[Response]] = [[None] * len(own) for own in seeds]
         requests = [Request(problem.row["prompt"], own) for problem, own in zip(problems, seeds)]
         start = time.monotonic()
         with self.decoding():
-            for number, sample, response in self.decoder.generate(requests):
+            for number, sample, response in decoder.generate(requests):
                 responses[number][sample] = response
         generated = time.monotonic()
         groups = [self._group(problem, own) for problem, own in zip(problems, responses)]

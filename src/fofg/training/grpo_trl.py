@@ -12,7 +12,7 @@ from transformers import set_seed
 from trl import GRPOConfig
 
 from fofg import models
-from fofg.config import Grpo
+from fofg.config import Grpo, Validation
 from fofg.errors import UserError
 from fofg.files import open_parquet
 from fofg.rollouts.decoding import Decoder, end_tokens
@@ -38,18 +38,19 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
     skip_empty_steps: bool = False,
+    validation_settings: Validation | None = None,
 ) -> None:
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
-    ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems, not
-    needed if the spec asks for no validation; ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no
-    group's rewards differ makes no update, rather than an error. The result depends on the spec, the files,
-    the machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last
-    complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the
-    run after a checkpoint.
+    ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems,
+    answered when and how ``validation_settings`` say (None: never), which changes neither the model nor where a killed run resumes;
+    ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no group's rewards differ makes no update,
+    rather than an error. The result depends on the spec, the files in ``data``, the machine and its number of threads; the two
+    sizes change no more than rounding does. A killed run goes on from its last complete checkpoint under ``state``, which is
+    removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
-    files = problem_files.files(spec, data, validation)
+    files = problem_files.files(spec, data)
     models.check(model)
     for path in files:
         open_parquet(path, PROBLEMS).close()
@@ -58,7 +59,7 @@ def train(
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         networks.quiet()
         set_seed(spec.rl.seed)
-        trainer = prepare(spec, model, files, work, batch_size, skip_empty_steps)
+        trainer = prepare(spec, model, files, work, batch_size, skip_empty_steps, validation, validation_settings)
         try:
             monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
         except torch.OutOfMemoryError:
@@ -66,17 +67,28 @@ def train(
                 f"training.micro_batch_size, rollout_engine.batch_size: training on {micro_batch_size} sequences or decoding "
                 f"{batch_size} at once does not fit the GPU; lower them"
             ) from None
-        networks.finish(spec, trainer.model, model, output, trainer.monitor.records)
+        networks.finish(spec, trainer.model, model, output, trainer.monitor.records, validation_settings)
         shutil.rmtree(state, ignore_errors=True)
 
 
-def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_size: int, skip_empty_steps: bool = False) -> Learner:
+def prepare(
+    spec: TrainRl,
+    model: Path,
+    files: list[Path],
+    work: Work,
+    batch_size: int,
+    skip_empty_steps: bool = False,
+    validation: str | Path | None = None,
+    validation_settings: Validation | None = None,
+) -> Learner:
     """The trainer, ready to run."""
     settings, total = spec.rl, sum(phase.steps for phase in spec.phases)
     tokenizer = models.load_tokenizer(model)
     network = networks.load(model, longest=settings.rollouts.max_prompt_tokens + settings.rollouts.max_response_tokens)
     ends = _end_tokens(network, tokenizer, model)
-    sources, asked = problem_files.load(spec, files, tokenizer, networks.positions(network))
+    positions = networks.positions(network)
+    sources = problem_files.load(spec, files, tokenizer, positions)
+    asked = problem_files.load_validation(spec, validation, validation_settings, tokenizer, positions)
     team = networks.Team(network, work.threads, settings.mini_batch_prompts * settings.rollouts.samples, work.micro_batch_size)
     decoded = copy.copy(network)  # the same weights, with the forward pass that TRL and accelerate leave alone
     learner = Learner(
@@ -84,14 +96,18 @@ def prepare(spec: TrainRl, model: Path, files: list[Path], work: Work, batch_siz
         lambda step: sampler.step(step, learner.monitor.records),
         work.micro_batch_size,
         team,
-        monitor=LearnerMonitor(total, skip_empty_steps, settings.validation.every, lambda: sampler.validate()),
+        monitor=LearnerMonitor(total, skip_empty_steps, validation_settings.every if asked else 0, lambda: sampler.validate()),
         model=network,
         args=_arguments(settings, work),
         train_dataset=Dataset.from_dict({"step": range(1, total + 1)}),
         processing_class=tokenizer,
     )
-    decoder = Decoder(decoded, tokenizer, settings.rollouts, ends, batch_size)
-    sampler = Sampler(spec, sources, asked, decoder, lambda: _decoding(decoded, team, settings))
+    rollouts = settings.rollouts
+    decoder = Decoder(decoded, tokenizer, rollouts, ends, batch_size)
+    if asked and validation_settings.greedy:
+        rollouts = rollouts.model_copy(update={"temperature": 0.0, "top_p": 1.0})
+    validator = Decoder(decoded, tokenizer, rollouts, ends, batch_size)
+    sampler = Sampler(spec, sources, asked, decoder, validator, lambda: _decoding(decoded, team, settings))
     return learner
 
 

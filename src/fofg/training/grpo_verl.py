@@ -10,7 +10,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from fofg import models
-from fofg.config import Verl
+from fofg.config import Validation, Verl
 from fofg.errors import UserError
 from fofg.files import open_parquet
 from fofg.gpus import compiler_settings
@@ -40,6 +40,7 @@ def train(
     save_every: int = 25,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
+    validation_settings: Validation | None = None,
 ) -> None:
     """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with roll-outs by vLLM.
 
@@ -48,7 +49,7 @@ def train(
     to stop, it saves one after the step that it is in, and UserError is raised.
     """
     model, output, state = Path(model), Path(output), Path(state)
-    files = problem_files.files(spec, data, validation)
+    files = problem_files.files(spec, data)
     models.check(model)
     for path in files:
         open_parquet(path, PROBLEMS).close()
@@ -57,16 +58,24 @@ def train(
         folder = runs.work_folder(state, key, gpus * nodes)
         positions = models.positions(model)
         place = settings.Place(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
-        sources, asked = problem_files.load(spec, files, models.load_tokenizer(model), positions)
-        made = _phases(spec, verl, place, sources, asked, Path(tensorboard or output / "tensorboard"))
+        tokenizer = models.load_tokenizer(model)
+        sources = problem_files.load(spec, files, tokenizer, positions)
+        asked = problem_files.load_validation(spec, validation, validation_settings, tokenizer, positions)
+        made = _phases(spec, verl, place, sources, asked, validation_settings, Path(tensorboard or output / "tensorboard"))
         steps = sum(phase.steps for phase in spec.phases)
         network = runs.merged(folder / f"global_step_{steps}" / "actor", model, folder / "merged")
-        networks.finish(spec, network, model, output, made)
+        networks.finish(spec, network, model, output, made, validation_settings)
         shutil.rmtree(state, ignore_errors=True)
 
 
 def _phases(
-    spec: TrainRl, verl: Verl, place: settings.Place, sources: dict[str, list[Problem]], asked: list[Problem], tensorboard: Path
+    spec: TrainRl,
+    verl: Verl,
+    place: settings.Place,
+    sources: dict[str, list[Problem]],
+    asked: list[Problem],
+    validated: Validation | None,
+    tensorboard: Path,
 ) -> list[Record]:
     """Runs the trainer once for each phase, each going on from the checkpoint of the one before; the records of all steps.
 
@@ -80,7 +89,7 @@ def _phases(
     # The copy of the problems is for this run alone.
     environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache"), **compiler_settings()}
     convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
-    every = spec.rl.validation.every
+    every = validated.every if validated else 0
     for number, end in enumerate(accumulate(lengths), 1):
         done, said = runs.last_step(folder), runs.lines(folder)
         validates_first = every > 0 and (done % every == 0 or done == sum(lengths)) and not said.validated(done)
@@ -90,7 +99,7 @@ def _phases(
         rows.write_problems(train, _drawn(spec, number, sources))
         if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
-        values = settings.grpo(spec, verl, place, train, validation, end, validates_first)
+        values = settings.grpo(spec, verl, place, train, validation, end, validates_first, validated)
         command = [*_cluster(place), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
         runs.follow(command, folder, said, convert, end, tensorboard, environment)
         if end < sum(lengths) and (reason := stops.asked(folder / STOP)):  # in the phase's last step

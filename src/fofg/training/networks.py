@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging
 
 from fofg import models
-from fofg.config import Grpo, Sft
+from fofg.config import Grpo, Sft, Validation
 from fofg.errors import UserError
 from fofg.files import write_json, writing
 from fofg.stages import Spec
@@ -144,11 +144,14 @@ def arguments(settings: Sft | Grpo, work: Work) -> dict:
     }
 
 
-def finish(spec: Spec, network, model: Path, output: Path, records: list[metrics.Record]) -> None:
+def finish(
+    spec: Spec, network, model: Path, output: Path, records: list[metrics.Record], validation: Validation | None = None
+) -> None:
     """Writes everything beside the output folder, then moves file by file; weights of an earlier run are removed.
 
     The folder gets the weights, in the type in which ``model`` stores them, the other files of ``model``, ``metrics.jsonl`` and
-    ``spec.json``. Raises UserError if a weight is not finite.
+    ``spec.json``; and ``validation.json``, the settings of a run's validation, which are no part of the spec. Raises UserError if a
+    weight is not finite.
     """
     network.to(models.stored_dtype(model))
     if not all(weight.isfinite().all() for weight in network.parameters()):
@@ -160,6 +163,8 @@ def finish(spec: Spec, network, model: Path, output: Path, records: list[metrics
         models.copy_settings(model, partial)
     metrics.write(partial / "metrics.jsonl", records)
     write_json(partial / "spec.json", spec.model_dump(mode="json"))
+    if validation:
+        write_json(partial / "validation.json", validation.model_dump(mode="json"))
     output.mkdir(parents=True, exist_ok=True)
     new = sorted(path.name for path in partial.iterdir())
     for name in new:

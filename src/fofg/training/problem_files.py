@@ -1,10 +1,10 @@
-"""Files of problems that reinforcement learning trains on and validates with: which there are, their rows, those that fit."""
+"""Load the problems that reinforcement learning trains on and validates with, and drop prompts that don't fit."""
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fofg.config import Grpo, Scoring
+from fofg.config import Grpo, Scoring, Validation
 from fofg.errors import UserError
 from fofg.files import read_rows
 from fofg.rollouts.decoding import token_ids
@@ -15,8 +15,8 @@ from fofg.stages import TrainRl
 from fofg.training.grpo_rollouts import Problem
 
 
-def files(spec: TrainRl, data: Mapping[str, str | Path], validation: str | Path | None) -> list[Path]:
-    """The files of the sources in the mixtures, in order of their names, and that of validation if there is any.
+def files(spec: TrainRl, data: Mapping[str, str | Path]) -> list[Path]:
+    """The files of the sources in the mixtures, in order of their names.
 
     Raises UserError unless there is a file for each source, and none besides.
     """
@@ -27,11 +27,7 @@ def files(spec: TrainRl, data: Mapping[str, str | Path], validation: str | Path 
     for name in data:
         if name not in wanted:
             raise UserError(f"--data: no mixture names {name}; they name {', '.join(wanted)}")
-    if not spec.rl.validation.every:
-        return [Path(data[name]) for name in wanted]
-    if validation is None:
-        raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
-    return [*(Path(data[name]) for name in wanted), Path(validation)]
+    return [Path(data[name]) for name in wanted]
 
 
 def names(spec: TrainRl) -> list[str]:
@@ -39,17 +35,23 @@ def names(spec: TrainRl) -> list[str]:
     return sorted({name for phase in spec.phases for name in phase.mixture})
 
 
-def load(spec: TrainRl, paths: list[Path], tokenizer, positions: int | None) -> tuple[dict[str, list[Problem]], list[Problem]]:
-    """Name in the mixtures -> its problems that fit, and those that validation asks; ``paths``: as ``files`` gives them."""
-    settings = spec.rl
-    sources = {
-        name: those_that_fit(path, read(path, spec.scoring), tokenizer, positions, settings)
+def load(spec: TrainRl, paths: list[Path], tokenizer, positions: int | None) -> dict[str, list[Problem]]:
+    """Name in the mixtures -> its problems that fit; ``paths``: as ``files`` gives them."""
+    return {
+        name: those_that_fit(path, read(path, spec.scoring), tokenizer, positions, spec.rl)
         for name, path in zip(names(spec), paths)
     }
-    if not settings.validation.every:
-        return sources, []
-    asked = first_of_levels(read(paths[-1], spec.scoring), paths[-1], settings)
-    return sources, those_that_fit(paths[-1], asked, tokenizer, positions, settings)
+
+
+def load_validation(
+    spec: TrainRl, path: str | Path | None, settings: Validation | None, tokenizer, positions: int | None
+) -> list[Problem]:
+    """Return the validation problems that fit; none without validation. Raises UserError if they can't be used."""
+    if not (settings and settings.every):
+        return []
+    if path is None:
+        raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
+    return those_that_fit(Path(path), read(Path(path), spec.scoring), tokenizer, positions, spec.rl)
 
 
 def read(path: Path, scoring: Scoring) -> list[dict]:
@@ -66,21 +68,6 @@ def read(path: Path, scoring: Scoring) -> list[dict]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return rows
-
-
-def first_of_levels(rows: list[dict], path: Path, settings: Grpo) -> list[dict]:
-    """The first problems of each level, as many as validation asks. Raises UserError if a level has fewer."""
-    lowest, highest = settings.validation.levels
-    chosen = []
-    for level in range(lowest, highest + 1):
-        own = [row for row in rows if row["extra_info"]["level"] == level]
-        if len(own) < settings.validation.problems:
-            raise UserError(
-                f"stage2.rl.validation: {path} has {len(own)} problems of level {level}, fewer than problems: "
-                f"{settings.validation.problems}; lower it, or change levels or dataset"
-            )
-        chosen += own[: settings.validation.problems]
-    return chosen
 
 
 def those_that_fit(path: Path, rows: list[dict], tokenizer, positions: int | None, settings: Grpo) -> list[Problem]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fofg.config import Verl
+from fofg.config import Validation, Verl
 from fofg.stages import TrainRl, TrainSft
 from fofg.training.verl.names import DRAWN, STOP, TOLD
 
@@ -99,12 +99,23 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
     }
 
 
-def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path, steps: int, validates_first: bool) -> dict:
+def grpo(
+    spec: TrainRl,
+    verl: Verl,
+    place: Place,
+    train: Path,
+    validation: Path,
+    steps: int,
+    validates_first: bool,
+    validated: Validation | None,
+) -> dict:
     """Of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
 
-    ``train``: problems in the order in which they are drawn; ``validation``: problems to answer every so many steps.
+    ``train``: problems in the order in which they are drawn; ``validation``: problems to answer when and how ``validated``
+    says (None: never).
     """
     settings, rollouts = spec.rl, spec.rl.rollouts
+    greedy = bool(validated and validated.greedy)
     length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, place.positions or sys.maxsize)
     draws = {
         "generation_prompts": settings.generation_prompts,
@@ -146,7 +157,12 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
                 "enforce_eager": verl.enforce_eager,
                 "free_cache_engine": True,
                 "agent": {"num_workers": 2 * place.nodes},
-                "val_kwargs": {"do_sample": True, "temperature": rollouts.temperature, "top_p": rollouts.top_p, "n": 1},
+                "val_kwargs": {
+                    "do_sample": not greedy,
+                    "temperature": 0.0 if greedy else rollouts.temperature,
+                    "top_p": 1.0 if greedy else rollouts.top_p,
+                    "n": 1,
+                },
             },
         },
         "critic": {"enable": False},
@@ -175,7 +191,7 @@ def grpo(spec: TrainRl, verl: Verl, place: Place, train: Path, validation: Path,
             },
             "total_epochs": 1_000_000_000,  # the number of steps ends a run, not that of epochs
             "total_training_steps": steps,
-            "test_freq": settings.validation.every or -1,
+            "test_freq": (validated and validated.every) or -1,
             "val_before_train": validates_first,
             "max_actor_ckpt_to_keep": 2,
         },
