@@ -70,9 +70,10 @@ def test_a_run_from_another_folder_finds_the_checkouts_files_and_snakemakes_pyth
     assert done.returncode == 0, done.stdout + done.stderr
     assert pq.read_metadata(snakemake.folder / PROBLEMS).num_rows == 20
     assert (snakemake.folder / "results/config.json").exists()
-    planned = snakemake("all", "--dry-run", "-s", ROOT / "Snakefile", "--configfile", "mine.yaml", "--workflow-profile", "slurm")
+    more = ("-s", ROOT / "Snakefile", "--configfile", "mine.yaml", "--workflow-profile", "slurm")
+    planned = snakemake("all", "--dry-run", "--printshellcmds", *more)
     assert planned.returncode == 0, planned.stdout + planned.stderr
-    assert f"input: {ROOT}/resources/tiny-base/" in planned.stdout
+    assert f"--model {ROOT}/resources/tiny-base " in planned.stdout
 
 
 def test_files_are_made_in_directory_by_the_python_that_is_named(snakemake, tmp_path):
