@@ -156,6 +156,32 @@ CASES = {
         ["stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"],
         [{"stage2.rl.precision": "auto"}, {"stage2.rl.engine": "trl"}],
     ),
+    "a last batch that verl lacks": (
+        "gpu-tiny.yaml",
+        {"stage1.sft.last_batch": "merge", "stage2.rft.sft.last_batch": "keep"},
+        [
+            "stage1.sft.last_batch: merge, which engine verl lacks; set drop, or engine: trl",
+            "stage2.rft.sft.last_batch: keep, which engine verl lacks; set drop, or engine: trl",
+        ],
+        [
+            {"stage1.sft.last_batch": "drop", "stage2.rft.sft.last_batch": "drop"},
+            {"stage1.sft.engine": "trl", "stage2.rft.sft.engine": "trl"},
+        ],
+    ),
+    "a mean over the responses of steps that are not full, which verl lacks": (
+        "gpu-tiny.yaml",
+        {"stage2.rl.loss_agg_mode": "seq-mean-token-mean"},
+        [
+            "stage2.rl.incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups, however "
+            "few there are; set error, or loss_agg_mode: token-mean, or engine: trl"
+        ],
+        [
+            {"stage2.rl.incomplete_step": "error"},
+            {"stage2.rl.loss_agg_mode": "token-mean"},
+            {"stage2.rl.engine": "trl"},
+            {"stage2.rl.filter_groups": False},
+        ],
+    ),
     "steps without an update, which verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rl.empty_step": "skip"},
@@ -188,7 +214,9 @@ def test_all_are_said_at_once():
         "rollout_engine.gpus",
         "training.nodes",
         "stage1.sft.engine",
+        "stage1.sft.last_batch",
         "stage2.rft.sft.engine",
+        "stage2.rft.sft.last_batch",
         "stage2.rl.engine",
         "stage2.rl.empty_step",
     ]

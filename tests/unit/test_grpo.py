@@ -198,6 +198,11 @@ def test_sizes_of_batches_change_no_more_than_rounding(world, trained, tmp_path,
         {"weight_decay": 0.5},
         {"max_grad_norm": 1e-3},
         {"scale_rewards": "none"},
+        {"betas": (0.5, 0.999)},
+        {"betas": (0.9, 0.9)},
+        {"loss_agg_mode": "seq-mean-token-mean"},
+        {"kl_coef": 0.1},
+        {"entropy_coef": 0.01},
         {"prompts_per_step": 2, "mini_batch_prompts": 2},
         {"mini_batch_prompts": 2},
         {"precision": "bfloat16"},
@@ -268,6 +273,92 @@ def loaded(folder):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
+def far(reference):
+    """A model that KL is measured from: the trained one with other weights."""
+    import torch
+
+    torch.manual_seed(1)
+    for weight in reference.parameters():
+        weight.data += 0.05 * torch.randn_like(weight)
+    return reference
+
+
+@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
+@pytest.mark.parametrize(("kl", "entropy"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.1), (0.5, 0.1)])
+def test_gradients_with_kl_penalty_and_entropy_bonus(world, mode, kl, entropy):
+    """Against the sum of the three terms, each averaged by definition, sequence by sequence."""
+    import torch
+
+    wanted = spec(rollouts={"temperature": 0.8}, loss_agg_mode=mode, kl_coef=kl, entropy_coef=entropy)
+    learner, step = drawn(world, wanted)
+    if kl:
+        far(learner.reference)
+    learner.training_step(learner.model, {"step": 1})
+    model, reference = loaded(world / "model"), far(loaded(world / "model"))
+    terms = [sequence_terms(model, reference, group, number, 0.8) for group in step.groups for number in range(4)]
+    assert len({len(policy) for policy, _, _ in terms}) > 1  # or both modes would be the same
+    if mode == "token-mean":
+        means = [torch.cat(values).mean() for values in zip(*terms)]
+    else:
+        means = [torch.stack([value.mean() for value in values]).mean() for values in zip(*terms)]
+    (means[0] + kl * means[1] - entropy * means[2]).backward()
+    assert close(learner.model, model)
+    told = [("loss", means[0]), ("entropy", means[2]), *([("kl", means[1])] if kl else [])]
+    for name, mean in told:
+        assert step.record[name] == pytest.approx(mean.item(), rel=1e-4, abs=1e-6), name
+    assert ("kl" in step.record) == (kl > 0)
+
+
+def sequence_terms(model, reference, group, number, temperature):
+    """By definition, of each token of a group's response: on-policy loss -A p / p, k3 estimate of KL, entropy."""
+    import torch
+
+    rewards, response = torch.tensor(group.rewards), group.responses[number]
+    ids, start = torch.tensor([group.problem.prompt + response.tokens.tolist()]), len(group.problem.prompt)
+    scores = (model(input_ids=ids).logits[0, start - 1 : -1] / temperature).log_softmax(-1)
+    with torch.no_grad():
+        others = (reference(input_ids=ids).logits[0, start - 1 : -1] / temperature).log_softmax(-1)
+    chosen, other = (each.gather(1, ids[0, start:, None])[:, 0] for each in (scores, others))
+    advantage = (rewards[number] - rewards.mean()) / (rewards.std() + 1e-4)
+    policy = -(chosen - chosen.detach()).exp() * advantage
+    return policy, (other - chosen).exp() - (other - chosen) - 1, -(scores.exp() * scores).sum(-1)
+
+
+def test_the_reference_of_kl_is_the_model_that_training_began_with(world, tmp_path):
+    """Also after a kill: the records of a run that went on are those of one that did not."""
+    wanted = spec([{"steps": 3, "mixture": {"one": 1, "two": 1}}], kl_coef=1.0, validation={"every": 0})
+    whole = run(world, tmp_path / "whole", wanted)
+    assert whole[0]["kl"] == pytest.approx(0, abs=1e-9) and whole[1]["kl"] > 1e-6
+    output = tmp_path / "out"
+    output.with_name(".out.partial").write_text("in the way of the final files")
+    with pytest.raises(FileExistsError):
+        run(world, output, wanted, save_every=1)
+    output.with_name(".out.partial").unlink()
+    (state,) = (tmp_path / "out-state").iterdir()
+    shutil.rmtree(state / "checkpoint-3")
+    records = run(world, output, wanted)
+    assert distance(output, tmp_path / "whole") == 0
+    assert without_seconds(records) == without_seconds(whole)
+
+
+def test_without_filter_every_group_is_trained_on(world, tmp_path):
+    """One batch of prompts_per_step groups; equal rewards give no gradient, but count in the mean."""
+    settings = {"filter_groups": False, "prompts_per_step": 6, "mini_batch_prompts": 6, "generation_prompts": 2}
+    wanted = spec([{"steps": 2, "mixture": {"one": 1, "unsolvable": 1}}], scheme="binary", validation={"every": 0}, **settings)
+    records = run(world, tmp_path / "out", wanted)
+    for number, record in enumerate(records, 1):
+        counts = [record[name] for name in ("prompts", "groups", "groups_kept", "generation_batches", "prompts_drawn")]
+        assert counts == [6, 6, 6, 1, 6 * number] and record["limit_reached"] is False
+    learner, step = drawn(world, wanted)
+    equal = [group for group in step.groups if len(set(group.rewards)) == 1]
+    assert 0 < len(equal) < 6 == len(step.groups)
+    loss = learner.training_step(learner.model, {"step": 1})
+    reference = loaded(world / "model")
+    expected, _, _ = token_losses(reference, step.groups, 1.0, None, (0.2, 0.2))
+    expected.mean().backward()
+    assert float(loss) == pytest.approx(expected.mean().item(), abs=1e-6) and close(learner.model, reference)
+
+
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_loss_and_gradients_of_an_on_policy_step(world, size):
     learner, step = drawn(world, spec(rollouts={"temperature": 0.8}))
@@ -306,7 +397,7 @@ def test_loss_clipping_and_gradients_of_a_step_with_two_updates(world):
     assert float(loss) == pytest.approx(sum(losses) / 2, abs=2e-5)
     assert close(learner.model, reference)
     assert not clipped[0].any() and clipped[1].any()
-    assert step.record["clip_fraction"] == pytest.approx(float(torch.cat(clipped).float().mean()), abs=1e-3)
+    assert step.record["clip_fraction"] == pytest.approx(sum(float(half.float().mean()) for half in clipped) / 2, abs=1e-3)
 
 
 def test_entropy_and_rows(world):
@@ -414,6 +505,17 @@ def test_a_step_with_too_few_groups_trains_on_them(world, tmp_path, capsys):
     assert 0 < record["groups_kept"] < 4 and record["limit_reached"] and "loss" in record
     assert "it trains on those" in capsys.readouterr().err
     assert distance(tmp_path / "out", world / "model") > 0
+
+
+def test_a_step_with_too_few_groups_may_be_an_error(world, tmp_path):
+    """The run goes on from there if such steps are trained on."""
+    phases = [{"steps": 1, "mixture": {"one": 1}}, {"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}]
+    wanted = spec(phases, scheme="binary")
+    with pytest.raises(UserError, match=r"step 2: rewards differ in \d of 12 .*prompts_per_step \(4\).*incomplete_step: train"):
+        run(world, tmp_path / "out", wanted, save_every=1, incomplete_step="error")
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    _, full, short = run(world, tmp_path / "out", wanted, save_every=1, incomplete_step="train")
+    assert full["groups_kept"] == 4 and 0 < short["groups_kept"] < 4
 
 
 # --- going on after a kill ---

@@ -34,6 +34,12 @@ def test_memory_by_hand():
     assert asked()["train_rl"].memory == 4_100
 
 
+def test_the_reference_model_of_a_kl_penalty_by_hand():
+    """22 bytes a parameter in place of 18, for reinforcement learning alone."""
+    paper = asked("paper.yaml", stage2__rl__kl_coef=0.001)
+    assert (paper["train_sft"].memory, paper["train_rl"].memory) == (168_600, 200_700)
+
+
 def test_minutes_by_hand():
     """Three times 8.30 + 0.69 GPU hours of roll-outs and 32.3 of updates, which `fofg plan` says, on 8 GPUs; 900 s to save."""
     assert asked("paper.yaml")["train_rl"].minutes == pytest.approx(3 * 60 * (8.30 + 0.69 + 32.3) / 8 + 15, rel=0.01)

@@ -64,6 +64,13 @@ def test_iterations_of_the_paper():
     assert (evaluated.jobs, evaluated.responses.most) == (6, 6 * 2048)
 
 
+def test_reinforcement_learning_without_dynamic_sampling():
+    """24 steps of 32 prompts, no more and no fewer."""
+    told = plan("stage2_rl_level1", stage2={"rl": {"filter_groups": False}})
+    assert rows(told.rollouts)["RL level1"].prompts == (24 * 32,) * 3
+    assert rows(told.training)["RL level1"].examples == (24 * 32 * 8,) * 3
+
+
 def test_reinforcement_learning_of_the_paper():
     """700 steps of 16 groups of 16 responses, found in 1 to 10 batches of 32 prompts; a validation every 25 steps."""
     told = of_paper("stage2_rl_level2")
@@ -163,7 +170,7 @@ def test_examples_of_ones_own_take_roll_outs_out_and_are_counted(tmp_path):
     told = plan("stage2_rl_level1", use={"stage1_rft_data": str(tmp_path)})
     assert "Stage 1" not in rows(told.rollouts)
     row = rows(told.training)["Stage 1"]
-    assert (row.examples, row.steps) == ((100,) * 3, (8,) * 3)  # 100 conversations, 32 a step, 2 epochs
+    assert (row.examples, row.steps) == ((100,) * 3, (6,) * 3)  # 100 conversations, 32, 32 and 36 a step, 2 epochs
     assert (row.tokens, row.expected_tokens) == (2 * 100 * 1024, 2 * 100 * 5 * (30 + 45))  # of up to 5 turns
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
@@ -20,11 +21,14 @@ SETTINGS = {
     "learning_rate": 5e-3,
     "epochs": 2,
     "batch_size": 8,
+    "last_batch": "keep",
     "max_length": 200,
     "too_long": "error",
     "warmup_ratio": 0.1,
     "schedule": "cosine",
     "weight_decay": 0.0,
+    "betas": (0.9, 0.999),
+    "loss_agg_mode": "token-mean",
     "max_grad_norm": 1.0,
     "precision": "float32",
     "seed": 1,
@@ -150,28 +154,61 @@ def test_tensorboard_has_every_step_once(trained):
     assert [value for _, value in found] == pytest.approx([value for _, value in want], rel=1e-5)
 
 
-def test_the_loss_is_the_mean_over_the_learned_tokens_of_the_whole_step(data, trained):
+def token_losses(model, tokenizer, row):
+    """The loss of each learned token of an example, by definition."""
+    import torch
+
+    messages = [*example(row)["prompt"], {"role": "assistant", "content": example(row)["response"]}]
+    ids, learned = [], []
+    for message in messages:  # the template puts "<|start|>", the role, a newline, the text, and "<|end|>"
+        head = tokenizer(f"<|start|>{message['role']}\n", add_special_tokens=False)["input_ids"]
+        body = tokenizer(f"{message['content']}<|end|>", add_special_tokens=False)["input_ids"]
+        ids += head + body
+        learned += [False] * len(head) + [message["role"] == "assistant"] * len(body)
+    scores = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    return [-scores[place - 1, ids[place]] for place in range(1, len(ids)) if learned[place]]
+
+
+@pytest.fixture(scope="module")
+def per_example(data):
+    """A run whose loss is the mean over the examples' own means."""
+    return SimpleNamespace(
+        records=run(data, data / "per_example", settings(loss_agg_mode="seq-mean-token-mean"), micro_batch_size=3)
+    )
+
+
+def test_the_loss_is_the_mean_over_tokens_or_over_examples(data, trained, per_example):
+    """Of the first step, and of all test examples before it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(data / "base"), AutoTokenizer.from_pretrained(data / "base")
+    for rows, name, record in ((batches.steps(20, 8, 2, 1, "keep")[0], "loss", 1), (range(20, 25), "test_loss", 0)):
+        losses = [[loss.item() for loss in token_losses(model, tokenizer, row)] for row in rows]
+        by_token = fmean(loss for row in losses for loss in row)
+        by_example = fmean(map(fmean, losses))
+        assert abs(by_token - by_example) > 1e-3
+        assert trained.records[record][name] == pytest.approx(by_token, rel=1e-5)
+        assert per_example.records[record][name] == pytest.approx(by_example, rel=1e-5)
+
+
+def test_it_is_adamw_on_that_loss(data, tmp_path):
+    """Against a plain loop over single examples."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(data / "base", dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(data / "base")
-    logs, count = 0.0, 0
-    for row in batches.steps(20, 8, 2, 1)[0]:
-        messages = [*example(row)["prompt"], {"role": "assistant", "content": example(row)["response"]}]
-        ids, learned = [], []
-        for message in messages:  # the template puts "<|start|>", the role, a newline, the text, and "<|end|>"
-            head = tokenizer(f"<|start|>{message['role']}\n", add_special_tokens=False)["input_ids"]
-            body = tokenizer(f"{message['content']}<|end|>", add_special_tokens=False)["input_ids"]
-            ids += head + body
-            learned += [False] * len(head) + [message["role"] == "assistant"] * len(body)
-        with torch.no_grad():
-            scores = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        for place in range(1, len(ids)):
-            if learned[place]:
-                logs, count = logs + float(scores[place - 1, ids[place]]), count + 1
-    first = next(record for record in trained.records if "loss" in record)
-    assert first["loss"] == pytest.approx(-logs / count, rel=1e-5)
+    changes = {"betas": (0.6, 0.9), "loss_agg_mode": "seq-mean-token-mean", "last_batch": "merge", "learning_rate": 1e-3}
+    run(data, tmp_path / "out", settings(schedule="constant", warmup_ratio=0.0, **changes))
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(data / "base"), AutoTokenizer.from_pretrained(data / "base")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.6, 0.9), weight_decay=0.0)
+    for step in batches.steps(20, 8, 2, 1, "merge"):
+        for row in step:
+            (torch.stack(token_losses(model, tokenizer, row)).mean() / len(step)).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    trained = weights(tmp_path / "out")
+    names = dict(model.named_parameters())
+    assert max(float((trained[name] - value).abs().max()) for name, value in names.items() if name in trained) < 1e-4
 
 
 def test_the_same_again(data, trained, tmp_path):
@@ -205,6 +242,11 @@ def test_micro_batches_change_no_more_than_rounding(data, trained, tmp_path, siz
         {"warmup_ratio": 0.5},
         {"weight_decay": 0.5},
         {"max_grad_norm": 0.05},
+        {"betas": (0.9, 0.95)},
+        {"betas": (0.5, 0.999)},
+        {"loss_agg_mode": "seq-mean-token-mean"},
+        {"last_batch": "merge"},
+        {"last_batch": "drop"},
         {"precision": "bfloat16"},
         {"too_long": "truncate", "max_length": 40},
         {"too_long": "skip", "max_length": 40},
@@ -324,13 +366,57 @@ def test_divergence_is_an_error(data, tmp_path):
     assert not (tmp_path / "other" / "model.safetensors").exists()
 
 
-def test_steps_cover_every_row_once_an_epoch_and_depend_on_the_seed():
-    plan = batches.steps(20, 8, 3, seed=1)
-    assert [len(step) for step in plan] == [8, 8, 4] * 3
+@pytest.mark.parametrize(
+    ("last_batch", "rows", "expected"),
+    [
+        ("keep", 20, [8, 8, 4]),
+        ("merge", 20, [8, 12]),
+        ("merge", 17, [8, 9]),
+        ("merge", 5, [5]),
+        ("drop", 20, [8, 8]),
+        ("drop", 5, []),
+        *((last_batch, 16, [8, 8]) for last_batch in ("keep", "merge", "drop")),
+        *((last_batch, 0, []) for last_batch in ("keep", "merge", "drop")),
+    ],
+)
+def test_batch_sizes_of_an_epoch(last_batch, rows, expected):
+    assert batches.sizes(rows, 8, last_batch) == expected
+    plan = batches.steps(rows, 8, 3, 1, last_batch)
+    assert [len(step) for step in plan] == 3 * expected
     for epoch in range(3):
-        assert sorted(row for step in plan[3 * epoch : 3 * epoch + 3] for row in step) == list(range(20))
-    assert plan[0] != plan[3] and plan != batches.steps(20, 8, 3, seed=2)
-    assert plan == batches.steps(20, 8, 3, seed=1)
+        seen = [row for step in plan[epoch * len(expected) : (epoch + 1) * len(expected)] for row in step]
+        assert len(set(seen)) == len(seen) == sum(expected) and set(seen) <= set(range(rows))
+
+
+def test_the_order_of_rows_depends_on_epoch_and_seed():
+    plan = batches.steps(20, 8, 3, 1, "keep")
+    assert plan[0] != plan[3] and plan != batches.steps(20, 8, 3, 2, "keep")
+    assert plan == batches.steps(20, 8, 3, 1, "keep")
+    flat = [row for step in plan for row in step]
+    assert [row for step in batches.steps(20, 8, 3, 1, "merge") for row in step] == flat  # the same order, other cuts
+    assert plan[3] not in batches.steps(20, 8, 3, 1, "drop")[:2]
+
+
+@pytest.mark.parametrize(("last_batch", "steps", "rows"), [("merge", 2, 20), ("drop", 2, 16)])
+def test_a_remainder_is_merged_or_dropped(data, trained, tmp_path, last_batch, steps, rows):
+    """Of 20 examples in batches of 8. The schedule is that of four steps: one of warm-up, then the cosine of 0, 1/3 and 2/3."""
+    records = run(data, tmp_path / "other", settings(last_batch=last_batch))
+    made = [record for record in records if record["step"]]
+    assert [(record["step"], record["epoch"]) for record in made] == [(step + 1, (step + 1) / steps) for step in range(2 * steps)]
+    whole = [record for record in trained.records if record["step"]]
+    assert (made[-1]["tokens"] == whole[-1]["tokens"]) == (rows == 20)
+    assert made[-1]["learning_rate"] == pytest.approx(SETTINGS["learning_rate"] / 4) and "test_loss" in made[-1]
+
+
+def test_fewer_examples_than_a_batch(data, tmp_path):
+    """Are a batch of their own if remainders are merged, and nothing to train on if they are dropped."""
+    dropping = settings(batch_size=21, last_batch="drop")
+    with pytest.raises(UserError, match=r"train\.parquet: 20 examples to train on, fewer than sft\.batch_size \(21\)"):
+        run(data, tmp_path / "a", dropping)
+    run(data, tmp_path / "b", dropping, pass_on=True)
+    assert same(tmp_path / "b", data / "base")
+    records = run(data, tmp_path / "c", settings(batch_size=21, last_batch="merge"))
+    assert [record["step"] for record in records] == [0, 1, 2]
 
 
 def test_parts_hold_all_rows_without_needless_padding():

@@ -20,6 +20,7 @@ from fofg.training.sft_trl import train
 PROGRAM = Path(__file__).parents[2] / "workflow/scripts/train_sft.py"
 SETTINGS = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "max_length": 9, "too_long": "skip", "warmup_ratio": 0}
 SETTINGS |= {"schedule": "constant", "weight_decay": 0, "max_grad_norm": 1, "precision": "auto", "seed": 1}
+SETTINGS |= {"last_batch": "drop", "betas": (0.9, 0.999), "loss_agg_mode": "token-mean"}
 #: Its training doubles every weight.
 THEIRS = """
 from pathlib import Path

@@ -35,6 +35,12 @@ def main() -> None:
     arguments.add_argument(
         "--skip-empty-steps", action="store_true", help="a step of which no group's rewards differ is no error: it makes no update"
     )
+    arguments.add_argument(
+        "--incomplete-step",
+        choices=("error", "train"),
+        default="train",
+        help="a step with too few groups after the last draw: stop, or train on those (default: train)",
+    )
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
     cli.use_gpus(options)
@@ -53,6 +59,7 @@ def main() -> None:
         output=options.output,
         state=options.state,
         **how,
+        incomplete_step=options.incomplete_step,
         save_every=options.save_every,
         tensorboard=options.tensorboard,
     )

@@ -3,7 +3,7 @@
 import difflib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -70,5 +70,11 @@ TrainingEngine = Annotated[
     str,
     AfterValidator(_trains),
     Field(description="trl: CPU or one GPU; verl: GPUs of one or several nodes; or package.module:function of your own"),
+]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = Annotated[tuple[Beta, Beta], Field(description="AdamW's decay rates of the gradient's running mean and mean square")]
+LossAggMode = Annotated[
+    Literal["token-mean", "seq-mean-token-mean"],
+    Field(description="token-mean: mean over all tokens of an update; seq-mean-token-mean: mean over the sequences' own means"),
 ]
 Levels = Annotated[tuple[Count, Count], AfterValidator(ascending), Field(description="lowest and highest")]

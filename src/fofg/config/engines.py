@@ -42,6 +42,8 @@ def _unfit_for_sft(path: str, sft: Sft, config: "Config") -> Iterator[str]:
         yield f"{path}.batch_size: {sft.batch_size} is no multiple of the {workers} GPUs (training.gpus, nodes)"
     if sft.max_length > tokens:
         yield f"training.verl.tokens_per_gpu: {tokens}, but {path}.max_length is {sft.max_length}; raise it"
+    if sft.last_batch != "drop":
+        yield f"{path}.last_batch: {sft.last_batch}, which engine verl lacks; set drop, or engine: trl"
     if sft.schedule == "linear":
         yield f"{path}.schedule: linear, which engine verl lacks; set cosine or constant, or engine: trl"
     if sft.precision == "float32":
@@ -65,5 +67,10 @@ def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
         )
     if rl.empty_step == "skip":
         yield "stage2.rl.empty_step: skip, which engine verl lacks; set error, or engine: trl"
+    if rl.filter_groups and rl.incomplete_step == "train" and rl.loss_agg_mode == "seq-mean-token-mean":
+        yield (
+            "stage2.rl.incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups, however "
+            "few there are; set error, or loss_agg_mode: token-mean, or engine: trl"
+        )
     if rl.precision == "float32":
         yield "stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Levels, Natural, Positive, Probability, Section, TrainingEngine
+from fofg.config.base import Betas, Count, Levels, LossAggMode, Natural, Positive, Probability, Section, TrainingEngine
 
 #: What the scheme ``published_code`` was once called.
 OLD_SCHEME = "paper"
@@ -104,7 +104,10 @@ class Sft(Section):
     engine: TrainingEngine
     learning_rate: Positive
     epochs: Count
-    batch_size: Count = Field(description="examples an optimizer step")
+    batch_size: Count = Field(description="examples per optimizer step")
+    last_batch: Literal["merge", "drop", "keep"] = Field(
+        description="an epoch's remainder that fills no batch: merge it into the batch before, drop it, or keep it as a batch"
+    )
     max_length: Count = Field(description="tokens of prompt and response together")
     too_long: Literal["error", "skip", "truncate"] = Field(
         description="examples above max_length; truncate (paper) cuts on the right"
@@ -112,6 +115,8 @@ class Sft(Section):
     warmup_ratio: Annotated[float, Field(ge=0, le=1)]
     schedule: Literal["constant", "linear", "cosine"]
     weight_decay: Annotated[float, Field(ge=0)]
+    betas: Betas
+    loss_agg_mode: LossAggMode
     max_grad_norm: Positive
     precision: Literal["auto", "bfloat16", "float32"] = Field(description="auto: bfloat16 where the machine has it")
     seed: Natural

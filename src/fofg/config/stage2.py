@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.base import Count, Levels, Name, Natural, Positive, Probability, Section, TrainingEngine, null_removes
+from fofg.config.base import (
+    Betas,
+    Count,
+    Levels,
+    LossAggMode,
+    Name,
+    Natural,
+    Positive,
+    Probability,
+    Section,
+    TrainingEngine,
+    null_removes,
+)
 from fofg.config.stage1 import Rollouts, Selection, Sft
 from fofg.config.values import Source
 
@@ -63,14 +75,25 @@ class Grpo(Section):
     rollouts: VariedRollouts = Field(description="samples: the size of a group")
     prompts_per_step: Count = Field(description="groups that a step trains on; 16 in the paper")
     mini_batch_prompts: Count = Field(description="groups an optimizer update; prompts_per_step: on-policy, as in the paper")
+    filter_groups: bool = Field(
+        description="true: dynamic sampling, groups of equal rewards are dropped (DAPO); false: kept (GRPO)"
+    )
     generation_prompts: Count = Field(description="prompts drawn at once until a step's groups are found; 32 in the paper")
     max_generation_batches: Count = Field(description="draws a step, at most; 10 in the paper")
     scale_rewards: Literal["group", "none"] = Field(description="group: advantages are divided by the group's standard deviation")
+    loss_agg_mode: LossAggMode
+    kl_coef: Annotated[float, Field(ge=0)] = Field(
+        description="weight of the KL divergence from the Stage-1 model in the loss (estimator k3); 0 (paper): no reference model"
+    )
+    entropy_coef: Annotated[float, Field(ge=0)] = Field(
+        description="weight of the entropy bonus in the loss; 0 in the paper, 0.001 in the public script"
+    )
     clip_low: Probability = Field(description="the ratio is clipped at 1 - clip_low")
     clip_high: Probability = Field(description="the ratio is clipped at 1 + clip_high")
     learning_rate: Positive
     warmup_steps: Natural
     weight_decay: Annotated[float, Field(ge=0)]
+    betas: Betas
     max_grad_norm: Positive
     precision: Literal["auto", "bfloat16", "float32"] = Field(description="auto: bfloat16 where the machine has it")
     seed: Natural = Field(description="of the order of problems")
@@ -96,6 +119,9 @@ class Stage2Rl(Grpo):
     validation: Validation
     empty_step: Literal["error", "skip"] = Field(
         description="a step of which no group's rewards differ: stop, or go on without update"
+    )
+    incomplete_step: Literal["error", "train"] = Field(
+        description="fewer than prompts_per_step groups after max_generation_batches: stop (public code), or train on those"
     )
     curricula: Annotated[dict[Name, Phases], null_removes(dict[Name, Phases | None])] = Field(
         min_length=1, description="name -> phases, one after another; each makes the model stage2-rl-NAME; null removes one"

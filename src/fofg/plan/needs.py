@@ -12,6 +12,8 @@ from fofg.plan.work import Rollouts
 #: weights, gradients, two moments and a copy, all in main memory on a CPU; ``verl``: weights and moments wait there (offload), and
 #: are read at the end to be merged; roll-outs: weights while they are loaded.
 _MEMORY = {"transformers": (2000, 6), "vllm": (12000, 3), "trl": (4000, 20), "verl": (24000, 18)}
+#: Bytes for each parameter of the reference model of reinforcement learning with a KL penalty: float32 weights.
+_REFERENCE = 4
 #: So many times the expected time is asked for, and never less than these minutes.
 _MARGIN, _LEAST = 3, 30
 
@@ -37,7 +39,8 @@ def needs(settings: Config) -> dict[str, Need]:
             trains = rule.startswith("train")
             gpus, nodes = (training.gpus, training.nodes) if trains else (settings.rollout_engine.gpus, 1)
             own = settings.cluster.resources.get(rule, Resources())
-            memory = own.mem_mb or _memory(engine, plan.model.parameters, nodes)
+            reference = _REFERENCE if rule == "train_rl" and settings.stage2.rl.kl_coef else 0
+            memory = own.mem_mb or _memory(engine, plan.model.parameters, nodes, reference)
             found[rule] = Need(memory, own.runtime or _limit(settings, seconds[rule]), gpus, nodes)
     return found
 
@@ -75,7 +78,7 @@ def _sampled_within(rollouts: list[tuple[Rollouts, Cost]], stage: str) -> float:
     return sum(cost.hours for row, cost in rollouts if row.stage in (stage, f"{stage}, validation"))
 
 
-def _memory(engine: str, parameters: int, nodes: int) -> int:
-    """Megabytes; an engine of the user's own counts as the largest of the package's."""
+def _memory(engine: str, parameters: int, nodes: int, more: int = 0) -> int:
+    """Megabytes, with ``more`` bytes a parameter; an engine of the user's own counts as the largest of the package's."""
     base, each = _MEMORY.get(engine, _MEMORY["verl"])
-    return math.ceil((base + each * parameters / nodes / 1e6) / 100) * 100
+    return math.ceil((base + (each + more) * parameters / nodes / 1e6) / 100) * 100

@@ -95,14 +95,16 @@ def _reinforcement(settings: Config, curriculum: str) -> list[Rollouts]:
     """Groups and validations of a curriculum (paper §4.1).
 
     A step draws batches of ``generation_prompts`` until ``prompts_per_step`` groups have rewards that differ: that many at least,
-    and max_generation_batches * generation_prompts at most. Validations come before the first step, every so many, after the last.
+    and max_generation_batches * generation_prompts at most; without ``filter_groups`` exactly prompts_per_step. Validations come
+    before the first step, every so many, after the last.
     """
     spec, devices = stages.train_rl(settings, curriculum), training_devices(settings)
     rl, steps = spec.rl, sum(phase.steps for phase in spec.phases)
     most = rl.max_generation_batches * rl.generation_prompts
     least = min(rl.prompts_per_step, most)
     drawn = min(max(settings.plan.generation_batches * rl.generation_prompts, least), most)
-    prompts = Amount(least, round(drawn), most).times(steps)
+    drawn_per_step = Amount(least, round(drawn), most) if rl.filter_groups else Amount.exactly(rl.prompts_per_step)
+    prompts = drawn_per_step.times(steps)
     held = {"rule": "train_rl", "jobs": 0, "devices": devices}
     sizes = _sizes(settings, rl.rollouts, prompts, prompts.times(rl.rollouts.samples))
     rows = [Rollouts(stage=f"RL {curriculum}", **held, **sizes)]

@@ -8,6 +8,7 @@ from fofg.config import Config
 from fofg.files import count_rows
 from fofg.plan.rules import Stage, stage1_count
 from fofg.plan.work import Amount, Training, by_rule, training_devices, turn_tokens
+from fofg.training import batches
 
 
 def training(settings: Config, covered: Iterable[Stage]) -> list[Training]:
@@ -52,7 +53,7 @@ def _reinforcement(settings: Config, curriculum: str) -> Training:
         jobs=1,
         devices=training_devices(settings),
         steps=Amount.exactly(steps),
-        examples=Amount(0, examples, examples),
+        examples=Amount(0 if rl.filter_groups else examples, examples, examples),
         tokens=examples * longest,
         expected_tokens=round(examples * turn_tokens(settings, rl.rollouts)),
     )
@@ -106,6 +107,5 @@ def _tuning(
 
 
 def _steps(sft: config.Sft, conversations: int) -> int:
-    """Steps of all epochs; verl leaves out the rest of an epoch that fills no batch."""
-    whole, rest = divmod(conversations, sft.batch_size)
-    return sft.epochs * (whole + (rest > 0 and sft.engine != "verl"))
+    """Return the optimizer steps of all epochs."""
+    return sft.epochs * len(batches.sizes(conversations, sft.batch_size, sft.last_batch))

@@ -8,7 +8,7 @@ VERSIONS = {
     "generate_rollouts": 1,
     "gather_rollouts": 1,
     "select_rft_data": 3,
-    "train_sft": 2,
+    "train_sft": 3,
     "link_iteration": 1,
     "select_validation_problems": 1,
     "train_rl": 2,

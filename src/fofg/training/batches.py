@@ -1,17 +1,35 @@
 """Which examples make up each optimizer step, and how a step is cut to fit the memory."""
 
 import random
+from itertools import accumulate, pairwise
+from typing import Literal
 
 Tensors = dict  # name -> tensor [rows, tokens]
 
 
-def steps(rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
-    """Row numbers of every optimizer step: each epoch in an order of its own, its last step holding what is left."""
+def sizes(rows: int, batch_size: int, last_batch: Literal["merge", "drop", "keep"]) -> list[int]:
+    """Return the batch sizes of one epoch.
+
+    A remainder smaller than ``batch_size`` is merged into the batch before it (or is the only batch), dropped, or kept as a batch
+    of its own.
+    """
+    full, rest = divmod(rows, batch_size)
+    result = [batch_size] * full
+    if rest and last_batch == "merge" and full:
+        result[-1] += rest
+    elif rest and last_batch != "drop":
+        result.append(rest)
+    return result
+
+
+def steps(rows: int, batch_size: int, epochs: int, seed: int, last_batch: Literal["merge", "drop", "keep"]) -> list[list[int]]:
+    """Return the row numbers of every optimizer step. Each epoch has an order of its own."""
+    ends = list(accumulate(sizes(rows, batch_size, last_batch), initial=0))
     result = []
     for epoch in range(epochs):
         order = list(range(rows))
         random.Random(f"{seed}/{epoch}").shuffle(order)
-        result += [order[start : start + batch_size] for start in range(0, rows, batch_size)]
+        result += [order[start:end] for start, end in pairwise(ends)]
     return result
 
 

@@ -10,6 +10,7 @@ from fofg.config import Sft
 from fofg.errors import UserError
 from fofg.files import count_rows, read_rows
 from fofg.schemas import RFT
+from fofg.training import batches
 from fofg.training.conversations import Encoded, conversation, encode
 
 #: The columns that training reads.
@@ -28,6 +29,21 @@ def encode_file(tokenizer, path: str | Path, settings: Sft) -> Encoded:
         file=sys.stderr,
     )
     return examples
+
+
+def fills_batch(examples: Encoded, settings: Sft, path: str | Path, pass_on: bool) -> bool:
+    """Return whether an epoch has a batch. If not, say why on standard error, or raise UserError unless ``pass_on``."""
+    if batches.sizes(len(examples), settings.batch_size, settings.last_batch):
+        return True
+    if len(examples):
+        reason = f"{len(examples)} examples to train on, fewer than sft.batch_size ({settings.batch_size})"
+        cure = "lower it" if settings.engine == "verl" else "lower it, set sft.last_batch: merge"
+    else:
+        reason, cure = "no example to train on", "raise sft.max_length"
+    if not pass_on:
+        raise UserError(f"{path}: {reason}; {cure}, or make more training data")
+    print(f"{path}: {reason}", file=sys.stderr)
+    return False
 
 
 def check_length(longest: int, positions: int | None) -> None:

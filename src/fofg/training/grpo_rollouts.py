@@ -13,7 +13,7 @@ from fofg.rollouts.sampling import sample_seed
 from fofg.scoring.rewards import compute_scores
 from fofg.stages import TrainRl
 from fofg.training import curricula
-from fofg.training.groups import fill
+from fofg.training.groups import Filled, fill
 from fofg.training.metrics import Record
 
 
@@ -70,7 +70,7 @@ class Sampler:
         self._generation = self._scoring = 0.0
 
     def step(self, number: int, records: Sequence[Record]) -> Step:
-        """The groups of a step (from 1), whose rewards differ (dynamic sampling). ``records``: of all steps before."""
+        """Return the groups of a step (from 1), by dynamic sampling if ``filter_groups``. ``records``: of all steps before."""
         settings = self.spec.rl
         phase = curricula.phase_of(number, [phase.steps for phase in self.spec.phases])
         drawn = records[-1]["prompts_drawn"] if records and records[-1].get("phase") == phase else 0
@@ -79,7 +79,11 @@ class Sampler:
             mixture = self.spec.phases[phase - 1].mixture
             self._phase, self._stream = phase, curricula.draws(mixture, sizes, settings.seed, phase, skip=drawn)
         self._generation = self._scoring = 0.0
-        filled = fill(self._batches(), settings.prompts_per_step, settings.max_generation_batches)
+        if settings.filter_groups:
+            filled = fill(self._batches(settings.generation_prompts), settings.prompts_per_step, settings.max_generation_batches)
+        else:
+            groups = next(self._batches(settings.prompts_per_step))
+            filled = Filled(groups, groups, batches=1, limit_reached=False)
         record = {
             "step": number,
             "phase": phase,
@@ -103,11 +107,11 @@ class Sampler:
         levels = _accuracies(groups, "validation_accuracy_level")
         return {"validation_accuracy": fmean(levels.values()), **levels}
 
-    def _batches(self) -> Iterator[list[Group]]:
-        """Batches of groups as they are asked for. A problem that comes again gets other seeds."""
+    def _batches(self, size: int) -> Iterator[list[Group]]:
+        """Generate batches of ``size`` groups. A problem that comes again gets other seeds."""
         settings = self.spec.rl
         while True:
-            draws = list(islice(self._stream, settings.generation_prompts))
+            draws = list(islice(self._stream, size))
             problems = [self.sources[draw.source][draw.row] for draw in draws]
             seeds = [
                 tuple(

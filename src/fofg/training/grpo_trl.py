@@ -38,6 +38,7 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
     skip_empty_steps: bool = False,
+    incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
@@ -45,9 +46,10 @@ def train(
     ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems,
     answered when and how ``validation_settings`` say (None: never), which changes neither the model nor where a killed run resumes;
     ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no group's rewards differ makes no update,
-    rather than an error. The result depends on the spec, the files in ``data``, the machine and its number of threads; the two
-    sizes change no more than rounding does. A killed run goes on from its last complete checkpoint under ``state``, which is
-    removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
+    rather than an error; ``incomplete_step``: the key of that name. The result depends on the spec, the files in ``data``, the
+    machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last complete
+    checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the run after
+    a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
     files = problem_files.files(spec, data)
@@ -59,7 +61,7 @@ def train(
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         networks.quiet()
         set_seed(spec.rl.seed)
-        trainer = prepare(spec, model, files, work, batch_size, skip_empty_steps, validation, validation_settings)
+        trainer = prepare(spec, model, files, work, batch_size, skip_empty_steps, incomplete_step, validation, validation_settings)
         try:
             monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
         except torch.OutOfMemoryError:
@@ -78,13 +80,16 @@ def prepare(
     work: Work,
     batch_size: int,
     skip_empty_steps: bool = False,
+    incomplete_step: str = "train",
     validation: str | Path | None = None,
     validation_settings: Validation | None = None,
 ) -> Learner:
     """The trainer, ready to run."""
     settings, total = spec.rl, sum(phase.steps for phase in spec.phases)
     tokenizer = models.load_tokenizer(model)
-    network = networks.load(model, longest=settings.rollouts.max_prompt_tokens + settings.rollouts.max_response_tokens)
+    longest = settings.rollouts.max_prompt_tokens + settings.rollouts.max_response_tokens
+    network = networks.load(model, longest)
+    reference = networks.load(model, longest) if settings.kl_coef else None
     ends = _end_tokens(network, tokenizer, model)
     positions = networks.positions(network)
     sources = problem_files.load(spec, files, tokenizer, positions)
@@ -96,7 +101,15 @@ def prepare(
         lambda step: sampler.step(step, learner.monitor.records),
         work.micro_batch_size,
         team,
-        monitor=LearnerMonitor(total, skip_empty_steps, validation_settings.every if asked else 0, lambda: sampler.validate()),
+        reference,
+        monitor=LearnerMonitor(
+            total,
+            settings.prompts_per_step,
+            skip_empty_steps,
+            incomplete_step,
+            validation_settings.every if asked else 0,
+            lambda: sampler.validate(),
+        ),
         model=network,
         args=_arguments(settings, work),
         train_dataset=Dataset.from_dict({"step": range(1, total + 1)}),
@@ -134,10 +147,7 @@ def _arguments(settings: Grpo, work: Work) -> GRPOConfig:
         per_device_train_batch_size=settings.rollouts.samples,
         num_generations=settings.rollouts.samples,
         temperature=settings.rollouts.temperature,
-        loss_type="dapo",
-        beta=0.0,
-        epsilon=settings.clip_low,
-        epsilon_high=settings.clip_high,
+        beta=0.0,  # the learner has a reference model of its own
         lr_scheduler_type="constant",  # the learner sets the rate
         logging_strategy="no",  # and its monitor records
     )

@@ -1,10 +1,8 @@
 """TRL's trainer for GRPO, with steps drawn and updates computed in parts, and what it records (paper §4.1)."""
 
-import copy
 import math
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from statistics import fmean
 from typing import NamedTuple
@@ -15,13 +13,15 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from trl import GRPOTrainer
+from trl.trainer import add_fused_lm_head
 
 from fofg.config import Grpo
 from fofg.errors import UserError
 from fofg.scoring.rewards import compute_score
 from fofg.training import batches
-from fofg.training.groups import advantages
+from fofg.training.groups import TOO_FEW, advantages
 from fofg.training.grpo_rollouts import Group, Step
+from fofg.training.losses import aggregate, kl_divergence, policy_loss
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor, Watched
 from fofg.training.networks import Team, positions
@@ -31,30 +31,40 @@ WIDTHS = 16
 
 
 class Part(NamedTuple):
-    """Rows of an update that are computed at once: as TRL's loss takes them, their response tokens, TRL's own numbers of them."""
+    """A micro-batch of an update.
 
-    inputs: batches.Tensors
+    ``rows``: see as_rows, and maybe ``old`` and ``reference``, log-probabilities [rows, tokens - 1] under the model before the
+    step's first update and under the reference model. ``tokens``, ``size``: response tokens and rows of the whole update.
+    ``means``: the micro-batch's shares of the update's numbers, filled in by the loss.
+    """
+
+    rows: batches.Tensors
     tokens: int
-    numbers: dict[str, float]
+    size: int
+    means: dict[str, float]
 
 
 class Learner(Watched, GRPOTrainer):
-    """TRL's loss of the type ``dapo``: clipped, the mean over all response tokens of an update, no KL term, no entropy bonus.
+    """GRPO on TRL's trainer: the clipped loss, plus ``kl_coef`` times KL, minus ``entropy_coef`` times entropy.
 
-    A step takes its groups from ``draw`` and makes an update for each ``mini_batch_prompts`` of them; one without groups leaves
-    weights and optimizer as they are. An update's rows are cut into parts of at most ``micro_batch_size`` rows of like length,
-    which the ``team`` computes.
+    All three are averaged by ``loss_agg_mode`` over the response tokens of an update. A step takes its groups from ``draw`` and
+    makes an update for each ``mini_batch_prompts`` of them; one without groups leaves weights and optimizer as they are. An
+    update's rows are cut into parts of at most ``micro_batch_size`` rows of like length, which the ``team`` computes.
+    ``reference``: the model that KL is measured from; None without KL.
     """
 
-    def __init__(self, settings: Grpo, draw: Callable[[int], Step], micro_batch_size: int, team: Team, **others):
+    def __init__(self, settings: Grpo, draw: Callable[[int], Step], micro_batch_size: int, team: Team, reference=None, **others):
         self.settings, self.draw, self.micro_batch_size, self.team = settings, draw, micro_batch_size, team
         super().__init__(reward_funcs=compute_score, **others)  # TRL insists on one; the rewards come with the groups
+        self.reference = reference
+        if reference is not None:
+            add_fused_lm_head(reference.requires_grad_(False).eval().to(self.args.device), temperature=self.temperature)
 
     def get_train_dataloader(self) -> DataLoader:
         return self.accelerator.prepare(DataLoader(self.train_dataset, batch_size=1, collate_fn=lambda rows: rows[0]))
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        """Makes a step's updates but for the last, whose gradients it leaves to the caller. Returns the mean of their losses."""
+        """Make a step's updates but for the last, whose gradients it leaves to the caller. Return the mean of their losses."""
         step = self.draw(inputs["step"])
         self.monitor.begin(step.record)
         model.train()
@@ -69,43 +79,58 @@ class Learner(Watched, GRPOTrainer):
             losses.append(self._checked(sum(self.team.add_gradients(model, self._loss, parts))))
         if not losses:
             return torch.zeros((), device=self.args.device)
-        loss, parts = torch.stack(losses).mean(), [part for parts in updates for part in parts]
-        clipped, entropy = _mean("clip_ratio/region_mean", parts), _mean("entropy", parts)
-        step.record.update(loss=float(loss), clip_fraction=clipped, entropy=entropy)
-        return loss
+        for name in updates[0][0].means:
+            step.record[name] = fmean(sum(part.means[name] for part in parts) for parts in updates)
+        return torch.stack(losses).mean()
 
     def _updates(self, groups: list[Group]) -> list[list[Part]]:
-        """The parts of each update. With several, they hold the log-probabilities of the model as it is before the first."""
+        """Return the parts of each update."""
         size = self.settings.mini_batch_prompts
         updates = [self._parts(groups[start : start + size]) for start in range(0, len(groups), size)]
+        parts = [part for parts in updates for part in parts]
         if len(updates) > 1:
-            parts = [part for parts in updates for part in parts]
-            for part, found in zip(parts, self.team.each(self._log_probabilities, parts)):
-                part.inputs["old_per_token_logps"] = found
+            self._add_log_probs("old", self.model_wrapped, parts)
+        if self.reference is not None:
+            self._add_log_probs("reference", self.reference, parts)
         return updates
 
     def _parts(self, groups: list[Group]) -> list[Part]:
         rows = self._prepare_input(as_rows(groups, self.settings.scale_rewards, positions(self.model)))
-        tokens = rows["written"].sum()
-        return [
-            Part(_for_trl(part) | {"num_items_in_batch": tokens}, int(part["written"].sum()), {})
-            for part in batches.by_length(rows, self.micro_batch_size, WIDTHS)
-        ]
+        tokens, size = int(rows["written"].sum()), len(rows["written"])
+        return [Part(part, tokens, size, {}) for part in batches.by_length(rows, self.micro_batch_size, WIDTHS)]
 
     def _loss(self, part: Part) -> torch.Tensor:
-        """A part's share of its update's loss, which is the sum of the shares."""
-        trl = copy.copy(self)  # TRL appends numbers to lists; parts are computed side by side, so each gets lists of its own
-        trl._metrics = {"train": defaultdict(list)}
-        loss = trl._compute_loss(self.model_wrapped, part.inputs)
-        part.numbers.update((name, values[0]) for name, values in trl._metrics["train"].items())
-        return loss
+        """Return a part's share of its update's loss, which is the sum of the shares."""
+        settings, mask = self.settings, part.rows["written"][:, 1:]
+        log_probs, entropy = self._log_probs(self.model_wrapped, part)
+        old = part.rows.get("old", log_probs.detach())
+        policy, clipped = policy_loss(log_probs, old, part.rows["advantages"], settings.clip_low, settings.clip_high)
+        values = {"loss": policy, "clip_fraction": clipped.float(), "entropy": entropy}
+        if self.reference is not None:
+            values["kl"] = kl_divergence(log_probs, part.rows["reference"])
+        means = {name: aggregate(value, mask, settings.loss_agg_mode, part.tokens, part.size) for name, value in values.items()}
+        part.means.update((name, float(mean.detach())) for name, mean in means.items())
+        loss = means["loss"]
+        if settings.entropy_coef:
+            loss = loss - settings.entropy_coef * means["entropy"]
+        return loss + settings.kl_coef * means["kl"] if "kl" in means else loss
 
-    @torch.no_grad()
-    def _log_probabilities(self, part: Part) -> torch.Tensor:
-        """Log-probability of every token but the first, [rows, tokens - 1], at the roll-outs' temperature."""
-        ids = torch.cat([part.inputs["prompt_ids"], part.inputs["completion_ids"]], dim=1)
-        mask = torch.cat([part.inputs["prompt_mask"], part.inputs["completion_mask"]], dim=1)
-        return self._get_per_token_logps_and_entropies(self.model_wrapped, ids, mask, ids.shape[1] - 1)[0]
+    def _add_log_probs(self, name: str, model, parts: list[Part]) -> None:
+        @torch.no_grad()  # per thread, so not around the team
+        def compute(part: Part) -> torch.Tensor:
+            return self._log_probs(model, part)[0]
+
+        for part, found in zip(parts, self.team.each(compute, parts)):
+            part.rows[name] = found
+
+    def _log_probs(self, model, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log-probability and entropy [rows, tokens - 1] of all tokens but the first, at the rollouts' temperature.
+
+        The reference model gives no entropy.
+        """
+        ids, mask = part.rows["input_ids"], part.rows["attention_mask"]
+        entropy = model is not self.reference
+        return self._get_per_token_logps_and_entropies(model, ids, mask, ids.shape[1] - 1, compute_entropy=entropy)[:2]
 
     def _set_learning_rate(self, number: int) -> float:
         """Sets and returns the rate of a step's update (from 0): linear through the warm-up's updates, then constant."""
@@ -143,35 +168,26 @@ def as_rows(groups: list[Group], scale: str, limit: int | None = None) -> batche
     return padded | {"advantages": advantages(torch.tensor([group.rewards for group in groups]), scale).reshape(-1, 1)}
 
 
-def _for_trl(rows: batches.Tensors) -> batches.Tensors:
-    """Rows as TRL's loss takes them. All but the first token stand in for the completion, so that no prompt is padded on the left;
-    the mask that TRL has for tokens of tools' answers takes the prompt's tokens out of the loss."""
-    ids, mask = rows["input_ids"], rows["attention_mask"]
-    return {
-        "prompt_ids": ids[:, :1],
-        "prompt_mask": mask[:, :1],
-        "completion_ids": ids[:, 1:],
-        "completion_mask": mask[:, 1:],
-        "tool_mask": rows["written"][:, 1:],
-        "advantages": rows["advantages"],
-    }
-
-
-def _mean(name: str, parts: list[Part]) -> float:
-    """Mean over response tokens of a number that TRL gives as the mean over those of a part."""
-    return sum(part.numbers[name] * part.tokens for part in parts) / sum(part.tokens for part in parts)
-
-
 class LearnerMonitor(Monitor):
     """Records of every step: what sampler and learner tell of it, gradient norm, times, perhaps accuracy on held-out problems.
 
-    ``validate``: asked for before the first step, every ``every`` steps and after the last; never if ``every`` is 0.
-    ``skip_empty_steps``: see fofg.training.grpo_trl.train. ``norms``: of the step's gradients, an update each.
+    ``validate``: asked for before the first step, every ``every`` steps and after the last; never if ``every`` is 0. ``wanted``:
+    groups of a full step. ``skip_empty_steps``, ``incomplete_step``: see fofg.training.grpo_trl.train. ``norms``: of the step's
+    gradients, an update each.
     """
 
-    def __init__(self, total: int, skip_empty_steps: bool, every: int, validate: Callable[[], Record]):
+    def __init__(
+        self,
+        total: int,
+        wanted: int,
+        skip_empty_steps: bool,
+        incomplete_step: str,
+        every: int,
+        validate: Callable[[], Record],
+    ):
         super().__init__(total)
-        self.skip_empty_steps, self.every, self.validate = skip_empty_steps, every, validate
+        self.wanted, self.skip_empty_steps, self.incomplete_step = wanted, skip_empty_steps, incomplete_step
+        self.every, self.validate = every, validate
         self.norms: list[float] = []
 
     def on_train_begin(self, args, state, control, **others):
@@ -180,7 +196,7 @@ class LearnerMonitor(Monitor):
             self.keep({"step": 0, **self.validate(), "seconds": self.seconds()})
 
     def begin(self, record: Record) -> None:
-        """A step's groups are drawn, and training begins. Raises UserError if there are none and that is to stop the run."""
+        """A step's groups are drawn, and training begins. Raises UserError if they are too few and that is to stop the run."""
         self._step, self._drawn_at, self.norms = record, time.monotonic(), []
         told = f"step {record['step']}: rewards differ in {record['groups_kept']} of {record['groups']} groups"
         if not record["groups_kept"] and not self.skip_empty_steps:
@@ -188,6 +204,8 @@ class LearnerMonitor(Monitor):
                 f"{told} (mean reward {record['reward']:.2f}), so there is nothing to train on; raise stage2.rl's "
                 "max_generation_batches or generation_prompts, take problems that are sometimes solved, or set its empty_step: skip"
             )
+        if 0 < record["groups_kept"] < self.wanted and self.incomplete_step == "error":
+            raise UserError(f"{told}, {TOO_FEW.format(self.wanted)}")
         if record["limit_reached"]:
             tqdm.write(f"{told}; {'it trains on those' if record['groups_kept'] else 'no update'}", file=sys.stderr)
 

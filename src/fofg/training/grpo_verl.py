@@ -40,6 +40,7 @@ def train(
     save_every: int = 25,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
+    incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
     """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with roll-outs by vLLM.
@@ -61,7 +62,8 @@ def train(
         tokenizer = models.load_tokenizer(model)
         sources = problem_files.load(spec, files, tokenizer, positions)
         asked = problem_files.load_validation(spec, validation, validation_settings, tokenizer, positions)
-        made = _phases(spec, verl, place, sources, asked, validation_settings, Path(tensorboard or output / "tensorboard"))
+        tensorboard = Path(tensorboard or output / "tensorboard")
+        made = _phases(spec, verl, place, sources, asked, validation_settings, tensorboard, incomplete_step)
         steps = sum(phase.steps for phase in spec.phases)
         network = runs.merged(folder / f"global_step_{steps}" / "actor", model, folder / "merged")
         networks.finish(spec, network, model, output, made, validation_settings)
@@ -76,6 +78,7 @@ def _phases(
     asked: list[Problem],
     validated: Validation | None,
     tensorboard: Path,
+    incomplete_step: str,
 ) -> list[Record]:
     """Runs the trainer once for each phase, each going on from the checkpoint of the one before; the records of all steps.
 
@@ -99,7 +102,7 @@ def _phases(
         rows.write_problems(train, _drawn(spec, number, sources))
         if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
-        values = settings.grpo(spec, verl, place, train, validation, end, validates_first, validated)
+        values = settings.grpo(spec, verl, place, train, validation, end, validates_first, validated, incomplete_step)
         command = [*_cluster(place), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
         runs.follow(command, folder, said, convert, end, tensorboard, environment)
         if end < sum(lengths) and (reason := stops.asked(folder / STOP)):  # in the phase's last step
@@ -111,7 +114,7 @@ def _drawn(spec: TrainRl, number: int, sources: dict[str, list[Problem]]):
     """Rows of all problems that a phase can draw at most, in the order in which it draws them."""
     settings, phase = spec.rl, spec.phases[number - 1]
     batches = max(settings.max_generation_batches, -(-settings.prompts_per_step // settings.generation_prompts))
-    most = phase.steps * batches * settings.generation_prompts
+    most = phase.steps * (batches * settings.generation_prompts if settings.filter_groups else settings.prompts_per_step)
     sizes = {name: len(problems) for name, problems in sources.items()}
     stream = curricula.draws(phase.mixture, sizes, settings.seed, number)
     return (sources[draw.source][draw.row].row for draw in islice(stream, most))

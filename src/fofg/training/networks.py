@@ -130,6 +130,8 @@ def arguments(settings: Sft | Grpo, work: Work) -> dict:
         "num_train_epochs": 1,
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
+        "adam_beta1": settings.betas[0],
+        "adam_beta2": settings.betas[1],
         "max_grad_norm": settings.max_grad_norm,
         "optim": "adamw_torch_fused",
         "bf16": precision(settings.precision) == torch.bfloat16,

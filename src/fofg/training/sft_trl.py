@@ -14,13 +14,12 @@ from trl import SFTConfig
 
 from fofg import models
 from fofg.config import Sft
-from fofg.errors import UserError
 from fofg.files import open_parquet
 from fofg.stages import TrainSft
 from fofg.supervision import exclusive
 from fofg.training import batches, metrics, monitor, networks, resume
 from fofg.training.conversations import Encoded
-from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file
+from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file, fills_batch
 from fofg.training.networks import Work
 from fofg.training.tuner import Tuner, TunerMonitor
 
@@ -44,10 +43,10 @@ def train(
 ) -> None:
     """Fine-tunes a model folder on RFT files; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
-    Only the assistant's turns are learned, the loss being the mean over the learned tokens of a step. The result depends on the
-    spec, the files, the machine and its number of threads; ``micro_batch_size`` changes no more than rounding. A killed run goes on
-    from its last complete checkpoint under ``state``, which is removed at the end. With ``pass_on``, no example to train on gives
-    the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
+    Only the assistant's turns are learned; ``sft.loss_agg_mode`` says how a step's loss averages over them. The result depends on
+    the spec, the files, the machine and its number of threads; ``micro_batch_size`` changes no more than rounding. A killed run
+    goes on from its last complete checkpoint under ``state``, which is removed at the end. With ``pass_on``, no example to train
+    on gives the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
     tensorboard = Path(tensorboard or output / "tensorboard")
@@ -61,16 +60,14 @@ def train(
         set_seed(spec.sft.seed)
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
-        if len(examples):
+        if fills_batch(examples, spec.sft, train_file, pass_on):
             trainer = _prepare(spec.sft, model, tokenizer, examples, tests, work)
             monitor.run(trainer, work.state, tensorboard)
             networks.finish(spec, trainer.model, model, output, metrics.thin(trainer.monitor.records, log_every))
-        elif pass_on:
-            print(f"{train_file}: no example to train on; {output} is the model {model}, unchanged", file=sys.stderr)
+        else:
+            print(f"{output} is the model {model}, unchanged", file=sys.stderr)
             shutil.rmtree(tensorboard, ignore_errors=True)
             networks.finish(spec, networks.load(model, longest=0), model, output, [UNCHANGED])
-        else:
-            raise UserError(f"{train_file}: no example to train on; raise sft.max_length, or make more training data")
         shutil.rmtree(state, ignore_errors=True)
 
 
@@ -78,7 +75,7 @@ def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: En
     """The trainer, ready to run."""
     network = _network(model, longest=max(map(len, [*examples.input_ids, *tests.input_ids])))
     team = networks.Team(network, work.threads, settings.batch_size, work.micro_batch_size)
-    plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed)
+    plan = batches.steps(len(examples), settings.batch_size, settings.epochs, settings.seed, settings.last_batch)
     read = list(accumulate(sum(len(examples.input_ids[row]) for row in step) for step in plan))
     test_rows = _dataset(tests)
     watching = TunerMonitor(
@@ -91,6 +88,7 @@ def _prepare(settings: Sft, model: Path, tokenizer, examples: Encoded, tests: En
         plan,
         work.micro_batch_size,
         team,
+        settings.loss_agg_mode,
         monitor=watching,
         model=network,
         args=_arguments(settings, len(plan), work),

@@ -11,12 +11,11 @@ from transformers import AutoTokenizer
 
 from fofg import models
 from fofg.config import Verl
-from fofg.errors import UserError
 from fofg.files import open_parquet
 from fofg.stages import TrainSft
 from fofg.supervision import exclusive
-from fofg.training import launching, metrics, networks, resume
-from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file
+from fofg.training import batches, launching, metrics, networks, resume
+from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file, fills_batch
 from fofg.training.verl import records, rows, runs, settings
 
 
@@ -38,7 +37,7 @@ def train(
 ) -> None:
     """As fofg.training.sft_trl.train, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
-    Differences: the rest of an epoch that fills no batch is not trained on, and test examples are repeated to fill one. A killed
+    Difference: test examples are repeated to fill a batch. A killed
     run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs; asked to stop, it saves one.
     """
     model, output, state = Path(model), Path(output), Path(state)
@@ -51,22 +50,15 @@ def train(
         folder = runs.work_folder(state, key, gpus * nodes)
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
-        if len(examples) >= spec.sft.batch_size:
+        if fills_batch(examples, spec.sft, train_file, pass_on):
             place = settings.Place(
                 gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), models.positions(model)
             )
             network, made = _run(spec, verl, place, examples, tests, tensorboard)
-        elif pass_on:
-            print(
-                f"{train_file}: {len(examples)} examples fill no batch; {output} is the model {model}, unchanged", file=sys.stderr
-            )
+        else:
+            print(f"{output} is the model {model}, unchanged", file=sys.stderr)
             shutil.rmtree(tensorboard, ignore_errors=True)
             network, made = networks.load(model, longest=0), [UNCHANGED]
-        else:
-            raise UserError(
-                f"{train_file}: {len(examples)} examples to train on, fewer than sft.batch_size ({spec.sft.batch_size}); lower it, "
-                "or make more training data"
-            )
         networks.finish(spec, network, model, output, metrics.thin(made, log_every))
         shutil.rmtree(state, ignore_errors=True)
 
@@ -74,13 +66,13 @@ def train(
 def _run(spec: TrainSft, verl: Verl, place: settings.Place, examples, tests, tensorboard: Path):
     """The trained network, and the records of all steps."""
     batch, folder = spec.sft.batch_size, place.folder
-    per_epoch = len(examples) // batch
+    per_epoch = len(batches.sizes(len(examples), batch, spec.sft.last_batch))
     check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), place.positions)
     steps = per_epoch * spec.sft.epochs
     train, test = folder / "train.parquet", folder / "test.parquet" if len(tests) else None
-    rows.write_tokens(train, examples, spec.sft.seed)
+    rows.write_tokens(train, examples, spec.sft.seed, spec.sft.loss_agg_mode)
     if test:
-        rows.write_tests(test, tests, batch)
+        rows.write_tests(test, tests, batch, spec.sft.loss_agg_mode)
     values = settings.sft(spec, verl, place, train, test, steps)
     command = [*_torchrun(place), *settings.program("fofg.training.verl.sft_program", values, folder)]
     convert = partial(records.sft, steps_per_epoch=per_epoch)

@@ -10,6 +10,8 @@ from trl import SFTTrainer
 
 from fofg.errors import UserError
 from fofg.training import batches
+from fofg.training.conversations import IGNORED
+from fofg.training.losses import aggregate
 from fofg.training.monitor import Monitor, Watched
 from fofg.training.networks import Team
 
@@ -17,40 +19,57 @@ from fofg.training.networks import Team
 class Tuner(Watched, SFTTrainer):
     """A step's rows are cut into parts of at most ``micro_batch_size`` rows of like length, which the ``team`` computes.
 
-    ``plan``: row numbers of every step.
+    ``plan``: row numbers of every step. ``loss_agg_mode``: see fofg.training.losses.aggregate.
     """
 
-    def __init__(self, plan: list[list[int]], micro_batch_size: int, team: Team, **others):
-        self.plan, self.micro_batch_size, self.team = plan, micro_batch_size, team
+    def __init__(self, plan: list[list[int]], micro_batch_size: int, team: Team, loss_agg_mode: str, **others):
+        self.plan, self.micro_batch_size, self.team, self.loss_agg_mode = plan, micro_batch_size, team, loss_agg_mode
         super().__init__(**others)
 
     def get_train_dataloader(self) -> DataLoader:
         return self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=self.data_collator))
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        """Gradients of one optimizer step, and its loss: the mean over its ``num_items_in_batch`` learned tokens."""
+        """Add the gradients of one optimizer step and return its loss."""
         model.train()
+        inputs = self._prepare_inputs(inputs)
+        tokens, rows = _learned(inputs), len(inputs["labels"])
 
         def loss(part: batches.Tensors) -> torch.Tensor:
-            return self.compute_loss(model, part, num_items_in_batch=num_items_in_batch)
+            return self._loss(model, part, tokens, rows)
 
         total = torch.zeros((), device=self.args.device)
-        for value in self.team.add_gradients(model, loss, batches.by_length(self._prepare_inputs(inputs), self.micro_batch_size)):
+        for value in self.team.add_gradients(model, loss, batches.by_length(inputs, self.micro_batch_size)):
             total += value
         return total
 
-    def mean_loss(self, rows: Dataset) -> float:
-        """Mean loss over the learned tokens of a data set, without training."""
+    def _loss(self, model, part: batches.Tensors, tokens: int, rows: int) -> torch.Tensor:
+        """Return a part's share of the loss of ``rows`` examples with ``tokens`` learned tokens; the shares add up to it."""
+        outputs = model(**part, fused_lm_head=True)
+        return aggregate(-outputs.log_probs, outputs.label_mask, self.loss_agg_mode, tokens, rows)
 
-        def loss(start: int) -> tuple[float, int]:
-            batch = self.data_collator([rows[place] for place in range(start, min(start + self.micro_batch_size, len(rows)))])
-            learned = int((batch["labels"][:, 1:] >= 0).sum())
-            return float(self.prediction_step(self.model, batch, prediction_loss_only=True)[0]) * learned, learned
+    def mean_loss(self, rows: Dataset) -> float:
+        """Return the loss of a dataset, averaged as in training."""
+        size = self.micro_batch_size
+        parts = [
+            self.data_collator([rows[row] for row in range(first, min(first + size, len(rows)))])
+            for first in range(0, len(rows), size)
+        ]
+        tokens = sum(map(_learned, parts))
+
+        @torch.no_grad()  # per thread, so not around the team
+        def loss(part: batches.Tensors) -> float:
+            return float(self._loss(self.model, self._prepare_inputs(part), tokens, len(rows)))
 
         self.model.eval()
-        losses = list(self.team.each(loss, range(0, len(rows), self.micro_batch_size)))
+        total = sum(self.team.each(loss, parts))
         self.model.train()
-        return sum(total for total, _ in losses) / sum(learned for _, learned in losses)
+        return total
+
+
+def _learned(batch: batches.Tensors) -> int:
+    """Return the number of learned tokens; a row's first token has none before it that could predict it."""
+    return int((batch["labels"][:, 1:] != IGNORED).sum())
 
 
 class TunerMonitor(Monitor):

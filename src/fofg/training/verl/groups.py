@@ -11,34 +11,42 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from fofg.files import write_text
+from fofg.training.groups import TOO_FEW
 from fofg.training.verl import stops
 from fofg.training.verl.names import PREFIX
 
 _POLL_SECONDS = 0.5
+#: What is wrong with a step without groups, and the cures.
+NO_GROUPS = (
+    "so there is nothing to train on; raise stage2.rl's max_generation_batches or generation_prompts, take problems that are "
+    "sometimes solved, or raise its temperature"
+)
 
 
 class Groups(ReplayBuffer):
     """The groups of a step whose rewards differ (``trainer.v1.sampler.custom_sampler``).
 
-    ``sampler_kwargs``: ``generation_prompts``, prompts of a batch; ``max_generation_batches`` of a step; ``told``, a file for the
-    error that ends a run; ``drawn``, one for what is recorded of each step's groups, since verl saves a checkpoint before it writes
-    the step's metrics; ``stop``, one that others make to have the run save after the step that it is in, and end. verl's own would
-    go on drawing for ever where all rewards are equal.
+    ``sampler_kwargs``: ``filter_groups``, false to keep all groups of one batch; ``generation_prompts``, prompts of a batch;
+    ``max_generation_batches`` of a step; ``incomplete_step``, ``train`` or ``error`` where too few groups are left; ``told``, a
+    file for the error that ends a run; ``drawn``, one for what is recorded of each step's groups, since verl saves a checkpoint
+    before it writes the step's metrics; ``stop``, one that others make to have the run save after the step that it is in, and end.
+    verl's own would go on drawing for ever where all rewards are equal.
     """
 
     #: Sees to it that verl saves when it is asked to stop; from the first step on.
     watch: threading.Thread | None = None
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int):
-        """(groups to train on or to validate with, metrics). Raises RuntimeError if no group of a step is of use, or asked to stop.
+        """Return (groups to train on or to validate with, metrics).
 
-        If the last batch leaves fewer than ``batch_size`` groups, the step trains on those.
+        If the last batch leaves fewer than ``batch_size`` groups, the step trains on those. Raises RuntimeError if there are none,
+        if there are too few for ``incomplete_step: error``, or if asked to stop.
         """
         self._heed(global_steps, partition_id)
         if partition_id == "val":
             return super().sample(global_steps, partition_id, batch_size)
         settings = self.sampler_kwargs
-        size = settings.generation_prompts
+        size = settings.generation_prompts if settings.filter_groups else batch_size
         batches = -(-batch_size // size)  # of fewer, the step couldn't be full
         if more := batches * size - batch_size:  # the trainer has asked for batch_size prompts already
             self.refill_fn(more)
@@ -50,7 +58,9 @@ class Groups(ReplayBuffer):
         with open(settings.drawn, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": global_steps, "data": metrics}) + "\n")
         if not kept:
-            self._give_up(global_steps, record)
+            self._give_up(global_steps, record, NO_GROUPS)
+        if len(kept) < batch_size and settings.incomplete_step == "error":
+            self._give_up(global_steps, record, TOO_FEW.format(batch_size))
         chosen = kept[:batch_size]
         drawn = set(self.finished_keys[partition_id] | self.failure_keys[partition_id])
         snapshot = dict(self.partitions[partition_id])
@@ -71,7 +81,7 @@ class Groups(ReplayBuffer):
             self.watch.start()
 
     def _kept(self, partition_id: str) -> list[str]:
-        """Waits for all prompts that are under way; the groups whose rewards differ, in the order in which they were drawn."""
+        """Waits for all prompts that are under way; the groups to train on, in the order in which they were drawn."""
         while True:
             self._sync_metadata_from_transfer_queue()
             if not (self.pending_keys[partition_id] or self.running_keys[partition_id]):
@@ -88,6 +98,8 @@ class Groups(ReplayBuffer):
             level = str(getattr(source, "data", source)).rpartition("/level")[2]
             self.responses[key.split("_")[0]].append((float(scores.sum()), told["acc"], told["truncated"], length, level))
         drawn = self.prompt_global_steps[partition_id]  # TransferQueue lists keys as they came
+        if not self.sampler_kwargs.filter_groups:
+            return list(drawn)
         return [uid for uid in drawn if len({reward for reward, *_ in self.responses[uid]}) > 1]
 
     def _record(self, partition_id: str, kept: list[str], batches: int) -> dict[str, float]:
@@ -108,13 +120,10 @@ class Groups(ReplayBuffer):
             "generation_batches": batches,
         }
 
-    def _give_up(self, step: int, record: dict[str, float]) -> None:
-        told = f"step {step}: rewards differ in none of {record['groups']} groups (mean reward {record['reward']:.2f})"
-        cure = (
-            "raise stage2.rl's max_generation_batches or generation_prompts, take problems that are sometimes solved, or raise "
-            "its temperature"
-        )
-        write_text(Path(self.sampler_kwargs.told), f"{told}, so there is nothing to train on; {cure}")
+    def _give_up(self, step: int, record: dict[str, float], why: str) -> None:
+        groups = f"{record['groups_kept'] or 'none'} of {record['groups']} groups"
+        told = f"step {step}: rewards differ in {groups} (mean reward {record['reward']:.2f})"
+        write_text(Path(self.sampler_kwargs.told), f"{told}, {why}")
         raise RuntimeError(told)
 
 

@@ -181,6 +181,7 @@ def _update(said: dict) -> Record:
     return {
         "seconds_generation": round(said["timing_s/gen"], 3),
         **{ours: said[f"actor/{theirs}"] for ours, theirs in names.items()},
+        **({"kl": said["actor/kl_loss"]} if "actor/kl_loss" in said else {}),
         "seconds_training": round(said["timing_s/step"] - said["timing_s/gen"], 3),
     }
 

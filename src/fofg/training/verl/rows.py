@@ -13,13 +13,13 @@ from fofg.files import write_parquet
 from fofg.schemas import PROBLEMS
 from fofg.training.conversations import IGNORED, Encoded
 
-#: A conversation: its tokens, and which of them are learned.
-TOKENS = pa.schema([("input_ids", pa.list_(pa.int32())), ("learned", pa.list_(pa.bool_()))])
+#: A conversation: its tokens, and the weight of each in the loss, 0 where it is not learned.
+TOKENS = pa.schema([("input_ids", pa.list_(pa.int32())), ("weights", pa.list_(pa.float32()))])
 _CHUNK = 1000
 
 
 class Tokens:
-    """verl's data set of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, 1 where learned.
+    """verl's data set of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, float32 weights.
 
     verl makes it (``data.custom_cls``) with its own arguments, of which it needs the path alone.
     """
@@ -34,25 +34,25 @@ class Tokens:
     def __getitem__(self, row: int) -> dict:
         import torch  # a data set of tokens is written without it
 
-        ids, learned = (np.asarray(self.rows[name][row].values) for name in TOKENS.names)
+        ids, weights = (np.asarray(self.rows[name][row].values) for name in TOKENS.names)
         return {
             "input_ids": torch.tensor(ids, dtype=torch.int64),
             "position_ids": torch.arange(len(ids)),
-            "loss_mask": torch.tensor(learned, dtype=torch.int64),
+            "loss_mask": torch.tensor(weights),
         }
 
 
-def write_tokens(path: Path, examples: Encoded, seed: int) -> None:
+def write_tokens(path: Path, examples: Encoded, seed: int, loss_agg_mode: str) -> None:
     """Writes conversations in the order of a shuffle; verl shuffles them anew in each epoch, always in the same way."""
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
-    write_parquet(path, TOKENS, _chunks(_row(examples, row) for row in order))
+    write_parquet(path, TOKENS, _chunks(_row(examples, row, loss_agg_mode) for row in order))
 
 
-def write_tests(path: Path, examples: Encoded, batch_size: int) -> None:
+def write_tests(path: Path, examples: Encoded, batch_size: int, loss_agg_mode: str) -> None:
     """Writes test conversations, each once or more, so that they fill whole batches: verl drops what does not."""
     rows = -(-len(examples) // batch_size) * batch_size
-    write_parquet(path, TOKENS, _chunks(_row(examples, row % len(examples)) for row in range(rows)))
+    write_parquet(path, TOKENS, _chunks(_row(examples, row % len(examples), loss_agg_mode) for row in range(rows)))
 
 
 def write_problems(path: Path, rows: Iterable[dict]) -> None:
@@ -65,8 +65,14 @@ def source(row: dict) -> str:
     return f"{row['data_source']}/level{row['extra_info']['level']}"
 
 
-def _row(examples: Encoded, row: int) -> dict:
-    return {"input_ids": examples.input_ids[row], "learned": examples.labels[row] != IGNORED}
+def _row(examples: Encoded, row: int, loss_agg_mode: str) -> dict:
+    """Return a row of TOKENS. verl divides the weighted sum over a batch by the sum of the weights.
+
+    So ones give the mean over all learned tokens, and weights that add up to 1 in each example the mean over the examples' means.
+    """
+    learned = (examples.labels[row] != IGNORED).astype(np.float32)
+    weights = learned if loss_agg_mode == "token-mean" else learned / learned.sum()
+    return {"input_ids": examples.input_ids[row], "weights": weights}
 
 
 def _chunks(rows: Iterable[dict]) -> Iterator[list[dict]]:

@@ -85,6 +85,7 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
             "lr_scheduler_type": settings.schedule,
             "lr_warmup_steps": math.ceil(settings.warmup_ratio * steps),
             "weight_decay": settings.weight_decay,
+            "betas": list(settings.betas),
             "clip_grad": settings.max_grad_norm,
         },
         "checkpoint": {"save_contents": ["model", "optimizer", "extra"]},
@@ -108,16 +109,19 @@ def grpo(
     steps: int,
     validates_first: bool,
     validated: Validation | None,
+    incomplete_step: str = "train",
 ) -> dict:
     """Of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
 
     ``train``: problems in the order in which they are drawn; ``validation``: problems to answer when and how ``validated``
-    says (None: never).
+    says (None: never); ``incomplete_step``: the key of that name.
     """
     settings, rollouts = spec.rl, spec.rl.rollouts
     greedy = bool(validated and validated.greedy)
     length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, place.positions or sys.maxsize)
     draws = {
+        "filter_groups": settings.filter_groups,
+        "incomplete_step": incomplete_step,
         "generation_prompts": settings.generation_prompts,
         "max_generation_batches": settings.max_generation_batches,
         "told": str(place.folder / TOLD),
@@ -129,7 +133,7 @@ def grpo(
             "adv_estimator": "grpo",
             "norm_adv_by_std_in_grpo": settings.scale_rewards == "group",
             "use_kl_in_reward": False,
-            "filter_groups": {"enable": True, "metric": "reward"},
+            "filter_groups": {"enable": settings.filter_groups, "metric": "reward"},
         },
         "data": {
             "train_files": str(train),
@@ -144,6 +148,7 @@ def grpo(
         "actor_rollout_ref": {
             "model": _model(verl, place),
             "actor": _actor(spec, verl),
+            "ref": {"fsdp_config": {"param_offload": verl.offload, "use_torch_compile": verl.torch_compile}},
             "rollout": {
                 "name": "vllm",
                 "n": rollouts.samples,
@@ -210,7 +215,7 @@ def _model(verl: Verl, place: Place) -> dict:
 
 
 def _actor(spec: TrainRl, verl: Verl) -> dict:
-    """Loss (DAPO's: the mean over all response tokens; no KL term, no entropy bonus), optimizer, memory."""
+    """Loss, optimizer, memory."""
     settings = spec.rl
     return {
         "strategy": "fsdp",
@@ -219,9 +224,11 @@ def _actor(spec: TrainRl, verl: Verl) -> dict:
         "clip_ratio": settings.clip_low,
         "clip_ratio_low": settings.clip_low,
         "clip_ratio_high": settings.clip_high,
-        "loss_agg_mode": "token-mean",
-        "use_kl_loss": False,
-        "entropy_coeff": 0,
+        "loss_agg_mode": settings.loss_agg_mode,
+        "use_kl_loss": settings.kl_coef > 0,
+        "kl_loss_coef": settings.kl_coef,
+        "kl_loss_type": "low_var_kl",
+        "entropy_coeff": settings.entropy_coef,
         "calculate_entropy": True,
         "entropy_from_logits_with_chunking": True,
         "grad_clip": settings.max_grad_norm,
@@ -232,6 +239,7 @@ def _actor(spec: TrainRl, verl: Verl) -> dict:
             "lr_scheduler_type": "constant",
             "lr_warmup_steps": math.ceil(settings.warmup_steps * settings.mini_batch_prompts / settings.prompts_per_step),
             "weight_decay": settings.weight_decay,
+            "betas": list(settings.betas),
         },
         "fsdp_config": {
             "param_offload": verl.offload,
