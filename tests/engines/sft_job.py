@@ -13,6 +13,7 @@ from fofg.training import sft_verl
 STEPS, EPOCH, SAVE_EVERY = 36, 6, 100
 BATCH, EXAMPLES, TESTS = 4, 26, 5
 SETTINGS = {"learning_rate": 1e-3, "epochs": STEPS // EPOCH, "batch_size": BATCH, "max_length": 60, "too_long": "truncate"}
+SETTINGS |= {"loss_agg_mode": "seq-mean-token-mean"}
 
 
 def spec():

@@ -1,6 +1,7 @@
-"""The loss of reinforcement learning that our settings make verl compute, against DAPO's formula."""
+"""The loss of reinforcement learning that our settings make verl compute, against the formulas of GRPO and DAPO."""
 
 import math
+from statistics import fmean
 
 import pytest
 import torch
@@ -21,8 +22,16 @@ def nested(rows):
     return torch.nested.as_nested_tensor([torch.as_tensor(row) for row in rows], layout=torch.jagged)
 
 
-def test_it_is_the_mean_over_all_tokens_of_the_clipped_objective(tmp_path, tiny_model):
-    config = rl(tmp_path, tiny_model, {"clip_low": 0.2, "clip_high": 0.28})
+ENTROPIES = ((1.0, 2.0, 0.5, 0.0, 3.0), (4.0,), (1.5, 0.5, 1.0))
+#: Log-probabilities of the reference model less those of the policy; 5 is beyond the bound of the estimate.
+DIVERGENCES = ((0.0, 0.5, -0.5, 1.0, -2.0), (5.0,), (0.1, -0.1, 0.3))
+
+
+@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
+@pytest.mark.parametrize(("kl", "entropy"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.1), (0.5, 0.1)])
+def test_it_is_the_mean_of_the_clipped_objective_with_kl_penalty_and_entropy_bonus(tmp_path, tiny_model, mode, kl, entropy):
+    keys = {"loss_agg_mode": mode, "incomplete_step": "error", "kl_coef": kl, "entropy_coef": entropy}
+    config = rl(tmp_path, tiny_model, {"clip_low": 0.2, "clip_high": 0.28, **keys})
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     old = [torch.linspace(-2.0, -1.0, length) for length in RESPONSES]
     new = [row + torch.tensor(change) for row, change in zip(old, CHANGES)]
@@ -36,16 +45,27 @@ def test_it_is_the_mean_over_all_tokens_of_the_clipped_objective(tmp_path, tiny_
         "advantages": nested([[value] * length for value, length in zip(ADVANTAGES, RESPONSES)]),
     }
     data = TensorDict(fields, batch_size=len(PROMPTS))
+    if kl:
+        fields["ref_log_prob"] = nested([row + torch.tensor(change) for row, change in zip(new, DIVERGENCES)])
+        data = TensorDict(fields, batch_size=len(PROMPTS))
     tensordict_utils.assign_non_tensor(data, dp_size=1, batch_num_tokens=sum(RESPONSES), global_batch_size=len(PROMPTS))
-    output = {"log_probs": nested(whole), "entropy": nested([[5.0] * len(row) for row in whole])}
-    loss, said = ppo_loss(actor, output, data)
-    losses, clipped = [], 0
-    for before, after, advantage in zip(old, new, ADVANTAGES):
-        for ratio in map(math.exp, (after - before).tolist()):
+    entropies = [[9.0] * (before - 1) + [*row, 9.0] for before, row in zip(PROMPTS, ENTROPIES)]
+    loss, said = ppo_loss(actor, {"log_probs": nested(whole), "entropy": nested(entropies)}, data)
+    terms, clipped = [], 0
+    for before, after, advantage, spread, apart in zip(old, new, ADVANTAGES, ENTROPIES, DIVERGENCES):
+        own = []
+        for ratio, one, change in zip(map(math.exp, (after - before).tolist()), spread, apart):
             bounded = min(max(ratio, 0.8), 1.28)
-            losses.append(-min(ratio * advantage, bounded * advantage))
+            own.append((-min(ratio * advantage, bounded * advantage), one, min(math.exp(change) - change - 1, 10)))
             clipped += bounded * advantage < ratio * advantage
-    assert (clipped, len(losses)) == (4, 9)
-    assert float(loss) == pytest.approx(sum(losses) / 9, rel=1e-5)  # no term for entropy, none for divergence
+        terms.append(own)
+    flat = [token for own in terms for token in own]
+    assert (clipped, len(flat)) == (4, 9)
+    rows = [flat] if mode == "token-mean" else terms
+    policy, spread, apart = (fmean(fmean(token[term] for token in own) for own in rows) for term in range(3))
+    assert float(loss) == pytest.approx(policy - entropy * spread + kl * apart, rel=1e-5)
     assert said["actor/pg_clipfrac"].aggregate() == pytest.approx(clipped / 9)
-    assert float(said["actor/pg_loss"].aggregate()) == pytest.approx(float(loss))
+    assert said["actor/pg_loss"].aggregate() == pytest.approx(policy, rel=1e-5)  # what our records call loss
+    assert ("kl_loss" in said) == (kl > 0)
+    if kl:
+        assert said["kl_loss"].aggregate() == pytest.approx(apart, rel=1e-5)

@@ -47,30 +47,46 @@ def data_set(path, tokenizer):
     return create_sft_dataset(str(path), composed("sft_trainer_engine", values).data, tokenizer, None)
 
 
+MODES = ("token-mean", "seq-mean-token-mean")
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    """How the loss is averaged."""
+    return request.param
+
+
 @pytest.fixture
-def written(tmp_path, tokenizer, examples):
-    rows.write_tokens(tmp_path / "train.parquet", examples, seed=7)
+def written(tmp_path, tokenizer, examples, mode):
+    rows.write_tokens(tmp_path / "train.parquet", examples, 7, mode)
     return data_set(tmp_path / "train.parquet", tokenizer)
 
 
 def pairs(encoded):
-    return [(ids.tolist(), (labels != IGNORED).astype(int).tolist()) for ids, labels in zip(encoded.input_ids, encoded.labels)]
+    return [(ids.tolist(), (labels != IGNORED).tolist()) for ids, labels in zip(encoded.input_ids, encoded.labels)]
 
 
-def test_verl_reads_the_tokens_that_engine_trl_learns_in_another_order(written, examples):
+def read(row):
+    """A row's tokens, and which of them are learned."""
+    return row["input_ids"].tolist(), row["loss_mask"].bool().tolist()
+
+
+def test_verl_reads_the_tokens_that_engine_trl_learns_in_another_order(written, examples, mode):
     assert isinstance(written, rows.Tokens)
-    found = [(row["input_ids"].tolist(), row["loss_mask"].tolist()) for row in map(written.__getitem__, range(len(written)))]
+    found = [read(row) for row in map(written.__getitem__, range(len(written)))]
     assert found != pairs(examples) and sorted(found) == sorted(pairs(examples))
     for row in map(written.__getitem__, range(len(written))):
         assert row["position_ids"].tolist() == list(range(len(row["input_ids"])))
-        assert {tensor.dtype for tensor in row.values()} == {torch.int64}
-        assert row["loss_mask"][0] == 0 and row["loss_mask"].any()
+        assert row["input_ids"].dtype == row["position_ids"].dtype == torch.int64
+        learned = int(row["loss_mask"].bool().sum())
+        assert row["loss_mask"][0] == 0 and learned
+        assert float(row["loss_mask"].sum()) == pytest.approx(learned if mode == "token-mean" else 1)
 
 
 def test_the_order_is_that_of_the_seed(tmp_path, tokenizer, examples):
     orders = []
     for number, seed in enumerate((7, 7, 8)):
-        rows.write_tokens(tmp_path / f"{number}.parquet", examples, seed)
+        rows.write_tokens(tmp_path / f"{number}.parquet", examples, seed, "token-mean")
         made = data_set(tmp_path / f"{number}.parquet", tokenizer)
         orders.append([made[row]["input_ids"].tolist() for row in range(len(made))])
     assert orders[0] == orders[1] != orders[2]
@@ -91,7 +107,7 @@ def test_verls_collator_packs_rows_without_padding(written):
         assert [row.tolist() for row in made[name]] == [written[number][name].tolist() for number in range(BATCH)]
 
 
-def test_verls_loss_is_the_mean_over_all_learned_tokens(written, tiny_model):
+def test_verls_loss_is_the_mean_over_learned_tokens_or_over_examples(written, tiny_model, mode):
     """Log-probabilities of rows packed into one, as verl's engine computes them, against those of each row by itself."""
     network = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, attn_implementation="sdpa").eval()
     made, losses = batch_of(written, range(BATCH)), []
@@ -104,18 +120,19 @@ def test_verls_loss_is_the_mean_over_all_learned_tokens(written, tiny_model):
         for number in range(BATCH):
             ids, learned = written[number]["input_ids"], written[number]["loss_mask"].bool()
             chosen = network(ids[None]).logits[0, :-1].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
-            losses += (-chosen[learned[1:]]).tolist()
-    assert float(loss) == pytest.approx(float(np.mean(losses)), rel=1e-5)
-    assert len(losses) == made["loss_mask"].sum() < len(packed)
+            losses.append((-chosen[learned[1:]]).tolist())
+    by_token, by_example = np.mean(np.concatenate(losses)), np.mean([np.mean(own) for own in losses])
+    assert abs(by_token - by_example) > 1e-3
+    assert float(loss) == pytest.approx(float(by_token if mode == "token-mean" else by_example), rel=1e-5)
 
 
 @pytest.mark.parametrize(("tests", "filled"), [(1, 4), (3, 4), (4, 4), (5, 8), (10, 12)])
 def test_test_rows_fill_whole_batches_with_every_example(tmp_path, tokenizer, examples, tests, filled):
     some = type(examples)(examples.input_ids[:tests], examples.labels[:tests])
-    rows.write_tests(tmp_path / "test.parquet", some, BATCH)
+    rows.write_tests(tmp_path / "test.parquet", some, BATCH, "token-mean")
     made = data_set(tmp_path / "test.parquet", tokenizer)
     assert len(made) == filled
-    found = [(made[row]["input_ids"].tolist(), made[row]["loss_mask"].tolist()) for row in range(filled)]
+    found = [read(made[row]) for row in range(filled)]
     assert found == (pairs(some) * filled)[:filled]
 
 

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import open_dict
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils import torch_functional
 from verl.utils.config import omega_conf_to_dataclass, validate_config
@@ -87,6 +88,7 @@ def test_the_papers_reinforcement_learning(tmp_path, tiny_model):
     assert (actor.clip_ratio, actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.2, 0.2)
     assert (actor.loss_agg_mode, actor.policy_loss.loss_mode) == ("token-mean", "vanilla")
     assert (actor.use_kl_loss, algorithm.use_kl_in_reward, actor.entropy_coeff) == (False, False, 0)
+    assert (tuple(actor.optim.betas), algorithm.filter_groups.enable) == ((0.9, 0.999), True)
     assert (data.train_batch_size, actor.ppo_mini_batch_size, actor.ppo_epochs, rollout.n) == (16, 16, 1, 16)
     assert (rollout.temperature, rollout.top_p, rollout.top_k) == (1.0, 1.0, -1)
     assert (rollout.prompt_length, rollout.response_length, rollout.max_model_len) == (1024, 8192, 9216)
@@ -107,6 +109,7 @@ def test_the_papers_fine_tuning(iteration, epochs, tmp_path, tiny_model):
     config = sft("paper.yaml", tmp_path, tiny_model, iteration=iteration)
     assert (config.optim.lr, config.data.train_batch_size, config.trainer.total_epochs) == (2e-5, 128, epochs)
     assert (config.optim.lr_scheduler_type, config.optim.lr_warmup_steps, config.optim.clip_grad) == ("cosine", 182, 1.0)
+    assert (config.optim.weight_decay, tuple(config.optim.betas)) == (0.01, (0.9, 0.95))
     assert (config.data.max_length, config.data.max_token_len_per_gpu) == (5120, 17408)
     assert (config.trainer.test_freq, config.trainer.total_training_steps) == (182, 1812)
     assert config.trainer.save_freq == load("paper.yaml").training.save_every
@@ -118,6 +121,33 @@ def test_the_papers_fine_tuning(iteration, epochs, tmp_path, tiny_model):
 def test_rewards_are_the_specs(scoring, tmp_path, tiny_model):
     config = composed("ppo_trainer", rl_values(load("paper.yaml", {"scoring": scoring}), tmp_path, tiny_model))
     assert dict(config.reward.custom_reward_function.reward_kwargs) == scoring
+
+
+def test_a_kl_penalty_needs_a_reference_model_as_the_actor_is(tmp_path, tiny_model):
+    """Made as ActorRolloutRefWorker makes it."""
+    config = rl("paper.yaml", tmp_path, tiny_model, kl_coef=0.01, entropy_coef=0.001, loss_agg_mode="seq-mean-token-mean")
+    assert need_reference_policy(config) and not config.algorithm.use_kl_in_reward
+    validate_config(config, use_reference_policy=True, use_critic=False)
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    assert (actor.use_kl_loss, actor.kl_loss_coef, actor.kl_loss_type) == (True, 0.01, "low_var_kl")
+    assert (actor.entropy_coeff, actor.loss_agg_mode) == (0.001, "seq-mean-token-mean")
+    with open_dict(config.actor_rollout_ref.ref) as given:
+        given.ppo_mini_batch_size = actor.ppo_mini_batch_size
+        given.ppo_micro_batch_size = given.pop("log_prob_micro_batch_size")
+        given.ppo_micro_batch_size_per_gpu = given.pop("log_prob_micro_batch_size_per_gpu")
+        given.use_dynamic_bsz = given.pop("log_prob_use_dynamic_bsz")
+        given.ppo_max_token_len_per_gpu = given.pop("log_prob_max_token_len_per_gpu")
+    ref = omega_conf_to_dataclass(given)
+    assert ref.engine.forward_only and ref.engine.param_offload == load("paper.yaml").training.verl.offload is True
+    assert (ref.engine.strategy, ref.engine.dtype) == (actor.engine.strategy, actor.engine.dtype) == ("fsdp", "bfloat16")
+    assert (ref.use_dynamic_bsz, ref.ppo_max_token_len_per_gpu) == (True, 17408)
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_dynamic_sampling_on_and_off(filters, tmp_path, tiny_model):
+    config = rl("paper.yaml", tmp_path, tiny_model, filter_groups=filters)
+    assert omega_conf_to_dataclass(config.algorithm).filter_groups.enable == filters
+    assert config.trainer.v1.sampler.sampler_kwargs.filter_groups == filters
 
 
 def test_advantages_that_are_not_scaled(tmp_path, tiny_model):

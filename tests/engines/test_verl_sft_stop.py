@@ -7,16 +7,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 
 import psutil
 import pytest
 import rl_problems
 import sft_job
 import tiny_model
+import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fofg.files import write_parquet
 from fofg.schemas import RFT
+from fofg.training.conversations import IGNORED
+from fofg.training.examples import encode_file
 from fofg.training.verl.stops import last_step
 
 pytestmark = pytest.mark.engines
@@ -99,10 +104,33 @@ WAYS = [
 ]
 
 
-def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(folder):
-    whole = Job(folder, "whole")
-    code, said = whole.ends()
+@pytest.fixture(scope="module")
+def whole(folder) -> Path:
+    """The model of a run that nothing stopped."""
+    code, said = Job(folder, "whole").ends()
     assert code == 0, said
+    return folder / "whole"
+
+
+def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, whole):
+    """Of the tests, some of them repeated to fill a batch, after the last step."""
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    tests = encode_file(tokenizer, folder / "test.parquet", sft_job.spec().sft)
+    network = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float32)
+    losses = []
+    for ids, labels in zip(tests.input_ids, tests.labels):
+        ids, labels = torch.tensor(ids).long(), torch.tensor(labels)
+        with torch.no_grad():
+            scores = network(ids[None]).logits[0, :-1].log_softmax(-1)
+        losses.append((-scores.gather(1, ids[1:, None])[labels[1:] != IGNORED]).flatten().tolist())
+    losses = (2 * losses)[: 2 * sft_job.BATCH]
+    by_token, by_example = fmean(loss for own in losses for loss in own), fmean(map(fmean, losses))
+    print("told", records(whole)[-1]["test_loss"], by_token, by_example)
+    assert abs(by_token - by_example) > 0.01
+    assert records(whole)[-1]["test_loss"] == pytest.approx(by_example, abs=0.003)  # bfloat16
+
+
+def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(folder, whole):
     done = 0
     for way, reason in WAYS:
         job = Job(folder, "stopped")
@@ -122,10 +150,10 @@ def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(fold
     code, said = Job(folder, "stopped").ends()
     assert code == 0, said
     assert f"going on after step {done} of {sft_job.STEPS}" in said
-    ours, theirs = (records(folder / name) for name in ("stopped", "whole"))
+    ours, theirs = (records(model) for model in (folder / "stopped", whole))
     assert [record["step"] for record in ours] == list(range(1, sft_job.STEPS + 1))
     assert ours == theirs
-    for name, weights in load_file(folder / "whole/model.safetensors").items():
+    for name, weights in load_file(whole / "model.safetensors").items():
         assert weights.equal(load_file(folder / "stopped/model.safetensors")[name]), name
 
 

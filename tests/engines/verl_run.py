@@ -113,14 +113,18 @@ class Run:
     def refills(self) -> list[int]:
         return self.trainer.refills
 
-    def load(self, scripts: list[tuple[int, str]], wanted: int, generation: int, most: int) -> None:
-        """Problems (level, script) in the order in which they are drawn; groups of a step, of a batch, and batches at most."""
+    def load(self, scripts: list[tuple[int, str]], wanted: int, generation: int, most: int, **more) -> None:
+        """Problems (level, script) in the order in which they are drawn; groups of a step, of a batch, and batches at most.
+
+        ``more``: other keywords of the sampler.
+        """
         made = [problem(index, level, script) for index, (level, script) in enumerate(scripts)]
         for name in ("t", "v"):
             rows.write_problems(self.folder / f"{name}.parquet", made)
         self.config.data.train_batch_size = wanted
         kwargs = self.config.trainer.v1.sampler.sampler_kwargs
         kwargs.generation_prompts, kwargs.max_generation_batches = generation, most
+        kwargs.update({"filter_groups": True, "incomplete_step": "train", **more})
         for name in (kwargs.told, kwargs.drawn, kwargs.stop):
             Path(name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
