@@ -31,8 +31,10 @@ pytestmark = pytest.mark.engines
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("sft")
     tiny_model.make(made / "model")
-    for name, numbers in (("train", range(sft_job.EXAMPLES)), ("test", range(sft_job.TESTS))):
-        write_parquet(made / f"{name}.parquet", RFT, [[rl_problems.example(index) for index in numbers]])
+    train, test = ([rl_problems.example(index) for index in range(rows)] for rows in (sft_job.EXAMPLES, sft_job.TESTS))
+    test[0]["response"] = 12 * "unlike the others, "  # longer, and never learned
+    for name, examples in (("train", train), ("test", test)):
+        write_parquet(made / f"{name}.parquet", RFT, [examples])
     return made
 
 
@@ -125,9 +127,8 @@ def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, whole):
         losses.append((-scores.gather(1, ids[1:, None])[labels[1:] != IGNORED]).flatten().tolist())
     losses = (2 * losses)[: 2 * sft_job.BATCH]
     by_token, by_example = fmean(loss for own in losses for loss in own), fmean(map(fmean, losses))
-    print("told", records(whole)[-1]["test_loss"], by_token, by_example)
-    assert abs(by_token - by_example) > 0.01
-    assert records(whole)[-1]["test_loss"] == pytest.approx(by_example, abs=0.003)  # bfloat16
+    assert abs(by_token - by_example) > 0.1
+    assert records(whole)[-1]["test_loss"] == pytest.approx(by_example, abs=0.01)  # bfloat16
 
 
 def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(folder, whole):
