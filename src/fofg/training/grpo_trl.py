@@ -44,12 +44,12 @@ def train(
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
     ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems,
-    answered when and how ``validation_settings`` say (None: never), which changes neither the model nor where a killed run resumes;
-    ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no group's rewards differ makes no update,
-    rather than an error; ``incomplete_step``: the key of that name. The result depends on the spec, the files in ``data``, the
-    machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last complete
-    checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped the run after
-    a checkpoint.
+    answered when and how ``validation_settings`` say (None: never), which changes neither the model nor where a killed run
+    resumes; ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no group's rewards differ makes no
+    update, rather than an error; ``incomplete_step``: the key of that name. The result depends on the spec, the files in ``data``,
+    the machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last
+    complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped
+    the run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
     files = problem_files.files(spec, data)
