@@ -37,11 +37,11 @@ SETTINGS = {
 
 
 class UsualWay:
-    """The paper's procedure (tree depth 2) written straight down."""
+    """The paper's procedure written straight down."""
 
-    def __init__(self):
+    def __init__(self, pool: tuple[str, ...] = PUBLISHED_TRAINING):
         self.random = random.Random(SETTINGS["paper"].seed)
-        self.pool = PUBLISHED_TRAINING
+        self.pool = pool
         self.letters = string.ascii_lowercase
 
     def word(self, low: int, high: int) -> str:
@@ -71,10 +71,10 @@ class UsualWay:
         operand = self.expression(depth - 1)
         return f"{name}({operand}, {self.parameter(name)})"
 
-    def rows(self, count: int) -> list[dict]:
+    def rows(self, count: int, depth: int = 2) -> list[dict]:
         made, taken = [], set()
         while len(made) < count:
-            text = self.expression(2)
+            text = self.expression(depth)
             value = self.word(3, 10)
             output = eval(text, dict(FUNCTIONS), {"x": value})
             if text in taken:

@@ -1,0 +1,245 @@
+#!/usr/bin/env python
+"""Seconds of whole commands at the paper's size, each beside the usual way of doing the same work in the same run.
+
+Times what a user waits for: the start of Python and Snakemake, the work, and the files. The usual way is a plain script in one
+process that holds everything in memory: problems by ``eval`` and ``inspect.getsource``, answers by a loop over characters, tables
+by pandas; for the dry run, a bare Snakemake with as many rules and jobs. CPU seconds are of all processes; on a busy machine they
+tell more than wall seconds. Prints a table; the last line is one JSON object. Takes three minutes on two quiet cores.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fofg import stages
+from fofg.config import Config, load, merge, read
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "workflow/scripts"
+#: Seconds of wall time, and of CPU time for the start of a program, or how many times as long as the usual way.
+TARGETS = {"stage1_create_problems": 8, "stage2_create_problems": 25, "start of a program": 0.35, "dry run": 2.5}
+#: Problems that the responses to select from, to gather and to score belong to; 10 responses each.
+ROLLED_OUT = 12_500
+
+
+def configured() -> Config:
+    values = read([ROOT / "config/default.yaml", ROOT / "config/paper.yaml"])
+    merge(values, {"base_model": str(ROOT / "resources/tiny-base")})
+    return load(values)
+
+
+# --- the usual way, each in a process of its own ----------------------------------------------------------------------
+
+
+def usual_create(output: Path, *names: str) -> None:
+    """``names``: DATASET/SPLIT of each file."""
+    import pandas
+    from problems import UsualWay
+
+    from fofg.problems import registry
+
+    settings = configured()
+    for name in names:
+        dataset, _, split = name.partition("/")
+        chosen = settings.datasets[dataset]
+        way, made = UsualWay(registry.pool(chosen.stage, split, "paper")), []
+        for depth, count in registry.shares(chosen.levels, getattr(chosen, split)):
+            made += way.rows(count, depth)
+        pandas.DataFrame(made).to_parquet(output / f"{dataset}-{split}.parquet")
+
+
+def usual_gather(output: Path, *shards: str) -> None:
+    import pandas
+
+    pandas.concat([pandas.read_parquet(path) for path in shards]).to_parquet(output)
+
+
+def usual_select(output: Path, rollouts: str) -> None:
+    from rft import usual
+
+    usual(Path(rollouts), output)
+
+
+def usual_score(output: Path, rollouts: str) -> None:
+    import pandas
+    from rft import usual_answer
+
+    verdicts = []
+    for row in pandas.read_parquet(rollouts).to_dict("records"):
+        truth = json.loads(row["reward_model"]["ground_truth"])["ref_output"]
+        for sample, text in enumerate(row["responses"]):
+            correct = usual_answer(text) == truth
+            verdicts.append({"index": row["extra_info"]["index"], "sample": sample, "reward": float(correct), "correct": correct})
+    pandas.DataFrame(verdicts).to_parquet(output)
+
+
+def usual_chunk(output: Path, problems: str) -> None:
+    import pandas
+
+    pandas.read_parquet(problems).sample(frac=1, random_state=0).iloc[:8000].to_parquet(output)
+
+
+USUAL = {name.removeprefix("usual_"): way for name, way in list(globals().items()) if name.startswith("usual_")}
+
+
+# --- what the commands work on ------------------------------------------------------------------------------------------
+
+
+def make_shards(folder: Path, settings: Config) -> list[Path]:
+    """Rollout shards as an engine's jobs write them: responses of 1 KB, half of them correct."""
+    from rft import row
+
+    from fofg.files import write_parquet
+    from fofg.rollouts.shards import METADATA
+    from fofg.schemas import ROLLOUTS
+
+    folder.mkdir()
+    generator, paths = random.Random(0), []
+    for number in range(stages.shard_count(settings, ROLLED_OUT)):
+        spec = stages.generate_rollouts(settings, number, ROLLED_OUT)
+        metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": "none"})}
+        print(f"making responses: {spec.first:,} of {ROLLED_OUT:,} problems", file=sys.stderr)
+        rows = (row(index, settings.problems.template, generator) for index in range(spec.first, spec.first + spec.rows))
+        paths.append(folder / f"{number}.parquet")
+        write_parquet(paths[-1], ROLLOUTS.with_metadata(metadata), [list(rows)])
+    return paths
+
+
+def make_bare_workflow(folder: Path, jobs: dict[str, int]) -> None:
+    """A Snakefile with as many jobs of each rule, which read what a job of the rule before makes."""
+    folder.mkdir()
+    lines, before = [f"rule all:\n    input: {[f'{rule}/{i}.txt' for rule, count in jobs.items() for i in range(count)]}\n"], None
+    for rule in jobs:
+        source = f"    input: '{before}/0.txt'\n" if before else ""
+        lines.append(f"rule {rule}:\n{source}    output: '{rule}/{{number}}.txt'\n    shell: 'touch {{output}}'\n")
+        before = rule
+    (folder / "Snakefile").write_text("\n".join(lines))
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------------
+
+
+class Measured:
+    """Wall and CPU seconds of a command and all processes that it waited for, and what it printed. Exits if it fails."""
+
+    def __init__(self, *command: str | Path, folder: Path = ROOT):
+        print(f"running: {' '.join(map(str, command))[:110]}", file=sys.stderr)
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        # Python keeps compiled modules unless told not to, and users seldom tell it.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        with tempfile.TemporaryFile("w+") as output:
+            start = time.perf_counter()
+            process = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=output, stderr=output)
+            _, status, usage = os.wait4(process.pid, 0)
+            self.wall, self.cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            self.printed = output.read()
+        if process.returncode:
+            raise SystemExit(f"error: {command[:4]} failed:\n{self.printed[-3000:]}")
+
+
+def snakemake(target: str, *more: str, folder: Path = ROOT) -> Measured:
+    return Measured(sys.executable, "-m", "snakemake", target, "--cores", "2", *more, folder=folder)
+
+
+def script(name: str, spec: stages.Spec, *arguments: str | Path) -> Measured:
+    return Measured(sys.executable, SCRIPTS / f"{name}.py", "--spec", spec.text(), *arguments)
+
+
+def usual(name: str, output: Path, *arguments: str | Path) -> Measured:
+    return Measured(sys.executable, __file__, "--usual", name, "--output", output, *arguments)
+
+
+def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
+    """Command -> itself, the usual way."""
+    settings, found = configured(), {}
+    run, bare, other = folder / "run", folder / "bare", folder / "usual"
+    other.mkdir()
+    options = ["--configfile", "config/paper.yaml", "--config", f"run_dir={run}", f"base_model={settings.base_model}"]
+    data = run / "data/string_task"
+
+    help_of = [sys.executable, SCRIPTS / "create_problems.py", "--help"]
+    Measured(*help_of)  # compiles
+    imports = [sys.executable, "-c", "import pyarrow.parquet, pydantic"]
+    found["start of a program"] = Measured(*help_of), Measured(*imports)
+
+    dry = [*options, "--dry-run", "--workflow-profile", "profiles/slurm"]
+    planned = snakemake("all", *dry)
+    table = planned.printed.partition("Job stats:")[2].partition("total")[0]
+    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE) if rule != "all"}
+    make_bare_workflow(bare, jobs)
+    found["dry run"] = planned, snakemake("all", "--dry-run", folder=bare)
+
+    splits = {
+        stage: [
+            f"{name}/{split}"
+            for name, chosen in settings.datasets.items()
+            for split in ("train", "test")
+            if chosen.stage == stage and getattr(chosen, split)
+        ]
+        for stage in (1, 2)
+    }
+    for stage, names in splits.items():
+        target = f"stage{stage}_create_problems"
+        found[target] = snakemake(target, *options), usual("create", other, *names)
+    spec = stages.create_problems(settings, "stage1_level1", "train")
+    more = spec.model_copy(update={"rows": 4 * spec.rows})
+    found["create_problems.py"] = script("create_problems", spec, "--output", other / "once.parquet"), None
+    found["create_problems.py, 4 x the rows"] = script("create_problems", more, "--output", other / "more.parquet"), None
+
+    practice = data / "stage2_level2/train.parquet"
+    chunk = stages.create_chunk(settings, 0)
+    found["create_chunk.py"] = (
+        script("create_chunk", chunk, "--problems", practice, "--iterations", "6", "--output", folder / "0.parquet"),
+        usual("chunk", other / "0.parquet", practice),
+    )
+    shards, rollouts = make_shards(folder / "shards", settings), folder / "rollout.parquet"
+    gather = stages.gather_rollouts(len(shards))
+    found["gather_rollouts.py"] = (
+        script("gather_rollouts", gather, "--shards", *shards, "--output", rollouts),
+        usual("gather", other / "rollout.parquet", *shards),
+    )
+    outputs = [part for name in ("train", "test", "summary") for part in (f"--{name}", folder / f"{name}.parquet")]
+    found["select_rft_data.py"] = (
+        script("select_rft_data", stages.select_stage1_data(settings), "--rollouts", rollouts, *outputs),
+        usual("select", other / "train.parquet", rollouts),
+    )
+    found["score_rollouts.py"] = (
+        script("score_rollouts", stages.score_rollouts(settings), "--rollouts", rollouts, "--output", folder / "verdicts.parquet"),
+        usual("score", other / "verdicts.parquet", rollouts),
+    )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--usual", choices=USUAL, help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.usual:
+        return USUAL[options.usual](options.output, *options.arguments)
+    with tempfile.TemporaryDirectory(prefix="fofg-commands-") as folder:
+        found = measure(Path(folder))
+    figures = {"benchmark": "commands", "load_average": round(os.getloadavg()[0], 1), "targets": TARGETS, "commands": {}}
+    print(f"{'command':34}{'wall s':>8}{'CPU s':>8}{'usual wall':>12}{'usual CPU':>11}{'CPU ratio':>11}")
+    for name, (ours, theirs) in found.items():
+        row = {"wall": round(ours.wall, 2), "cpu": round(ours.cpu, 2)}
+        if theirs:
+            ratio = round(ours.cpu / theirs.cpu, 2)
+            row |= {"usual_wall": round(theirs.wall, 2), "usual_cpu": round(theirs.cpu, 2), "cpu_ratio": ratio}
+        figures["commands"][name] = row
+        print(f"{name:34}" + "".join(f"{value:>{width}.2f}" for value, width in zip(row.values(), (8, 8, 12, 11, 11))))
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
