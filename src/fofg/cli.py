@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from fofg import gpus
 from fofg.config import Verl
 from fofg.errors import UserError, explain
+from fofg.files import leave_out_pandas
 from fofg.stages import Spec
 from fofg.stopping import heed_time_limits
 from fofg.supervision import stop_with_supervisor
@@ -82,16 +82,23 @@ def add_gpus(arguments: argparse.ArgumentParser) -> None:
 
 def use_gpus(options: argparse.Namespace) -> None:
     """Before libraries are loaded that look for GPUs: takes those that are asked for, or hides all but the first if none are."""
+    from fofg import gpus  # training programs alone call this
+
     if not options.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     elif options.nodes == 1:  # of several nodes, a job has all GPUs to itself
         gpus.claim(options.gpus, key="training.gpus")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a program; a UserError, a full disk and the like become one message on standard error and exit code 1."""
+def run(main: Callable[[], None], pandas: bool = False) -> None:
+    """Run a program; a UserError, a full disk and the like become one message on standard error and exit code 1.
+
+    ``pandas``: whether the libraries that the program runs may use it.
+    """
     stop_with_supervisor()
     heed_time_limits()
+    if not pandas:
+        leave_out_pandas()
     try:
         main()
     except UserError as error:

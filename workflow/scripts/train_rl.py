@@ -77,4 +77,4 @@ def _named(text: str, spec: TrainRl) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, pandas=True)

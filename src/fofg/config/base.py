@@ -22,7 +22,8 @@ Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # A program reads one section; building the validators of all would be a third of its start-up.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod

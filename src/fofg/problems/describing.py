@@ -32,12 +32,14 @@ Paths = Mapping[str, str | os.PathLike]
 class Contents:
     """One problem file. ``numbers``: a row a problem, with level, depth, calls and the lengths of input and output.
 
-    ``problems`` and ``inputs`` [rows] uint64: hashes of (expression, input) and of the input. ``used`` and ``called``: readable
+    ``problems`` [rows] uint64: hashes of (expression, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted,
+    each once. ``used`` and ``called``: readable
     name of a function -> problems that use it, and its calls in them all.
     """
 
     numbers: pa.Table
     problems: np.ndarray
+    distinct: np.ndarray
     inputs: np.ndarray
     used: Counter
     called: Counter
@@ -73,8 +75,9 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
             inputs.append(_hash(truth.input))
             problems.append(_hash(f"{truth.expression}\n{truth.input}"))
             calls = Counter(READABLE_NAMES.get(name, name) for name in _CALLED.findall(truth.expression) if name)
-            called.update(calls)
-            used.update(calls.keys())
+            for name, times in calls.items():
+                called[name] += times
+                used[name] += 1
         info = batch.column("extra_info")
         columns = {name: info.field(name) for name in _NUMBERS}
         columns |= {name: pa.array(values, pa.int32()) for name, values in zip(("input", "output"), zip(*lengths))}
@@ -83,7 +86,8 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
         bar.update(batch.num_rows)
     if not first:
         raise UserError(f"{path}: holds no problem; make it again")
-    return Contents(pa.concat_tables(numbers), np.array(problems, np.uint64), np.array(inputs, np.uint64), used, called)
+    hashes, inputs = np.array(problems, np.uint64), np.unique(np.array(inputs, np.uint64))
+    return Contents(pa.concat_tables(numbers), hashes, np.unique(hashes), inputs, used, called)
 
 
 def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:
@@ -119,7 +123,7 @@ def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
         },
         "input_length": _lengths(here.numbers.column("input")),
         "output_length": _lengths(here.numbers.column("output")),
-        "duplicates": len(here.problems) - len(np.unique(here.problems)),
+        "duplicates": len(here.problems) - len(here.distinct),
         "exposure": {
             function: {
                 "public_name": PUBLIC_NAMES.get(function, function),
@@ -130,8 +134,8 @@ def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
         },
         "overlap": {
             other: {
-                "problems": len(np.intersect1d(here.problems, there.problems)),
-                "inputs": len(np.intersect1d(here.inputs, there.inputs)),
+                "problems": _shared(here.distinct, there.distinct),
+                "inputs": _shared(here.inputs, there.inputs),
             }
             for other, there in contents.items()
             if other != name
@@ -141,6 +145,13 @@ def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
 
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _shared(these: np.ndarray, those: np.ndarray) -> int:
+    """Number of hashes that two sorted arrays of distinct ones have in common."""
+    few, many = sorted((these, those), key=len)
+    at = np.searchsorted(many, few)
+    return int(np.count_nonzero(many[np.minimum(at, len(many) - 1)] == few))
 
 
 def _name(level: int | None) -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fofg.config import Selection
 from fofg.errors import UserError
 from fofg.problems.functions import READABLE_NAMES
+from fofg.rft.reading import Span
 from fofg.scoring.answers import Rule
 from fofg.scoring.string_task import Outcome, score
 from fofg.scoring.truth import read_truth
@@ -36,15 +37,6 @@ class Fate(IntEnum):
 _FATES = {Outcome.CORRECT: Fate.KEPT, Outcome.WRONG: Fate.WRONG, Outcome.NO_ANSWER: Fate.NO_ANSWER}
 
 
-class Work(NamedTuple):
-    """A batch on its way to a process: Arrow IPC bytes, its schema, and the file's row at which it starts."""
-
-    payload: bytes
-    schema: pa.Schema
-    path: str
-    first: int
-
-
 class Judged(NamedTuple):
     """``fates`` [responses] uint8 and ``samples``, ``correct``, ``keys`` [problems]: how many responses a problem has and how many
     are right, and a hash of its ground truth. ``exposure``: function -> problems, problems kept, responses kept.
@@ -58,27 +50,25 @@ class Judged(NamedTuple):
     kept_bytes: int
 
 
-def work(batch: pa.RecordBatch, path, first: int) -> Work:
-    """Packs a batch of COLUMNS. Only its own rows travel, even if it is a slice."""
-    return Work(batch.serialize().to_pybytes(), batch.schema, str(path), first)
-
-
-def judge(item: Work, selection: Selection, answer_rule: Rule) -> Judged:
-    """Scores a batch and applies the rules of selection.
+def judge(span: Span, selection: Selection, answer_rule: Rule) -> list[Judged]:
+    """Scores a part of a file, a batch at a time, and applies the rules of selection.
 
     A response cut at the token limit is dropped, or with ``keep_truncated`` scored like any other, as the public code does. A
     problem whose samples are all correct is dropped, on scoring alone; the token limit, duplicates and the limit a problem then
     apply in this order to what is left. Raises UserError for rows that are no roll-outs; never for the text of a response.
     """
-    batch = pa.ipc.read_record_batch(pa.py_buffer(item.payload), item.schema)
-    place = f"{item.path}: problems {item.first} to {item.first + batch.num_rows - 1}"
-    try:
-        return _judge(batch, item, selection, answer_rule, place)
-    except (UnicodeDecodeError, pa.ArrowException):
-        raise UserError(f"{place}: a text is not UTF-8; make the roll-outs again") from None
+    judged, first = [], span.first
+    for batch in span.batches(COLUMNS):
+        place = f"{span.path}: problems {first} to {first + batch.num_rows - 1}"
+        try:
+            judged.append(_judge(batch, span._replace(first=first), selection, answer_rule, place))
+        except (UnicodeDecodeError, pa.ArrowException):
+            raise UserError(f"{place}: a text is not UTF-8; make the roll-outs again") from None
+        first += batch.num_rows
+    return judged
 
 
-def _judge(batch: pa.RecordBatch, item: Work, selection: Selection, answer_rule: Rule, place: str) -> Judged:
+def _judge(batch: pa.RecordBatch, item: Span, selection: Selection, answer_rule: Rule, place: str) -> Judged:
     samples = _samples(batch, place)
     texts = batch.column("responses").flatten().to_numpy(zero_copy_only=False).tolist()
     raw = [text or "" for text in pc.struct_field(batch.column("reward_model"), "ground_truth").to_pylist()]

@@ -7,12 +7,13 @@ byte a response; the second copies the chosen ones. The result depends on the fi
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from tqdm import tqdm
 
 from fofg.errors import UserError
 from fofg.files import write_json, write_parquet
@@ -74,21 +75,16 @@ def select(
 def _judge(file: RolloutFile, spec: SelectRftData, workers: int) -> Judged:
     """The whole file judged: a byte a response and a few numbers a problem."""
 
-    def work() -> Iterator[judging.Work]:
-        first = 0
-        for batch in file.batches("scoring", judging.COLUMNS):
-            yield judging.work(batch, file.path, first)
-            first += batch.num_rows
-
     exposure = dict.fromkeys(FUNCTIONS, (0, 0, 0))
     results, kept_bytes = [], 0
     judge = partial(judging.judge, selection=spec.selection, answer_rule=spec.answer_rule)
-    with closing(work()) as batches:
-        for result in ordered_map(judge, batches, workers):
+    with tqdm(total=file.rows, desc="scoring", unit=" problems") as bar:
+        for result in chain.from_iterable(ordered_map(judge, file.spans(), workers)):
             results.append(result[:4])
             kept_bytes += result.kept_bytes
             for name, counts in result.exposure.items():
                 exposure[name] = tuple(map(sum, zip(exposure.get(name, (0, 0, 0)), counts)))
+            bar.update(len(result.samples))
     fates, samples, correct, keys = (np.concatenate(arrays) for arrays in zip(*results))
     return Judged(fates, samples, correct, keys, exposure, kept_bytes)
 
