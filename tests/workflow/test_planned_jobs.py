@@ -11,7 +11,6 @@ from checkouts import SMALL, snakemake
 from plans import DEFAULT, PAPER, ROOT, configured, jobs
 from test_commands import TARGETS
 
-from fofg.plan.rules import RULES
 from fofg.plan.targets import targets
 
 GPU_TINY = ROOT / "config/gpu-tiny.yaml"
@@ -28,8 +27,6 @@ def check(names: list[str], overlays: list[Path], folder: Path) -> None:
     assert {rule: row.jobs for rule, row in planned.items()} == started(done.stdout, targets(configured(*files)))
     submitted = {rule: row for rule, row in planned.items() if not row.local}
     asked = {rule: (row.memory_mb, row.minutes, row.nodes * row.gpus) for rule, row in submitted.items()}
-    # Of jobs that are submitted together, Snakemake tells what each asks for.
-    asked |= {rule: (RULES[rule].memory, RULES[rule].minutes, 0) for rule in submitted if RULES[rule].together > 1}
     assert asked == {rule: found for rule, found in resources(done.stdout).items() if rule in submitted}
 
 
