@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fofg import stages
-from fofg.config import load, read
+from fofg.config import keys, load, read
 from fofg.problems import datasets
 from fofg.report import paper
 
@@ -56,6 +56,14 @@ def test_published_sets_share_the_stated_problems():
     assert len(set(train) & set(evaluation)) == facts["stage2_level1to8/test"]
     stated = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
     assert f"{facts['stage2_level1to8/test']} of the evaluation's" in stated
+
+
+def test_keys_that_the_comparison_names_exist():
+    known = [f".{key}." for key in keys(read([ROOT / "config/default.yaml"]))]
+    text = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    named = {name for group in re.findall(r"\(([^()]*)\)", text) for name in re.findall(r"`([a-z0-9_.]+)(?:: [^`]*)?`", group)}
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not any(f".{name}." in key for key in known)] == []
 
 
 def shown(rows: list[paper.Published]) -> dict[str, dict[str, str]]:
