@@ -121,7 +121,7 @@ def test_table_and_figure_say_what_was_in_training(tmp_path, entries, trained):
     assert read_csv(tmp_path / "a.csv") == table
     with rc_context({"svg.fonttype": "none"}):
         figure.plot(tmp_path / "a.csv", tmp_path / "a", Figures(formats=["svg"], dpi=72, font_size=8))
-    assert ("3 of 4 problems were in training" in (tmp_path / "a.svg").read_text()) is bool(trained)
+    assert ("3 of 4 in training" in (tmp_path / "a.svg").read_text()) is bool(trained)
 
 
 def test_counts_are_numbers_even_of_a_single_response():

@@ -32,7 +32,7 @@ def _trained(rows: list[Accuracy]) -> str:
     """Say how many test problems are training problems, if any."""
     counts = {row.level: (row.trained, row.problems) for row in rows}
     trained, problems = map(sum, zip(*counts.values()))
-    return f"\n{trained} of {problems} problems were in training" if trained else ""
+    return f"\n{trained} of {problems} in training" if trained else ""
 
 
 def _panel(axes: plt.Axes, rows: list[Accuracy], models: list[str], levels: list[int]) -> None:
