@@ -326,17 +326,17 @@ def sequence_terms(model, reference, group, number, temperature):
 
 def test_the_reference_of_kl_is_the_model_that_training_began_with(world, tmp_path):
     """Also after a kill: the records of a run that went on are those of one that did not."""
-    wanted = spec([{"steps": 3, "mixture": {"one": 1, "two": 1}}], kl_coef=1.0, validation={"every": 0})
-    whole = run(world, tmp_path / "whole", wanted)
+    wanted = spec([{"steps": 3, "mixture": {"one": 1, "two": 1}}], kl_coef=1.0)
+    whole = run(world, tmp_path / "whole", wanted, validation_settings=None)
     assert whole[0]["kl"] == pytest.approx(0, abs=1e-9) and whole[1]["kl"] > 1e-6
     output = tmp_path / "out"
     output.with_name(".out.partial").write_text("in the way of the final files")
     with pytest.raises(FileExistsError):
-        run(world, output, wanted, save_every=1)
+        run(world, output, wanted, save_every=1, validation_settings=None)
     output.with_name(".out.partial").unlink()
     (state,) = (tmp_path / "out-state").iterdir()
     shutil.rmtree(state / "checkpoint-3")
-    records = run(world, output, wanted)
+    records = run(world, output, wanted, validation_settings=None)
     assert distance(output, tmp_path / "whole") == 0
     assert without_seconds(records) == without_seconds(whole)
 
@@ -344,8 +344,8 @@ def test_the_reference_of_kl_is_the_model_that_training_began_with(world, tmp_pa
 def test_without_filter_every_group_is_trained_on(world, tmp_path):
     """One batch of prompts_per_step groups; equal rewards give no gradient, but count in the mean."""
     settings = {"filter_groups": False, "prompts_per_step": 6, "mini_batch_prompts": 6, "generation_prompts": 2}
-    wanted = spec([{"steps": 2, "mixture": {"one": 1, "unsolvable": 1}}], scheme="binary", validation={"every": 0}, **settings)
-    records = run(world, tmp_path / "out", wanted)
+    wanted = spec([{"steps": 2, "mixture": {"one": 1, "unsolvable": 1}}], scheme="binary", **settings)
+    records = run(world, tmp_path / "out", wanted, validation_settings=None)
     for number, record in enumerate(records, 1):
         counts = [record[name] for name in ("prompts", "groups", "groups_kept", "generation_batches", "prompts_drawn")]
         assert counts == [6, 6, 6, 1, 6 * number] and record["limit_reached"] is False
