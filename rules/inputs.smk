@@ -72,9 +72,8 @@ def own_problems():
 
 
 # A damaged file of these is no file to remove and make again.
-os.environ["FOFG_OWN_FILES"] = os.pathsep.join(
-    os.path.abspath(path) for path in (settings.base_model, *settings.use.model_dump().values(), *own_problems().values()) if path
-)
+OWN_FILES = [settings.base_model, *settings.use.model_dump().values(), *own_problems().values()]
+os.environ.update(FOFG_OWN_FILES=os.pathsep.join(os.path.abspath(path) for path in OWN_FILES if path))
 
 
 def problem_files(stage=None):

@@ -5,10 +5,11 @@ from snakemake.settings.types import PersistenceBackend
 
 def existing_outputs():
     """Outputs of all rules that are there."""
-    for rule in workflow.rules:
-        for output in rule.output:
-            for path in glob.iglob(re.sub(r"{[^{}]+}", "*", output).replace("/*/", "/**/"), recursive=True):
-                if rule.is_producer(path):
+    for producer in workflow.rules:
+        for output in producer.output:
+            pattern = re.sub(r"(?<=/)[*](?=/)", "**", re.sub(r"{[^{}]+}", "*", output))
+            for path in glob.iglob(pattern, recursive=True):
+                if producer.is_producer(path):
                     yield path
 
 
