@@ -8,9 +8,11 @@ import re
 import shlex
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
@@ -22,7 +24,7 @@ from fofg.config import DEFAULT, load, merge, read
 from fofg.digests import digest
 from fofg.errors import UserError, explain
 from fofg.files import count_rows, write_json
-from fofg.models import relink
+from fofg.models import check_name, relink
 from fofg.plan.needs import needs
 from fofg.report.versions import installed
 

@@ -7,7 +7,8 @@ def existing_outputs():
     """Outputs of all rules that are there."""
     for producer in workflow.rules:
         for output in producer.output:
-            pattern = re.sub(r"(?<=/)[*](?=/)", "**", re.sub(r"{[^{}]+}", "*", output))
+            parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
+            pattern = re.sub(r"(?<=/)[*](?=/)", "**", "*".join(parts))
             for path in glob.iglob(pattern, recursive=True):
                 if producer.is_producer(path):
                     yield path

@@ -9,15 +9,26 @@ def fixed(spec):
     return lambda wildcards: spec.text()
 
 
-def base_model_spec(wildcards):
-    """Not tracked as input files, since Snakemake compares their paths: the same model in another folder reruns nothing."""
+@cache
+def base_model_identity():
+    """The digest of a folder's files, else the hub name."""
     model = settings.base_model
     try:
         if os.path.isdir(model):
-            model = digest(Path(model), DIGESTS)
+            return digest(Path(model), DIGESTS)
+        check_name(model)
+    except UserError as error:
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            raise WorkflowError(str(error))
+        logger.warning(error)  # one may look at a plan on another machine
     except OSError as error:
         raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
-    return stages.prepare_base_model(settings, model).text()
+    return model
+
+
+def base_model_spec(wildcards):
+    """No input files tell of the model, since Snakemake compares their paths: moved, it would rerun everything."""
+    return stages.prepare_base_model(settings, base_model_identity()).text()
 
 
 def problems_spec(wildcards):

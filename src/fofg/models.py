@@ -22,8 +22,7 @@ def find(base_model: str) -> Path:
     """The folder of ``base_model``: itself, or the snapshot of a hub name. Raises UserError if there is no such model."""
     if Path(base_model).is_dir():
         return Path(base_model)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", base_model) or base_model.startswith("."):
-        raise UserError(f"base_model: no folder {base_model}; correct the path, or give a hub name such as owner/name")
+    check_name(base_model)
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -39,6 +38,12 @@ def find(base_model: str) -> Path:
             f"base_model: no folder {base_model}, and the hub does not give a model of that name ({reason}); correct it, mend the "
             f"network, or download it elsewhere (hf download {base_model} --local-dir FOLDER) and set base_model: FOLDER"
         ) from None
+
+
+def check_name(base_model: str) -> None:
+    """Raise UserError if a model that is no folder can't be on the hub either."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", base_model) or base_model.startswith("."):
+        raise UserError(f"base_model: no folder {base_model}; correct the path, or give a hub name such as owner/name")
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ FREE = (
     "rollout_engine.jobs_per_gpu",
     "stage2.rft.nothing_kept",
     "stage2.rl.empty_step",
+    "stage2.rl.incomplete_step",
     "stage2.rl.validation.every",
     "stage2.rl.validation.greedy",
 )

@@ -427,3 +427,19 @@ def test_signs_that_would_be_read_as_something_else_are_named(values, path, sign
     change(values, path, f"runs/{sign}")
     with pytest.raises(UserError, match=rf"{path}: runs/{re.escape(sign)} "):
         load(values)
+
+
+@pytest.mark.parametrize("path", ["a file", "a file/run"])
+def test_a_file_is_no_folder_to_run_in(values, home, path):
+    (home / "work/a file").touch()
+    values["run_dir"] = path
+    with pytest.raises(UserError, match=r"run_dir: .* is a file, not a folder"):
+        load(values)
+
+
+def test_levels_that_no_problem_reaches_are_named(values):
+    change(values, "datasets.stage2_level2.levels", [2, 12])
+    with pytest.raises(UserError, match=r"datasets\.stage2_level2\.levels: sampler balanced finds no problems above level 9"):
+        load(values)
+    for key, value in (("max_output_length", 256), ("max_output_length", None), ("sampler", "paper")):
+        load(values | {"problems": values["problems"] | {key: value}})

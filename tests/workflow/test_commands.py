@@ -155,6 +155,15 @@ def test_text_inside_config_means_what_it_means_in_a_file():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_folder_that_is_not_there_is_told_by_a_dry_run_and_stops_a_run(tmp_path):
+    command = ["checkpoints/base/source.json", "--cores", "1", "--config", "base_model=/no/such/model", f"run_dir={tmp_path}"]
+    command[0] = f"{tmp_path}/{command[0]}"
+    for more, code in ((["--dry-run"], 0), ([], 1)):
+        done = snakemake(*command, *more)
+        assert done.returncode == code and "base_model: no folder /no/such/model; correct the path" in done.stderr
+    assert not (tmp_path / "checkpoints").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fofg.config import keys, load, read
+from fofg.provenance import FREE
 
 DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
 SMALL = Path(__file__).with_name("small.yaml")
@@ -383,6 +384,11 @@ def overlay(path: Path, key: str, value) -> Path:
 
 def test_the_table_has_every_key():
     assert EXPECTED.keys() == set(keys(read([DEFAULT])))
+
+
+def test_a_run_without_records_is_compared_by_the_keys_that_rerun_something():
+    free = {key for key in EXPECTED if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
+    assert free == {key for key, (_, jobs) in EXPECTED.items() if not jobs} | {"run_dir", "training.nodes"}
 
 
 @pytest.mark.parametrize("key", EXPECTED)

@@ -78,8 +78,14 @@ def one_spelling(path: str) -> str:
 
 
 def one_folder(path: str) -> str:
-    """Do the same for a folder that may be a link itself. Snakemake's records of files are kept by path."""
-    return _near(os.path.realpath(path))
+    """Do the same for a folder that may be a link itself, or not yet there. Snakemake's records of files are kept by path."""
+    folder = os.path.realpath(path)
+    above = folder
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise ValueError(f"{path}: {above} is a file, not a folder; move it away or name another folder")
+    return _near(folder)
 
 
 def _near(path: str) -> str:

@@ -21,6 +21,10 @@ from fofg.problems.registry import shares
 EMBEDDED = "resources/tiny-base"
 
 
+#: Where a step gives at most 64 characters.
+HIGHEST_LEVEL = 9
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -112,6 +116,13 @@ class Config(Section):
                 yield f"{key}.levels: {list(validation.levels)}, but data set {name} has {', '.join(map(str, made))}"
             elif validation.problems > (least := min(made[level] for level in _span(validation.levels))):
                 yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {least}; raise that"
+        limit = self.problems.max_output_length
+        if self.problems.sampler == "balanced" and limit and limit <= 64:  # tried: each call changes its input, most lengthen it
+            for name in [name for name, dataset in self.datasets.items() if dataset.levels[1] > HIGHEST_LEVEL]:
+                yield (
+                    f"datasets.{name}.levels: sampler balanced finds no problems above level {HIGHEST_LEVEL} with "
+                    f"problems.max_output_length: {limit}; raise that to 256, or lower the level"
+                )
         evaluated = self.datasets.get(self.evaluation.dataset)
         if evaluated and not _span(self.failures.levels) & _span(evaluated.levels):
             has = list(evaluated.levels)
