@@ -1,7 +1,12 @@
 """Fixtures of the workflow's tests."""
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 from checkouts import TARGETS, Checkout, make_checkout
+from filelock import FileLock
 
 
 @pytest.fixture
@@ -11,7 +16,32 @@ def checkout(tmp_path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Checkout:
-    """A finished small run. Tests leave its files as they are."""
-    checkout = make_checkout(tmp_path_factory.mktemp("finished") / "fofg")
-    checkout.run(*TARGETS)
+    """A finished small run, shared by all workers of pytest-xdist. Tests leave its files as they are, or take ``copied``."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    checkout, complete = Checkout(shared / "finished"), shared / "finished-complete"
+    with FileLock(shared / "finished.lock"):
+        if not complete.exists():
+            if checkout.folder.exists():
+                pytest.fail("the small run failed in another worker")
+            make_checkout(checkout.folder).run(*TARGETS)
+            add_own_files(checkout.folder)
+            complete.touch()
     return checkout
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Checkout:
+    """A copy of the finished small run, to change and rerun."""
+    folder = tmp_path / "fofg"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Checkout(folder)
+
+
+def add_own_files(run: Path) -> None:
+    """Copy results of a run to where a user might keep files of their own."""
+    shutil.copy(run / "data/string_task/stage1_level1/train.parquet", run / "own.parquet")
+    shutil.copytree(run / "data/string_task/stage1_level1/rft_data", run / "own_rft")
+    shutil.copytree(run / "checkpoints/string-task/stage1-rft", run / "own_model")
+    shutil.copy(run / "data/string_task/stage2_level1/train.parquet", run / "own_stage2.parquet")

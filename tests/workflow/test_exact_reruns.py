@@ -1,7 +1,6 @@
 """Change a key of the configuration, and exactly the stages that depend on it rerun."""
 
 import os
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -363,17 +362,6 @@ BESIDE = {
 }
 
 
-@pytest.fixture(scope="session")
-def with_own_files(finished):
-    """The finished run, with a user's own files beside it."""
-    run = finished.folder
-    shutil.copy(run / "data/string_task/stage1_level1/train.parquet", run / "own.parquet")
-    shutil.copytree(run / "data/string_task/stage1_level1/rft_data", run / "own_rft")
-    shutil.copytree(run / "checkpoints/string-task/stage1-rft", run / "own_model")
-    shutil.copy(run / "data/string_task/stage2_level1/train.parquet", run / "own_stage2.parquet")
-    return finished
-
-
 def overlay(path: Path, key: str, value) -> Path:
     nested = value
     for part in reversed(key.split(".")):
@@ -392,14 +380,14 @@ def test_a_run_without_records_is_compared_by_the_keys_that_rerun_something():
 
 
 @pytest.mark.parametrize("key", EXPECTED)
-def test_a_changed_key_reruns_what_depends_on_it(with_own_files, tmp_path, key):
+def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
     value, jobs = EXPECTED[key]
     if isinstance(value, str):
-        value = value.replace("{run}", str(with_own_files.folder))
+        value = value.replace("{run}", str(finished.folder))
     changed, beside = overlay(tmp_path / "changed.yaml", key, value), tmp_path / "beside.yaml"
     beside.write_text(yaml.safe_dump(BESIDE.get(key, {})))
     assert load(read([DEFAULT, SMALL, beside, changed])) != load(read([DEFAULT, SMALL]))
-    assert with_own_files.stale([beside, changed]) == count(jobs)
+    assert finished.stale([beside, changed]) == count(jobs)
 
 
 def test_a_finished_run_has_nothing_to_do_with_any_number_of_cores(finished):
@@ -423,41 +411,39 @@ def test_comments_and_order_of_keys_change_nothing(finished, tmp_path):
     assert finished.stale([reordered]) == {}
 
 
-def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(finished):
+def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(copied):
     """Also if a run was killed right after it had prepared the base model anew; the old weights put back, nothing is stale."""
-    weights = finished.folder / "resources/tiny-base/model.safetensors"
+    weights = copied.folder / "resources/tiny-base/model.safetensors"
     old = weights.read_bytes()
-    try:
-        weights.write_bytes(old[:-3] + bytes([old[-3] ^ 1]) + old[-2:])
-        assert finished.stale() == count(BASE)
-        finished.run("prepare_base_model")
-        assert finished.stale() == count(BASE_MODEL)
-    finally:
-        weights.write_bytes(old)
-        finished.run("prepare_base_model")
-    assert finished.stale() == {}
+    weights.write_bytes(old[:-3] + bytes([old[-3] ^ 1]) + old[-2:])
+    assert copied.stale() == count(BASE)
+    copied.run("prepare_base_model")
+    assert copied.stale() == count(BASE_MODEL)
+    weights.write_bytes(old)
+    copied.run("prepare_base_model")
+    assert copied.stale() == {}
 
 
-def test_other_validation_problems_or_none_retrain_nothing(finished, tmp_path):
+def test_other_validation_problems_or_none_retrain_nothing(copied, tmp_path):
     """Also if the file of the chosen problems is made anew, and if that was interrupted."""
-    validation = finished.folder / "data/string_task/stage2_rl_validation.parquet"
+    validation = copied.folder / "data/string_task/stage2_rl_validation.parquet"
     for number, change in enumerate(({"dataset": "stage2_passk"}, {"every": 0})):
         other = tmp_path / f"{number}.yaml"
         other.write_text(yaml.safe_dump({"stage2": {"rl": {"validation": change}}}))
-        assert finished.stale([other]) == count(VALIDATION)
+        assert copied.stale([other]) == count(VALIDATION)
         before = validation.read_bytes()
-        finished.run(str(validation.relative_to(finished.folder)), overlays=[other])
+        copied.run(str(validation.relative_to(copied.folder)), overlays=[other])
         assert validation.read_bytes() != before
-        assert finished.stale([other]) == {}
-    assert finished.stale() == count(VALIDATION)
-    finished.run(str(validation.relative_to(finished.folder)))
-    assert finished.stale() == {}
+        assert copied.stale([other]) == {}
+    assert copied.stale() == count(VALIDATION)
+    copied.run(str(validation.relative_to(copied.folder)))
+    assert copied.stale() == {}
 
 
-def test_touched_scripts_sources_and_inputs_change_nothing(finished):
-    run = finished.folder
+def test_touched_scripts_sources_and_inputs_change_nothing(copied):
+    run = copied.folder
     for path in [*run.glob("workflow/scripts/*.py"), *run.glob("src/fofg/**/*.py"), *run.glob("rules/*.smk"), run / "Snakefile"]:
         os.utime(path)
     for path in [*run.glob("resources/tiny-base/*"), *run.glob("config/*.yaml"), *run.glob("envs/*")]:
         os.utime(path)
-    assert finished.stale() == {}
+    assert copied.stale() == {}

@@ -12,102 +12,50 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import Checkout, environment
+from checkouts import TARGETS, Checkout, environment
 
 pytestmark = pytest.mark.slow
 
 
 class Kill(NamedTuple):
-    """A target, what is removed of a finished run so that it has something to do, and when it is killed.
+    """A target and when its run is killed.
 
     ``ready``: files that show that there is whole state to resume from, or, of a stage that keeps none, that it runs. ``log``:
-    logs of that stage; given if it must say that it went on. ``whole_session``: everything at once (a power cut), or Snakemake
-    alone, whose orphans must stop by themselves.
+    logs of a stage that keeps state and must say that it went on. ``whole_session``: everything at once (a power cut), or
+    Snakemake alone, whose orphans must stop by themselves.
     """
 
     target: str
-    removed: tuple[str, ...]
     ready: str
     log: str | None = None
     whole_session: bool = True
 
 
 DATA, MODELS, STATE = "data/string_task", "checkpoints/string-task", "checkpoints/string-task/.resume"
+#: Removed from a finished run, so that each kind of work is done again; what depends on it stays, if the results are the same.
+REMOVED = (
+    *(f"{DATA}/stage1_level1/{name}" for name in ("problems", "train.parquet", "roll*", "rft_data")),
+    f"{MODELS}/stage1-rft",
+    f"{MODELS}/stage2-rl-level1to2",
+    "checkpoints/tiny-base",
+    "logs",
+)
+#: Every kind of work, in an order in which each finishes what the one before left.
 KILLS = [
-    Kill("stage1_create_problems", (f"{DATA}/stage1_level1",), "logs/create_problems/stage1*.log"),
+    Kill("stage1_create_problems", "logs/create_problems/stage1*.log"),
     Kill(
         "stage1_create_train_data",
-        (f"{DATA}/stage1_level1/roll*", f"{DATA}/stage1_level1/rft_data"),
         f"{DATA}/stage1_level1/rollouts/.resume/*/*/*.parquet",
         "generate_rollouts/stage1_level1/*.log",
         whole_session=False,
     ),
-    Kill("stage1_rft", (f"{MODELS}/stage1-rft",), f"{STATE}/stage1-rft/*/checkpoint-*/complete.json", "train_sft/stage1-rft.log"),
-    Kill(
-        "stage1_rft",
-        (f"{MODELS}/stage1-rft",),
-        f"{STATE}/stage1-rft/*/checkpoint-*/complete.json",
-        "train_sft/stage1-rft.log",
-        whole_session=False,
-    ),
-    Kill("stage2_create_problems", (f"{DATA}/stage2_*/t*.parquet", f"{DATA}/*/dataset.json"), "logs/create_problems/stage2*.log"),
-    Kill("stage2_rft_create_problems", (f"{DATA}/stage2_level2_rft",), "logs/create_chunk/*.log"),
-    Kill(
-        "stage2_rft_create_train_data",
-        (f"{DATA}/stage2_rft_level2/iter1", f"{DATA}/stage2_rft_level2/r*"),
-        f"{DATA}/stage2_rft_level2/iter1/rollouts/.resume/*/*/*.parquet",
-        "generate_rollouts/stage2_rft_level2/iter1/*.log",
-    ),
-    Kill(
-        "stage2_rft_train",
-        (f"{MODELS}/stage2-rft*",),
-        f"{STATE}/stage2-rft-iter0/*/checkpoint-*/complete.json",
-        "train_sft/stage2-rft-iter0.log",
-    ),
-    Kill(
-        "stage2_rft_train",
-        (f"{DATA}/stage2_rft_level2", f"{MODELS}/stage2-rft*"),
-        f"{DATA}/stage2_rft_level2/iter0/rollouts/.resume/*/*/*.parquet",
-        "generate_rollouts/stage2_rft_level2/iter0/*.log",
-        whole_session=False,
-    ),
-    *(
-        Kill(
-            f"stage2_rl_{name}",
-            (f"{MODELS}/stage2-rl-{name}",),
-            f"{STATE}/stage2-rl-{name}/*/checkpoint-*/complete.json",
-            f"train_rl/{name}.log",
-            whole_session,
-        )
-        for name, whole_session in (("level1", True), ("level2", False), ("level1to2", True))
-    ),
-    Kill(
-        "evaluate",
-        ("results/evaluation/*/held-out", "results/evaluation/*/verdicts.parquet", "results/accuracy.*"),
-        "results/evaluation/*/held-out/*/.resume/*/*.parquet",
-        "generate_held_out_rollouts/*.log",
-    ),
-    Kill(
-        "passk",
-        ("results/passk", "results/passk.*"),
-        "results/passk/*/rollouts/.resume/*/*/*.parquet",
-        "generate_passk_rollouts/*/*.log",
-    ),
-    Kill("analyze_failures", ("results/evaluation/*/failures.parquet", "results/failures.*"), "logs/classify_failures/*.log"),
-    Kill("figures", ("results/figures",), "logs/plot_*.log"),
-    Kill("all", ("results",), "results/evaluation/*/held-out/*/.resume/*/*.parquet", "generate_held_out_rollouts/*.log"),
-    Kill("tiny_base", ("checkpoints/tiny-base",), "checkpoints/.resume/tiny-base/checkpoint.pt", "build_tiny_base.log"),
+    Kill("stage1_create_train_data", "logs/select_rft_data/stage1_level1.log"),
+    Kill("stage1_rft", f"{STATE}/stage1-rft/*/checkpoint-*/complete.json", "train_sft/stage1-rft.log", whole_session=False),
+    Kill("stage2_rl_level1to2", f"{STATE}/stage2-rl-level1to2/*/checkpoint-*/complete.json", "train_rl/level1to2.log"),
+    Kill("tiny_base", "checkpoints/.resume/tiny-base/checkpoint.pt", "build_tiny_base.log"),
 ]
 #: What a run promises to reproduce to the bit. Metrics hold seconds, figures the random numbers of their ids.
 PROMISED = ("data/**/*.parquet", "data/**/*.json", "results/**/*.parquet", "results/*.csv", "checkpoints/**/model.safetensors")
-
-
-@pytest.fixture
-def copied(finished, tmp_path) -> Checkout:
-    """A finished run of one's own."""
-    folder = tmp_path / "fofg"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    return Checkout(folder)
 
 
 def start_until_ready(checkout: Checkout, kill: Kill) -> subprocess.Popen:
@@ -138,18 +86,17 @@ def remove(folder: Path, patterns: tuple[str, ...]) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: f"{kill.target}-{'session' if kill.whole_session else 'snakemake'}")
-def test_a_killed_target_goes_on_and_ends_the_same(finished, copied, kill):
-    remove(copied.folder, (*kill.removed, "logs"))
-    run = start_until_ready(copied, kill)
-    (os.killpg if kill.whole_session else os.kill)(run.pid, signal.SIGKILL)
-    run.wait()
-    subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
-    copied.run(kill.target)
-    if kill.log:
-        logs = "".join(path.read_text() for path in copied.folder.glob(f"logs/{kill.log}"))
-        assert re.search(r"going on after step [1-9]|\([1-9]\d* from an earlier run\)", logs), "it began anew"
-    copied.run("all", "tiny_base")
+def test_a_run_killed_in_every_kind_of_work_goes_on_and_ends_the_same(finished, copied):
+    remove(copied.folder, REMOVED)
+    for kill in KILLS:
+        run = start_until_ready(copied, kill)
+        (os.killpg if kill.whole_session else os.kill)(run.pid, signal.SIGKILL)
+        run.wait()
+        subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
+    copied.run(*TARGETS)
+    for log in filter(None, (kill.log for kill in KILLS)):
+        said = "".join(path.read_text() for path in copied.folder.glob(f"logs/{log}"))
+        assert re.search(r"going on after step [1-9]|\([1-9]\d* from an earlier run\)", said), f"{log}: it began anew"
     expected = results(finished.folder)
     assert expected
     assert results(copied.folder) == expected

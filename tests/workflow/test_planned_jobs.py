@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from checkouts import SMALL, snakemake
+from dry_runs import dry_run
 from plans import DEFAULT, PAPER, ROOT, configured, jobs
-from test_commands import TARGETS
 
 from fofg.plan.targets import targets
 
@@ -21,13 +20,13 @@ def check(names: list[str], overlays: list[Path], folder: Path) -> None:
     empty = folder / "empty.yaml"
     empty.write_text(yaml.safe_dump({"run_dir": str(folder / "run"), "base_model": str(ROOT / "resources/tiny-base")}))
     files = [*overlays, empty]
-    done = snakemake(*names, "--dry-run", "--cores", "2", "--configfile", *map(str, files))
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, output = dry_run(ROOT, [*names, "--cores", "2", "--configfile", *map(str, files)])
+    assert status == 0, output
     planned = jobs(*names, files=tuple(files))
-    assert {rule: row.jobs for rule, row in planned.items()} == started(done.stdout, targets(configured(*files)))
+    assert {rule: row.jobs for rule, row in planned.items()} == started(output, targets(configured(*files)))
     submitted = {rule: row for rule, row in planned.items() if not row.local}
     asked = {rule: (row.memory_mb, row.minutes, row.nodes * row.gpus) for rule, row in submitted.items()}
-    assert asked == {rule: found for rule, found in resources(done.stdout).items() if rule in submitted}
+    assert asked == {rule: found for rule, found in resources(output).items() if rule in submitted}
 
 
 def started(output: str, whole: dict) -> dict[str, int]:
@@ -66,26 +65,16 @@ def test_everything_of_the_paper_s_run(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overlay", [DEFAULT, SMALL, GPU_TINY], ids=lambda path: path.stem)
+@pytest.mark.parametrize("overlay", [DEFAULT, GPU_TINY], ids=lambda path: path.stem)
 def test_everything_of_what_we_ship(tmp_path, overlay):
     check(["all"], [overlay], tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", sorted(TARGETS))
-def test_every_target(tmp_path, target):
-    check([target], [SMALL], tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("keys", [["stage1_problems"], ["stage1_rft_data"], ["stage1_checkpoint"], ["stage2_rft_problems"], []])
-@pytest.mark.parametrize("target", ["all", "stage2_rft_train"])
-def test_a_users_own_files(tmp_path, target, keys):
-    """One kind alone, or all (no key named)."""
-    use = {key: path for key, path in own_files(tmp_path).items() if key in keys or not keys}
+def test_a_users_own_files_of_every_kind(tmp_path):
     overlay = tmp_path / "use.yaml"
-    overlay.write_text(yaml.safe_dump({"use": use}))
-    check([target], [overlay], tmp_path)
+    overlay.write_text(yaml.safe_dump({"use": own_files(tmp_path)}))
+    check(["all"], [overlay], tmp_path)
 
 
 @pytest.mark.slow
