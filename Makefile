@@ -51,10 +51,10 @@ $(GPU)/.complete: envs/gpu.txt pyproject.toml
 	@touch $@
 
 test: env  ## Fast tests
-	pytest
+	pytest -n 2 --dist loadscope
 
 test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and resume
-	pytest -m slow
+	pytest -m slow -n 2 --dist loadgroup
 
 test-engines: env-engines  ## Tests of the engines vllm and verl, with the real packages on a CPU
 	$(ENGINES)/bin/pytest -m engines tests/engines

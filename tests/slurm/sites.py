@@ -14,10 +14,11 @@ import yaml
 from checkouts import Checkout, environment
 from cluster import Cluster, wait_for
 
-#: The queue is asked soon. While nothing changes there, the plugin waits 10 seconds more each time.
+#: Snakemake as it runs submitted jobs: the queue is asked soon and often.
+SUBMITTING = (sys.executable, Path(__file__).with_name("frequent_polling.py"))
 POLLING = ("--slurm-init-seconds-before-status-checks", "2")
 #: A run that takes longer than this many seconds hangs.
-PATIENCE = 600
+PATIENCE = 1200
 
 
 class Site:
@@ -85,7 +86,7 @@ class Run:
         self.output = site.folder / f"run{len(site.runs)}.log"
         with open(self.output, "w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *arguments],
+                [*SUBMITTING, *arguments],
                 cwd=site.folder,
                 env=environment(),
                 stdout=output,

@@ -21,20 +21,20 @@ ROLLOUTS, SAMPLES = "data/string_task/stage1_level1/rollout.parquet", 16
 SFT, RL = "checkpoints/string-task/stage1-rft", "checkpoints/string-task/stage2-rl-level1"
 #: Examples that the small run of one machine selects.
 EXAMPLES = 3
-#: Kind of work -> its rule, the file to ask Snakemake for, what shows that something is saved, and how much is a minute or more.
+#: Kind of work -> its rule, the file to ask Snakemake for, what shows that something is saved, and how much takes half a minute.
 KINDS = {
-    "rollouts": ("generate_rollouts", ROLLOUTS, "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet", 150),
+    "rollouts": ("generate_rollouts", ROLLOUTS, "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet", 75),
     "sft": (
         "train_sft",
         f"{SFT}/model.safetensors",
         f"{RESUME}/stage1-rft/*/checkpoint-*/complete.json",
-        250,
+        120,
     ),
     "rl": (
         "train_rl",
         f"{RL}/model.safetensors",
         f"{RESUME}/stage2-rl-level1/*/checkpoint-*/complete.json",
-        30,
+        15,
     ),
 }
 
@@ -50,7 +50,7 @@ def settings(kind, alone, amount):
         }
     if kind == "sft":
         data = str(alone.folder / "data/string_task/stage1_level1/rft_data")
-        return {"use": {"stage1_rft_data": data}, "stage1": {"sft": {"epochs": amount}}, "training": {"save_every": 100}}
+        return {"use": {"stage1_rft_data": data}, "stage1": {"sft": {"epochs": amount}}, "training": {"save_every": 50}}
     curricula = {"level1": [{"steps": amount, "mixture": {"stage2_level1": 1}}]}
     return {"use": {"stage1_checkpoint": str(alone.folder / SFT)}, "stage2": {"rl": {"curricula": curricula, "empty_step": "skip"}}}
 
@@ -102,8 +102,8 @@ class Work:
 
 
 def test_a_job_that_is_told_before_its_time_limit_saves_and_goes_on(site, alone):
-    """Two minutes for work of more."""
-    work = Work(site, "rollouts", alone, times=4, runtime=2)
+    """Two minutes, of which it is told after one and a half, for work of more."""
+    work = Work(site, "rollouts", alone, times=6, runtime=2)
     work.run.wait()
     logs = work.logs()
     assert len(logs) > 1

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slurm
 
 #: The environment that has verl and Ray; Snakemake itself runs in the other one, which has the plugin for SLURM.
 ENGINES = ROOT / ".venv-engines/bin"
-STEPS = 60
+STEPS = 30
 
 
 @pytest.fixture
