@@ -14,9 +14,9 @@ from test_sft import data, run, same, settings  # noqa: F401
 from fofg.training import metrics, resume
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_sft.py"
-#: 20 epochs of three steps.
-SPEC = settings(epochs=20)
-STEPS = 60
+#: 12 epochs of three steps.
+SPEC = settings(epochs=12)
+STEPS = 36
 
 
 def command(data, output, spec=SPEC, save_every=4):  # noqa: F811
@@ -34,12 +34,12 @@ def interrupt(data, output, step, number, **options):  # noqa: F811
     """Starts a run, sends it a signal once the checkpoint of ``step`` is complete, and returns how it ended."""
     process = subprocess.Popen(command(data, output, **options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     seal = f"{output.name}-state/*/checkpoint-{step}/{resume.SEAL}"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list(output.parent.glob(seal)):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.005)
     process.send_signal(number)
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=600)
     return process.returncode, told
 
 
@@ -58,16 +58,12 @@ def without_seconds(output):
     return [{**record, "seconds": 0} for record in metrics.read(output / "metrics.jsonl")]
 
 
-def test_killed_twice_and_once_with_a_torn_checkpoint(data, whole, tmp_path):  # noqa: F811
+def test_killed_with_torn_checkpoints(data, whole, tmp_path):  # noqa: F811
     output = tmp_path / "out"
     code, _ = interrupt(data, output, 8, signal.SIGKILL)
     assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
     assert 8 in checkpoints(output)
-
-    code, told = interrupt(data, output, 28, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    assert "going on after step" in told
-    last = checkpoints(output)[-1]
+    last = int(resume.newest(next(output.parent.glob("out-state/*"))).name.partition("-")[2])
     newest = next(output.parent.glob(f"*/*/checkpoint-{last}"))
     shutil.copytree(newest, newest.with_name(f"checkpoint-{last + 4}"))  # torn: weights cut short, though sealed
     weights = newest.with_name(f"checkpoint-{last + 4}") / "model.safetensors"
@@ -82,12 +78,11 @@ def test_killed_twice_and_once_with_a_torn_checkpoint(data, whole, tmp_path):  #
     assert not (tmp_path / "out-state").exists()
 
 
-@pytest.mark.parametrize(("number", "why"), [(signal.SIGTERM, "by SIGTERM"), (signal.SIGURG, "before the time limit")])
-def test_a_run_that_is_asked_to_stop_saves_and_fails(data, whole, tmp_path, number, why):  # noqa: F811
+def test_a_run_that_is_asked_to_stop_saves_and_fails(data, whole, tmp_path):  # noqa: F811
     output = tmp_path / "out"
-    code, told = interrupt(data, output, 8, number, save_every=8)
-    assert code == 1 and f"error: stopped {why} after step" in told
-    stopped = int(told.split(f"stopped {why} after step ")[1].split()[0])
+    code, told = interrupt(data, output, 8, signal.SIGURG, save_every=8)
+    assert code == 1 and "error: stopped before the time limit after step" in told
+    stopped = int(told.split("stopped before the time limit after step ")[1].split()[0])
     assert 8 < stopped < STEPS and checkpoints(output)[-1] == stopped
     assert f"going on after step {stopped} of" in finish(data, output, save_every=8)
     assert same(output, whole)
@@ -116,7 +111,7 @@ def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):  # noqa: F81
 
 def test_state_of_other_work_is_not_resumed(data, whole, tmp_path, capsys):  # noqa: F811
     output = tmp_path / "out"
-    without_final_files(data, output, settings(epochs=20, seed=3))
+    without_final_files(data, output, settings(epochs=12, seed=3))
     run(data, output, SPEC, micro_batch_size=2)
     assert "going on" not in capsys.readouterr().err
     assert same(output, whole)

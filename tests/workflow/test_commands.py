@@ -67,8 +67,10 @@ def test_every_rule_has_a_docstring_a_log_and_an_environment():
                 assert f"    {directive}:" in rule, f"{name} lacks {directive}"
 
 
-@pytest.mark.parametrize("drawing", ["--dag", "--rulegraph"])
-@pytest.mark.parametrize(("language", "begins"), [("dot", "digraph snakemake_dag {"), ("mermaid-js", "---\ntitle: DAG")])
+@pytest.mark.parametrize(
+    ("drawing", "language", "begins"),
+    [("--dag", "dot", "digraph snakemake_dag {"), ("--rulegraph", "mermaid-js", "---\ntitle: DAG")],
+)
 def test_drawings_hold_nothing_but_the_drawing(drawing, language, begins):
     done = snakemake("all", drawing, language)
     assert done.stdout.startswith(begins)

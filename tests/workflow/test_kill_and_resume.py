@@ -34,7 +34,7 @@ class Kill(NamedTuple):
 DATA, MODELS, STATE = "data/string_task", "checkpoints/string-task", "checkpoints/string-task/.resume"
 #: Removed from a finished run, so that each kind of work is done again; what depends on it stays, if the results are the same.
 REMOVED = (
-    *(f"{DATA}/stage1_level1/{name}" for name in ("problems", "train.parquet", "roll*", "rft_data")),
+    *(f"{DATA}/stage1_level1/{name}" for name in ("train.parquet", "roll*", "rft_data")),
     f"{MODELS}/stage1-rft",
     f"{MODELS}/stage2-rl-level1to2",
     "checkpoints/tiny-base",
@@ -93,7 +93,7 @@ def test_a_run_killed_in_every_kind_of_work_goes_on_and_ends_the_same(finished, 
         (os.killpg if kill.whole_session else os.kill)(run.pid, signal.SIGKILL)
         run.wait()
         subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
-    copied.run(*TARGETS)
+    copied.run(*dict.fromkeys([*TARGETS, *(kill.target for kill in KILLS)]))
     for log in filter(None, (kill.log for kill in KILLS)):
         said = "".join(path.read_text() for path in copied.folder.glob(f"logs/{log}"))
         assert re.search(r"going on after step [1-9]|\([1-9]\d* from an earlier run\)", said), f"{log}: it began anew"
