@@ -35,7 +35,8 @@ def finished(tmp_path_factory) -> Checkout:
 def copied(finished, tmp_path) -> Checkout:
     """A copy of the finished small run, to change and rerun."""
     folder = tmp_path / "fofg"
-    shutil.copytree(finished.folder, folder, symlinks=True)
+    # Dry runs in other workers rewrite the iocache.
+    shutil.copytree(finished.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("iocache"))
     return Checkout(folder)
 
 
