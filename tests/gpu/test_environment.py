@@ -1,0 +1,80 @@
+"""The GPU environment (envs/gpu.txt) holds together on a machine without a GPU (`make test-env-gpu`)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_model
+
+import fofg
+from fofg.errors import UserError
+from fofg.training import engines
+
+pytestmark = pytest.mark.engines
+#: What the engines start as programs, or verl loads by name in its workers.
+PROGRAMS = [
+    "import verl.trainer.main_ppo",
+    "import verl.model_merger.__main__",
+    "import torch.distributed.run",
+    "import verl.workers.engine_workers",
+    "import verl.workers.engine.fsdp.transformer_impl",
+    "import verl.workers.rollout.vllm_rollout.vllm_async_server",
+    "import verl.experimental.agent_loop.single_turn_agent_loop",
+    "from vllm import LLM",
+]
+IMPORT = """
+import sys
+for statement in sys.argv[1:]:
+    try:
+        exec(statement)
+    except ModuleNotFoundError as error:
+        if error.name != "trl":  # which this environment leaves out, and with it engine trl
+            raise
+"""
+PATCH = """
+import sys
+from transformers import AutoModelForCausalLM
+from verl.models.transformers.monkey_patch import apply_monkey_patch
+apply_monkey_patch(AutoModelForCausalLM.from_pretrained(sys.argv[1]), ulysses_sp_size=1, use_remove_padding=True)
+"""
+
+
+def run(code: str, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def imports() -> list[str]:
+    """Import statements of the whole package, also those inside functions."""
+    found = set()
+    for path in Path(fofg.__file__).parent.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        found |= {ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)}
+    return sorted(found)
+
+
+def test_everything_that_the_package_imports_is_there():
+    statements = imports()
+    assert {
+        "from ray._raylet import GcsClient",
+        "from verl.trainer.sft_trainer import SFTTrainer",
+        "from trl import SFTConfig",
+    } <= set(statements)
+    run(IMPORT, *statements)
+
+
+def test_everything_that_the_engines_start_is_there():
+    run(IMPORT, *PROGRAMS)
+
+
+def test_verl_sets_up_a_model(tmp_path):
+    """It imports classes of trl that newer versions lack, if trl is installed at all."""
+    run(PATCH, str(tiny_model.make(tmp_path / "model")))
+
+
+@pytest.mark.parametrize("kind", ["sft", "rl"])
+def test_engine_trl_is_refused_with_the_cure(kind):
+    with pytest.raises(UserError, match=r"needs the package trl.* set engine: verl, or run in \.venv"):
+        engines.find(kind, "trl")
