@@ -130,7 +130,7 @@ def prepare(spec: PrepareBaseModel, output: str | Path, model: str | None = None
     copy_settings(source, output)
     for path in weight_files(source):
         _link(path, output / path.name)
-    if not (output / "tokenizer.json").exists():
+    if not all((output / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
         load_tokenizer(source).save_pretrained(output)
     if not (output / "generation_config.json").exists():
         _write_generation_config(source, output)

@@ -261,6 +261,14 @@ def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monk
     assert (tmp_path / "moved" / "checkpoints" / "base" / "model.safetensors").exists()
 
 
+def test_a_folder_without_tokenizer_configuration_gets_one(tiny_model, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("tokenizer_config.json"))
+    models.prepare(spec(base), tmp_path / "out")
+    prepared, own = (models.load_tokenizer(folder) for folder in (tmp_path / "out", base))
+    assert prepared("Hi there?") == own("Hi there?") and len(prepared) == len(own)
+
+
 def test_weights_in_several_files(tiny_model, tmp_path):
     from transformers import AutoModelForCausalLM
 
