@@ -644,6 +644,12 @@ def test_unfit_files_are_named(world, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("change", [{"levels": (1, 1)}, {"levels": (1, 3)}, {"problems": 3}, {"problems": 5}], ids=str)
+def test_validation_problems_of_other_settings_are_refused(world, tmp_path, change):
+    with pytest.raises(UserError, match=r"held_out\.parquet: not the levels and problems of stage2\.rl\.validation"):
+        run(world, tmp_path / "out", validation_settings=VALIDATION.model_copy(update=change))
+
+
 def test_without_validation(world, tmp_path):
     from fofg.training import grpo_trl
 

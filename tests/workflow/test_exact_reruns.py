@@ -425,7 +425,7 @@ def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(copied):
 
 
 def test_other_validation_problems_or_none_retrain_nothing(copied, tmp_path):
-    """Also if the file of the chosen problems is made anew, and if that was interrupted."""
+    """Also once the file of the chosen problems is made again, and after a job that failed to make it."""
     validation = copied.folder / "data/string_task/stage2_rl_validation.parquet"
     for number, change in enumerate(({"dataset": "stage2_passk"}, {"every": 0})):
         other = tmp_path / f"{number}.yaml"
@@ -436,7 +436,15 @@ def test_other_validation_problems_or_none_retrain_nothing(copied, tmp_path):
         assert validation.read_bytes() != before
         assert copied.stale([other]) == {}
     assert copied.stale() == count(VALIDATION)
-    copied.run(str(validation.relative_to(copied.folder)))
+    source = copied.folder / "data/string_task/stage2_validation/test.parquet"
+    whole, times = source.read_bytes(), (source.stat().st_atime_ns, source.stat().st_mtime_ns)
+    source.write_bytes(b"damaged")
+    os.utime(source, ns=times)
+    assert copied.run(str(validation.relative_to(copied.folder)), check=False).returncode
+    source.write_bytes(whole)
+    os.utime(source, ns=times)
+    assert "train_rl" not in copied.stale()
+    copied.run(str(validation.relative_to(copied.folder)), "--forcerun", "select_validation_problems")
     assert copied.stale() == {}
 
 

@@ -1,6 +1,7 @@
 """Load the problems that reinforcement learning trains on and validates with, and drop prompts that don't fit."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +52,15 @@ def load_validation(
         return []
     if path is None:
         raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
-    return those_that_fit(Path(path), read(Path(path), spec.scoring), tokenizer, positions, spec.rl)
+    rows = read(Path(path), spec.scoring)
+    lowest, highest = settings.levels
+    # Snakemake takes the file for current after a job that failed to replace it.
+    if Counter(row["extra_info"]["level"] for row in rows) != dict.fromkeys(range(lowest, highest + 1), settings.problems):
+        raise UserError(
+            f"{path}: not the levels and problems of stage2.rl.validation; choose them again, with snakemake's option "
+            "--forcerun select_validation_problems"
+        )
+    return those_that_fit(Path(path), rows, tokenizer, positions, spec.rl)
 
 
 def read(path: Path, scoring: Scoring) -> list[dict]:
