@@ -87,6 +87,10 @@ schema: env  ## Write config/schema.json anew
 clean-env:  ## Remove .venv/, .venv-engines/ and .venv-gpu/
 	rm -rf $(VENV) $(ENGINES) $(GPU)
 
+# Otherwise .DEFAULT would look for them through itself, again and again.
+envs/torch.txt envs/cpu.txt envs/gpu.txt pyproject.toml:
+	@echo "error: no $@; the checkout is incomplete, get it again" >&2; exit 1
+
 .DEFAULT:
 	@$(MAKE) --no-print-directory env
 	@fofg unlock

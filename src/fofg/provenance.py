@@ -43,8 +43,11 @@ def changed_keys(config: str | Path, settings: Config) -> list[str]:
 
 
 def unrecorded(files: Iterable[str], folder: str | Path = ".snakemake") -> list[str]:
-    """Return the files that Snakemake has no record of. ``folder``: its working folder, with a file per record."""
-    return [path for path in files if not Path(folder, "metadata", *_record(path)).exists()]
+    """Return the files that Snakemake has no record of. ``folder``: its working folder, with a file per record.
+
+    A file marked incomplete is not one of them: its job runs, or was killed, and Snakemake makes it again.
+    """
+    return [path for path in files if not any(Path(folder, kind, *_record(path)).exists() for kind in ("metadata", "incomplete"))]
 
 
 def refuse(changed: list[str], files: list[str], run_dir: str) -> None:

@@ -55,3 +55,9 @@ def test_the_environments_of_vllm_and_verl_want_python_3_12(make, target, named)
     code, told = make(target, f"PYTHON_GPU={named}")
     assert code and told.startswith(f"error: {named} is no Python 3.12"), told
     assert not list(make.folder.glob(".venv*"))
+
+
+def test_an_incomplete_checkout_is_named(make):
+    (make.folder / "envs/cpu.txt").unlink()
+    code, told = make("stage1_rft")
+    assert code and "error: no envs/cpu.txt" in told

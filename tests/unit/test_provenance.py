@@ -50,12 +50,12 @@ def test_what_changes_no_result_is_a_key(config):
 
 def test_files_without_a_record_are_named(tmp_path):
     long = "results/" + "x" * 300
-    for path in ("data/a.parquet", long):
+    for kind, path in (("metadata", "data/a.parquet"), ("metadata", long), ("incomplete", "data/running.parquet")):
         code = urlsafe_b64encode(path.encode()).decode()
-        record = tmp_path / "metadata" / (code if len(code) < 255 else f"@{code[:254]}/{code[254:]}")
+        record = tmp_path / kind / (code if len(code) < 255 else f"@{code[:254]}/{code[254:]}")
         record.parent.mkdir(parents=True, exist_ok=True)
         record.touch()
-    assert provenance.unrecorded(["data/a.parquet", "data/b.parquet", long], tmp_path) == ["data/b.parquet"]
+    assert provenance.unrecorded(["data/a.parquet", "data/b.parquet", "data/running.parquet", long], tmp_path) == ["data/b.parquet"]
     provenance.refuse(["problems.seed"], [], ".")
     with pytest.raises(UserError, match=r"^data/b.parquet: made with another configuration \(problems.seed\)"):
         provenance.refuse(["problems.seed"], ["data/b.parquet"], ".")
