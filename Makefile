@@ -14,6 +14,8 @@ GPU := .venv-gpu
 PYTHON_GPU ?= python3.12
 UV ?= $(shell command -v uv)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# uv leaves it to the first import to compile a module; if that is not kept, each start of verl takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
 .DEFAULT_GOAL := help
