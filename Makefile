@@ -34,7 +34,7 @@ $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
 	@touch $@
 
-define gpu_venv  # $(1): what to make; a new environment with Python 3.12, since packages that a list has no more must go
+define gpu_venv  # create the environment of target $(1) with Python 3.12, from scratch so that no dropped package stays
 @$(PYTHON_GPU) -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { echo "error: $(PYTHON_GPU) is no Python 3.12 with venv (Debian: python3.12-venv); name one: make PYTHON_GPU=/path/to/python3.12 $(1)" >&2; exit 1; }
 $(PYTHON_GPU) -m venv --clear $(@D)
 endef

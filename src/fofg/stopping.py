@@ -20,7 +20,7 @@ class Stop(threading.Event):
 
 
 TIME_LIMIT = "before the time limit"
-#: Of the seconds to save, those that a program has which another one runs to end, when it has not by itself.
+#: Seconds a child program gets to exit before it is killed; part of the seconds to save.
 END_SECONDS = 30.0
 #: Signals that ask for it. A cluster sends SIGURG before a job's time limit, to all its processes, which ignore it by default.
 _REASONS = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}

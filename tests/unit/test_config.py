@@ -237,7 +237,7 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
         ("passk.rollouts.temperature", 0, "passk.rollouts: temperature 0 gives equal responses; raise it"),
         ("stage2.rft.rollouts.temperature", 0, "stage2.rft.rollouts: temperature 0 gives equal responses; raise it"),
         ("figures.formats", ["png", "png"], "figures.formats: names a format twice"),
-        ("datasets.stage1_level1.levels", [1, 2], "datasets.stage1_level1.levels: one level only, since it is made in shards"),
+        ("datasets.stage1_level1.levels", [1, 2], "datasets.stage1_level1.levels: one level only"),
         ("stage2.rl.curricula.level1", [{"step": 3, "mixture": {}}], "did you mean stage2.rl.curricula.level1.0.steps?"),
     ],
 )

@@ -19,9 +19,7 @@ from fofg.problems.registry import shares
 
 #: The model that the default configuration names.
 EMBEDDED = "resources/tiny-base"
-
-
-#: Where a step gives at most 64 characters.
+#: The highest level that the balanced sampler finds problems for when steps are capped at 64 characters or fewer.
 HIGHEST_LEVEL = 9
 
 
@@ -73,8 +71,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels(), *unfit(self)]
-        if "stage1_level1" in self.datasets and len(set(levels := self.datasets["stage1_level1"].levels)) > 1:
-            problems.append(f"datasets.stage1_level1.levels: one level only, since it is made in shards, not {list(levels)}")
+        if "stage1_level1" in self.datasets and len(set(levels := list(self.datasets["stage1_level1"].levels))) > 1:
+            problems.append(
+                f"datasets.stage1_level1.levels: one level only, since a rollout job samples its own rows, not {levels}"
+            )
         rft = self.stage2.rft
         needed, rows = rft.num_iterations * rft.examples_per_iteration, self._rows(rft.dataset, "train")
         if rows and not self.use.stage2_rft_problems and needed > rows:

@@ -96,7 +96,7 @@ def _reinforcement(settings: Config, curriculum: str) -> list[Rollouts]:
 
     A step draws batches of ``generation_prompts`` until ``prompts_per_step`` groups have rewards that differ: that many at least,
     and max_generation_batches * generation_prompts at most; without ``filter_groups`` exactly prompts_per_step. Validations come
-    before the first step, every so many, after the last.
+    before the first step, every N steps, and after the last.
     """
     spec, devices = stages.train_rl(settings, curriculum), training_devices(settings)
     rl, steps = spec.rl, sum(phase.steps for phase in spec.phases)

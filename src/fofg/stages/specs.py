@@ -21,7 +21,7 @@ class Spec(Section):
 
 
 class PrepareBaseModel(Spec):
-    """``base_model``: folder or hub name; or the digest of a folder, which then is told beside the spec."""
+    """``base_model``: hub name, or the digest of a folder, whose path is an argument of its own."""
 
     base_model: str
     plain_prompt: bool
