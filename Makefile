@@ -63,7 +63,7 @@ test: env  ## Fast tests
 	pytest -n 2 --dist loadscope
 
 test-slow: env  ## Tests that take minutes: real runs of the workflow, kill and resume
-	pytest -m slow -n 2 --dist loadgroup
+	pytest -m slow -n 2 --dist loadscope
 
 test-engines: env-engines  ## Tests of the engines vllm and verl, with the real packages on a CPU
 	$(ENGINES)/bin/pytest -m engines tests/engines

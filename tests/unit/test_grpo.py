@@ -584,7 +584,6 @@ def long(world):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("long_grpo_run")
 def test_killed_twice(world, long, tmp_path):
     """In the first phase and in the second."""
     output = tmp_path / "out"
@@ -600,7 +599,6 @@ def test_killed_twice(world, long, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("long_grpo_run")
 def test_a_run_that_is_asked_to_stop_saves_and_fails(world, long, tmp_path):
     output = tmp_path / "out"
     code, told = interrupt(world, output, 8, signal.SIGTERM, save_every=8)

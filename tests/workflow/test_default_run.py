@@ -5,7 +5,7 @@ import csv
 import pytest
 from checkouts import make_checkout, snakemake
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("default_run")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fofg.report import style
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report_page")]
+pytestmark = pytest.mark.slow
 
 FIGURES = {
     "Data": ["Exposure by function"],
