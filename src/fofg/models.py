@@ -144,17 +144,18 @@ def prepare(spec: PrepareBaseModel, output: str | Path, model: str | None = None
 
 
 def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None) -> None:
-    """Point the weight links of a prepared folder to the model's new place, if it was moved; other weights stay unlinked.
+    """Point the weight links of a prepared folder to ``source`` if that is the same model in another place; else leave them.
 
     ``cache``: as of ``digest``.
     """
-    lost = [link for link in weight_files(prepared) if link.is_symlink() and not link.exists()]
-    if not lost or not source.is_dir():
+    # A link that still works is no exception: its file may get other weights, and then it is another model's.
+    links = [link for link in weight_files(prepared) if link.is_symlink() and link.resolve() != (source / link.name).resolve()]
+    if not links or not source.is_dir():
         return
     with suppress(OSError, ValueError, KeyError):  # without its record, the folder is prepared anew
         record = json.loads((prepared / "source.json").read_text(encoding="utf-8"))
         if record["source"] == digest(source, cache):
-            for link in lost:
+            for link in links:
                 link.unlink()
                 _link(source / link.name, link)
 

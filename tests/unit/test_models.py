@@ -210,6 +210,18 @@ def test_a_model_that_was_moved_is_linked_again_and_another_is_not(tiny_model, t
     assert link.is_symlink() and link.read_bytes() == weights
 
 
+def test_a_copied_model_is_linked_while_the_old_one_still_lies_there(tiny_model, tmp_path):
+    old, copy = (shutil.copytree(tiny_model, tmp_path / name) for name in ("old", "copy"))
+    models.prepare(spec(old), tmp_path / "out")
+    weights, link = (old / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
+    models.relink(copy, tmp_path / "out")
+    other = weights[:-1] + bytes([weights[-1] ^ 1])
+    (old / "model.safetensors").write_bytes(other)
+    assert link.resolve() == (copy / "model.safetensors").resolve() and link.read_bytes() == weights
+    models.relink(old, tmp_path / "out")
+    assert link.read_bytes() == weights, "linked to another model"
+
+
 def test_a_digest_is_kept_by_size_and_time_and_does_not_depend_on_the_folder(tiny_model, tmp_path):
     base, cache = tmp_path / "base", tmp_path / "digests.json"
     shutil.copytree(tiny_model, base)
