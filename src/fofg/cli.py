@@ -104,7 +104,6 @@ def run(main: Callable[[], None], pandas: bool = False) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Exception as error:
-        written = [value for option, value in zip(sys.argv, sys.argv[1:]) if option in ("--output", "--state")]
-        if not (message := explain(error, " or ".join(written))):
+        if not (message := explain(error)):
             raise
         sys.exit(f"error: {message}")

@@ -5,18 +5,18 @@ import os
 
 _SPACE = "free some space, or set run_dir to a folder on another disk, and run the same command again"
 _RIGHTS = "change its permissions, or set run_dir to a folder that you may write to"
-_KIND = "a file stands where a folder is needed, or a folder where a file is; move it away"
 #: What to do about errors of the machine. Others are faults of the code and keep their traceback.
-_CURES = {
+_FULL = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EFBIG: "the limit on the size of files (ulimit -f) is too low; raise it and run the same command again",
+}
+#: The same for errors that are the machine's only where they name a file.
+_REFUSED = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
-    errno.EEXIST: _KIND,
-    errno.EISDIR: _KIND,
-    errno.ENOTDIR: _KIND,
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
     errno.ENAMETOOLONG: "set run_dir to a shorter path",
 }
 
@@ -25,16 +25,32 @@ class UserError(Exception):
     """Something the user can mend: the message names the key or the file, and the cure."""
 
 
-def explain(error: BaseException, paths: str = "") -> str | None:
-    """Return one sentence for a full disk, missing permissions and the like; None for other errors.
+def explain(error: BaseException) -> str | None:
+    """Return one sentence for a full disk, missing permissions and the like; None for other errors."""
+    path = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    if problem := _full(error):
+        return f"{path}: {problem}" if path else problem
+    if isinstance(error, OSError) and path:
+        number = error.errno
+        if number == errno.EEXIST and error.filename2 is None and os.path.isfile(path):
+            number = errno.ENOTDIR  # so says mkdir about a file in place of the folder itself
+        if number in _REFUSED:
+            return f"{path}: {os.strerror(number)}; {_REFUSED[number]}"
+    return None
 
-    ``paths``: what was written, if the error does not say. Libraries in other languages give the system's text, not its number.
-    """
+
+def names_a_file(error: BaseException) -> bool:
+    """Tell whether an error is about a file that it should name: any of the system's, and a library's about a full disk."""
+    return isinstance(error, OSError) or _full(error) is not None
+
+
+def _full(error: BaseException) -> str | None:
+    """Problem and cure if a file did not fit. Libraries in other languages give the system's text, not its number."""
     number = error.errno if isinstance(error, OSError) else None
-    if number not in _CURES:
-        number = next((number for number in _CURES if os.strerror(number) in str(error)), None)
-    path = getattr(error, "filename2", None) or getattr(error, "filename", None) or paths or os.getcwd()
-    if number is None:
-        # torch tells only where in its code a write failed
-        return f"{path}: could not be written whole; {_SPACE}" if "unexpected pos" in str(error) else None
-    return f"{path}: {os.strerror(number)}; {_CURES[number]}"
+    if number not in _FULL:
+        number = next((number for number in _FULL if os.strerror(number) in str(error)), None)
+    if number is not None:
+        return f"{os.strerror(number)}; {_FULL[number]}"
+    # torch tells only where in its code a write failed
+    torn = isinstance(error, RuntimeError) and "unexpected pos" in str(error)
+    return f"could not be written whole; {_SPACE}" if torn else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fofg.errors import UserError
+from fofg.errors import UserError, names_a_file
 
 
 class _WithoutPandas:
@@ -57,7 +57,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, UserError) and not getattr(error, "filename", None):
+        if names_a_file(error) and not getattr(error, "filename", None):
             with suppress(AttributeError):
                 error.filename = str(path)
         raise
@@ -70,7 +70,7 @@ def cure(path: str | os.PathLike) -> str:
     """
     own, place = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
     if own is None or any(place.is_relative_to(one) for one in own.split(os.pathsep) if one):
-        return "replace it with an undamaged file"
+        return "replace it with an undamaged one"
     return "remove it and run again"
 
 

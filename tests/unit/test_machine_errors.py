@@ -72,7 +72,7 @@ def test_a_file_that_does_not_fit_is_named_and_the_old_one_stays(tmp_path, write
     before = path.read_bytes()
     with pytest.raises(Exception) as error, little_space(1000):
         write(path)
-    assert re.match(rf"{path}: (File too large|could not be written whole); ", explain(error.value, "elsewhere"))
+    assert re.match(rf"{path}: (File too large|could not be written whole); ", explain(error.value))
     assert path.read_bytes() == before and os.listdir(path.parent) == ["file"]
 
 
@@ -94,11 +94,45 @@ def test_other_refusals_come_with_a_cure(number):
     assert explain(OSError(number, os.strerror(number), "a/b")).startswith(f"a/b: {os.strerror(number)}; ")
 
 
+def test_only_a_full_disk_is_known_by_the_text_of_an_error():
+    full = ValueError(f"write failed: {os.strerror(errno.ENOSPC)} (os error 28)")
+    with pytest.raises(ValueError) as error, writing("results/a.json"):
+        raise full
+    assert explain(error.value).startswith("results/a.json: No space left on device; free some space")
+    assert explain(ValueError(str(full))).startswith("No space left on device; free some space")
+
+
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), OSError("no"), FileNotFoundError(2, "No such file or directory", "x"), KeyError(28)]
+    "error",
+    [
+        ValueError("no"),
+        OSError("no"),
+        FileNotFoundError(2, "No such file or directory", "x"),
+        KeyError(28),
+        *(RuntimeError(f"{os.strerror(number)}: x") for number in (errno.EEXIST, errno.EACCES, errno.EISDIR, errno.ENOTDIR)),
+        PermissionError(errno.EPERM, "Operation not permitted"),
+        IsADirectoryError(errno.EISDIR, "Is a directory", "x"),
+        FileExistsError(errno.EEXIST, "File exists", __file__, None, "x"),
+        ValueError("unexpected pos"),
+    ],
 )
 def test_faults_of_the_code_keep_their_traceback(error):
     assert explain(error) is None
+
+
+@pytest.mark.parametrize("message", [os.strerror(errno.EEXIST), "no"])
+def test_a_fault_of_the_code_in_writing_a_file_names_no_file(tmp_path, message):
+    with pytest.raises(ValueError, match=message) as error, replacing(tmp_path / "a"):
+        raise ValueError(message)
+    assert not hasattr(error.value, "filename") and explain(error.value) is None
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+def test_a_file_in_place_of_a_folder_is_named(tmp_path, below):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as error:
+        (tmp_path / "file" / below).mkdir(parents=True, exist_ok=True)
+    assert re.match(rf"{tmp_path}/file\S*: Not a directory; a file stands where a folder is needed", explain(error.value))
 
 
 def create_problems(output: Path) -> list[str]:
