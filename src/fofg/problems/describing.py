@@ -12,7 +12,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from fofg.errors import UserError
-from fofg.files import count_rows, read_batches, write_json
+from fofg.files import count_rows, cure, read_batches, write_json
 from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 from fofg.schemas import PROBLEMS
 from fofg.scoring.truth import Truth, read_truth
@@ -85,7 +85,7 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
         first += batch.num_rows
         bar.update(batch.num_rows)
     if not first:
-        raise UserError(f"{path}: holds no problem; make it again")
+        raise UserError(f"{path}: holds no problem; {cure(path)}")
     hashes, inputs = np.array(problems, np.uint64), np.unique(np.array(inputs, np.uint64))
     return Contents(pa.concat_tables(numbers), hashes, np.unique(hashes), inputs, used, called)
 

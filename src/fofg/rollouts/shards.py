@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fofg import models
 from fofg.config import Rollouts
 from fofg.errors import UserError
-from fofg.files import open_parquet, read_rows, write_parquet
+from fofg.files import cure, open_parquet, read_rows, write_parquet
 from fofg.problems import datasets
 from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
 from fofg.problems.prompts import Message, check_template, prompt
@@ -62,7 +62,7 @@ def read_shard(path: str | os.PathLike | None, spec: GenerateRollouts) -> list[d
     stop = total if spec.rows is None else spec.first + spec.rows
     if stop > total or spec.first >= stop:
         wanted = f"{spec.first} to {stop - 1}"
-        raise UserError(f"{path}: has {total} problems, not the rows {wanted} of this shard; make it again or correct the counts")
+        raise UserError(f"{path}: has {total} problems, not the rows {wanted} of this shard; {cure(path)}, or correct the counts")
     rows = list(islice(read_rows(path, PROBLEMS), spec.first, stop))
     check(rows, path, spec.first)
     return rows

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fofg.config import Rollouts
 from fofg.errors import UserError
+from fofg.files import cure
 from fofg.problems.prompts import Message
 from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
 from fofg.rollouts.engine import Request, Sample
@@ -55,7 +56,7 @@ def _load(folder: Path, dtype: torch.dtype, device: str):
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise UserError(f"{folder}: not a readable model ({str(error).strip().splitlines()[0][:200]}); make it again") from None
+        raise UserError(f"{folder}: not a readable model ({str(error).strip().splitlines()[0][:200]}); {cure(folder)}") from None
     if tokenizer.chat_template is None:
         raise UserError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:

@@ -14,6 +14,7 @@ from transformers import AutoConfig, GenerationConfig
 from fofg import gpus, models
 from fofg.config import Rollouts
 from fofg.errors import UserError
+from fofg.files import cure
 from fofg.problems.prompts import Message
 from fofg.rollouts.decoding import configured_end_tokens, response_text, token_ids
 from fofg.rollouts.engine import Request, Sample
@@ -167,7 +168,7 @@ def _read(folder: Path):
         else:
             generation = GenerationConfig.from_model_config(config)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: not a readable model ({_reason(error)}); make it again") from None
+        raise UserError(f"{folder}: not a readable model ({_reason(error)}); {cure(folder)}") from None
     ends = configured_end_tokens(generation, tokenizer)
     if not ends:
         raise UserError(f"{folder}: no end token; set eos_token_id in generation_config.json")

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging
 
 from fofg import models
 from fofg.config import Grpo, Sft, Validation
 from fofg.errors import UserError
-from fofg.files import write_json, writing
+from fofg.files import cure, write_json, writing
 from fofg.stages import Spec
 from fofg.training import metrics
 
@@ -62,10 +63,10 @@ def load(model: Path, longest: int):
         network, report = AutoModelForCausalLM.from_pretrained(
             model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); make it again") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); {cure(model)}") from None
     if missing := sorted(report["missing_keys"]):
-        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); make or download it again")
+        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); {cure(model)}")
     # A model's own sampling defaults play no part here, and unusual ones can't be saved in a checkpoint.
     network.generation_config = GenerationConfig(eos_token_id=network.generation_config.eos_token_id)
     return network

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fofg.config import Grpo, Scoring, Validation
 from fofg.errors import UserError
-from fofg.files import read_rows
+from fofg.files import cure, read_rows
 from fofg.rollouts.decoding import token_ids
 from fofg.rollouts.shards import check, fitting
 from fofg.schemas import PROBLEMS
@@ -67,11 +67,11 @@ def read(path: Path, scoring: Scoring) -> list[dict]:
     """All problems of a file. Raises UserError if there are none, or one is unusable."""
     rows = list(read_rows(path, PROBLEMS))
     if not rows:
-        raise UserError(f"{path}: no problems; make it again with some, or take it out of the mixtures of stage2.rl.curricula")
+        raise UserError(f"{path}: no problems; {cure(path)}, or take it out of the mixtures of stage2.rl.curricula")
     check(rows, path)
     for row in rows:
         if row["extra_info"]["level"] is None:
-            raise UserError(f"{path}: problem {row['extra_info']['index']}: no extra_info.level; make the problems again")
+            raise UserError(f"{path}: problem {row['extra_info']['index']}: no extra_info.level; {cure(path)}")
     try:
         compute_scores(((row, "", False) for row in rows), scoring)
     except UserError as error:

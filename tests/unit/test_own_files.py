@@ -1,0 +1,121 @@
+"""What is said of unusable files: one that a rule made is removed and made again, the user's own is not."""
+
+import shutil
+from pathlib import Path
+
+import problem_sets
+import pytest
+from tqdm import tqdm
+
+from fofg import stages
+from fofg.errors import UserError
+from fofg.files import write_parquet
+from fofg.problems import datasets, describing
+from fofg.schemas import PROBLEMS
+
+
+def read_shard(path: Path) -> None:
+    from fofg.rollouts import shards
+
+    write_parquet(path, PROBLEMS, [problem_rows(2)])
+    shards.read_shard(path, stages.generate_iteration_rollouts(problem_sets.DEFAULT, 0))
+
+
+def describe(path: Path) -> None:
+    write_parquet(path, PROBLEMS, [])
+    describing.read(path, tqdm(disable=True))
+
+
+def ground_truth(path: Path) -> None:
+    write_parquet(path, PROBLEMS, [[problem_rows(1)[0] | {"reward_model": {"style": "rule", "ground_truth": "{"}}]])
+    describing.read(path, tqdm(disable=True))
+
+
+def no_training_problems(path: Path) -> None:
+    from fofg.training import problem_files
+
+    write_parquet(path, PROBLEMS, [])
+    problem_files.read(path, problem_sets.DEFAULT.scoring)
+
+
+def training_problems_without_levels(path: Path) -> None:
+    from fofg.training import problem_files
+
+    row = problem_rows(1)[0]
+    write_parquet(path, PROBLEMS, [[row | {"extra_info": row["extra_info"] | {"level": None}}]])
+    problem_files.read(path, problem_sets.DEFAULT.scoring)
+
+
+def train(path: Path) -> None:
+    from fofg.training import networks
+
+    damage_model(path, "model.safetensors")
+    networks.load(path, 8)
+
+
+def train_without_a_weight(path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from fofg.training import networks
+
+    damage_model(path)
+    weights = load_file(path / "model.safetensors")
+    weights.pop("model.norm.weight")
+    save_file(weights, path / "model.safetensors", {"format": "pt"})
+    networks.load(path, 8)
+
+
+def sample_with_transformers(path: Path) -> None:
+    from fofg.rollouts import transformers_engine
+
+    damage_model(path, "config.json")
+    transformers_engine._load(path, None, "cpu")
+
+
+def sample_with_vllm(path: Path) -> None:
+    from fofg.rollouts import vllm_engine
+
+    damage_model(path, "generation_config.json")
+    vllm_engine._read(path)
+
+
+def problem_rows(count: int) -> list[dict]:
+    return [
+        row
+        for batch in datasets.batches(problem_sets.spec("stage1_level1", "train", count, problem_sets.DEFAULT.problems))
+        for row in batch.to_pylist()
+    ]
+
+
+def damage_model(path: Path, *names: str) -> None:
+    import tiny_model
+
+    shutil.move(tiny_model.make(path.parent / "made"), path)
+    for name in names:
+        (path / name).write_text("{")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        read_shard,
+        describe,
+        ground_truth,
+        no_training_problems,
+        training_problems_without_levels,
+        train,
+        train_without_a_weight,
+        sample_with_transformers,
+        sample_with_vllm,
+    ],
+)
+@pytest.mark.parametrize("own", [True, False], ids=["own", "made"])
+def test_what_is_ones_own_is_not_to_be_made_again(tmp_path, monkeypatch, use, own):
+    path = tmp_path / "folder" / "thing"
+    path.parent.mkdir()
+    monkeypatch.setenv("FOFG_OWN_FILES", str(path if own else tmp_path / "else"))
+    with pytest.raises(UserError) as error:
+        use(path)
+    assert str(error.value).startswith(f"{path}: ")
+    cures = {True: "replace it with an undamaged one", False: "remove it and run again"}
+    assert cures[own] in str(error.value) and cures[not own] not in str(error.value) and "make" not in str(error.value)
