@@ -23,7 +23,7 @@ from fofg import gpus, main_process, provenance, slurm, stages
 from fofg.config import DEFAULT, load, merge, read
 from fofg.digests import digest
 from fofg.errors import UserError, explain
-from fofg.files import count_rows, write_json
+from fofg.files import count_rows
 from fofg.models import check_name, relink
 from fofg.plan.needs import needs
 from fofg.report.versions import installed
@@ -148,12 +148,14 @@ onstart:
     try:
         relink(Path(settings.base_model), Path(run_path("checkpoints/base")), DIGESTS)
         main_process.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
-        write_json(run_path("results/config.json"), settings.model_dump(mode="json"))
+        provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:
         raise WorkflowError(explain(error) or str(error))
 
 
 onsuccess:
+    if set(existing_outputs()) <= {str(output) for job in workflow.dag.jobs for output in job.output}:
+        provenance.forget(settings.run_dir)
     main_process.erase(".snakemake")
 
 

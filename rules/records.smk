@@ -14,9 +14,12 @@ def existing_outputs():
                     yield path
 
 
-if workflow.is_main_process and workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE:
+CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
+if workflow.is_main_process and workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE and CHANGED_KEYS != []:
+    unrecorded = provenance.unrecorded(sorted(set(existing_outputs())))
     try:
-        if changed := provenance.changed_keys(run_path("results/config.json"), settings):
-            provenance.refuse(changed, provenance.unrecorded(sorted(set(existing_outputs()))), settings.run_dir)
+        provenance.refuse(CHANGED_KEYS, unrecorded, settings.run_dir, workflow.main_snakefile)
     except UserError as error:
         raise WorkflowError(str(error))
+    if unrecorded:
+        logger.warning(provenance.unknown(unrecorded, settings.run_dir))

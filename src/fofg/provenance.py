@@ -1,17 +1,22 @@
 """Files that Snakemake has no record of. It takes them for current, whatever they were made with.
 
 That is so for a run that was copied without ``.snakemake``, or that is reached by another path. ``results/config.json`` of a run
-holds the configuration it was last started with, which is compared instead.
+holds the configuration it was last started with, which is compared instead. ``results/changed_keys.json`` lists the keys that had
+other values at an earlier start, until no file of that start can be left: a stopped run has files of both configurations.
 """
 
 import json
+import os
+import shlex
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from fofg.config import Config, keys
+from fofg.digests import digest
 from fofg.errors import UserError
+from fofg.files import write_json
 
 #: Keys and sections that change no file's content.
 FREE = (
@@ -30,16 +35,40 @@ FREE = (
     "stage2.rl.validation.every",
     "stage2.rl.validation.greedy",
 )
+CONFIG, CHANGED_KEYS = "results/config.json", "results/changed_keys.json"
 
 
-def changed_keys(config: str | Path, settings: Config) -> list[str]:
-    """Return the keys, dotted, that decide results and differ between ``results/config.json`` and the settings; none without it."""
-    before: dict = {}
-    with suppress(OSError, ValueError):
-        before = json.loads(Path(config).read_text(encoding="utf-8"))
+def changed_keys(settings: Config, cache: str | os.PathLike | None = None) -> list[str] | None:
+    """Return the keys, dotted, that decide results and have changed since files of the run were made; None if nothing tells.
+
+    ``cache``: as of ``digest``.
+    """
+    before = _read(settings, CONFIG)
+    if not isinstance(before, dict):
+        return None
     now = settings.model_dump(mode="json")
-    both = [key for key in keys(before) if not any(f"{key}.".startswith(f"{free}.") for free in FREE)]
-    return [key for key in both if key in set(keys(now)) and _at(before, key) != _at(now, key)]
+    known = set(keys(now)) - {"base_model"}
+    both = [key for key in keys(before) if key in known and not any(f"{key}.".startswith(f"{free}.") for free in FREE)]
+    changed = [key for key in both if not _same(key, before, now)]
+    if not _same_model(before, settings, cache):
+        changed.append("base_model")
+    return sorted({*changed, *(_read(settings, CHANGED_KEYS) or [])})
+
+
+def note(settings: Config, changed: list[str]) -> None:
+    """Write a run's configuration as it starts, and ``changed``, the keys with which files of other values may be left."""
+    if changed:
+        write_json(Path(settings.run_dir, CHANGED_KEYS), changed)
+    else:
+        forget(settings.run_dir)
+    write_json(Path(settings.run_dir, CONFIG), settings.model_dump(mode="json"))
+
+
+def forget(run_dir: str | os.PathLike) -> None:
+    """Remove the list of changed keys: all files of the run are of the configuration that it was last started with."""
+    path = Path(run_dir, CHANGED_KEYS)
+    if path.exists():
+        path.unlink()
 
 
 def unrecorded(files: Iterable[str], folder: str | Path = ".snakemake") -> list[str]:
@@ -50,16 +79,57 @@ def unrecorded(files: Iterable[str], folder: str | Path = ".snakemake") -> list[
     return [path for path in files if not any(Path(folder, kind, *_record(path)).exists() for kind in ("metadata", "incomplete"))]
 
 
-def refuse(changed: list[str], files: list[str], run_dir: str) -> None:
-    """Raise UserError if there are files without a record that another configuration made."""
-    if files:
-        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        raise UserError(
-            f"{files[0]}{more}: made with another configuration ({', '.join(changed[:5])}{', ...' if changed[5:] else ''}), and "
-            "Snakemake has no record by which it would make them again; copy .snakemake along with a run, set another run_dir, or "
-            f"record them first, then start again: snakemake all --cores 1 --touch --forceall --configfile {run_dir}/results/"
-            f"config.json --config run_dir={run_dir}"
+def refuse(changed: list[str] | None, files: list[str], run_dir: str, snakefile: str) -> None:
+    """Raise UserError if there are files without a record that another configuration made. ``snakefile``: the main one."""
+    if not (changed and files):
+        return
+    message = (
+        f"{_names(files)}: made with another configuration ({', '.join(changed[:5])}{', ...' if changed[5:] else ''}), and "
+        "Snakemake has no record by which it would make them again; copy .snakemake along with a run, or set another run_dir"
+    )
+    if not Path(run_dir, CHANGED_KEYS).exists():  # else they are of several configurations, and a record would be wrong
+        options = "" if os.path.realpath(snakefile) == os.path.realpath("Snakefile") else f"-s {shlex.quote(snakefile)} "
+        message += (
+            f", or record them first, then start again: snakemake all {options}--cores 1 --touch --forceall --configfile "
+            f"{shlex.quote(f'{run_dir}/{CONFIG}')} --config {shlex.quote(f'run_dir={run_dir}')}"
         )
+    raise UserError(message)
+
+
+def unknown(files: list[str], run_dir: str) -> str:
+    """Return a warning about files of which neither Snakemake nor the run tells how they were made."""
+    return (
+        f"{_names(files)}: taken for current, since Snakemake has no record of them and there is no {run_dir}/{CONFIG} to compare "
+        "with; copy .snakemake along with a run, or set another run_dir"
+    )
+
+
+def _names(files: list[str]) -> str:
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def _read(settings: Config, name: str):
+    with suppress(OSError, ValueError):
+        return json.loads(Path(settings.run_dir, name).read_text(encoding="utf-8"))
+    return None
+
+
+def _same_model(before: dict, settings: Config, cache: str | os.PathLike | None) -> bool:
+    """Compare the bytes of the model with those that were prepared; names, where either is not known."""
+    with suppress(OSError, KeyError, TypeError):
+        if os.path.isdir(settings.base_model):
+            return digest(Path(settings.base_model), cache) == _read(settings, "checkpoints/base/source.json")["source"]
+    return before.get("base_model", settings.base_model) == settings.base_model
+
+
+def _same(key: str, before: dict, now: dict) -> bool:
+    old, new = _at(before, key), _at(now, key)
+    if not (key.startswith("use.") and old and new):
+        return old == new
+    # A relative path lies below the folder that the run was started in, and so does a relative run_dir.
+    was = before.get("run_dir", ".")
+    start = "." if os.path.isabs(was) else os.path.join(now["run_dir"], os.path.relpath(".", was))
+    return os.path.realpath(os.path.join(start, old)) == os.path.realpath(new)
 
 
 def _record(path: str) -> list[str]:

@@ -1,21 +1,29 @@
 """Files that Snakemake has no record of, and the keys that may have made them stale."""
 
-import json
+import shutil
 from base64 import urlsafe_b64encode
 
 import pytest
-from plans import DEFAULT, configured
+from plans import DEFAULT, ROOT, configured
 
 from fofg import provenance
 from fofg.config import keys, read
+from fofg.digests import digest
 from fofg.errors import UserError
+from fofg.files import write_json
+
+DEFAULT_SEED = configured().problems.seed
 
 
 @pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(configured().model_dump(mode="json")))
-    return path
+def run(tmp_path):
+    """A folder with the configuration of a finished run."""
+    provenance.note(configured(run_dir=str(tmp_path)), [])
+    return tmp_path
+
+
+def changed_keys(run, **changes):
+    return provenance.changed_keys(configured(run_dir=str(run), **changes))
 
 
 @pytest.mark.parametrize(
@@ -24,26 +32,65 @@ def config(tmp_path):
         ({}, []),
         ({"problems": {"seed": 7}}, ["problems.seed"]),
         ({"datasets": {"stage1_level1": {"levels": [2, 2]}}}, ["datasets.stage1_level1.levels"]),
-        ({"run_dir": "elsewhere", "training": {"threads": 1, "verl": {"offload": True}}, "plan": {"kept_share": 0.9}}, []),
+        (
+            {"container": "docker://an/image", "training": {"threads": 1, "verl": {"offload": True}}, "plan": {"kept_share": 0.9}},
+            [],
+        ),
         ({"rollout_engine": {"batch_size": 3, "dtype": "bfloat16"}}, ["rollout_engine.dtype"]),
         ({"datasets": {"mine": {"stage": 2, "levels": [3, 3], "train": 5, "test": 0}}}, []),
         ({"use": {"stage1_checkpoint": "mine"}}, ["use.stage1_checkpoint"]),
     ],
 )
-def test_keys_that_decide_results_are_compared(config, changes, found):
-    assert provenance.changed_keys(config, configured(**changes)) == found
+def test_keys_that_decide_results_are_compared(run, changes, found):
+    assert changed_keys(run, **changes) == found
 
 
-@pytest.mark.parametrize("text", ["", "{", None])
-def test_a_run_that_left_no_configuration_is_compared_with_nothing(config, text):
-    if text is None:
-        config.unlink()
-    else:
-        config.write_text(text)
-    assert provenance.changed_keys(config, configured(problems={"seed": 7})) == []
+@pytest.mark.parametrize("text", ["", "{", "[]", None])
+def test_a_run_that_left_no_configuration_is_compared_with_nothing(run, text):
+    (run / "results/config.json").unlink()
+    if text is not None:
+        (run / "results/config.json").write_text(text)
+    assert changed_keys(run, problems={"seed": 7}) is None
+    told = provenance.unknown(["a", "b", "c"], str(run))
+    assert told.startswith("a and 2 more: ") and str(run / "results/config.json") in told
 
 
-def test_what_changes_no_result_is_a_key(config):
+def test_a_key_that_changed_is_compared_until_no_older_file_can_be_left(run):
+    settings = configured(run_dir=str(run), problems={"seed": 7})
+    provenance.note(settings, provenance.changed_keys(settings))
+    for seed in (DEFAULT_SEED, 7, 8):  # files of either may be left of a run that was stopped
+        assert changed_keys(run, problems={"seed": seed}) == ["problems.seed"]
+    with pytest.raises(UserError) as error:
+        provenance.refuse(["problems.seed"], ["a"], str(run), "Snakefile")
+    assert "--touch" not in str(error.value), "would record files of one configuration as the other's"
+    provenance.forget(run)
+    assert changed_keys(run, problems={"seed": 7}) == []
+    assert changed_keys(run) == ["problems.seed"]
+
+
+def test_the_base_model_is_compared_by_its_bytes(run, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("moved")
+    for path in (ROOT / "resources/tiny-base").iterdir():
+        shutil.copy(path, moved)
+    assert changed_keys(run, base_model=str(moved)) == ["base_model"], "nothing says what was prepared"
+    write_json(run / "checkpoints/base/source.json", {"source": digest(ROOT / "resources/tiny-base")})
+    assert changed_keys(run) == changed_keys(run, base_model=str(moved)) == []
+    (moved / "chat_template.jinja").write_text("another")
+    assert changed_keys(run, base_model=str(moved)) == ["base_model"]
+    assert changed_keys(run, base_model="some/name") == ["base_model"]
+
+
+@pytest.mark.parametrize("run_dir", [".", "runs/a"])
+def test_ones_own_files_are_compared_wherever_the_run_is_started(tmp_path, monkeypatch, run_dir):
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path)
+    provenance.note(configured(run_dir=run_dir, use={"stage1_problems": "own.parquet"}), [])
+    monkeypatch.chdir(tmp_path / "else")
+    for name, found in (("own.parquet", []), ("else/own.parquet", ["use.stage1_problems"])):
+        assert changed_keys(tmp_path / run_dir, use={"stage1_problems": str(tmp_path / name)}) == found
+
+
+def test_what_changes_no_result_is_a_key():
     known = set(keys(read([DEFAULT])))
     assert all(free in known or any(key.startswith(f"{free}.") for key in known) for free in provenance.FREE)
 
@@ -56,6 +103,15 @@ def test_files_without_a_record_are_named(tmp_path):
         record.parent.mkdir(parents=True, exist_ok=True)
         record.touch()
     assert provenance.unrecorded(["data/a.parquet", "data/b.parquet", "data/running.parquet", long], tmp_path) == ["data/b.parquet"]
-    provenance.refuse(["problems.seed"], [], ".")
-    with pytest.raises(UserError, match=r"^data/b.parquet: made with another configuration \(problems.seed\)"):
-        provenance.refuse(["problems.seed"], ["data/b.parquet"], ".")
+
+
+def test_the_refusal_says_how_to_record_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").write_text("")
+    provenance.refuse(["problems.seed"], [], ".", "Snakefile")
+    provenance.refuse(None, ["data/b.parquet"], ".", "Snakefile")
+    for snakefile, option in ((tmp_path / "Snakefile", ""), ("/a checkout/Snakefile", "-s '/a checkout/Snakefile' ")):
+        with pytest.raises(UserError, match=r"^data/b.parquet: made with another configuration \(problems.seed\)") as error:
+            provenance.refuse(["problems.seed"], ["data/b.parquet"], "my runs", str(snakefile))
+        assert f"snakemake all {option}--cores" in str(error.value)
+        assert str(error.value).endswith("--configfile 'my runs/results/config.json' --config 'run_dir=my runs'")

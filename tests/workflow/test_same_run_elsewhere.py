@@ -1,12 +1,11 @@
 """A run is the same under any spelling of its folder and with its model moved; files without a record are not current."""
 
+import shlex
 import shutil
 
 import pytest
-from checkouts import TARGETS, Checkout
+from checkouts import ROOT, TARGETS, Checkout, snakemake
 from test_exact_reruns import PROBLEMS, count
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -16,6 +15,7 @@ def seed(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_another_spelling_of_the_folder_is_the_same_run(finished, seed, tmp_path):
     spelled = tmp_path / "spelled.yaml"
     spelled.write_text(f"run_dir: {finished.folder}/data/../\n")
@@ -23,6 +23,7 @@ def test_another_spelling_of_the_folder_is_the_same_run(finished, seed, tmp_path
     assert finished.stale([spelled, seed]) == count(PROBLEMS)
 
 
+@pytest.mark.slow
 def test_the_same_model_in_another_folder_reruns_nothing_but_the_summary_that_names_it(finished, tmp_path):
     shutil.copytree(finished.folder / "resources/tiny-base", tmp_path / "moved")
     moved = tmp_path / "moved.yaml"
@@ -30,6 +31,7 @@ def test_the_same_model_in_another_folder_reruns_nothing_but_the_summary_that_na
     assert finished.stale([moved]) == {"write_summary": 1}
 
 
+@pytest.mark.slow
 def test_a_run_copied_without_snakemakes_records_is_compared_with_its_configuration(finished, seed, tmp_path):
     folder = tmp_path / "copied"
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns(".snakemake"), symlinks=True)
@@ -45,3 +47,37 @@ def test_a_run_copied_without_snakemakes_records_is_compared_with_its_configurat
     copied.run(*TARGETS, "--touch", "--forceall", overlays=["results/config.json"])
     assert copied.stale() == {}
     assert copied.stale([seed]) == count(PROBLEMS)
+
+
+def test_files_of_a_stopped_run_of_another_configuration_are_not_kept_silently(tmp_path):
+    train = "data/string_task/stage1_level1/train.parquet"
+    config = ["--config", "datasets={stage1_level1: {train: 20, test: 5}}"]
+
+    def start(target, *more, seed=None):
+        changes = [f"problems={{seed: {seed}}}"] if seed else []
+        done = snakemake(target, "-s", str(ROOT / "Snakefile"), "--cores", "1", *more, *config, *changes, folder=tmp_path)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    assert start("stage1_create_problems")[0] == 0
+    records = (tmp_path / ".snakemake").rename(tmp_path / "records")
+    code, told = start("stage1_create_problems", seed=7)
+    assert code and "(problems.seed)" in told
+    # The command that the message gives, and a start that ends before all files are made again.
+    cure = shlex.split(told.partition("start again: ")[2])
+    assert cure[:4] == ["snakemake", "all", "-s", str(ROOT / "Snakefile")]
+    shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
+    records.rename(tmp_path / ".snakemake")
+    assert start(train, seed=7)[0] == 0
+    records = (tmp_path / ".snakemake").rename(tmp_path / "records")
+    for seed in (None, 7):
+        code, told = start("stage1_create_problems", "--dry-run", seed=seed)
+        assert code and "(problems.seed)" in told and "--touch" not in told
+    config_json = (tmp_path / "results/config.json").rename(tmp_path / "config.json")
+    code, told = start("stage1_create_problems", "--dry-run", seed=7)
+    assert code == 0 and "taken for current" in told and "Nothing to be done" in told
+    shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
+    records.rename(tmp_path / ".snakemake")
+    config_json.rename(tmp_path / "results/config.json")
+    assert (tmp_path / "results/changed_keys.json").exists()
+    code, told = start("stage1_create_problems", seed=7)
+    assert code == 0 and "taken for current" not in told and not (tmp_path / "results/changed_keys.json").exists()
