@@ -71,7 +71,6 @@ PREFIX = (
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
 )
-shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"
 CAPTIONS = f"{CHECKOUT}/report"
@@ -154,6 +153,7 @@ onstart:
 
 
 onsuccess:
+    # Every output belonged to this run: none of an earlier configuration is left.
     if set(existing_outputs()) <= {str(output) for job in workflow.dag.jobs for output in job.output}:
         provenance.forget(settings.run_dir)
     main_process.erase(".snakemake")

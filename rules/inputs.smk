@@ -73,7 +73,8 @@ def own_problems():
 
 # A damaged file of these is no file to remove and make again.
 OWN_FILES = [settings.base_model, *settings.use.model_dump().values(), *own_problems().values()]
-os.environ.update(FOFG_OWN_FILES=os.pathsep.join(os.path.abspath(path) for path in OWN_FILES if path))
+PREFIX += f"export FOFG_OWN_FILES={shlex.quote(os.pathsep.join(os.path.abspath(path) for path in OWN_FILES if path))}; "
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def problem_files(stage=None):

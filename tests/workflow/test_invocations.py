@@ -119,3 +119,21 @@ def test_jobs_in_an_image_run_its_python(snakemake, image, own):
     (snakemake.folder / "mine.yaml").write_text(f"fofg: {{container: {image}}}\n")
     done = snakemake("--list-target-rules", "--sdm", "apptainer")
     assert f"function: {own}" in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+def test_jobs_know_the_users_own_files_and_other_workflows_do_not(snakemake):
+    """A file that a rule made is to be removed if it is damaged, the user's own is not."""
+    (snakemake.folder / "Snakefile").write_text(MODULE + 'print("set:", "FOFG_OWN_FILES" in os.environ)\n')
+    made = snakemake.folder / "data/string_task/stage2_level1to2/train.parquet"
+    made.parent.mkdir(parents=True)
+    own = snakemake.folder / "my own.parquet"
+    for path in (made, own):
+        path.write_text("damaged")
+    dataset = "{dataset: stage2_level1to2, num_iterations: 1, examples_per_iteration: 2}"
+    for use, path, cure in (("null", made, "remove it and run again"), (f"'{own}'", own, "replace it with an undamaged one")):
+        (snakemake.folder / "mine.yaml").write_text(f"fofg: {{stage2: {{rft: {dataset}}}, use: {{stage2_rft_problems: {use}}}}}\n")
+        done = snakemake("data/string_task/stage2_level2_rft/0.parquet")
+        told = done.stdout + done.stderr
+        assert done.returncode and "set: False" in told, told
+        assert path.name in told and cure in told, told
+        path.unlink()
