@@ -62,7 +62,6 @@ if workflow.modifier.is_main_snakefile():
         record_versions,
         score_held_out,
         score_rollouts,
-        select_validation_problems,
         stage1_create_problems,
         stage1_create_train_data,
         stage1_rft,

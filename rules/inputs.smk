@@ -244,15 +244,6 @@ def curriculum_arguments(wildcards):
     return named(curriculum_sources(wildcards.curriculum))
 
 
-def validation_source():
-    validation = settings.stage2.rl.validation
-    return [problems_file(validation.dataset, "test")] if validation.every else []
-
-
-def validation_source_argument(wildcards, input):
-    return f"--problems {shlex.quote(input.problems[0])}" if input.problems else ""
-
-
 def rl_metrics():
     """Model -> metrics of every reinforcement learning run."""
     return {f"stage2-rl-{name}": f"{model_folder(f'stage2-rl-{name}')}/metrics.jsonl" for name in CURRICULA}

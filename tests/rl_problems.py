@@ -83,6 +83,10 @@ def problem(index: int, level: int, answer: str | None = None) -> dict:
     }
 
 
+#: The rows that VALIDATION asks for.
+HELD_OUT = [problem(200 + row, 1 + row // 6) for row in range(12) if row % 6 < 4]
+
+
 def example(index: int) -> dict:
     """A conversation in the right form, with random letters in place of the answer."""
     row = problem(index, 1 + index % 2)
@@ -91,7 +95,7 @@ def example(index: int) -> dict:
 
 
 def make(folder: Path) -> Path:
-    """Writes ``model``, ``one.parquet`` and ``two.parquet`` (by level), ``held_out.parquet`` and ``unsolvable.parquet``."""
+    """Writes ``model``, ``one.parquet`` and ``two.parquet`` (by level) and ``unsolvable.parquet``."""
     from fofg.training import sft_trl
 
     tiny_model.make(folder / "random")
@@ -118,6 +122,5 @@ def make(folder: Path) -> Path:
     sft_trl.train(TrainSft(version=1, sft=sft), folder / "random", *files, folder / "model", folder / "s", 16)
     write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])
     write_parquet(folder / "two.parquet", PROBLEMS, [[problem(index, 2) for index in range(100, 118)]])
-    write_parquet(folder / "held_out.parquet", PROBLEMS, [[problem(200 + row, 1 + row // 6) for row in range(12) if row % 6 < 4]])
     write_parquet(folder / "unsolvable.parquet", PROBLEMS, [[problem(index, 1, "never") for index in range(300, 308)]])
     return folder

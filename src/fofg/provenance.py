@@ -32,8 +32,7 @@ FREE = (
     "stage2.rft.nothing_kept",
     "stage2.rl.empty_step",
     "stage2.rl.incomplete_step",
-    "stage2.rl.validation.every",
-    "stage2.rl.validation.greedy",
+    "stage2.rl.validation",
 )
 CONFIG, CHANGED_KEYS = "results/config.json", "results/changed_keys.json"
 

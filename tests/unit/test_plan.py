@@ -139,7 +139,7 @@ def test_the_targets_are_those_of_the_workflow():
 
 def test_a_target_has_all_that_it_needs_and_no_more():
     told = plan("stage2_rl_level2")
-    assert [row.stage for row in told.problems] == ["stage2_level2/train", "stage2_validation/test"]
+    assert [row.stage for row in told.problems] == ["stage2_level2/train"]
     assert rows(told.rollouts).keys() == {"Stage 1", "RL level2", "RL level2, validation"}
     assert rows(told.training).keys() == {"Stage 1", "RL level2"}
     assert rows(plan("passk", passk={"models": ["base"]}).rollouts).keys() == {"pass@k"}
@@ -211,4 +211,3 @@ def test_a_curriculum_of_ones_own_shows_up():
 def test_without_validation_nothing_is_validated():
     told = plan("stage2_rl_level1", stage2={"rl": {"validation": {"every": 0}}})
     assert "RL level1, validation" not in rows(told.rollouts)
-    assert "stage2_validation/test" not in {row.stage for row in told.problems}

@@ -17,7 +17,6 @@ SPECS = {
     "stage1 sft": stages.train_stage1,
     "iteration's sft": stages.train_iteration,
     "rl": lambda config: stages.train_rl(config, "level2"),
-    "validation problems": stages.select_validation,
     "stage1 selection": stages.select_stage1_data,
     "iteration's selection": stages.select_iteration_data,
     "scores": stages.score_rollouts,
@@ -86,16 +85,11 @@ def test_what_is_to_happen_without_an_update_is_not_in_the_spec():
     assert "empty_step" not in json.loads(SPECS["rl"](config()).text())["rl"]
 
 
-def test_validation_is_in_no_spec_but_that_of_its_problems():
-    def validated(**changes):
-        return texts({"stage2": {"rl": {"validation": changes}}})
-
-    for change in ({"every": 9}, {"greedy": True}):
-        assert validated(**change) == texts()
-    for change in ({"every": 0}, {"problems": 3}, {"levels": [2, 2]}):
-        before, after = texts(), validated(**change)
-        assert {name for name in SPECS if before[name] != after[name]} == {"validation problems"}
-    assert validated(every=0) == validated(every=0, problems=3, levels=[2, 2])
+@pytest.mark.parametrize("change", [{"every": 9}, {"every": 0}, {"greedy": True}, {"problems": 3}, {"levels": [2, 2]}], ids=str)
+def test_validation_is_in_no_spec(change):
+    changed = {"stage2": {"rl": {"validation": change}}}
+    assert texts(changed) == texts()
+    assert stages.rl_validation(config(changed)) != stages.rl_validation(config())
 
 
 def test_the_old_word_for_the_published_scheme_gives_the_same_specs(capsys):

@@ -114,9 +114,8 @@ OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level
 #: Nothing but a description: the small run's third curriculum mixes the first two data sets.
 OF_LEVEL1TO2 = made("stage2_level1to2")
 OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
-#: A measurement: other problems, answered at other times or in another way, make no model stale.
-VALIDATION = {("select_validation_problems",)}
-OF_VALIDATION = made("stage2_validation", "test") | VALIDATION
+#: A measurement: reinforcement learning samples the problems itself, and other ones make no model stale.
+OF_VALIDATION = made("stage2_validation", "test")
 OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
 OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
 PROBLEMS = OF_STAGE1_TRAIN | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
@@ -260,9 +259,9 @@ EXPECTED = {
     "stage2.rl.precision": ("float32", trained(*RL)),
     "stage2.rl.seed": (9, trained(*RL)),
     "stage2.rl.validation.every": (2, NOTHING),
-    "stage2.rl.validation.dataset": ("stage2_passk", VALIDATION),
-    "stage2.rl.validation.levels": ([1, 3], VALIDATION),
-    "stage2.rl.validation.problems": (2, VALIDATION),
+    "stage2.rl.validation.dataset": ("stage2_passk", NOTHING),
+    "stage2.rl.validation.levels": ([1, 3], NOTHING),
+    "stage2.rl.validation.problems": (2, NOTHING),
     "stage2.rl.validation.greedy": (True, NOTHING),
     "evaluation.dataset": ("stage2_passk", held_out(*MODELS)),
     "evaluation.greedy": (False, scored(*MODELS)),
@@ -424,28 +423,13 @@ def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(copied):
     assert copied.stale() == {}
 
 
-def test_other_validation_problems_or_none_retrain_nothing(copied, tmp_path):
-    """Also once the file of the chosen problems is made again, and after a job that failed to make it."""
-    validation = copied.folder / "data/string_task/stage2_rl_validation.parquet"
-    for number, change in enumerate(({"dataset": "stage2_passk"}, {"every": 0})):
+def test_other_validation_problems_retrain_nothing_in_an_incomplete_copy(copied, tmp_path):
+    """Whatever is there of the problems: a run may be copied without its data."""
+    (copied.folder / "data/string_task/stage2_validation/test.parquet").unlink()
+    for number, change in enumerate(({"dataset": "stage2_passk"}, {"problems": 1, "levels": [2, 2]}, {"every": 0})):
         other = tmp_path / f"{number}.yaml"
         other.write_text(yaml.safe_dump({"stage2": {"rl": {"validation": change}}}))
-        assert copied.stale([other]) == count(VALIDATION)
-        before = validation.read_bytes()
-        copied.run(str(validation.relative_to(copied.folder)), overlays=[other])
-        assert validation.read_bytes() != before
-        assert copied.stale([other]) == {}
-    assert copied.stale() == count(VALIDATION)
-    source = copied.folder / "data/string_task/stage2_validation/test.parquet"
-    whole, times = source.read_bytes(), (source.stat().st_atime_ns, source.stat().st_mtime_ns)
-    source.write_bytes(b"damaged")
-    os.utime(source, ns=times)
-    assert copied.run(str(validation.relative_to(copied.folder)), check=False).returncode
-    source.write_bytes(whole)
-    os.utime(source, ns=times)
-    assert "train_rl" not in copied.stale()
-    copied.run(str(validation.relative_to(copied.folder)), "--forcerun", "select_validation_problems")
-    assert copied.stale() == {}
+        assert copied.stale([other]) == count(made("stage2_validation", "test"))
 
 
 def test_touched_scripts_sources_and_inputs_change_nothing(copied):

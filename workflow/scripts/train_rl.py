@@ -1,9 +1,8 @@
 """Reinforcement learning of a model on problems."""
 
 from fofg import cli
-from fofg.config import Validation
 from fofg.errors import UserError
-from fofg.stages import TrainRl
+from fofg.stages import RlValidation, TrainRl
 
 DESCRIPTION = """\
 Trains a model by GRPO with dynamic sampling (paper §4.1) on a curriculum of problems, and writes the new model's folder with
@@ -22,12 +21,11 @@ def main() -> None:
     arguments.add_argument(
         "--data", required=True, nargs="+", metavar="NAME=PARQUET", help="problems of each name in the curriculum's mixtures"
     )
-    arguments.add_argument("--validation", metavar="PARQUET", help="held-out problems; not needed without validation")
     arguments.add_argument(
-        "--validation-settings",
-        type=Validation.model_validate_json,
+        "--validation",
+        type=RlValidation.model_validate_json,
         metavar="JSON",
-        help=f"when and how the problems are answered (default: never): {', '.join(Validation.model_fields)}",
+        help=f"held-out problems, and when and how to answer them (default: never): {', '.join(RlValidation.model_fields)}",
     )
     arguments.add_argument(
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
@@ -44,6 +42,7 @@ def main() -> None:
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
     cli.use_gpus(options)
+    from fofg.problems import validation
     from fofg.training import engines
 
     engine = options.spec.rl.engine
@@ -54,8 +53,8 @@ def main() -> None:
         spec=options.spec,
         model=options.model,
         data=data,
-        validation=options.validation,
-        validation_settings=options.validation_settings,
+        validation=validation.sample(options.validation) if options.validation else [],
+        validation_settings=options.validation,
         output=options.output,
         state=options.state,
         **how,

@@ -117,15 +117,10 @@ def _tuned_on(settings: Config, stage: Stage) -> list[Stage]:
 
 
 def _practised_on(settings: Config, stage: Stage) -> list[Stage]:
-    rl = settings.stage2.rl
-    names = {name: None for phase in rl.curricula[stage.of] for name in phase.mixture if not name.endswith(".parquet")}
-    validation = Stage("select_validation_problems")
-    return [*(problems(name, "train") for name in names), validation, *model(settings, "stage1-rft")]
-
-
-def _validated_on(settings: Config, stage: Stage) -> list[Stage]:
-    validation = settings.stage2.rl.validation
-    return [problems(validation.dataset, "test")] if validation.every else []
+    names = {
+        name: None for phase in settings.stage2.rl.curricula[stage.of] for name in phase.mixture if not name.endswith(".parquet")
+    }
+    return [*(problems(name, "train") for name in names), *model(settings, "stage1-rft")]
 
 
 def _last_iteration(settings: Config, stage: Stage) -> list[Stage]:
@@ -194,7 +189,6 @@ RULES = {
     "plot_selection": _light(lambda settings, stage: [Stage("select_rft_data", "stage1_level1")]),
     "train_sft": Rule(_tuned_on, model=True),
     "plot_training": _light(lambda settings, stage: [Stage("train_sft", "stage1-rft")]),
-    "select_validation_problems": _light(_validated_on),
     "train_rl": Rule(_practised_on, model=True),
     "generate_stage1_test_rollouts": Rule(_asked(lambda settings: "stage1_level1"), model=True),
     "score_rollouts": _light(_after("generate_stage1_test_rollouts")),

@@ -1,29 +1,28 @@
-"""Choose the held-out problems that reinforcement learning is measured on while it trains."""
-
-import os
+"""Sample the held-out problems that a reinforcement learning run is validated on."""
 
 from fofg.errors import UserError
-from fofg.files import read_rows, write_parquet
-from fofg.schemas import PROBLEMS
-from fofg.stages import SelectValidation
+from fofg.problems import datasets
+from fofg.stages import RlValidation
 
 
-def select(spec: SelectValidation, problems: str | os.PathLike | None, output: str | os.PathLike) -> int:
-    """Write the first ``spec.problems`` rows of each level (fofg.schemas.PROBLEMS) and return the number of rows.
+def sample(validation: RlValidation) -> list[dict]:
+    """Return the first ``validation.problems`` rows of each level (fofg.schemas.PROBLEMS), levels in order; none if it is off.
 
-    ``problems``: the file to choose from; None if there is no validation, which leaves the output without rows. Raises UserError if
-    the file is bad or a level has too few problems.
+    Raises UserError if a level has too few problems, or as ``datasets.batches`` does.
     """
-    lowest, highest = spec.levels
+    if not validation.every:
+        return []
+    lowest, highest = validation.levels
     chosen: dict[int, list[dict]] = {level: [] for level in range(lowest, highest + 1)}
-    for row in read_rows(problems, PROBLEMS) if problems else ():
-        level = row["extra_info"]["level"]
-        if level in chosen and len(chosen[level]) < spec.problems:
-            chosen[level].append(row)
+    for batch in datasets.batches(validation.source):
+        for row in batch.to_pylist():
+            level = row["extra_info"]["level"]
+            if level in chosen and len(chosen[level]) < validation.problems:
+                chosen[level].append(row)
     for level, rows in chosen.items():
-        if problems and len(rows) < spec.problems:
+        if len(rows) < validation.problems:
             raise UserError(
-                f"stage2.rl.validation: {problems} has {len(rows)} problems of level {level}, fewer than problems: "
-                f"{spec.problems}; lower it, or change levels or dataset"
+                f"stage2.rl.validation: datasets.{validation.dataset}.test gives {len(rows)} problems of level {level}, fewer than "
+                f"problems: {validation.problems}; lower it, or change levels or dataset"
             )
-    return write_parquet(output, PROBLEMS, list(chosen.values()))
+    return [row for rows in chosen.values() for row in rows]

@@ -15,9 +15,9 @@ from fofg.stages.specs import (
     PlotFigures,
     PrepareBaseModel,
     RecordVersions,
+    RlValidation,
     ScoreRollouts,
     SelectRftData,
-    SelectValidation,
     SummarizeAccuracy,
     SummarizeEvaluation,
     SummarizeFailures,
@@ -167,14 +167,6 @@ def link_iteration(settings: Config) -> LinkIteration:
     return LinkIteration(version=VERSIONS["link_iteration"])
 
 
-def select_validation(settings: Config) -> SelectValidation:
-    """None are needed by a validation that is off, whatever its other keys say."""
-    validation, version = settings.stage2.rl.validation, VERSIONS["select_validation_problems"]
-    if not validation.every:
-        return SelectValidation(version=version, levels=(1, 1), problems=0)
-    return SelectValidation(version=version, levels=validation.levels, problems=validation.problems)
-
-
 def train_rl(settings: Config, curriculum: str) -> TrainRl:
     rl = settings.stage2.rl
     grpo = config.Grpo(**{name: getattr(rl, name) for name in config.Grpo.model_fields})
@@ -184,6 +176,14 @@ def train_rl(settings: Config, curriculum: str) -> TrainRl:
         phases=rl.curricula[curriculum],
         scoring=settings.scoring,
     )
+
+
+def rl_validation(settings: Config) -> RlValidation | None:
+    """No spec: a run's validation can change without retraining its model. None if it is off."""
+    validation = settings.stage2.rl.validation
+    if not validation.every:
+        return None
+    return RlValidation(**validation.model_dump(), source=create_problems(settings, validation.dataset, "test"))
 
 
 def score_rollouts(settings: Config) -> ScoreRollouts:

@@ -92,19 +92,18 @@ class LinkIteration(Spec):
     pass
 
 
-class SelectValidation(Spec):
-    """The first ``problems`` of each of the levels (lowest, highest); 0: none, there is no validation."""
-
-    levels: tuple[int, int]
-    problems: int
-
-
 class TrainRl(Spec):
     """``phases``: a curriculum; its mixtures name data sets or Parquet files."""
 
     rl: config.Grpo
     phases: list[config.Phase]
     scoring: config.Scoring
+
+
+class RlValidation(config.Validation):
+    """How a run is validated, beside its spec, since a measurement changes no model. ``source``: how to sample ``dataset``."""
+
+    source: CreateProblems
 
 
 class ScoreRollouts(Spec):

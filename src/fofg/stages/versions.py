@@ -10,7 +10,6 @@ VERSIONS = {
     "select_rft_data": 3,
     "train_sft": 3,
     "link_iteration": 1,
-    "select_validation_problems": 1,
     "train_rl": 2,
     "score_rollouts": 2,
     "summarize_accuracy": 2,

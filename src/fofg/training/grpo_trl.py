@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def train(
     spec: TrainRl,
     model: str | Path,
     data: Mapping[str, str | Path],
-    validation: str | Path | None,
+    validation: Sequence[dict],
     output: str | Path,
     state: str | Path,
     micro_batch_size: int = 8,
@@ -43,8 +43,8 @@ def train(
 ) -> None:
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
-    ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: held-out problems,
-    answered when and how ``validation_settings`` say (None: never), which changes neither the model nor where a killed run
+    ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
+    problems, answered when and how ``validation_settings`` say (None: never); neither changes the model or where a killed run
     resumes; ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no group's rewards differ makes no
     update, rather than an error; ``incomplete_step``: the key of that name. The result depends on the spec, the files in ``data``,
     the machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last
@@ -81,7 +81,7 @@ def prepare(
     batch_size: int,
     skip_empty_steps: bool = False,
     incomplete_step: str = "train",
-    validation: str | Path | None = None,
+    validation: Sequence[dict] = (),
     validation_settings: Validation | None = None,
 ) -> Learner:
     """The trainer, ready to run."""

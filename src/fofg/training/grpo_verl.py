@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -31,7 +31,7 @@ def train(
     spec: TrainRl,
     model: str | Path,
     data: Mapping[str, str | Path],
-    validation: str | Path | None,
+    validation: Sequence[dict],
     output: str | Path,
     state: str | Path,
     verl: Verl,
@@ -85,7 +85,7 @@ def _phases(
     A step draws prompts until it has its groups, so which problems a phase takes can't be told before: each gets a file of as many
     as it can draw at most.
     """
-    folder = place.folder
+    folder, validated = place.folder, validated if asked else None
     lengths = [phase.steps for phase in spec.phases]
     validation = folder / "validation.parquet"
     rows.write_problems(validation, [problem.row for problem in asked or next(iter(sources.values()))[:1]])

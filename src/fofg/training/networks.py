@@ -166,9 +166,11 @@ def finish(
         models.copy_settings(model, partial)
     metrics.write(partial / "metrics.jsonl", records)
     write_json(partial / "spec.json", spec.model_dump(mode="json"))
+    output.mkdir(parents=True, exist_ok=True)
     if validation:
         write_json(partial / "validation.json", validation.model_dump(mode="json"))
-    output.mkdir(parents=True, exist_ok=True)
+    else:
+        (output / "validation.json").unlink(missing_ok=True)
     new = sorted(path.name for path in partial.iterdir())
     for name in new:
         shutil.copymode(partial / "metrics.jsonl", partial / name)  # safetensors makes its files private

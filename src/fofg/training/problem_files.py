@@ -1,8 +1,7 @@
 """Load the problems that reinforcement learning trains on and validates with, and drop prompts that don't fit."""
 
 import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fofg.config import Grpo, Scoring, Validation
@@ -45,22 +44,12 @@ def load(spec: TrainRl, paths: list[Path], tokenizer, positions: int | None) -> 
 
 
 def load_validation(
-    spec: TrainRl, path: str | Path | None, settings: Validation | None, tokenizer, positions: int | None
+    spec: TrainRl, rows: Sequence[dict], settings: Validation | None, tokenizer, positions: int | None
 ) -> list[Problem]:
-    """Return the validation problems that fit; none without validation. Raises UserError if they can't be used."""
-    if not (settings and settings.every):
+    """Return the validation problems that fit; none without validation. Raises UserError as ``those_that_fit``."""
+    if not (rows and settings and settings.every):
         return []
-    if path is None:
-        raise UserError("--validation: no file; add one, or set stage2.rl.validation.every: 0")
-    rows = read(Path(path), spec.scoring)
-    lowest, highest = settings.levels
-    # Snakemake takes the file for current after a job that failed to replace it.
-    if Counter(row["extra_info"]["level"] for row in rows) != dict.fromkeys(range(lowest, highest + 1), settings.problems):
-        raise UserError(
-            f"{path}: not the levels and problems of stage2.rl.validation; choose them again, with snakemake's option "
-            "--forcerun select_validation_problems"
-        )
-    return those_that_fit(Path(path), rows, tokenizer, positions, spec.rl)
+    return those_that_fit("stage2.rl.validation", rows, tokenizer, positions, spec.rl)
 
 
 def read(path: Path, scoring: Scoring) -> list[dict]:
@@ -79,8 +68,8 @@ def read(path: Path, scoring: Scoring) -> list[dict]:
     return rows
 
 
-def those_that_fit(path: Path, rows: list[dict], tokenizer, positions: int | None, settings: Grpo) -> list[Problem]:
-    """The rows whose prompt fits, with their tokens; ``positions``: the longest sequence that the model holds.
+def those_that_fit(source: str | Path, rows: Sequence[dict], tokenizer, positions: int | None, settings: Grpo) -> list[Problem]:
+    """Return the rows whose prompt fits, with their tokens. ``source``: named in messages; ``positions``: the model's.
 
     Raises UserError if none fits, or unless long prompts are to be skipped.
     """
@@ -88,8 +77,8 @@ def those_that_fit(path: Path, rows: list[dict], tokenizer, positions: int | Non
     kept = fitting([len(prompt) for prompt in prompts], rows, settings.rollouts, positions)
     if not kept:
         raise UserError(
-            f"{path}: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens ({settings.rollouts.max_prompt_tokens})"
+            f"{source}: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens ({settings.rollouts.max_prompt_tokens})"
         )
     if len(kept) < len(rows):
-        print(f"{path}: {len(rows) - len(kept)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
+        print(f"{source}: {len(rows) - len(kept)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
     return [Problem(rows[number], prompts[number]) for number in kept]
