@@ -37,9 +37,9 @@ def sft_work(wildcards, output):
 
 def rl_work(wildcards, output):
     training = settings.training
-    more = ["--batch-size", settings.rollout_engine.batch_size, "--incomplete-step", settings.stage2.rl.incomplete_step]
-    if settings.stage2.rl.empty_step == "skip":
-        more.append("--skip-empty-steps")
+    rl = settings.stage2.rl
+    more = ["--batch-size", settings.rollout_engine.batch_size]
+    more += ["--empty-step", rl.empty_step, "--incomplete-step", rl.incomplete_step]
     if validation := stages.rl_validation(settings):
         more += ["--validation", validation.model_dump_json()]
     return training_work(settings.stage2.rl.engine, training.rl_micro_batch_size, training.rl_save_every, *more)

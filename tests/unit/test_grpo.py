@@ -42,7 +42,7 @@ def run(world, output, wanted=None, model="model", data=None, **options):
     from fofg.training import grpo_trl
 
     wanted = wanted or spec()
-    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "skip_empty_steps": True, **options}
+    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "empty_step": "skip", **options}
     options = {"validation": HELD_OUT, "validation_settings": VALIDATION, **options}
     state = output.parent / f"{output.name}-state"
     grpo_trl.train(wanted, world / model, data or files(world, wanted), output=output, state=state, **options)
@@ -499,7 +499,7 @@ def test_a_run_may_begin_with_a_step_without_groups(world, tmp_path):
 
 def test_a_step_without_groups_may_be_an_error(world, tmp_path):
     with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*empty_step: skip"):
-        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), skip_empty_steps=False)
+        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), empty_step="error")
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
@@ -567,7 +567,7 @@ LONG = spec(
 def sampled(**changes):
     """Validation on problems that the program samples."""
     values = read([Path(__file__).parents[2] / "config/default.yaml"])
-    values["problems"] |= {"template": "{code}\n{input}", "input_length": [1, 2]}
+    values["problems"] |= {"template": "{code}\n{input}", "input_length": [3, 5]}
     return stages.rl_validation(load(values)).model_copy(update={**VALIDATION.model_dump(exclude={"dataset"}), **changes})
 
 

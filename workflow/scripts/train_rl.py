@@ -31,7 +31,10 @@ def main() -> None:
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
     )
     arguments.add_argument(
-        "--skip-empty-steps", action="store_true", help="a step of which no group's rewards differ is no error: it makes no update"
+        "--empty-step",
+        choices=("error", "skip"),
+        default="error",
+        help="a step of which no group's rewards differ: stop, or make no update (default: error; engine verl always stops)",
     )
     arguments.add_argument(
         "--incomplete-step",
@@ -48,7 +51,7 @@ def main() -> None:
     engine = options.spec.rl.engine
     how = engines.how(options, engine)
     if engine != "verl":
-        how |= {"batch_size": options.batch_size, "skip_empty_steps": options.skip_empty_steps}
+        how |= {"batch_size": options.batch_size, "empty_step": options.empty_step}
     engines.find("rl", engine)(
         spec=options.spec,
         model=options.model,

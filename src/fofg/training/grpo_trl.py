@@ -37,7 +37,7 @@ def train(
     save_every: int = 2,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
-    skip_empty_steps: bool = False,
+    empty_step: str = "error",
     incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
@@ -45,11 +45,10 @@ def train(
 
     ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
     problems, answered when and how ``validation_settings`` say (None: never); neither changes the model or where a killed run
-    resumes; ``batch_size``: sequences decoded at once; ``skip_empty_steps``: a step of which no group's rewards differ makes no
-    update, rather than an error; ``incomplete_step``: the key of that name. The result depends on the spec, the files in ``data``,
-    the machine and its number of threads; the two sizes change no more than rounding does. A killed run goes on from its last
-    complete checkpoint under ``state``, which is removed at the end. Raises UserError for unfit input, and when SIGTERM stopped
-    the run after a checkpoint.
+    resumes; ``batch_size``: sequences decoded at once; ``empty_step``, ``incomplete_step``: the keys of stage2.rl. The result
+    depends on the spec, the files in ``data``, the machine and its number of threads; the two sizes change no more than
+    rounding does. A killed run goes on from its last complete checkpoint under ``state``, which is removed at the end. Raises
+    UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
     """
     model, output, state = Path(model), Path(output), Path(state)
     files = problem_files.files(spec, data)
@@ -61,7 +60,7 @@ def train(
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         networks.quiet()
         set_seed(spec.rl.seed)
-        trainer = prepare(spec, model, files, work, batch_size, skip_empty_steps, incomplete_step, validation, validation_settings)
+        trainer = prepare(spec, model, files, work, batch_size, empty_step, incomplete_step, validation, validation_settings)
         try:
             monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
         except torch.OutOfMemoryError:
@@ -79,7 +78,7 @@ def prepare(
     files: list[Path],
     work: Work,
     batch_size: int,
-    skip_empty_steps: bool = False,
+    empty_step: str = "error",
     incomplete_step: str = "train",
     validation: Sequence[dict] = (),
     validation_settings: Validation | None = None,
@@ -105,7 +104,7 @@ def prepare(
         monitor=LearnerMonitor(
             total,
             settings.prompts_per_step,
-            skip_empty_steps,
+            empty_step,
             incomplete_step,
             validation_settings.every if asked else 0,
             lambda: sampler.validate(),
