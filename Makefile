@@ -38,7 +38,7 @@ define gpu_venv  # create the environment of target $(1) with Python 3.12, from 
 @$(PYTHON_GPU) -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { echo "error: $(PYTHON_GPU) is no Python 3.12 with venv (Debian: python3.12-venv); name one: make PYTHON_GPU=/path/to/python3.12 $(1)" >&2; exit 1; }
 $(PYTHON_GPU) -m venv --clear $(@D)
 endef
-# With uv where it is installed, which is several times faster, otherwise with the environment's pip.
+# With uv where it is installed, otherwise with the environment's pip.
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(@D),$(@D)/bin/pip install --quiet --disable-pip-version-check) $(PIP_ARGS)
 
 env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 10 GB)
