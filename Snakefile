@@ -85,7 +85,7 @@ rule stage1_create_problems:
 
 
 rule stage1_create_train_data:
-    """Stage 1: roll-outs of the base model and the RFT data selected from them."""
+    """Stage 1: rollouts of the base model and the RFT data selected from them."""
     input:
         stage1_rft_data("train"),
         stage1_rft_data("test"),
@@ -119,7 +119,7 @@ rule stage2_rft_create_problems:
 
 
 rule stage2_rft_create_train_data:
-    """Stage 2, RFT: roll-outs of the last iteration and what is selected from them; needs the iterations before."""
+    """Stage 2, RFT: rollouts of the last iteration and what is selected from them; needs the iterations before."""
     input:
         rules.link_iteration_data.output,
 

@@ -1,6 +1,6 @@
 """Selection of RFT data: responses a second and peak memory, against the usual way on a tenth of the data.
 
-Makes a roll-out file (10 responses of 1 KB a problem, half of them correct) in a temporary folder, selects from it with the
+Makes a rollout file (10 responses of 1 KB a problem, half of them correct) in a temporary folder, selects from it with the
 library, then does the same the usual way: everything in memory as Python rows, a character loop that finds the answer, pandas to
 write. The last line on standard output is one JSON object.
 """
@@ -90,7 +90,7 @@ def rollouts(path: Path, problems: int, template: str) -> None:
     def batches() -> Iterator[list[dict]]:
         generator = random.Random(0)
         for first in range(0, problems, 1000):
-            print(f"making roll-outs: {first:,} of {problems:,} problems", end="\r", file=sys.stderr)
+            print(f"making rollouts: {first:,} of {problems:,} problems", end="\r", file=sys.stderr)
             yield [row(index, template, generator) for index in range(first, min(first + 1000, problems))]
         print(file=sys.stderr)
 

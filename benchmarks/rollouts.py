@@ -1,4 +1,4 @@
-"""Speed of roll-outs: our engine against the library's own `generate` in the same run. The last line is JSON.
+"""Speed of rollouts: our engine against the library's own `generate` in the same run. The last line is JSON.
 
 Both get the same Level-1 problems (definitions visible), longest prompts first. Tokens count up to and with the end token. The runs
 alternate, so that other load meets all alike; start-up counts apart.

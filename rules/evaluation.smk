@@ -2,7 +2,7 @@
 
 
 rule generate_stage1_test_rollouts:
-    """Roll-outs of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
+    """Rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
     input:
         problems=stage1_problems("test"),
         model=evaluated_files,

@@ -47,7 +47,7 @@ def tuned_files(wildcards):
     return model_files(model_before(wildcards.tuned))
 
 
-# --- problems and roll-outs -----------------------------------------------------------------------------------------
+# --- problems and rollouts -----------------------------------------------------------------------------------------
 
 
 def problems_file(dataset, split):
@@ -78,7 +78,7 @@ shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def problem_files(stage=None):
-    """``dataset/split`` -> file, of every data set that is made (of a stage), and the user's own."""
+    """``dataset/split`` -> file, of every dataset that is made (of a stage), and the user's own."""
     made = {
         f"{dataset}/{split}": stage1_problems(split) if dataset == "stage1_level1" else problems_file(dataset, split)
         for dataset, described in settings.datasets.items()
@@ -89,7 +89,7 @@ def problem_files(stage=None):
 
 
 def descriptions(stage=None):
-    """Data set -> its description, of every data set that is made (of a stage), and the user's own."""
+    """Dataset -> its description, of every dataset that is made (of a stage), and the user's own."""
     datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
     return {dataset: run_path(f"data/string_task/{dataset}/dataset.json") for dataset in datasets}
 
@@ -100,7 +100,7 @@ def named(files):
 
 
 def round_shards(round):
-    """Number of shards of a round's roll-outs."""
+    """Number of shards of a round's rollouts."""
     problems = STAGE1_PROBLEMS if iteration_of(round) is None else settings.stage2.rft.examples_per_iteration
     return range(stages.shard_count(settings, problems))
 
@@ -131,7 +131,7 @@ def problems_argument(wildcards, input):
 
 
 def rollout_shards(wildcards):
-    """Files of all shards of a round's roll-outs."""
+    """Files of all shards of a round's rollouts."""
     pattern = run_path("data/string_task/{round}/rollouts/{shard}.parquet")
     return expand(pattern, round=wildcards.round, shard=round_shards(wildcards.round))
 

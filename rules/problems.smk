@@ -2,7 +2,7 @@
 
 
 rule create_problems:
-    """Sample the problems of one split of a data set."""
+    """Sample the problems of one split of a dataset."""
     output:
         problems=problems_file("{dataset}", "{split}"),
     log:
@@ -21,7 +21,7 @@ rule create_problems:
 
 
 rule describe_datasets:
-    """Rows, levels, exposure by function and overlaps of every data set."""
+    """Rows, levels, exposure by function and overlaps of every dataset."""
     input:
         files=list(problem_files().values()),
     output:

@@ -124,7 +124,7 @@ rule plot_failures:
 
 
 rule plot_exposure:
-    """Figure: how often each function occurs in each data set."""
+    """Figure: how often each function occurs in each dataset."""
     input:
         datasets=rules.describe_datasets.output.descriptions,
     output:

@@ -29,7 +29,7 @@ rule select_rft_data:
 
 
 rule link_iteration_data:
-    """The roll-outs and RFT data of the last iteration under a name without its number."""
+    """The rollouts and RFT data of the last iteration under a name without its number."""
     input:
         last_iteration("data"),
     output:

@@ -1,8 +1,8 @@
-"""Roll-outs to select training data from: one job a shard, then all shards in one file."""
+"""Rollouts to select training data from: one job a shard, then all shards in one file."""
 
 
 rule generate_rollouts:
-    """Roll-outs of one shard: Stage-1 problems with definitions by the base model, or a chunk by the iteration before."""
+    """Rollouts of one shard: Stage-1 problems with definitions by the base model, or a chunk by the iteration before."""
     input:
         problems=rollout_problems,
         model=rolled_out_files,
@@ -34,7 +34,7 @@ rule generate_rollouts:
 
 
 rule gather_rollouts:
-    """All shards of the roll-outs in one file."""
+    """All shards of the rollouts in one file."""
     input:
         shards=rollout_shards,
     output:

@@ -2,7 +2,7 @@
 
 
 rule train_sft:
-    """Fine-tune the model that made the roll-outs on what was selected from them."""
+    """Fine-tune the model that made the rollouts on what was selected from them."""
     input:
         train=training_examples("train"),
         test=training_examples("test"),

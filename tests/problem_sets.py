@@ -1,4 +1,4 @@
-"""Problems of the default configuration's data sets, whatever the other settings."""
+"""Problems of the default configuration's datasets, whatever the other settings."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A row of roll-outs, as a model may have answered."""
+"""A row of rollouts, as a model may have answered."""
 
 import json
 

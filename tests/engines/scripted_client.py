@@ -1,4 +1,4 @@
-"""A language model server's client whose responses stand in its prompts, for verl's own roll-outs on a machine without a GPU."""
+"""A language model server's client whose responses stand in its prompts, for verl's own rollouts on a machine without a GPU."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Dynamic sampling inside verl: with its own trainer, queue, roll-out and reward workers, on scripted responses.
+"""Dynamic sampling inside verl: with its own trainer, queue, rollout and reward workers, on scripted responses.
 
 Scripts: R is a right response, W a wrong one, N none, E a right one that ends at the limit, C one cut there, F a failure.
 """
@@ -132,7 +132,7 @@ def test_responses_of_equal_length(run):
     assert chosen(batch) == [0, 1] and metrics["fofg/response_length"] == 16
 
 
-def test_prompts_are_tokenised_as_by_the_other_engines(run):
+def test_prompts_are_tokenized_as_by_the_other_engines(run):
     run.load([MIXED, (2, "EWCR")], wanted=2, generation=2, most=1)
     batch, _ = run.step()
     data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["prompts", "responses", "raw_prompt"])

@@ -1,4 +1,4 @@
-"""Rows that verl reads: by its own data sets, samplers and collators, and what its loss makes of them."""
+"""Rows that verl reads: by its own datasets, samplers and collators, and what its loss makes of them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Shards of roll-outs with the engine vllm, through the workflow's program: whole, and killed in the middle."""
+"""Shards of rollouts with the engine vllm, through the workflow's program: whole, and killed in the middle."""
 
 import json
 import os

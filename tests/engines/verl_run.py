@@ -1,6 +1,6 @@
 """verl's synchronous trainer without its model.
 
-Ray, TransferQueue, roll-out and reward workers, and the trainer's loop are real; for the language model's responses a script stands
+Ray, TransferQueue, rollout and reward workers, and the trainer's loop are real; for the language model's responses a script stands
 in (scripted_client), and for its updates and weights what counts them.
 """
 

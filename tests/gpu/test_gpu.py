@@ -97,7 +97,7 @@ def test_fine_tuning_with_verl_saves_before_its_time_limit(run):
 
 
 def test_stage1_with_vllm_and_verl(run):
-    """Problems, roll-outs by vLLM, RFT data, fine-tuning by verl, evaluation by vLLM."""
+    """Problems, rollouts by vLLM, RFT data, fine-tuning by verl, evaluation by vLLM."""
     snakemake(run, "stage1_rft")
     records = metrics(run, "stage1-rft")
     assert [record["step"] for record in records] == list(range(1, len(records) + 1))

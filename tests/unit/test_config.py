@@ -43,7 +43,7 @@ def test_the_default_is_found_from_any_folder(monkeypatch, tmp_path):
 
 def test_every_key_of_the_default_has_a_comment(values):
     lines = [line for line in DEFAULT.read_text().splitlines() if re.match(r" *(\w+): *[^ #]", line)]
-    one_line = 3 * len(values["datasets"])  # a data set's four keys stand on one line
+    one_line = 3 * len(values["datasets"])  # a dataset's four keys stand on one line
     assert len(lines) == len(list(keys(values))) - one_line
     assert [line for line in lines if "#" not in line] == []
 
@@ -139,20 +139,20 @@ def change(values: dict, path: str, value) -> None:
         (
             "stage2.rft.dataset",
             "stage2_level3",
-            "stage2.rft.dataset: data set stage2_level3 has no train problems; did you mean stage2_level2?",
+            "stage2.rft.dataset: dataset stage2_level3 has no train problems; did you mean stage2_level2?",
         ),
         (
             "evaluation.dataset",
             "stage2_level2",
-            "evaluation.dataset: data set stage2_level2 has no test problems; set datasets.stage2_level2.test",
+            "evaluation.dataset: dataset stage2_level2 has no test problems; set datasets.stage2_level2.test",
         ),
-        ("passk.dataset", "nowhere", "passk.dataset: data set nowhere has no test problems; set datasets.nowhere.test"),
+        ("passk.dataset", "nowhere", "passk.dataset: dataset nowhere has no test problems; set datasets.nowhere.test"),
         (
             "stage2.rl.curricula.level1",
             [{"steps": 1, "mixture": {"stage2_level_1": 1}}],
-            "stage2.rl.curricula.level1: data set stage2_level_1 has no train problems; did you mean stage2_level1?",
+            "stage2.rl.curricula.level1: dataset stage2_level_1 has no train problems; did you mean stage2_level1?",
         ),
-        ("datasets.stage1_level1.test", 0, "data set stage1_level1 has no test problems; set datasets.stage1_level1.test"),
+        ("datasets.stage1_level1.test", 0, "dataset stage1_level1 has no test problems; set datasets.stage1_level1.test"),
         ("passk.models", ["stage2-rl-level3"], "passk.models: no model stage2-rl-level3; there are base, stage1-rft, "),
         ("passk.models", ["stage2-rft-iter3"], "passk.models: no model stage2-rft-iter3"),
         (
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
         (
             "stage2.rl.validation.levels",
             [1, 5],
-            "stage2.rl.validation.levels: [1, 5], but data set stage2_validation has 1, 2, 3, 4",
+            "stage2.rl.validation.levels: [1, 5], but dataset stage2_validation has 1, 2, 3, 4",
         ),
         ("failures.levels", [9, 9], "failures.levels: [9, 9], but datasets.stage2_level1to8.levels is [1, 8]"),
         ("passk.rollouts.temperature", 0, "passk.rollouts: temperature 0 gives equal responses; raise it"),
@@ -365,7 +365,7 @@ def test_what_names_a_removed_entry_is_an_error(values):
     change(values, "stage2.rl.curricula.level1to2", None)
     with pytest.raises(UserError) as error:
         load(values)
-    assert "stage2.rl.curricula.level1: data set stage2_level1 has no train problems" in str(error.value)
+    assert "stage2.rl.curricula.level1: dataset stage2_level1 has no train problems" in str(error.value)
     assert "passk.models: no model stage2-rl-level1to2" in str(error.value)
 
 

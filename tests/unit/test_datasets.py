@@ -1,4 +1,4 @@
-"""Data sets as rows and files: verl's convention, whole files, the same bytes whatever the process."""
+"""Datasets as rows and files: verl's convention, whole files, the same bytes whatever the process."""
 
 import json
 import os

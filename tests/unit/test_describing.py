@@ -1,4 +1,4 @@
-"""Descriptions of data sets against what the problems themselves say."""
+"""Descriptions of datasets against what the problems themselves say."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def outputs(folder: Path, files) -> dict[str, Path]:
 
 @pytest.fixture(scope="module", params=["balanced", "paper"])
 def described(request, tmp_path_factory):
-    """Sampler's settings, problem files, and data set -> its description."""
+    """Sampler's settings, problem files, and dataset -> its description."""
     folder = tmp_path_factory.mktemp("describing")
     settings = PAPER if request.param == "paper" else problem_sets.DEFAULT.problems
     files = make(folder, settings)
@@ -168,8 +168,8 @@ def test_bad_files_and_names_are_errors(tmp_path):
         ({"mine/train": empty}, out, r"empty\.parquet: holds no problem"),
         ({"mine/train": broken}, out, r"broken\.parquet: row 3: reward_model\.ground_truth"),
         ({"mine": good}, out, "--files: 'mine' is not of the form DATASET/train"),
-        ({"mine/train": good, "other/test": good}, out, "--outputs: none for data set other"),
-        ({"mine/train": good}, out | {"other": tmp_path / "o.json"}, "--files: none of data set other"),
+        ({"mine/train": good, "other/test": good}, out, "--outputs: none for dataset other"),
+        ({"mine/train": good}, out | {"other": tmp_path / "o.json"}, "--files: none of dataset other"),
     ):
         with pytest.raises(UserError, match=says):
             describing.describe(files, made, spec())

@@ -45,10 +45,10 @@ CASES = {
         ["rollout_engine.gpus: 2, but engine transformers uses one; set 1, or name: vllm"],
         [{"rollout_engine.gpus": 1}, {"rollout_engine.name": "vllm"}],
     ),
-    "roll-outs on a GPU of their own, training on the same": (
+    "rollouts on a GPU of their own, training on the same": (
         None,
         {"rollout_engine.name": "vllm", "rollout_engine.gpus": 1},
-        ["training.gpus: 0, but roll-outs take GPUs (rollout_engine.gpus), and both would be on the first; set 1"],
+        ["training.gpus: 0, but rollouts take GPUs (rollout_engine.gpus), and both would be on the first; set 1"],
         [{"training.gpus": 1}, {"rollout_engine.gpus": 0}],
     ),
     "no time for verl to save": (

@@ -42,8 +42,8 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
 
 
-def lightness(colour: str) -> float:
-    red, green, blue = to_rgb(colour)
+def lightness(color: str) -> float:
+    red, green, blue = to_rgb(color)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -83,7 +83,7 @@ def test_no_two_models_look_alike_whatever_the_curricula_are_called(curricula):
     assert len(set(looks.values())) == len(set(models))
     for first, second in combinations(set(models), 2):
         one, other = looks[first], looks[second]
-        if abs(lightness(one.colour) - lightness(other.colour)) < 0.1 and None in map(names.iteration, (first, second)):
+        if abs(lightness(one.color) - lightness(other.color)) < 0.1 and None in map(names.iteration, (first, second)):
             assert (one.marker, one.line) != (other.marker, other.line), (first, second)
 
 
@@ -96,14 +96,14 @@ def test_a_model_looks_the_same_in_every_figure(model):
 
 def test_iterations_of_rft_grow_darker_and_the_last_is_full():
     looks = style.looks(tables.ITERATIONS)
-    colours = [lightness(looks[model].colour) for model in tables.ITERATIONS]
-    assert colours == sorted(colours, reverse=True)
+    colors = [lightness(looks[model].color) for model in tables.ITERATIONS]
+    assert colors == sorted(colors, reverse=True)
     assert looks[tables.ITERATIONS[-1]] == style.looks(tables.ITERATIONS[-1:])[tables.ITERATIONS[-1]]
 
 
 def test_levels_grow_darker():
-    colours = [lightness(style.level_curve(level)["color"]) for level in range(1, 9)]
-    assert all(later < earlier for earlier, later in pairwise(colours))
+    colors = [lightness(style.level_curve(level)["color"]) for level in range(1, 9)]
+    assert all(later < earlier for earlier, later in pairwise(colors))
     assert style.level_curve(12) == style.level_curve(8)
 
 
@@ -167,9 +167,9 @@ def test_failure_bars_are_stacked_to_the_whole_in_the_classes_order():
 
 def test_classes_that_stand_side_by_side_differ_in_grey():
     looks = list(failures.LOOKS.values())
-    assert len({(round(lightness(colour), 1), hatch) for colour, hatch in looks}) == len(looks)
-    for (colour, hatch), (next_colour, next_hatch) in pairwise(looks):
-        assert hatch != next_hatch or abs(lightness(colour) - lightness(next_colour)) > 0.15
+    assert len({(round(lightness(color), 1), hatch) for color, hatch in looks}) == len(looks)
+    for (color, hatch), (next_color, next_hatch) in pairwise(looks):
+        assert hatch != next_hatch or abs(lightness(color) - lightness(next_color)) > 0.15
 
 
 def test_learning_curves_show_training_validation_and_iterations():

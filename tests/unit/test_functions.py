@@ -49,7 +49,7 @@ def test_long_strings_need_no_recursion(name):
     assert isinstance(FUNCTIONS[name](*operands, *parameter), str)
 
 
-def _behaviours(name: str, words: list[str]) -> set[tuple[str, ...]]:
+def _behaviors(name: str, words: list[str]) -> set[tuple[str, ...]]:
     """What a function gives for each word (each pair of words), once for each value of its parameter."""
     operands = list(product(words, words)) if name in TWO_OPERANDS else [(word,) for word in words]
     parameters = [(value,) for value in PARAMETER_VALUES[PARAMETERS[name]]] if name in PARAMETERS else [()]
@@ -57,15 +57,15 @@ def _behaviours(name: str, words: list[str]) -> set[tuple[str, ...]]:
 
 
 def _agreeing(left: tuple[str, ...], right: tuple[str, ...], words: list[str]) -> set[tuple[str, str]]:
-    return {(a, b) for a in left for b in right if _behaviours(a, words) & _behaviours(b, words)}
+    return {(a, b) for a in left for b in right if _behaviors(a, words) & _behaviors(b, words)}
 
 
-def test_balanced_pools_share_no_behaviour():
+def test_balanced_pools_share_no_behavior():
     assert not _agreeing(registry.TRAINING, registry.HELD_OUT, WORDS)
     assert not _agreeing(registry.TRAINING, registry.HELD_OUT, [word for word in WORDS if word != word[::-1]])
 
 
-def test_published_pools_share_three_behaviours():
+def test_published_pools_share_three_behaviors():
     pairs = _agreeing(registry.PUBLISHED_TRAINING, registry.PUBLISHED_HELD_OUT, WORDS)
     assert pairs == {("repeat_str", "loop_concat"), ("while_rotate", "rotate_str"), ("recursive_interlace", "interlace_str")}
 

@@ -693,7 +693,7 @@ def test_long_prompts(world, tmp_path, capsys):
     [(1, 1e30, r"stage2.rl.learning_rate: the loss is not finite at step \d; lower it"), (4, 1e39, "logits are not finite")],
 )
 def test_divergence_is_an_error(world, tmp_path, prompts, rate, says):
-    """Found by the next update of the step; or, on-policy, by the next step's roll-outs, whose rewards would all be equal."""
+    """Found by the next update of the step; or, on-policy, by the next step's rollouts, whose rewards would all be equal."""
     with pytest.raises(UserError, match=says):
         run(world, tmp_path / "out", spec(learning_rate=rate, mini_batch_prompts=prompts))
     assert not (tmp_path / "out" / "model.safetensors").exists()

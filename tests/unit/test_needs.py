@@ -41,7 +41,7 @@ def test_the_reference_model_of_a_kl_penalty_by_hand():
 
 
 def test_minutes_by_hand():
-    """Three times 8.30 + 0.69 GPU hours of roll-outs and 32.3 of updates, which `fofg plan` says, on 8 GPUs; 900 s to save."""
+    """Three times 8.30 + 0.69 GPU hours of rollouts and 32.3 of updates, which `fofg plan` says, on 8 GPUs; 900 s to save."""
     assert asked("paper.yaml")["train_rl"].minutes == pytest.approx(3 * 60 * (8.30 + 0.69 + 32.3) / 8 + 15, rel=0.01)
     assert asked()["train_rl"].minutes == 30
 

@@ -48,7 +48,7 @@ def test_every_rule_is_used_by_a_target():
 
 
 def test_jobs_of_the_paper_s_run_by_hand():
-    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of roll-outs: 16 shards of Stage 1, 3 of each iteration."""
+    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of rollouts: 16 shards of Stage 1, 3 of each iteration."""
     counts = {rule: row.jobs for rule, row in of_paper().items()}
     assert counts["create_problems"] == 6
     assert (counts["generate_rollouts"], counts["gather_rollouts"], counts["select_rft_data"]) == (16 + 6 * 3, 7, 7)

@@ -70,7 +70,7 @@ def test_chat_template_is_what_pre_training_sees(committed):
 # --- library --------------------------------------------------------------------------------------------------------
 
 
-def _behaviour(function: str) -> tuple:
+def _behavior(function: str) -> tuple:
     inputs = ["abcdef", "zeal a", "Aab-b1", "ooxyz", "hannah"]
     second = (inputs[::-1]) if function in library.TWO_OPERANDS else None
     parameter = {int: 2, str: "qr"}.get(type(library.PARAMETERS[function](Random(0))) if function in library.PARAMETERS else None)
@@ -81,10 +81,10 @@ def _behaviour(function: str) -> tuple:
 
 
 def test_the_20_others_differ_from_each_other_and_from_the_25():
-    seen = {_behaviour(function) for function in FUNCTIONS}
+    seen = {_behavior(function) for function in FUNCTIONS}
     for function in library.OTHERS:
-        assert _behaviour(function) not in seen, function
-        seen.add(_behaviour(function))
+        assert _behavior(function) not in seen, function
+        seen.add(_behavior(function))
     assert len(library.OTHERS) == 20
     assert sorted(library.NAMES.values(), key=lambda name: int(name[5:])) == [f"func_{i}" for i in range(45)]
 

@@ -40,7 +40,7 @@ def test_one_problem_alone_gives_single_turns_in_linear_time():
     assert LOOK_AHEAD < 100
 
 
-def test_turn_numbers_are_uniform_and_neighbours_land_apart():
+def test_turn_numbers_are_uniform_and_neighbors_land_apart():
     owners = np.repeat(np.arange(2000), 4)
     order, ends = plan(owners, 5, np.random.default_rng(3))
     sizes = Counter(np.diff(ends, prepend=0).tolist())

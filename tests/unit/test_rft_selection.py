@@ -45,7 +45,7 @@ def spec(template: str | None = TEMPLATE, **selection) -> SelectRftData:
 
 
 def problem(index: int, kinds: list[str], function: str = "mirror_str", texts: list[str] | None = None, tokens: int = 9) -> dict:
-    """A roll-out row whose responses are right, wrong, without answer or cut."""
+    """A rollout row whose responses are right, wrong, without answer or cut."""
     name = PUBLIC_NAMES[function]
     truth = {"ref_input": f"in{index}", "ref_output": f"out{index}", "expression": f"{name}(x)"}
     answers = {RIGHT: {"output": f"out{index}"}, WRONG: {"output": "?"}, CUT: {"output": f"out{index}"}}

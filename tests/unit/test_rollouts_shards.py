@@ -1,4 +1,4 @@
-"""Shards of roll-outs: arithmetic, prompts, limits, hostile files, and gathering them."""
+"""Shards of rollouts: arithmetic, prompts, limits, hostile files, and gathering them."""
 
 import json
 from importlib.util import find_spec

@@ -111,5 +111,5 @@ def test_programs_read_the_spec_that_rules_write(name, model):
 
 
 def test_without_options_the_spec_of_rollouts_does_not_speak_of_them():
-    """So that roll-outs of engines without options are not made anew."""
+    """So that rollouts of engines without options are not made anew."""
     assert "options" not in json.loads(stages.generate_rollouts(config(overlay="paper.yaml"), 0, 10).text())

@@ -37,7 +37,7 @@ def drawn(level1=0.25, level2=0.75, groups=4, limit_reached=0.0):
 
 
 def updated(seconds=(2.5, 4.0)):
-    """What verl's trainer says of a step's update; ``seconds``: of the roll-outs, and of the whole step."""
+    """What verl's trainer says of a step's update; ``seconds``: of the rollouts, and of the whole step."""
     names = ("pg_loss", "pg_clipfrac", "pg_clipfrac_lower", "ppo_kl", "entropy", "grad_norm", "lr")
     said = {f"actor/{name}": (number + 1) / 8 for number, name in enumerate(names)}
     said |= {"timing_s/gen": seconds[0], "timing_s/step": seconds[1], "timing_s/update_actor": 1.0, "perf/mfu/actor": 0.2}

@@ -111,7 +111,7 @@ def made(dataset, split="train"):
 
 OF_LEVEL1 = made("stage2_level1") | trained("stage2-rl-level1", "stage2-rl-level1to2") | chunks()
 OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level1to2")
-#: Nothing but a description: the small run's third curriculum mixes the first two data sets.
+#: Nothing but a description: the small run's third curriculum mixes the first two datasets.
 OF_LEVEL1TO2 = made("stage2_level1to2")
 OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
 #: A measurement: reinforcement learning samples the problems itself, and other ones make no model stale.
@@ -133,7 +133,7 @@ def each(prefix, **values_and_jobs):
 
 
 def rollout_keys(prefix, jobs, **others):
-    """Keys of a set of roll-outs."""
+    """Keys of a set of rollouts."""
     values = {
         "samples": 3,
         "temperature": 0.9,
@@ -181,7 +181,7 @@ def sft_keys(prefix, jobs):
 
 
 def dataset_keys(name, train, test, jobs, levels=(3, 3)):
-    """Keys of a data set; ``train``, ``test``: other numbers of problems."""
+    """Keys of a dataset; ``train``, ``test``: other numbers of problems."""
     prefix, used = f"datasets.{name}", ("train" if train[1] else "test")
     other = "test" if used == "train" else "train"
     return {

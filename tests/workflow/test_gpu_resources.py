@@ -1,4 +1,4 @@
-"""Roll-out jobs on a machine with two GPUs: each has one to itself, both are used, and no run asks for more than there are."""
+"""Rollout jobs on a machine with two GPUs: each has one to itself, both are used, and no run asks for more than there are."""
 
 import json
 import os

@@ -128,7 +128,7 @@ def test_every_figure_is_an_image_that_the_browser_can_draw_and_has_a_caption(br
         assert width > 100 and height > 50 and caption > 40, path
 
 
-def test_a_click_shows_a_figure_with_its_models_in_their_colours(browse):
+def test_a_click_shows_a_figure_with_its_models_in_their_colors(browse):
     seen, screen = browse("""
         link("Stage 2").click();
         await pause();
@@ -138,8 +138,8 @@ def test_a_click_shows_a_figure_with_its_models_in_their_colours(browse):
         return [...document.querySelectorAll("img")].map(image => [image.complete, image.naturalWidth]);
     """)
     assert any(complete and width > 100 for complete, width in seen)
-    colours = {colour for _, colour in screen.getcolors(screen.width * screen.height)}
+    colors = {color for _, color in screen.getcolors(screen.width * screen.height)}
     shown = ["stage1-rft", "stage2-rft-iter1", "stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2"]
-    for wanted in (look.colour for look in style.looks(shown).values()):
+    for wanted in (look.color for look in style.looks(shown).values()):
         red, green, blue = (int(wanted[place : place + 2], 16) for place in (1, 3, 5))
-        assert any(abs(r - red) + abs(g - green) + abs(b - blue) < 12 for r, g, b in colours), wanted
+        assert any(abs(r - red) + abs(g - green) + abs(b - blue) < 12 for r, g, b in colors), wanted

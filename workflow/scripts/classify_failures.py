@@ -10,7 +10,7 @@ from fofg.stages import ClassifyFailures
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, ClassifyFailures)
-    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="roll-outs, a row a problem")
+    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row a problem")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row a response")
     options = arguments.parse_args()
     from fofg.evaluation.failures import CLASSES, classify_file

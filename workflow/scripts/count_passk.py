@@ -1,4 +1,4 @@
-"""How many of the responses to each problem are correct, from the roll-outs of all shards."""
+"""How many of the responses to each problem are correct, from the rollouts of all shards."""
 
 import sys
 
@@ -10,7 +10,7 @@ from fofg.stages import CountPassk
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, CountPassk)
-    arguments.add_argument("--rollouts", required=True, nargs="+", metavar="PARQUET", help="roll-outs, every shard once")
+    arguments.add_argument("--rollouts", required=True, nargs="+", metavar="PARQUET", help="rollouts, every shard once")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="counts, a row a problem")
     options = arguments.parse_args()
     from fofg.evaluation.pass_at_k import count

@@ -1,4 +1,4 @@
-"""Samples the problems of one split of a data set, or of a part of it, into a Parquet file."""
+"""Samples the problems of one split of a dataset, or of a part of it, into a Parquet file."""
 
 from fofg import cli, files
 from fofg.problems import datasets

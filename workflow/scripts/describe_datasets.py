@@ -1,4 +1,4 @@
-"""Describes data sets: rows by level, depth, calls, lengths, exposure by function, duplicates, overlap with other files."""
+"""Describes datasets: rows by level, depth, calls, lengths, exposure by function, duplicates, overlap with other files."""
 
 from fofg import cli
 from fofg.errors import UserError
@@ -9,7 +9,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     cli.add_spec(parser, DescribeDatasets)
     parser.add_argument("--files", required=True, nargs="+", metavar="NAME/SPLIT=PARQUET", help="problems: train or test of each")
-    parser.add_argument("--outputs", required=True, nargs="+", metavar="NAME=JSON", help="the description of each data set")
+    parser.add_argument("--outputs", required=True, nargs="+", metavar="NAME=JSON", help="the description of each dataset")
     arguments = parser.parse_args()
     from fofg.problems import describing
 

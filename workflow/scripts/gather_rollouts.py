@@ -1,11 +1,11 @@
-"""One roll-out file from all shards."""
+"""One rollout file from all shards."""
 
 import sys
 
 from fofg import cli
 from fofg.stages import GatherRollouts
 
-DESCRIPTION = "Joins the roll-outs of all shards, in the order of the problems, and checks that none is missing."
+DESCRIPTION = "Joins the rollouts of all shards, in the order of the problems, and checks that none is missing."
 
 
 def main() -> None:

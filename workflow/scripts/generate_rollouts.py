@@ -1,4 +1,4 @@
-"""Roll-outs of one shard of a problem file."""
+"""Rollouts of one shard of a problem file."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def main() -> None:
     cli.add_spec(arguments, GenerateRollouts)
     arguments.add_argument("--problems", metavar="PARQUET", help="problem file (default: sample them as the spec says)")
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model in Hugging Face format")
-    arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's roll-outs")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's rollouts")
     arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
     arguments.add_argument(
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"

@@ -1,4 +1,4 @@
-"""Figure of how often each function occurs in each data set."""
+"""Figure of how often each function occurs in each dataset."""
 
 from fofg.cli import add_spec, parser, run
 from fofg.stages import PlotFigures

@@ -11,7 +11,7 @@ def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, ScoreRollouts)
     arguments.add_argument(
-        "--rollouts", required=True, nargs="+", metavar="DECODING=PARQUET", help="roll-outs, sampled=FILE and, if any, greedy=FILE"
+        "--rollouts", required=True, nargs="+", metavar="DECODING=PARQUET", help="rollouts, sampled=FILE and, if any, greedy=FILE"
     )
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row a response")
     options = arguments.parse_args()

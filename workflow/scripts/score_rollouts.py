@@ -9,7 +9,7 @@ from fofg.stages import ScoreRollouts
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, ScoreRollouts)
-    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="roll-outs, a row a problem")
+    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row a problem")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row a response")
     options = arguments.parse_args()
     from fofg.evaluation.accuracy import judge

@@ -1,4 +1,4 @@
-"""RFT data from roll-outs: problems that every sample solved are dropped, of the others every correct, finished response is kept.
+"""RFT data from rollouts: problems that every sample solved are dropped, of the others every correct, finished response is kept.
 
 Writes the training and the test split (Parquet) and a summary (JSON) of what was kept and dropped, by reason and by function.
 """
@@ -10,7 +10,7 @@ from fofg.stages import SelectRftData
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, SelectRftData)
-    arguments.add_argument("--rollouts", required=True, help="roll-outs to read: one row a problem, its responses in lists")
+    arguments.add_argument("--rollouts", required=True, help="rollouts to read: one row a problem, its responses in lists")
     arguments.add_argument("--train", required=True, help="Parquet file to write: training examples")
     arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")
     arguments.add_argument("--summary", required=True, help="JSON file to write: counts")

@@ -21,7 +21,7 @@ def unfit(config: "Config") -> Iterator[str]:
     if trl and training.workers() > 1:
         yield f"training.gpus: engine trl uses one GPU of one node; set {trl[0]}.engine: verl, or gpus: 1 and nodes: 1"
     if trl and rollout.gpus and not training.gpus:
-        yield "training.gpus: 0, but roll-outs take GPUs (rollout_engine.gpus), and both would be on the first; set 1"
+        yield "training.gpus: 0, but rollouts take GPUs (rollout_engine.gpus), and both would be on the first; set 1"
     if training.nodes > 1 and not training.gpus:
         yield "training.nodes: several nodes need GPUs; set training.gpus"
     verl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "verl"]

@@ -18,7 +18,7 @@ class Plan(Section):
 
     rollout_tokens_per_second: Positive = Field(description="response tokens; reading the prompts is part of it")
     sft_tokens_per_second: Positive = Field(description="tokens of prompt and response that fine-tuning reads")
-    rl_tokens_per_second: Positive = Field(description="the same of reinforcement learning, apart from its roll-outs")
+    rl_tokens_per_second: Positive = Field(description="the same of reinforcement learning, apart from its rollouts")
     pretraining_tokens_per_second: Positive = Field(description="the same of the target tiny_base")
     start_seconds: _Seconds = Field(description="from a job's start to its first token: packages, weights, CUDA graphs")
     rl_step_seconds: _Seconds = Field(

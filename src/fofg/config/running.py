@@ -26,7 +26,7 @@ ENGINE_OPTIONS: dict[str, type[Section]] = {"transformers": TransformersOptions,
 
 
 class RolloutEngine(Section):
-    """Which engine makes roll-outs, and how the work is cut.
+    """Which engine makes rollouts, and how the work is cut.
 
     Only ``name``, ``dtype`` and the options of an engine of one's own can change results; ``shard_size`` changes the files.
     """
@@ -78,13 +78,13 @@ class Verl(Section):
     """Engine ``verl``: memory and speed."""
 
     tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, a whole sequence at least")
-    offload: bool = Field(description="weights and optimizer wait in main memory while roll-outs are made")
+    offload: bool = Field(description="weights and optimizer wait in main memory while rollouts are made")
     attention: Literal["auto", "sdpa", "flash_attention_2"] = Field(
         description="auto: flash_attention_2 where installed, else sdpa"
     )
-    tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while roll-outs are made")
-    gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for roll-outs")
-    enforce_eager: bool = Field(description="roll-outs without CUDA graphs: a shorter start, slower steps")
+    tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while rollouts are made")
+    gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for rollouts")
+    enforce_eager: bool = Field(description="rollouts without CUDA graphs: a shorter start, slower steps")
     torch_compile: bool = Field(description="compile the entropy's computation: for large models, since it takes a while")
 
 

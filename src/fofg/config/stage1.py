@@ -1,4 +1,4 @@
-"""Problems, roll-outs, selection and supervised fine-tuning: the sections of Stage 1, used by Stage 2 too."""
+"""Problems, rollouts, selection and supervised fine-tuning: the sections of Stage 1, used by Stage 2 too."""
 
 from typing import Annotated, Literal
 
@@ -69,7 +69,7 @@ class Scoring(Section):
 
 
 class Rollouts(Section):
-    """One set of roll-outs."""
+    """One set of rollouts."""
 
     samples: Count = Field(description="responses a problem")
     temperature: Annotated[float, Field(ge=0)] = Field(description="0: greedy")
@@ -83,7 +83,7 @@ class Rollouts(Section):
 
 
 class Selection(Section):
-    """From roll-outs to training examples (paper §3.2)."""
+    """From rollouts to training examples (paper §3.2)."""
 
     keep_truncated: bool = Field(description="score a response cut at the token limit like any other; false: drop it")
     drop_duplicates: bool = Field(description="keep one of several equal responses to a problem")

@@ -34,7 +34,7 @@ VariedRollouts = Annotated[Rollouts, AfterValidator(_varied)]
 class Stage2Rft(Section):
     """Rejection fine-tuning on compositions, iterated (paper §4.2): each iteration on problems of its own."""
 
-    dataset: str = Field(description="data set whose training split is cut into chunks")
+    dataset: str = Field(description="dataset whose training split is cut into chunks")
     num_iterations: Count
     examples_per_iteration: Count = Field(description="problems a chunk")
     chunk_seed: Natural | None = Field(
@@ -52,7 +52,7 @@ class Phase(Section):
     """A stretch of a curriculum: so many steps on a mixture of problems."""
 
     steps: Count = Field(description="steps: one batch of groups each")
-    mixture: dict[Source, Positive] = Field(min_length=1, description="data set (its training split) or Parquet file -> weight")
+    mixture: dict[Source, Positive] = Field(min_length=1, description="dataset (its training split) or Parquet file -> weight")
 
 
 Phases = Annotated[list[Phase], Field(min_length=1)]
@@ -62,9 +62,9 @@ class Validation(Section):
     """Accuracy on held-out problems while a run trains: one response each. A measurement: it changes no model."""
 
     every: Natural = Field(description="steps between validations, one before the first step included; 0: none")
-    dataset: str = Field(description="data set whose test split is answered; one of its own keeps the evaluation unseen")
+    dataset: str = Field(description="dataset whose test split is answered; one of its own keeps the evaluation unseen")
     levels: Levels
-    problems: Count = Field(description="a level: the first of the data set")
+    problems: Count = Field(description="a level: the first of the dataset")
     greedy: bool = Field(description="true: greedy responses, as in the public code; false: sampled like the rollouts")
 
 
@@ -138,7 +138,7 @@ class Stage2(Section):
 class Evaluation(Section):
     """Accuracy on test problems."""
 
-    dataset: str = Field(description="data set whose test split all models answer")
+    dataset: str = Field(description="dataset whose test split all models answer")
     greedy: bool = Field(description="one greedy response a problem besides the sampled ones")
     rollouts: Rollouts = Field(description="samples: n of avg@n")
 
@@ -146,7 +146,7 @@ class Evaluation(Section):
 class Passk(Section):
     """pass@k (paper §4.4; Chen et al. 2021)."""
 
-    dataset: str = Field(description="data set whose test split is answered")
+    dataset: str = Field(description="dataset whose test split is answered")
     models: list[str] = Field(min_length=1, description="base, stage1-rft, stage2-rft-iterN, stage2-rl-NAME")
     shard_size: Count = Field(description="problems per shard; see rollout_engine.shard_size")
     rollouts: VariedRollouts = Field(description="samples: n; 1,000 in the paper")

@@ -90,7 +90,7 @@ class Config(Section):
         return getattr(self.datasets[dataset], split) if dataset in self.datasets else 0
 
     def _missing_datasets(self) -> Iterator[str]:
-        """Data sets that a key names but nothing makes."""
+        """Datasets that a key names but nothing makes."""
         wanted = [("stage1", "stage1_level1", "train"), ("stage1", "stage1_level1", "test")]
         if not self.use.stage2_rft_problems:
             wanted.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
@@ -105,15 +105,15 @@ class Config(Section):
             if not self._rows(dataset, split):
                 close = difflib.get_close_matches(dataset, self.datasets, n=1, cutoff=0.5)
                 hint = f"; did you mean {close[0]}?" if close and close[0] != dataset else f"; set datasets.{dataset}.{split}"
-                yield f"{key}: data set {dataset} has no {split} problems{hint}"
+                yield f"{key}: dataset {dataset} has no {split} problems{hint}"
 
     def _missing_levels(self) -> Iterator[str]:
-        """Levels, or problems of them, that a key asks for and its data set lacks."""
+        """Levels, or problems of them, that a key asks for and its dataset lacks."""
         validation, name = self.stage2.rl.validation, self.stage2.rl.validation.dataset
         if validation.every and self._rows(name, "test"):
             made, key = dict(shares(self.datasets[name].levels, self.datasets[name].test)), "stage2.rl.validation"
             if not _span(validation.levels) <= made.keys():
-                yield f"{key}.levels: {list(validation.levels)}, but data set {name} has {', '.join(map(str, made))}"
+                yield f"{key}.levels: {list(validation.levels)}, but dataset {name} has {', '.join(map(str, made))}"
             elif validation.problems > (least := min(made[level] for level in _span(validation.levels))):
                 yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {least}; raise that"
         limit = self.problems.max_output_length

@@ -1,4 +1,4 @@
-"""Accuracy with intervals: from roll-outs to verdicts, from verdicts to accuracies (paper §4: pass rate by level)."""
+"""Accuracy with intervals: from rollouts to verdicts, from verdicts to accuracies (paper §4: pass rate by level)."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ class Accuracy:
 
 
 class Counted(NamedTuple):
-    """Rows of a roll-out file and what became of them."""
+    """Rows of a rollout file and what became of them."""
 
     problems: int
     skipped: int
@@ -65,12 +65,12 @@ def wilson(share: float, trials: int, z: float = Z95) -> tuple[float, float]:
 
 
 def judge(rollouts: str | Path, output: str | Path, rule: Rule) -> Counted:
-    """Writes a verdict for each response of a roll-out file. Raises UserError if the file is missing or damaged."""
+    """Writes a verdict for each response of a rollout file. Raises UserError if the file is missing or damaged."""
     return judge_files([(rollouts, {})], output, VERDICTS, rule)
 
 
 def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, schema: pa.Schema, rule: Rule) -> Counted:
-    """Writes a verdict for each response of several roll-out files, with the further columns that stand beside each.
+    """Writes a verdict for each response of several rollout files, with the further columns that stand beside each.
 
     Raises UserError as ``judge`` does.
     """

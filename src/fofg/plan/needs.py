@@ -10,7 +10,7 @@ from fofg.plan.work import Rollouts
 
 #: Engine -> megabytes of main memory for libraries, workers and buffers; bytes for each parameter of the model. ``trl``: float32
 #: weights, gradients, two moments and a copy, all in main memory on a CPU; ``verl``: weights and moments wait there (offload), and
-#: are read at the end to be merged; roll-outs: weights while they are loaded.
+#: are read at the end to be merged; rollouts: weights while they are loaded.
 _MEMORY = {"transformers": (2000, 6), "vllm": (12000, 3), "trl": (4000, 20), "verl": (24000, 18)}
 #: Bytes for each parameter of the reference model of reinforcement learning with a KL penalty: float32 weights.
 _REFERENCE = 4
@@ -74,7 +74,7 @@ def _engines(settings: Config) -> dict[str, str]:
 
 
 def _sampled_within(rollouts: list[tuple[Rollouts, Cost]], stage: str) -> float:
-    """GPU hours of the roll-outs that a run of reinforcement learning makes itself, validation included."""
+    """GPU hours of the rollouts that a run of reinforcement learning makes itself, validation included."""
     return sum(cost.hours for row, cost in rollouts if row.stage in (stage, f"{stage}, validation"))
 
 

@@ -61,7 +61,7 @@ def stage1_problems(settings: Config) -> list[Stage]:
 
 
 def all_problems(settings: Config) -> list[Stage]:
-    """Of every data set that is made."""
+    """Of every dataset that is made."""
     made = [(name, split) for name, one in settings.datasets.items() for split in ("train", "test") if getattr(one, split)]
     return [problems(*one) for one in made if one != ("stage1_level1", "train") or not settings.use.stage1_problems]
 
@@ -88,7 +88,7 @@ def iteration_models(settings: Config) -> list[str]:
 
 
 def round_of(tuned: str) -> str:
-    """The roll-outs that a model is fine-tuned on."""
+    """The rollouts that a model is fine-tuned on."""
     return "stage1_level1" if tuned == "stage1-rft" else f"stage2_rft_level2/{tuned.removeprefix('stage2-rft-')}"
 
 
@@ -133,7 +133,7 @@ def _all_curricula(settings: Config) -> list[Stage]:
 
 
 def _asked(dataset: Callable[[Config], str]) -> Reads:
-    """Reads a data set's test problems, and the model that is asked."""
+    """Reads a dataset's test problems, and the model that is asked."""
     return lambda settings, stage: [problems(dataset(settings), "test"), *model(settings, stage.of)]
 
 

@@ -13,7 +13,7 @@ from fofg.plan.work import Amount, Rollouts, Training
 
 
 def text(settings: Config, plan: Estimate, jobs: list[Jobs]) -> str:
-    """Tables of problems, roll-outs, training and jobs, then totals and what they were counted with."""
+    """Tables of problems, rollouts, training and jobs, then totals and what they were counted with."""
     head = f"{' '.join(plan.targets)}, counted from nothing, with {settings.base_model} ({plan.model.parameters:,} parameters)"
     tables = [_problems(plan), _rollouts(plan), _training(plan), _jobs(settings, plan, jobs)]
     return "\n\n".join([head, *filter(None, tables), _totals(settings, plan), *_assumptions(settings, plan)])
@@ -69,7 +69,7 @@ def _problems(plan: Estimate) -> str:
 
 
 def _rollouts(plan: Estimate) -> str:
-    headings = ["roll-outs", "jobs", "prompts", "responses", "prompt tok. ≤", "response tok. ≤", "expected"]
+    headings = ["rollouts", "jobs", "prompts", "responses", "prompt tok. ≤", "response tok. ≤", "expected"]
     rows = [
         [
             row.stage,

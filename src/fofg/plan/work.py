@@ -26,7 +26,7 @@ class Amount(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Problems:
-    """Problems of one split of a data set, made in ``jobs`` files."""
+    """Problems of one split of a dataset, made in ``jobs`` files."""
 
     stage: str
     rule: str
@@ -75,7 +75,7 @@ class Training:
 
 
 def rollout_devices(settings: Config) -> float:
-    """GPUs that a roll-out job holds; 1, the machine or the one GPU that it finds, where it asks for none."""
+    """GPUs that a rollout job holds; 1, the machine or the one GPU that it finds, where it asks for none."""
     engine = settings.rollout_engine
     return engine.gpus / engine.jobs_per_gpu if engine.gpus else 1.0
 

@@ -1,4 +1,4 @@
-"""Data sets of problems as streams of rows in verl's convention, and as files."""
+"""Datasets of problems as streams of rows in verl's convention, and as files."""
 
 import json
 import os

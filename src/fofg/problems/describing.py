@@ -1,4 +1,4 @@
-"""What is in the data sets: levels, sizes, exposure by function, and how far files overlap."""
+"""What is in the datasets: levels, sizes, exposure by function, and how far files overlap."""
 
 import os
 import re
@@ -46,9 +46,9 @@ class Contents:
 
 
 def describe(files: Paths, outputs: Paths, spec: DescribeDatasets) -> None:
-    """Writes a description (JSON) of each data set.
+    """Writes a description (JSON) of each dataset.
 
-    ``files``: dataset/split -> problem file (fofg.schemas.PROBLEMS); ``outputs``: data set -> JSON file. Hashes and numbers alone
+    ``files``: dataset/split -> problem file (fofg.schemas.PROBLEMS); ``outputs``: dataset -> JSON file. Hashes and numbers alone
     are in memory. Raises UserError if a file is bad or a name without its counterpart, or if a problem to train on is one to test
     on, anywhere, where the spec forbids it.
     """
@@ -173,11 +173,11 @@ def _check_names(files: Paths, outputs: Paths) -> None:
         if split not in ("train", "test"):
             raise UserError(f"--files: {name!r} is not of the form DATASET/train or DATASET/test")
         if dataset not in outputs:
-            raise UserError(f"--outputs: none for data set {dataset} of --files; add {dataset}=JSON")
+            raise UserError(f"--outputs: none for dataset {dataset} of --files; add {dataset}=JSON")
     for dataset in outputs:
         if not {f"{dataset}/train", f"{dataset}/test"} & files.keys():
             raise UserError(
-                f"--files: none of data set {dataset} of --outputs; add {dataset}/train=PARQUET or {dataset}/test=PARQUET"
+                f"--files: none of dataset {dataset} of --outputs; add {dataset}/train=PARQUET or {dataset}/test=PARQUET"
             )
 
 

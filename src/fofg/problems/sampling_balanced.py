@@ -2,7 +2,7 @@
 
 Laws: a problem's longest path runs from ``x`` through ``level`` calls; every call's result differs from its strings, is not empty
 and keeps within the cap, and the output differs from the input; the functions of the pool are called equally often, give or take a
-few, at each level; no problem occurs twice in a split; an input occurs either in train splits or in test splits of all data sets.
+few, at each level; no problem occurs twice in a split; an input occurs either in train splits or in test splits of all datasets.
 """
 
 import sys
@@ -45,14 +45,14 @@ _FILTER_BYTES = 16 << 20
 
 
 def for_evaluation(text: str, seed: int) -> bool:
-    """Whether an input belongs to the evaluation (test splits of all data sets) rather than to training."""
+    """Whether an input belongs to the evaluation (test splits of all datasets) rather than to training."""
     return (crc32(text.encode(), seed & 0xFFFFFFFF) * 0x9E3779B1 & 0xFFFFFFFF) * SIDES >> 32 == 0
 
 
 def sample(
     shares: list[tuple[int, int]], pool: tuple[str, ...], name: str, split: str, settings: config.Problems
 ) -> Iterator[Problem]:
-    """The problems of one split of data set ``name``: for each (level, count) pair so many problems of that level.
+    """The problems of one split of dataset ``name``: for each (level, count) pair so many problems of that level.
 
     A level's problems don't depend on how many are asked for. Raises UserError if the settings leave no further problem.
     """

@@ -1,6 +1,6 @@
 """The sampler of the paper: its published procedure draw by draw, so that the problems are the published ones (paper App. A).
 
-``level`` is the depth of the tree. An expression is taken once a data set.
+``level`` is the depth of the tree. An expression is taken once a dataset.
 """
 
 from array import array

@@ -42,7 +42,7 @@ def _panel(axes: plt.Axes, rows: list[Accuracy], models: list[str], levels: list
         places = [levels.index(row.level) + (number - (len(models) - 1) / 2) * share for row in mine]
         heights = [row.accuracy for row in mine]
         reach = [[row.accuracy - row.low for row in mine], [row.high - row.accuracy for row in mine]]
-        axes.bar(places, heights, 0.9 * share, color=look.colour, label=names.label(model))
+        axes.bar(places, heights, 0.9 * share, color=look.color, label=names.label(model))
         axes.errorbar(places, heights, reach, fmt="none", ecolor=_GREY, elinewidth=1.5, capsize=4)
         for place, row in zip(places, mine):
             axes.annotate(f"{row.accuracy:.0%}", (place, row.high), (0, 4), textcoords="offset points", ha="center")

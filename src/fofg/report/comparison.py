@@ -9,7 +9,7 @@ from fofg.report.style import Look, plt
 from fofg.schemas import ACCURACY
 
 DECODINGS = ("sampled", "greedy")
-#: Width that the models of a level share; neighbouring levels are 1 apart.
+#: Width that the models of a level share; neighboring levels are 1 apart.
 _SPREAD = 0.62
 
 
@@ -66,5 +66,5 @@ def _curve(axes: plt.Axes, rows: list[dict], levels: list[int], shift: float, lo
     places = [levels.index(row["level"]) + shift for row in rows]
     heights = [row["accuracy"] for row in rows]
     reach = [[row["accuracy"] - row["low"] for row in rows], [row["high"] - row["accuracy"] for row in rows]]
-    axes.errorbar(places, heights, reach, fmt="none", ecolor=look.colour, elinewidth=1.3, alpha=0.75)
+    axes.errorbar(places, heights, reach, fmt="none", ecolor=look.color, elinewidth=1.3, alpha=0.75)
     axes.plot(places, heights, **look.curve(), linewidth=1.1, markersize=7, label=label, zorder=3)

@@ -1,4 +1,4 @@
-"""Figure of exposure: calls of each function in each data set, a column a file, so that unevenness is seen at a glance."""
+"""Figure of exposure: calls of each function in each dataset, a column a file, so that unevenness is seen at a glance."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def plot(datasets: list[str], stem: str | Path, figures: Figures) -> None:
 
 
 def read(path: str | Path) -> list[Column]:
-    """The splits of a described data set. Raises UserError if the file is missing or no description of one."""
+    """The splits of a described dataset. Raises UserError if the file is missing or no description of one."""
     try:
         described = json.loads(Path(path).read_text(encoding="utf-8"))
         columns = []
@@ -49,7 +49,7 @@ def read(path: str | Path) -> list[Column]:
         if not all(column.calls for column in columns) or not columns:
             raise ValueError("no function in it")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a description of a data set ({error}); make it again") from None
+        raise UserError(f"{path}: not a description of a dataset ({error}); make it again") from None
     return columns
 
 
@@ -65,8 +65,8 @@ def draw(columns: list[Column]) -> plt.Figure:
     axes.imshow(np.ma.masked_equal(shades, 0), cmap=_SHADES, vmin=0, vmax=_MOST, aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            colour = "white" if shades[row, column] > 0.62 * _MOST else "black"
-            axes.text(column, row, _short(count), ha="center", va="center", fontsize="x-small", color=colour)
+            color = "white" if shades[row, column] > 0.62 * _MOST else "black"
+            axes.text(column, row, _short(count), ha="center", va="center", fontsize="x-small", color=color)
     _headings(axes, columns, counts)
     axes.set_yticks(range(len(functions)), functions, fontsize="small")
     axes.tick_params(length=0)

@@ -12,7 +12,7 @@ from fofg.report.reading import table
 from fofg.report.style import PALETTE, plt
 from fofg.schemas import FAILURE_SHARES
 
-#: Class -> face colour and hatch: neighbours differ in lightness, hatches tell them apart in grey.
+#: Class -> face color and hatch: neighbors differ in lightness, hatches tell them apart in grey.
 LOOKS = {
     "correct": (PALETTE[5], ""),
     "atomic_error": (PALETTE[6], "xxx"),
@@ -54,8 +54,8 @@ def draw(rows: list[dict]) -> plt.Figure:
     figure.get_layout_engine().set(wspace=0.05)
     figure.supxlabel("share of sampled responses", fontsize=plt.rcParams["font.size"])
     parts = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="black", linewidth=0.6, label=name.replace("_", " "))
-        for name, (colour, hatch) in LOOKS.items()
+        Patch(facecolor=color, hatch=hatch, edgecolor="black", linewidth=0.6, label=name.replace("_", " "))
+        for name, (color, hatch) in LOOKS.items()
         if any(row["failure"] == name and row["responses"] for row in rows)
     ]
     figure.legend(handles=parts, loc="outside upper center", ncols=4 if len(levels) < 3 else 7, frameon=False, handleheight=1.2)
@@ -66,9 +66,9 @@ def _panel(axes: plt.Axes, rows: list[dict], models: list[str]) -> None:
     shares = {(row["model"], row["failure"]): row["share"] for row in rows}
     starts = [0.0] * len(models)
     for name in CLASSES:
-        colour, hatch = LOOKS[name]
+        color, hatch = LOOKS[name]
         widths = [shares.get((model, name), 0.0) for model in models]
-        axes.barh(range(len(models)), widths, 0.74, starts, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6)
+        axes.barh(range(len(models)), widths, 0.74, starts, color=color, hatch=hatch, edgecolor="black", linewidth=0.6)
         for place, (start, width) in enumerate(zip(starts, widths)):
             if width >= _READABLE:
                 axes.text(

@@ -48,9 +48,9 @@ def _panel(axes: plt.Axes, rows: list[dict], models: list[str]) -> None:
         mine = sorted((row for row in rows if row["model"] == model), key=lambda row: row["k"])
         counts = [row["k"] for row in mine]
         low, high = [row["low"] for row in mine], [row["high"] for row in mine]
-        axes.fill_between(counts, low, high, color=look.colour, alpha=0.1, linewidth=0)
+        axes.fill_between(counts, low, high, color=look.color, alpha=0.1, linewidth=0)
         for end in (low, high):
-            axes.plot(counts, end, color=look.colour, alpha=0.35, linewidth=0.7)
+            axes.plot(counts, end, color=look.color, alpha=0.35, linewidth=0.7)
         axes.plot(counts, [row["pass_at_k"] for row in mine], **look.curve(), linewidth=1.5, markersize=6, label=names.label(model))
     axes.set_xscale("log", base=2)
     most = max((row["k"] for row in rows), default=1)

@@ -50,8 +50,8 @@ def _fates(axes: plt.Axes, fates: dict[str, int], total: int) -> None:
     shown = [
         (LABELS[name], fates[name], KEPT if name == "kept" else DROPPED) for name in LABELS if fates[name] or name not in OPTIONAL
     ]
-    labels, values, colours = zip(*shown)
-    bars = axes.barh(labels, values, color=colours, height=0.6)
+    labels, values, colors = zip(*shown)
+    bars = axes.barh(labels, values, color=colors, height=0.6)
     axes.bar_label(bars, [f"{value:,} ({value / max(1, total):.0%})" for value in values], padding=4)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.5 * max(1, *values))

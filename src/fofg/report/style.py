@@ -1,4 +1,4 @@
-"""One look for all figures: sizes, and one colour, marker and line a model, legible in grey and for the colour-blind."""
+"""One look for all figures: sizes, and one color, marker and line a model, legible in grey and for the color-blind."""
 
 from collections.abc import Iterable
 from itertools import cycle, product
@@ -18,7 +18,7 @@ from fofg.config import Figures
 from fofg.files import replacing
 from fofg.report import names
 
-#: Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
+#: Okabe and Ito's palette, ordered so that neighbors differ in lightness too.
 PALETTE = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#999999")
 #: Levels from light to dark, distinct in grey; a marker each besides.
 LEVELS = ("#F0B429", "#E07B39", "#C2477F", "#7A3B9E", "#3B3B98", "#12355B", "#0B1F3A", "#000000")
@@ -32,13 +32,13 @@ _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 class Look(NamedTuple):
     """How a model is drawn: ``line`` is a matplotlib line style."""
 
-    colour: str
+    color: str
     marker: str
     line: str | tuple
 
     def curve(self) -> dict:
         """Arguments of ``plot``."""
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.line, **_EDGE}
+        return {"color": self.color, "marker": self.marker, "linestyle": self.line, **_EDGE}
 
 
 _DASHDOT, _LONG, _DOTS = (0, (5, 1.5, 1, 1.5)), (0, (9, 1.5)), (0, (1, 1.2))
@@ -52,20 +52,20 @@ _FIXED = {
 _RFT = Look(PALETTE[5], "^", _DASHDOT)
 #: For models of the user's own: what no other model has.
 _OTHERS = [
-    Look(colour, marker, line)
-    for colour, (marker, line) in zip(cycle((PALETTE[6], PALETTE[7], "#6B4C9A")), product("<>p*hd", (_LONG, "-", _DASHDOT, ":")))
+    Look(color, marker, line)
+    for color, (marker, line) in zip(cycle((PALETTE[6], PALETTE[7], "#6B4C9A")), product("<>p*hd", (_LONG, "-", _DASHDOT, ":")))
 ]
 
 
 def looks(models: Iterable[str]) -> dict[str, Look]:
     """Each model's look: fixed by its name alone, save that two of the user's models do not share one while there are others.
 
-    RFT's iterations are one colour, lighter the earlier.
+    RFT's iterations are one color, lighter the earlier.
     """
     models = list(dict.fromkeys(models))
     result = {model: _FIXED[model] for model in models if model in _FIXED}
     for model in names.iterations(models):
-        result[model] = _RFT._replace(colour=_lighter(_RFT.colour, 0.6 ** (1 + names.iteration(model))))
+        result[model] = _RFT._replace(color=_lighter(_RFT.color, 0.6 ** (1 + names.iteration(model))))
     taken: set[int] = set()
     for model in sorted(set(models) - result.keys()):
         place = crc32(model.encode()) % len(_OTHERS)
@@ -76,9 +76,9 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
     return {model: result[model] for model in models}
 
 
-def _lighter(colour: str, share: float) -> str:
-    """A colour mixed with so much white."""
-    return to_hex([part + (1 - part) * share for part in to_rgb(colour)])
+def _lighter(color: str, share: float) -> str:
+    """A color mixed with so much white."""
+    return to_hex([part + (1 - part) * share for part in to_rgb(color)])
 
 
 def level_curve(level: int) -> dict:

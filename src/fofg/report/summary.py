@@ -88,7 +88,7 @@ def overlap(description: str | Path) -> str:
         counts = {name: int(other["problems"]) for name, other in test["overlap"].items() if name.endswith("/train")}
         rows, name = int(test["rows"]), described["dataset"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{description}: not a description of a data set with a test split ({error}); make it again") from None
+        raise UserError(f"{description}: not a description of a dataset with a test split ({error}); make it again") from None
     shared = [f"{count} are in {other}" for other, count in counts.items() if count]
     of = f"Of the {rows:,} problems of {name}"
     return f"{of}, {', '.join(shared)}, with the same input." if shared else f"{of}, none is a training problem."

@@ -16,7 +16,7 @@ Part = tuple[pa.RecordBatch, np.ndarray]
 
 
 def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, template: str | None, place: str) -> pa.RecordBatch:
-    """RFT rows of the chosen responses of a roll-out batch.
+    """RFT rows of the chosen responses of a rollout batch.
 
     ``samples`` [problems]: responses of each; ``chosen`` [responses in the batch]: a mask. ``template``: builds the prompts anew
     without definitions; None takes them as they stand.
@@ -62,7 +62,7 @@ def _join(parts: list[Part]) -> Part:
 def conversations(parts: Iterable[Part], most_turns: int, seed: int, histogram: dict[int, int]) -> Iterator[pa.RecordBatch]:
     """The rows of train.parquet, a block at a time; counts in ``histogram`` how many have 1, 2, ... turns.
 
-    One turn: the blocks as they are. More: each block is shuffled by ``seed`` and its place in the file, so that neighbours land
+    One turn: the blocks as they are. More: each block is shuffled by ``seed`` and its place in the file, so that neighbors land
     apart and memory stays bounded.
     """
     for number, (block, groups) in enumerate(parts):

@@ -1,4 +1,4 @@
-"""The fate of every response of a roll-out batch: kept, or the reason why not (paper §3.2)."""
+"""The fate of every response of a rollout batch: kept, or the reason why not (paper §3.2)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from fofg.scoring.answers import Rule
 from fofg.scoring.string_task import Outcome, score
 from fofg.scoring.truth import read_truth
 
-#: What judging reads of a roll-out file.
+#: What judging reads of a rollout file.
 COLUMNS = ["reward_model.ground_truth", "extra_info.functions", "responses", "finish_reasons", "token_counts"]
 
 
@@ -55,7 +55,7 @@ def judge(span: Span, selection: Selection, answer_rule: Rule) -> list[Judged]:
 
     A response cut at the token limit is dropped, or with ``keep_truncated`` scored like any other, as the public code does. A
     problem whose samples are all correct is dropped, on scoring alone; the token limit, duplicates and the limit a problem then
-    apply in this order to what is left. Raises UserError for rows that are no roll-outs; never for the text of a response.
+    apply in this order to what is left. Raises UserError for rows that are no rollouts; never for the text of a response.
     """
     judged, first = [], span.first
     for batch in span.batches(COLUMNS):
@@ -63,7 +63,7 @@ def judge(span: Span, selection: Selection, answer_rule: Rule) -> list[Judged]:
         try:
             judged.append(_judge(batch, span._replace(first=first), selection, answer_rule, place))
         except (UnicodeDecodeError, pa.ArrowException):
-            raise UserError(f"{place}: a text is not UTF-8; make the roll-outs again") from None
+            raise UserError(f"{place}: a text is not UTF-8; make the rollouts again") from None
         first += batch.num_rows
     return judged
 
@@ -99,7 +99,7 @@ def _samples(batch: pa.RecordBatch, place: str) -> np.ndarray:
         for name in ("responses", "finish_reasons", "token_counts")
     ]
     if any((counts[0] != other).any() for other in counts[1:]):
-        raise UserError(f"{place}: responses, finish_reasons and token_counts differ in length; make the roll-outs again")
+        raise UserError(f"{place}: responses, finish_reasons and token_counts differ in length; make the rollouts again")
     return counts[0].astype(np.int64)
 
 

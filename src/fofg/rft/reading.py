@@ -1,4 +1,4 @@
-"""Roll-out files, a batch in memory at a time, and work on batches in several processes."""
+"""Rollout files, a batch in memory at a time, and work on batches in several processes."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ ALONE_BYTES = 32 << 20
 
 
 class Span(NamedTuple):
-    """Consecutive row groups of a roll-out file, the first problem of which is ``first``; read ``batch_rows`` at a time."""
+    """Consecutive row groups of a rollout file, the first problem of which is ``first``; read ``batch_rows`` at a time."""
 
     path: str
     groups: list[int]
@@ -50,7 +50,7 @@ class Span(NamedTuple):
 
 
 class RolloutFile:
-    """A roll-out file (fofg.schemas.ROLLOUTS). Raises UserError if it is missing, truncated, empty or of another schema.
+    """A rollout file (fofg.schemas.ROLLOUTS). Raises UserError if it is missing, truncated, empty or of another schema.
 
     ``rows``: problems; ``batch_rows``: problems in a batch, by default about BATCH_BYTES of text.
     """
@@ -62,7 +62,7 @@ class RolloutFile:
         self._sizes = [(group.num_rows, group.total_byte_size) for group in groups]
         self.rows, self.bytes = (sum(sizes) for sizes in zip(*self._sizes)) if self._sizes else (0, 0)
         if not self.rows:
-            raise UserError(f"{path}: holds no problem; make the roll-outs again")
+            raise UserError(f"{path}: holds no problem; make the rollouts again")
         self.batch_rows = batch_rows or int(np.clip(BATCH_BYTES * self.rows // max(1, self.bytes), 1, MOST_BATCH_ROWS))
 
     def batches(self, doing: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""RFT data from roll-outs (paper §3.2): of every problem that not all samples solved, the correct responses.
+"""RFT data from rollouts (paper §3.2): of every problem that not all samples solved, the correct responses.
 
 Two passes over the file, a batch in memory at a time. The first scores every response, in several processes that give back only a
 byte a response; the second copies the chosen ones. The result depends on the file and the spec alone.

@@ -1,4 +1,4 @@
-"""One roll-out file from the files of all shards."""
+"""One rollout file from the files of all shards."""
 
 import json
 import os

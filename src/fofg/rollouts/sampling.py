@@ -16,7 +16,7 @@ _ALMOST_ONE = 1 - 2**-24
 def sample_seed(*parts: int | str) -> int:
     """Seed of one sample, below 2**63: a hash of what tells it from others, the same on every machine.
 
-    ``parts`` of a roll-out: run seed, problem index, sample number.
+    ``parts`` of a rollout: run seed, problem index, sample number.
     """
     digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

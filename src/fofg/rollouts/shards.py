@@ -143,7 +143,7 @@ def generate(
     batch_size: int,
     options: Mapping | None = None,
 ) -> Summary:
-    """Writes the roll-outs of a shard (fofg.schemas.ROLLOUTS) and removes its working state.
+    """Writes the rollouts of a shard (fofg.schemas.ROLLOUTS) and removes its working state.
 
     Finished batches are kept under ``state``; a run that was killed goes on with the others, in the same batches, so that the
     file is the one an uninterrupted run would have written. A continuous engine has one batch, of which finished problems are kept
@@ -241,7 +241,7 @@ class _Progress:
 
     def __init__(self, total: int, done: int):
         seconds = 0.5 if sys.stderr.isatty() else 15
-        self.bar = tqdm(total=total, initial=done, unit=" samples", desc="roll-outs", mininterval=seconds, dynamic_ncols=True)
+        self.bar = tqdm(total=total, initial=done, unit=" samples", desc="rollouts", mininterval=seconds, dynamic_ncols=True)
         self.tokens, self.start = 0, time.monotonic()
 
     def __enter__(self):

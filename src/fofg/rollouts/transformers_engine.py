@@ -1,4 +1,4 @@
-"""Roll-outs with transformers, on a CPU or a GPU: a model's folder, decoded by ``fofg.rollouts.decoding``."""
+"""Rollouts with transformers, on a CPU or a GPU: a model's folder, decoded by ``fofg.rollouts.decoding``."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

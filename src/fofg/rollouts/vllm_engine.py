@@ -1,4 +1,4 @@
-"""Roll-outs with vLLM: the offline ``vllm.LLM`` in this process, all samples of a prompt in one request.
+"""Rollouts with vLLM: the offline ``vllm.LLM`` in this process, all samples of a prompt in one request.
 
 Prompts go in and responses come out as token ids, so that chat template, end tokens and text are those of the transformers engine.
 """

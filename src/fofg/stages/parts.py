@@ -87,13 +87,13 @@ def generate_rollouts(settings: Config, shard: int, problems: int) -> GenerateRo
 
 
 def generate_iteration_rollouts(settings: Config, shard: int) -> GenerateRollouts:
-    """Roll-outs of one shard of an RFT iteration's chunk."""
+    """Rollouts of one shard of an RFT iteration's chunk."""
     where = _shard(settings, shard, settings.stage2.rft.examples_per_iteration)
     return _rollouts(settings, settings.stage2.rft.rollouts, **where)
 
 
 def generate_stage1_test_rollouts(settings: Config, definitions: str) -> GenerateRollouts:
-    """Roll-outs on Stage 1's test problems, definitions ``visible`` or ``hidden``."""
+    """Rollouts on Stage 1's test problems, definitions ``visible`` or ``hidden``."""
     return _rollouts(
         settings,
         settings.evaluation.rollouts,
@@ -105,7 +105,7 @@ def generate_stage1_test_rollouts(settings: Config, definitions: str) -> Generat
 
 
 def generate_held_out_rollouts(settings: Config, decoding: str) -> GenerateRollouts:
-    """Roll-outs on the evaluation's problems, ``sampled`` or ``greedy``."""
+    """Rollouts on the evaluation's problems, ``sampled`` or ``greedy``."""
     rollouts = settings.evaluation.rollouts
     if decoding == "greedy":
         rollouts = rollouts.model_copy(update={"temperature": 0.0, "samples": 1, "top_p": 1.0, "seed": 0})
@@ -113,7 +113,7 @@ def generate_held_out_rollouts(settings: Config, decoding: str) -> GenerateRollo
 
 
 def generate_passk_rollouts(settings: Config, shard: int) -> GenerateRollouts:
-    """Roll-outs of one shard of the problems of pass@k."""
+    """Rollouts of one shard of the problems of pass@k."""
     problems, size = settings.datasets[settings.passk.dataset].test, settings.passk.shard_size
     first = shard * size
     return _rollouts(settings, settings.passk.rollouts, first=first, rows=min(size, problems - first))

@@ -28,7 +28,7 @@ class PrepareBaseModel(Spec):
 
 
 class CreateProblems(Spec):
-    """Problems ``first`` ... ``first + rows - 1`` of one split of a data set of the stage (1, 2) and levels (lowest, highest)."""
+    """Problems ``first`` ... ``first + rows - 1`` of one split of a dataset of the stage (1, 2) and levels (lowest, highest)."""
 
     dataset: str
     stage: int
@@ -77,7 +77,7 @@ class GatherRollouts(Spec):
 
 
 class SelectRftData(Spec):
-    """``template``: of prompts without definitions, which take the place of the rolled-out ones; null: prompts stay as they are."""
+    """``template``: of prompts without definitions, which take the place of the sampled ones; null: prompts stay as they are."""
 
     selection: config.Selection
     answer_rule: Rule
@@ -93,7 +93,7 @@ class LinkIteration(Spec):
 
 
 class TrainRl(Spec):
-    """``phases``: a curriculum; its mixtures name data sets or Parquet files."""
+    """``phases``: a curriculum; its mixtures name datasets or Parquet files."""
 
     rl: config.Grpo
     phases: list[config.Phase]

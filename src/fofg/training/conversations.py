@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
 @dataclass
 class Encoded:
-    """Tokenised conversations: per row int32 arrays of equal length, ``labels`` being the token or ``IGNORED``."""
+    """Tokenized conversations: per row int32 arrays of equal length, ``labels`` being the token or ``IGNORED``."""
 
     input_ids: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
@@ -69,15 +69,15 @@ def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
 
 
 def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, too_long: str, name: str) -> Encoded:
-    """Tokenises conversations; every assistant turn is learned up to and with its end-of-turn token, nothing else.
+    """Tokenizes conversations; every assistant turn is learned up to and with its end-of-turn token, nothing else.
 
-    Each piece is tokenised by itself, as it is when the model first reads the prompt and then writes its turn. ``too_long``
+    Each piece is tokenized by itself, as it is when the model first reads the prompt and then writes its turn. ``too_long``
     says what happens above ``max_length`` tokens: ``error``, ``skip`` (counted), or ``truncate`` on the right (counted; a row
     of which nothing to learn is left counts as skipped). ``name`` is the file that errors name.
     Raises UserError for a long row or an unfit chat template.
     """
     result, specials = Encoded(), frozenset(tokenizer.all_special_ids) | _added_specials(tokenizer)
-    for index, (ids, labels) in enumerate(_tokenised(tokenizer, conversations, specials)):
+    for index, (ids, labels) in enumerate(_tokenized(tokenizer, conversations, specials)):
         if len(ids) > max_length:
             if too_long == "error":
                 raise UserError(
@@ -94,7 +94,7 @@ def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, t
     return result
 
 
-def _tokenised(tokenizer, conversations, specials) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _tokenized(tokenizer, conversations, specials) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     conversations = iter(conversations)
     while chunk := list(islice(conversations, _CHUNK)):
         rows = [pieces(tokenizer, messages) for messages in chunk]

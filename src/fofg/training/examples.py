@@ -20,8 +20,8 @@ UNCHANGED = {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}
 
 
 def encode_file(tokenizer, path: str | Path, settings: Sft) -> Encoded:
-    """The conversations of a file, tokenised; what is too long is counted on standard error. Raises UserError for unfit rows."""
-    rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenise", unit="row", leave=False)
+    """The conversations of a file, tokenized; what is too long is counted on standard error. Raises UserError for unfit rows."""
+    rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenize", unit="row", leave=False)
     examples = encode(tokenizer, map(conversation, rows), settings.max_length, settings.too_long, str(path))
     print(
         f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {settings.max_length} tokens: "

@@ -43,7 +43,7 @@ def train(
     incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
-    """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with roll-outs by vLLM.
+    """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with rollouts by vLLM.
 
     The same problems in the same order, rewards and metrics; responses differ from run to run. A step of which no group's rewards
     differ is an error. A killed run goes on from verl's last checkpoint under ``state``, made with the same number of GPUs. Asked

@@ -19,7 +19,7 @@ _CHUNK = 1000
 
 
 class Tokens:
-    """verl's data set of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, float32 weights.
+    """verl's dataset of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, float32 weights.
 
     verl makes it (``data.custom_cls``) with its own arguments, of which it needs the path alone.
     """
@@ -32,7 +32,7 @@ class Tokens:
         return len(self.rows["input_ids"])
 
     def __getitem__(self, row: int) -> dict:
-        import torch  # a data set of tokens is written without it
+        import torch  # a dataset of tokens is written without it
 
         ids, weights = (np.asarray(self.rows[name][row].values) for name in TOKENS.names)
         return {
