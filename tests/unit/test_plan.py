@@ -10,6 +10,7 @@ from plans import ROOT, configured, costs, of_paper, plan, rows
 from fofg import stages
 from fofg.errors import UserError
 from fofg.plan.estimate import estimate
+from fofg.plan.rules import RULES
 from fofg.plan.targets import targets
 
 # --- the paper's run, by hand ----------------------------------------------------------------------------------------
@@ -211,3 +212,8 @@ def test_a_curriculum_of_ones_own_shows_up():
 def test_without_validation_nothing_is_validated():
     told = plan("stage2_rl_level1", stage2={"rl": {"validation": {"every": 0}}})
     assert "RL level1, validation" not in rows(told.rollouts)
+
+
+def test_the_drawn_workflow_has_the_rules_of_target_all():
+    drawn = set(re.findall(r">(\w+)</text>", (ROOT / "docs/rulegraph.svg").read_text()))
+    assert drawn == {"all", *RULES} - {"build_tiny_base"}, "snakemake all --rulegraph dot | dot -Tsvg > docs/rulegraph.svg"
