@@ -83,7 +83,7 @@ lint: env  ## Formatting and lint of Python and Snakemake files
 	snakefmt --check Snakefile rules
 	snakemake --lint
 
-schema: env  ## Write config/schema.json anew
+schema: env  ## Rewrite config/schema.json
 	fofg schema > config/schema.json
 
 clean-env:  ## Remove .venv/, .venv-engines/ and .venv-gpu/

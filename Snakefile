@@ -178,7 +178,7 @@ rule figures:
 
 
 rule tiny_base:
-    """The embedded base model, pre-trained anew (minutes on a GPU, a day or two on a CPU)."""
+    """The embedded base model, pre-trained from scratch (minutes on a GPU, a day or two on a CPU)."""
     input:
         rules.build_tiny_base.output,
 

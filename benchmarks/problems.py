@@ -2,7 +2,7 @@
 """Measures how fast Level-2 problems are made on one core, against the usual way, and whether memory stays flat.
 
 The usual way makes the paper sampler's problems: text by choice and choices, eval, and inspect's source of each function, a problem
-at a time; that both make the same ones is checked. Speeds are problems a second of processor time, the best of several rounds, so
+at a time; that both make the same ones is checked. Speeds are problems per second of processor time, the best of several rounds, so
 that other work on the machine disturbs them little. Memory is the peak of a process that writes a file of so many problems.
 """
 
@@ -152,7 +152,7 @@ def peak(sampler: str, rows: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=5000, help="problems a round (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=5000, help="problems per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=8, help="rounds, the best of which counts (default: %(default)s)")
     parser.add_argument(
         "--memory-rows",

@@ -1,4 +1,4 @@
-"""Selection of RFT data: responses a second and peak memory, against the usual way on a tenth of the data.
+"""Selection of RFT data: responses per second and peak memory, against the usual way on a tenth of the data.
 
 Makes a rollout file (10 responses of 1 KB a problem, half of them correct) in a temporary folder, selects from it with the
 library, then does the same the usual way: everything in memory as Python rows, a character loop that finds the answer, pandas to

@@ -1,4 +1,4 @@
-"""Reinforcement learning: CPU seconds a step and peak memory, against TRL's own GRPO trainer.
+"""Reinforcement learning: CPU seconds per step and peak memory, against TRL's own GRPO trainer.
 
 Each step samples 8 responses to each of 32 problems of Level 2 and makes one update from them. The library puts its own decoder and
 parts of like length around TRL's loss, and drops groups of equal rewards, as dynamic sampling does; TRL as it comes samples with

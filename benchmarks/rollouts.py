@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-#: Engine -> our tokens a second over the library's.
+#: Engine -> our tokens per second over the library's.
 TARGETS = {"transformers": 0.8, "vllm": 0.95}
 
 
@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engine", choices=TARGETS, default="transformers", help="default: transformers")
     parser.add_argument("--model", type=Path, help="default: resources/tiny-base, or random weights of that size if it is missing")
     parser.add_argument("--problems", type=int, default=64, help="default: 64")
-    parser.add_argument("--samples", type=int, default=4, help="responses a problem (default: 4)")
+    parser.add_argument("--samples", type=int, default=4, help="responses per problem (default: 4)")
     parser.add_argument("--batch-size", type=int, default=128, help="sequences decoded at once (default: 128)")
     parser.add_argument("--max-response-tokens", type=int, default=128, help="default: 128")
     parser.add_argument("--repeats", type=int, default=3, help="alternating runs of each (default: 3)")
@@ -122,7 +122,7 @@ def vllm_runs(samples: int) -> dict[str, Callable]:
 
 
 def alternate(engine, runs: dict[str, Callable], work: list, warm_up: int, repeats: int) -> dict[str, list[float]]:
-    """Name -> tokens a second in each repeat, after a run of each over the first ``warm_up`` pieces of the work."""
+    """Name -> tokens per second in each repeat, after a run of each over the first ``warm_up`` pieces of the work."""
     rates = {name: [] for name in runs}
     for run in runs.values():
         run(engine, work[:warm_up])

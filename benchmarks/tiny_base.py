@@ -17,7 +17,7 @@ TARGET = (0.3, 0.8)
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ROOT / "resources/tiny-base", help="default: resources/tiny-base")
-    parser.add_argument("--problems", type=int, default=256, help="problems a level (default: 256)")
+    parser.add_argument("--problems", type=int, default=256, help="problems per level (default: 256)")
     parser.add_argument("--levels", type=int, default=3, help="highest level (default: 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Rollouts to select training data from: one job a shard, then all shards in one file."""
+"""Rollouts to select training data from: one job per shard, then all shards in one file."""
 
 
 rule generate_rollouts:

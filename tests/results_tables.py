@@ -58,7 +58,7 @@ def failures(classes, models=MODELS, levels=(2, 3, 4), responses: int = 64) -> l
 
 
 def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int = 1) -> list[dict]:
-    """Records of a reinforcement learning run, validated every second step, 40 seconds a step; nothing kept in step 1."""
+    """Records of a reinforcement learning run, validated every second step, 40 seconds per step; nothing kept in step 1."""
     records = []
     for step in range(steps + 1):
         record = {"step": step}

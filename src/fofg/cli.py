@@ -55,7 +55,7 @@ def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
     arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
     for name, default, meaning in (
-        ("micro-batch-size", micro_batch_size, "sequences a CPU thread or GPU works on at once"),
+        ("micro-batch-size", micro_batch_size, "sequences that a CPU thread or GPU processes at once"),
         ("save-every", save_every, "steps between checkpoints"),
     ):
         arguments.add_argument(f"--{name}", type=count, default=default, metavar="N", help=f"{meaning} (default: {default})")
@@ -63,7 +63,7 @@ def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save
     arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")
     add_gpus(arguments)
     arguments.add_argument(
-        "--nodes", type=count, default=1, metavar="N", help="nodes, each with so many GPUs (engine verl; default: 1)"
+        "--nodes", type=count, default=1, metavar="N", help="nodes, each with --gpus GPUs (engine verl; default: 1)"
     )
     arguments.add_argument(
         "--verl", type=Verl.model_validate_json, metavar="JSON", help="settings of engine verl: " + ", ".join(Verl.model_fields)

@@ -22,7 +22,7 @@ _REFUSED = {
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the key or the file, and the cure."""
+    """An error the user can fix. The message names the key or file and suggests the fix."""
 
 
 def explain(error: BaseException) -> str | None:

@@ -35,8 +35,8 @@ def find(base_model: str) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
-            f"base_model: no folder {base_model}, and the hub does not give a model of that name ({reason}); correct it, mend the "
-            f"network, or download it elsewhere (hf download {base_model} --local-dir FOLDER) and set base_model: FOLDER"
+            f"base_model: no folder {base_model}, and the hub does not give a model of that name ({reason}); check the name or "
+            f"your connection, or download it elsewhere (hf download {base_model} --local-dir FOLDER) and set base_model: FOLDER"
         ) from None
 
 
@@ -85,7 +85,7 @@ def check(folder: Path) -> None:
     rows = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
     if rows is not None and len(tokenizer) > rows:
         raise UserError(
-            f"{folder}: its tokenizer has {len(tokenizer)} tokens, more than the model's vocab_size: {rows}; mend one of them"
+            f"{folder}: its tokenizer has {len(tokenizer)} tokens, more than the model's vocab_size: {rows}; fix one of them"
         )
 
 
@@ -152,7 +152,7 @@ def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None)
     links = [link for link in weight_files(prepared) if link.is_symlink() and link.resolve() != (source / link.name).resolve()]
     if not links or not source.is_dir():
         return
-    with suppress(OSError, ValueError, KeyError):  # without its record, the folder is prepared anew
+    with suppress(OSError, ValueError, KeyError):  # without its record, the folder is prepared again
         record = json.loads((prepared / "source.json").read_text(encoding="utf-8"))
         if record["source"] == digest(source, cache):
             for link in links:

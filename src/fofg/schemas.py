@@ -25,9 +25,9 @@ _ROW = [
     ),
 ]
 
-#: One row a problem. ``reward_model.ground_truth`` is JSON: ref_input, ref_output, expression.
+#: One row per problem. ``reward_model.ground_truth`` is JSON: ref_input, ref_output, expression.
 PROBLEMS = pa.schema(_ROW)
-#: One row a problem; the three lists have one entry a sample. ``finish_reasons``: "stop" or "length".
+#: One row per problem; the three lists have one entry a sample. ``finish_reasons``: "stop" or "length".
 ROLLOUTS = pa.schema(
     [
         *_ROW,
@@ -38,7 +38,7 @@ ROLLOUTS = pa.schema(
 )
 #: One row a training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
 RFT = pa.schema([*_ROW, ("response", pa.string())])
-#: One row a response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
+#: One row per response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
 VERDICTS = pa.schema(
     [
         ("index", pa.int64()),
@@ -67,7 +67,7 @@ ACCURACY = pa.schema(
         ("high", pa.float64()),
     ]
 )
-#: One row a problem: how many of its responses are correct.
+#: One row per problem: how many of its responses are correct.
 PASSK_COUNTS = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("samples", pa.int32()), ("correct", pa.int32())])
 #: pass@k of every model by level, the mean over problems, with the ends of its 95% interval.
 PASSK = pa.schema(
@@ -82,7 +82,7 @@ PASSK = pa.schema(
         ("high", pa.float64()),
     ]
 )
-#: One row a response; ``failure``: its class (fofg.evaluation.failures), "correct" among them.
+#: One row per response; ``failure``: its class (fofg.evaluation.failures), "correct" among them.
 FAILURES = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample", pa.int32()), ("failure", pa.string())])
 #: How many responses of every model at each level are of each class; ``share``: of the model's responses at that level.
 FAILURE_SHARES = pa.schema(

@@ -141,7 +141,9 @@ def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(fold
         code, said = job.ends()
         log = (job.state() / "verl.log").read_text()
         saved, trained = last_step(job.state()), max(job.steps())
-        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; the same command goes on" in said, said + log
+        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; run the same command to resume" in said, (
+            said + log
+        )
         assert done + 2 <= saved == trained < sft_job.STEPS, log
         assert "Traceback" not in said and (way is all_by_sigterm or "Traceback" not in log)
         assert min(job.steps()) == done + 1
@@ -171,5 +173,5 @@ def test_asked_before_the_first_step_it_ends_at_once(folder):
         time.sleep(0.05)
     driver_by_sigterm(job)
     code, said = job.ends()
-    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; the same command goes on from there" in said
+    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; run the same command to resume" in said
     assert not job.steps() and not list(job.state().glob("global_step_*"))

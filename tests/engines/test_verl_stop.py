@@ -88,7 +88,7 @@ def learning(run, tmp_path, monkeypatch):
 
 
 def told(step: int) -> str:
-    return f"stopped {REASON} after step {step} of {STEPS}; the same command goes on from there"
+    return f"stopped {REASON} after step {step} of {STEPS}; run the same command to resume"
 
 
 def test_asked_in_an_update_it_saves_that_step_and_goes_on_as_if_nothing_had_been(learning):

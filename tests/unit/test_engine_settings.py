@@ -112,7 +112,7 @@ CASES = {
     "an update that the GPUs can't share": (
         "gpu-tiny.yaml",
         {"training.gpus": 16, "stage2.rl.mini_batch_prompts": 2, "stage2.rl.rollouts.samples": 4},
-        ["stage2.rl.mini_batch_prompts: 8 responses an update, no multiple of the 16 GPUs (training.gpus, nodes)"],
+        ["stage2.rl.mini_batch_prompts: 8 responses per update, no multiple of the 16 GPUs (training.gpus, nodes)"],
         [{"stage2.rl.mini_batch_prompts": 4}, {"training.gpus": 8}],
     ),
     "copies of the model that the GPUs can't hold": (

@@ -115,8 +115,8 @@ def test_the_comparison_shows_each_models_accuracy_and_interval():
     figure = comparison.draw(rows)
     sampled, greedy = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "sampled (avg@2), 64 problems a level",
-        "greedy, 64 problems a level",
+        "sampled (avg@2), 64 problems per level",
+        "greedy, 64 problems per level",
     ]
     assert list(lines(sampled)) == ["base", "Stage 1", "RFT, 3 iterations", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"]
     assert lines(greedy)["RL on Level 2"] == pytest.approx([7 / 10**level for level in range(1, 9)])

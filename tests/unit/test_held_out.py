@@ -22,7 +22,7 @@ RIGHT, WRONG, NONE = '{"output": "b"}', '{"output": "c"}', "no idea"
 
 @pytest.fixture
 def rollouts(tmp_path):
-    """Two problems a level at Levels 2 and 1: two sampled responses each, one greedy."""
+    """Two problems per level at Levels 2 and 1: two sampled responses each, one greedy."""
     sampled = [rollout(0, [RIGHT, WRONG], level=2), rollout(1, [NONE, NONE], level=2), rollout(2, [RIGHT, RIGHT]), rollout(3, [])]
     greedy = [
         rollout(0, [RIGHT], level=2),

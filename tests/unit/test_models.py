@@ -358,7 +358,7 @@ def test_the_hub_out_of_reach(monkeypatch):
         raise LocalEntryNotFoundError("Cannot find the requested files in the disk cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(UserError, match=r"base_model: no folder some/model.*mend the network.*base_model: FOLDER"):
+    with pytest.raises(UserError, match=r"base_model: no folder some/model.*your connection.*base_model: FOLDER"):
         models.find("some/model")
 
 

@@ -35,7 +35,7 @@ def test_memory_by_hand():
 
 
 def test_the_reference_model_of_a_kl_penalty_by_hand():
-    """22 bytes a parameter in place of 18, for reinforcement learning alone."""
+    """22 bytes per parameter in place of 18, for reinforcement learning alone."""
     paper = asked("paper.yaml", stage2__rl__kl_coef=0.001)
     assert (paper["train_sft"].memory, paper["train_rl"].memory) == (168_600, 200_700)
 

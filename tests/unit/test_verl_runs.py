@@ -54,7 +54,7 @@ def follow(tmp_path, monkeypatch):
 
 
 def stopped(step: int) -> str:
-    return f"stopped before the time limit after step {step} of 3; the same command goes on from there"
+    return f"stopped before the time limit after step {step} of 3; run the same command to resume"
 
 
 def test_a_run_that_reaches_its_last_step_is_no_failure(follow, tmp_path):

@@ -10,8 +10,8 @@ from fofg.stages import ClassifyFailures
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, ClassifyFailures)
-    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row a problem")
-    arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row a response")
+    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row per problem")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row per response")
     options = arguments.parse_args()
     from fofg.evaluation.failures import CLASSES, classify_file
 

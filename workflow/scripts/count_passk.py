@@ -11,7 +11,7 @@ def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, CountPassk)
     arguments.add_argument("--rollouts", required=True, nargs="+", metavar="PARQUET", help="rollouts, every shard once")
-    arguments.add_argument("--output", required=True, metavar="PARQUET", help="counts, a row a problem")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="counts, a row per problem")
     options = arguments.parse_args()
     from fofg.evaluation.pass_at_k import count
 

@@ -8,7 +8,7 @@ from fofg import cli, gpus
 from fofg.stages import GenerateRollouts
 
 DESCRIPTION = """\
-Makes the responses of one shard of problems (spec: first, rows) and writes one row a problem.
+Makes the responses of one shard of problems (spec: first, rows) and writes one row per problem.
 
 A killed run goes on where it was: finished batches are kept under --state until the output is in place. On a GPU if there is one.
 On a CPU shared with other work, set OMP_WAIT_POLICY=PASSIVE before the start.

@@ -13,7 +13,7 @@ def main() -> None:
     arguments.add_argument(
         "--rollouts", required=True, nargs="+", metavar="DECODING=PARQUET", help="rollouts, sampled=FILE and, if any, greedy=FILE"
     )
-    arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row a response")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row per response")
     options = arguments.parse_args()
     from fofg.evaluation.held_out import judge
 

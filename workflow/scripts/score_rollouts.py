@@ -9,8 +9,8 @@ from fofg.stages import ScoreRollouts
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, ScoreRollouts)
-    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row a problem")
-    arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row a response")
+    arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row per problem")
+    arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row per response")
     options = arguments.parse_args()
     from fofg.evaluation.accuracy import judge
 

@@ -10,7 +10,7 @@ from fofg.stages import SelectRftData
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, SelectRftData)
-    arguments.add_argument("--rollouts", required=True, help="rollouts to read: one row a problem, its responses in lists")
+    arguments.add_argument("--rollouts", required=True, help="rollouts to read: one row per problem, its responses in lists")
     arguments.add_argument("--train", required=True, help="Parquet file to write: training examples")
     arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")
     arguments.add_argument("--summary", required=True, help="JSON file to write: counts")

@@ -12,8 +12,8 @@ def main() -> None:
     )
     arguments.add_argument("--train", required=True, metavar="PARQUET", help="training problems")
     arguments.add_argument("--test", required=True, metavar="PARQUET", help="the problems that were answered")
-    arguments.add_argument("--csv", required=True, help="table to write, a line a model, definitions and level")
-    arguments.add_argument("--markdown", required=True, help="the same to read, a column a model")
+    arguments.add_argument("--csv", required=True, help="table to write, a line per model, definitions and level")
+    arguments.add_argument("--markdown", required=True, help="the same to read, a column per model")
     options = arguments.parse_args()
     from fofg.evaluation.accuracy import summarize_files, write_csv
     from fofg.problems.describing import trained_on

@@ -9,7 +9,7 @@ def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, SummarizeEvaluation)
     arguments.add_argument("--verdicts", required=True, nargs="+", metavar="MODEL=PARQUET", help="verdicts of every model")
-    arguments.add_argument("--parquet", required=True, help="table to write, a row a model, decoding and level")
+    arguments.add_argument("--parquet", required=True, help="table to write, a row per model, decoding and level")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
     from fofg.evaluation.held_out import summarize

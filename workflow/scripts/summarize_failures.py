@@ -11,7 +11,7 @@ def main() -> None:
     arguments.add_argument(
         "--failures", required=True, nargs="+", metavar="MODEL=PARQUET", help="classes of every model's responses"
     )
-    arguments.add_argument("--parquet", required=True, help="table to write, a row a model, level and class")
+    arguments.add_argument("--parquet", required=True, help="table to write, a row per model, level and class")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
     from fofg.evaluation.failures import summarize

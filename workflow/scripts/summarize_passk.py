@@ -9,7 +9,7 @@ def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, SummarizePassk)
     arguments.add_argument("--counts", required=True, nargs="+", metavar="MODEL=PARQUET", help="counts of every model")
-    arguments.add_argument("--parquet", required=True, help="table to write, a row a model, level and k")
+    arguments.add_argument("--parquet", required=True, help="table to write, a row per model, level and k")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
     from fofg.evaluation.pass_at_k import summarize

@@ -57,7 +57,7 @@ def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
     if not workers:
         yield "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: trl"
     elif rows % workers:
-        yield f"stage2.rl.mini_batch_prompts: {rows} responses an update, no multiple of the {workers} GPUs (training.gpus, nodes)"
+        yield f"stage2.rl.mini_batch_prompts: {rows} responses per update, no multiple of the {workers} GPUs (training.gpus, nodes)"
     elif training.gpus % verl.tensor_parallel_size:
         yield f"training.verl.tensor_parallel_size: {verl.tensor_parallel_size} does not divide training.gpus ({training.gpus})"
     if length > verl.tokens_per_gpu:

@@ -91,7 +91,7 @@ class Verl(Section):
 class Training(Section):
     """How training runs; none of it changes results beyond rounding."""
 
-    gpus: Natural = Field(description="GPUs a node that a job has to itself; 0: it uses the first it sees, if any")
+    gpus: Natural = Field(description="GPUs per node that a job has to itself; 0: it uses the first it sees, if any")
     nodes: Count = Field(description="nodes of a job (engine verl)")
     verl: Verl
     threads: Count = Field(description="CPU threads of Stage 1's fine-tuning")

@@ -71,7 +71,7 @@ class Scoring(Section):
 class Rollouts(Section):
     """One set of rollouts."""
 
-    samples: Count = Field(description="responses a problem")
+    samples: Count = Field(description="responses per problem")
     temperature: Annotated[float, Field(ge=0)] = Field(description="0: greedy")
     top_p: Probability
     max_prompt_tokens: Count
@@ -87,9 +87,9 @@ class Selection(Section):
 
     keep_truncated: bool = Field(description="score a response cut at the token limit like any other; false: drop it")
     drop_duplicates: bool = Field(description="keep one of several equal responses to a problem")
-    max_per_problem: Count | None = Field(description="at most so many responses a problem; null: all")
+    max_per_problem: Count | None = Field(description="maximum responses per problem; null: no limit")
     max_tokens: Count | None = Field(description="drop responses of more tokens; null: none")
-    turns_per_example: Count = Field(description="up to so many problems as turns of one conversation; 1 in the paper")
+    turns_per_example: Count = Field(description="maximum problems per conversation, a turn each; 1 in the paper")
     test_rows: Natural = Field(description="examples in rft_data/test.parquet; 1 in the paper")
     seed: Natural
 

@@ -36,7 +36,7 @@ class Stage2Rft(Section):
 
     dataset: str = Field(description="dataset whose training split is cut into chunks")
     num_iterations: Count
-    examples_per_iteration: Count = Field(description="problems a chunk")
+    examples_per_iteration: Count = Field(description="problems per chunk")
     chunk_seed: Natural | None = Field(
         description="seed of the shuffle that assigns problems to iterations; null: chunks in file order"
     )
@@ -49,7 +49,7 @@ class Stage2Rft(Section):
 
 
 class Phase(Section):
-    """A stretch of a curriculum: so many steps on a mixture of problems."""
+    """One phase of a curriculum: a number of steps on a mixture of problems."""
 
     steps: Count = Field(description="steps: one batch of groups each")
     mixture: dict[Source, Positive] = Field(min_length=1, description="dataset (its training split) or Parquet file -> weight")
@@ -79,7 +79,7 @@ class Grpo(Section):
         description="true: dynamic sampling, groups of equal rewards are dropped (DAPO); false: kept (GRPO)"
     )
     generation_prompts: Count = Field(description="prompts drawn at once until a step's groups are found; 32 in the paper")
-    max_generation_batches: Count = Field(description="draws a step, at most; 10 in the paper")
+    max_generation_batches: Count = Field(description="draws per step, at most; 10 in the paper")
     scale_rewards: Literal["group", "none"] = Field(description="group: advantages are divided by the group's standard deviation")
     loss_agg_mode: LossAggMode
     kl_coef: Annotated[float, Field(ge=0)] = Field(

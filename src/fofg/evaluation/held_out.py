@@ -33,7 +33,7 @@ def judge(entries: Iterable[str], output: str | Path, rule: Rule) -> Counted:
 def summarize(models: list[str], entries: Iterable[str]) -> list[dict]:
     """Rows of fofg.schemas.ACCURACY from ``MODEL=FILE`` of verdicts: models in order, sampled before greedy, levels ascending.
 
-    ``accuracy``: the share of correct responses (avg@n with n samples a problem), with Wilson's interval, a trial being a problem.
+    ``accuracy``: the share of correct responses (avg@n with n samples per problem), with Wilson's interval; a trial is a problem.
     Raises UserError as ``files_by_model`` does, and for a file without verdicts.
     """
     table = []

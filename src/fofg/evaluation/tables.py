@@ -19,7 +19,7 @@ def named_files(option: str, entries: Iterable[str]) -> dict[str, str]:
         if not (model and equals and path):
             raise UserError(f"{option}: {entry!r} is not of the form MODEL=FILE")
         if model in files:
-            raise UserError(f"{option}: {model} is named twice; give one file a model")
+            raise UserError(f"{option}: {model} is named twice; give one file per model")
         files[model] = path
     return files
 

@@ -11,7 +11,7 @@ from fofg.plan.rules import RULES
 from fofg.plan.targets import covered
 from fofg.plan.work import by_rule
 
-#: So often a job is submitted at most: profiles/slurm has three retries.
+#: Maximum submissions of a job: profiles/slurm has three retries.
 MOST_STARTS = 4
 
 
@@ -39,7 +39,7 @@ class Jobs:
 
 
 def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
-    """Jobs of a plan's targets from nothing: a row a rule, after the rules that its first job needs.
+    """Jobs of a plan's targets from nothing: a row per rule, after the rules that its first job needs.
 
     Raises UserError for a file of the user's own that can't be read.
     """
@@ -67,7 +67,7 @@ def by_rules(settings: Config, plan: Estimate) -> list[Jobs]:
 
 
 def _starts(settings: Config, seconds: float, minutes: int) -> int:
-    """Starts of a job that takes so many seconds in all, one start included, when each may take so many minutes.
+    """Starts that a job of ``seconds`` in all needs, one start included, with a limit of ``minutes`` each.
 
     Each start takes its time again, and ends early enough to save. What a job does anew after its last checkpoint is not known.
     """

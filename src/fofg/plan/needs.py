@@ -79,6 +79,6 @@ def _sampled_within(rollouts: list[tuple[Rollouts, Cost]], stage: str) -> float:
 
 
 def _memory(engine: str, parameters: int, nodes: int, more: int = 0) -> int:
-    """Megabytes, with ``more`` bytes a parameter; an engine of the user's own counts as the largest of the package's."""
+    """Megabytes, with ``more`` bytes per parameter; an engine of the user's own counts as the largest of the package's."""
     base, each = _MEMORY.get(engine, _MEMORY["verl"])
     return math.ceil((base + (each + more) * parameters / nodes / 1e6) / 100) * 100

@@ -1,6 +1,6 @@
 """Problems and responses of stages, from the specs that their jobs get.
 
-With s samples a prompt (paper §4.1, §4.2, §4.4: 10 in Stage 1, 2 in RFT, 1,000 for pass@k; public code: 16 in reinforcement
+With s samples per prompt (paper §4.1, §4.2, §4.4: 10 in Stage 1, 2 in RFT, 1,000 for pass@k; public code: 16 in reinforcement
 learning) and limits p and r of prompt and response tokens, n prompts have n * s responses, n * p prompt tokens at most (a prompt is
 read once for all its samples) and n * s * r response tokens at most. Expected are n * s * min(m, r), with the mean m stated by
 ``plan.mean_response_tokens``.

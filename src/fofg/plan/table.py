@@ -101,7 +101,7 @@ def _training(plan: Estimate) -> str:
 
 
 def _jobs(settings: Config, plan: Estimate, jobs: list[Jobs]) -> str:
-    """What a cluster is asked for: a row a rule that the tables above tell of, one for all others; then what else to know."""
+    """What a cluster is asked for: a row per rule that the tables above tell of, one for all others; then what else to know."""
     told = {row.rule for row in plan.problems} | {row.rule for row, _ in [*plan.rollouts, *plan.training]}
     submitted, local = [row for row in jobs if not row.local], [row for row in jobs if row.local]
     others = [row for row in submitted if row.rule not in told]
@@ -200,7 +200,7 @@ def _used(settings: Config, plan: Estimate) -> Iterator[tuple[str, str, str]]:
         ("mean_response_tokens", "tokens of a response", plan.rollouts or tuned),
         ("mean_prompt_tokens", "tokens of a prompt in training", tuned),
         ("kept_share", "of responses are kept for fine-tuning", "train_sft" in rules),
-        ("generation_batches", "draws a step of reinforcement learning", "train_rl" in rules),
+        ("generation_batches", "draws per step of reinforcement learning", "train_rl" in rules),
         ("rl_step_seconds", "s a step of it, besides its tokens", "train_rl" in rules),
         ("start_seconds", "s to start a job", plan.costs()),
         ("bytes_per_token", "bytes of a stored token", stored),

@@ -87,7 +87,7 @@ def _tuning(
     problems: int,
     jobs: int = 1,
 ) -> Training:
-    """Fine-tuning on what is selected from the rollouts of so many problems a job: at most every response (paper §3.2).
+    """Fine-tuning on what is selected from the rollouts of so many problems per job: at most every response (paper §3.2).
 
     A conversation of several turns has no more tokens than its turns alone, nor more than ``max_length``.
     """

@@ -30,7 +30,7 @@ Paths = Mapping[str, str | os.PathLike]
 
 @dataclass(frozen=True)
 class Contents:
-    """One problem file. ``numbers``: a row a problem, with level, depth, calls and the lengths of input and output.
+    """One problem file. ``numbers``: a row per problem, with level, depth, calls and the lengths of input and output.
 
     ``problems`` [rows] uint64: hashes of (expression, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted,
     each once. ``used`` and ``called``: readable

@@ -1,4 +1,4 @@
-"""Figure of accuracy before and after: a panel for visible and one for hidden definitions, a bar a model and level."""
+"""Figure of accuracy before and after: a panel for visible and one for hidden definitions, a bar per model and level."""
 
 from pathlib import Path
 

@@ -38,12 +38,12 @@ def draw(rows: list[dict]) -> plt.Figure:
 
 
 def _title(decoding: str, rows: list[dict]) -> str:
-    """How many problems a level and responses a problem stand behind a panel."""
+    """How many problems per level and responses per problem stand behind a panel."""
     problems = {row["problems"] for row in rows}
     samples = max(round(row["samples"] / row["problems"]) for row in rows)
     count = f"{min(problems)}" if len(problems) == 1 else f"{min(problems)}–{max(problems)}"
     how = f"{decoding} (avg@{samples})" if decoding == "sampled" else decoding
-    return f"{how}, {count} problems a level"
+    return f"{how}, {count} problems per level"
 
 
 def _panel(axes: plt.Axes, rows: list[dict], labels: dict[str, str], levels: list[int]) -> None:

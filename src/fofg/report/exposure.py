@@ -1,4 +1,4 @@
-"""Figure of exposure: calls of each function in each dataset, a column a file, so that unevenness is seen at a glance."""
+"""Figure of exposure: calls of each function in each dataset, a column per file, so that unevenness is seen at a glance."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figure of failure classes: shares of each model's responses, stacked, a panel a level (paper §4.5)."""
+"""Figure of failure classes: shares of each model's responses, stacked, a panel per level (paper §4.5)."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def plot(failures: str | Path, stem: str | Path, figures: Figures) -> None:
 
 
 def draw(rows: list[dict]) -> plt.Figure:
-    """A bar a model, from top to bottom in the table's order."""
+    """A bar per model, from top to bottom in the table's order."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     levels = sorted({row["level"] for row in rows})
     size = style.size(max(7.2, 2.0 + 3.6 * len(levels)), 1.5 + 0.42 * len(models))

@@ -1,4 +1,4 @@
-"""Figure of pass@k by level: a panel a level, a curve a model, bands of 95% (paper §4.4)."""
+"""Figure of pass@k by level: a panel per level, a curve per model, bands of 95% (paper §4.4)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One look for all figures: sizes, and one color, marker and line a model, legible in grey and for the color-blind."""
+"""One look for all figures: sizes, and one color, marker and line per model, legible in grey and for the color-blind."""
 
 from collections.abc import Iterable
 from itertools import cycle, product

@@ -95,7 +95,7 @@ def overlap(description: str | Path) -> str:
 
 
 def accuracy_table(models: list[str], rows: list[dict], decoding: str, source: str, published: list[Published]) -> str:
-    """A row a model with its accuracy by level; below it the published rows that compare with it, last those of models we lack."""
+    """A row per model with its accuracy by level; below it the published rows that compare with it, last those of other models."""
     levels = sorted({row["level"] for row in rows})
     cells = {(row["model"], row["level"]): row for row in rows if row["decoding"] == decoding}
     rft = iterations(models)[-1:]
@@ -115,7 +115,7 @@ def _published(row: Published, source: str, levels: list[int]) -> list[str]:
 
 
 def passk_table(models: list[str], rows: list[dict]) -> str:
-    """Two rows a model: k = 1 and the largest k; and the paper's lead."""
+    """Two rows per model: k = 1 and the largest k; and the paper's lead."""
     levels = sorted({row["level"] for row in rows})
     cells = {(row["model"], row["k"], row["level"]): row for row in rows}
     result = []

@@ -17,7 +17,7 @@ def markdown(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def accuracy_table(models: list[str], table: list[Accuracy]) -> str:
-    """Accuracy in percent with its 95% interval: a column a model, a row for definitions and level."""
+    """Accuracy in percent with its 95% interval: a column per model, a row for definitions and level."""
     cells = {(row.definitions, row.level, row.model): row for row in table}
     keys = list(dict.fromkeys((row.definitions, row.level) for row in sorted(table, key=lambda row: row.definitions != "visible")))
     rows = []

@@ -44,7 +44,7 @@ def most_to_hold_back(groups: np.ndarray) -> int:
 
 
 def _enough(counts: np.ndarray, rows: int) -> int:
-    """How many of the first problems have so many examples together; more than there are if they never do."""
+    """Number of leading problems whose examples add up to ``rows``; len(counts) + 1 if none do."""
     return int(np.searchsorted(np.cumsum(counts), rows)) + 1
 
 

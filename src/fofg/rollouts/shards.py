@@ -85,7 +85,7 @@ def check(rows: list[dict], path: str | os.PathLike, first: int = 0) -> None:
             raise UserError(f"{path}: row {number} {problem}; every problem needs its own")
         seen.add(index)
         if not row["prompt"] or any(not message or None in message.values() for message in row["prompt"]):
-            raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; mend or remove the row")
+            raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; fix or remove the row")
 
 
 def build_prompts(rows: list[dict], definitions: bool | None, template: str | None) -> list[list[Message]]:
@@ -109,7 +109,7 @@ def _rebuilt(row: dict, definitions: bool, template: str) -> list[Message]:
             raise ValueError("ref_input or expression is no text")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__} {error}"[:200]
-        raise UserError(f"problem {info['index']}: the prompt can't be rebuilt ({reason}); mend or remove the row") from None
+        raise UserError(f"problem {info['index']}: the prompt can't be rebuilt ({reason}); fix or remove the row") from None
     return prompt(template, info["expression"], text, names)
 
 
@@ -192,7 +192,7 @@ def _answers(
                 answers |= made
                 if stop.is_set() and len(answers) < (total := sum(map(len, batches))):
                     kept = f"{len(answers) * samples} of {total * samples} samples"
-                    raise UserError(f"stopped {stop.reason} with {kept}; the same command goes on from there")
+                    raise UserError(f"stopped {stop.reason} with {kept}; run the same command to resume")
     return answers, resumed, progress.tokens
 
 
@@ -219,7 +219,7 @@ def _finished(engine: Engine, requests: list[Request], progress: "_Progress", st
         yield finished
         return
     if missing := sum(len(request.seeds) - len(samples) for request, samples in zip(requests, made)):
-        raise UserError(f"rollout_engine.name: the engine left out {missing} samples of {len(requests)} prompts; mend it")
+        raise UserError(f"rollout_engine.name: the engine left out {missing} samples of {len(requests)} prompts; fix it")
     if finished:
         yield finished
 
@@ -237,7 +237,7 @@ def _columns(results: list[Sample]) -> dict:
 
 
 class _Progress:
-    """A bar on standard error: samples done, time left, tokens a second."""
+    """A bar on standard error: samples done, time left, tokens per second."""
 
     def __init__(self, total: int, done: int):
         seconds = 0.5 if sys.stderr.isatty() else 15

@@ -26,7 +26,7 @@ from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor, Watched
 from fofg.training.networks import Team, positions
 
-#: Parts are padded to multiples of so many tokens: a CPU's kernels are made, and kept in memory, for every new width.
+#: Pad micro-batches to a multiple of this: oneDNN compiles and caches a kernel per width.
 WIDTHS = 16
 
 

@@ -1,4 +1,4 @@
-"""What a training run records: a line a step while it runs, and ``metrics.jsonl`` at its end."""
+"""What a training run records: a line per step while it runs, and ``metrics.jsonl`` at its end."""
 
 import json
 from pathlib import Path

@@ -92,4 +92,4 @@ def run(trainer: Watched, state: Path, tensorboard: str | Path) -> None:
     finally:
         monitor.close()
     if (step := trainer.state.global_step) < monitor.total:
-        raise UserError(f"stopped {monitor.stop.reason} after step {step} of {monitor.total}; the same command goes on from there")
+        raise UserError(f"stopped {monitor.stop.reason} after step {step} of {monitor.total}; run the same command to resume")

@@ -23,7 +23,7 @@ from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_fil
 from fofg.training.networks import Work
 from fofg.training.tuner import Tuner, TunerMonitor
 
-#: The test loss is computed so many times in a run, besides before the first step.
+#: Times that the test loss is computed during a run, after once before the first step.
 TESTS = 10
 
 

@@ -1,4 +1,4 @@
-"""Dynamic sampling for verl's synchronous trainer, as the paper draws (§4.1): so many prompts at once, so often at most."""
+"""Dynamic sampling (paper §4.1) for verl's synchronous trainer, capped at ``max_generation_batches``."""
 
 import json
 import threading

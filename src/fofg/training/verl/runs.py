@@ -20,7 +20,7 @@ from fofg.training.verl.stops import last_step
 
 
 def work_folder(state: Path, key: str, workers: int) -> Path:
-    """The folder of a run on so many GPUs, since a checkpoint's shards fit no other number; tells of those of other numbers."""
+    """Run folder for this world size; FSDP shards cannot be resumed on another. Warns about checkpoints of other sizes."""
     folder = (state / f"{key}-{workers}").absolute()
     for other in state.glob(f"{key}-*"):
         if other.name != folder.name and (step := last_step(other)):
@@ -88,7 +88,7 @@ def merged(checkpoint: Path, model: Path, folder: Path):
     log = folder.with_suffix(".log")
     code = launching.run([*command, "--local_dir", str(checkpoint), "--target_dir", str(folder)], log, {"CUDA_VISIBLE_DEVICES": ""})
     if code == -signal.SIGTERM:
-        raise UserError("stopped after the last step, while its checkpoint was merged; the same command goes on from there")
+        raise UserError("stopped after the last step, while its checkpoint was merged; run the same command to resume")
     if code:
         raise launching.failure(log, code, "verl's merger")
     return AutoModelForCausalLM.from_pretrained(folder, dtype=models.stored_dtype(model))

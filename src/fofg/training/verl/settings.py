@@ -16,7 +16,7 @@ from fofg.config import Validation, Verl
 from fofg.stages import TrainRl, TrainSft
 from fofg.training.verl.names import DRAWN, STOP, TOLD
 
-#: The test loss is computed so many times in a run.
+#: Times that the test loss is computed during a run.
 TESTS = 10
 
 

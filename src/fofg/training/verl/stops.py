@@ -36,4 +36,4 @@ def last_step(folder: Path) -> int:
 
 def told(reason: str, step: int, total: int) -> str:
     """The error of a run that was asked to stop; ``step``: that of its last checkpoint."""
-    return f"stopped {reason} after step {step} of {total}; the same command goes on from there"
+    return f"stopped {reason} after step {step} of {total}; run the same command to resume"
