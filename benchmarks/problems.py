@@ -3,7 +3,7 @@
 
 The usual way makes the paper sampler's problems: text by choice and choices, eval, and inspect's source of each function, a problem
 at a time; that both make the same ones is checked. Speeds are problems per second of processor time, the best of several rounds, so
-that other work on the machine disturbs them little. Memory is the peak of a process that writes a file of so many problems.
+that other work on the machine disturbs them little. Memory is the peak of a process that writes a file of these problems.
 """
 
 import argparse
@@ -140,7 +140,7 @@ def _peak(sampler: str, rows: int, answer) -> None:
 
 
 def peak(sampler: str, rows: int) -> float:
-    """Peak memory in MiB of a fresh process that writes so many problems."""
+    """Peak memory in MiB of a fresh process that writes the problems."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_peak, args=(sampler, rows, theirs))

@@ -372,24 +372,24 @@ def test_what_names_a_removed_entry_is_an_error(values):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A working folder below a home folder, both also reached by a link."""
-    (tmp_path / "real/home/work/runs").mkdir(parents=True)
+    (tmp_path / "real/home/study/runs").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.setenv("HOME", str(tmp_path / "link/home"))
-    monkeypatch.chdir(tmp_path / "link/home/work")
+    monkeypatch.chdir(tmp_path / "link/home/study")
     return tmp_path / "real/home"
 
 
 @pytest.mark.parametrize(
-    "spelled", ["runs/a", "./runs/a/", "runs//b/../a", "~/work/runs/a", "{here}/runs/a", "{link}/home/work/runs/a", "{linked}"]
+    "spelled", ["runs/a", "./runs/a/", "runs//b/../a", "~/study/runs/a", "{here}/runs/a", "{link}/home/study/runs/a", "{linked}"]
 )
 def test_one_folder_has_one_spelling(values, home, tmp_path, spelled):
-    (home / "work/shortcut").symlink_to("runs/a")
-    values["run_dir"] = spelled.format(here=home / "work", link=tmp_path / "link", linked="shortcut")
+    (home / "study/shortcut").symlink_to("runs/a")
+    values["run_dir"] = spelled.format(here=home / "study", link=tmp_path / "link", linked="shortcut")
     assert load(values).run_dir == "runs/a"
 
 
 @pytest.mark.parametrize(
-    ("spelled", "one"), [(".", "."), ("~/work", "."), ("..", "{home}"), ("~", "{home}"), ("~/run/", "{home}/run")]
+    ("spelled", "one"), [(".", "."), ("~/study", "."), ("..", "{home}"), ("~", "{home}"), ("~/run/", "{home}/run")]
 )
 def test_a_folder_elsewhere_is_absolute(values, home, spelled, one):
     values["run_dir"] = spelled
@@ -431,7 +431,7 @@ def test_signs_that_would_be_read_as_something_else_are_named(values, path, sign
 
 @pytest.mark.parametrize("path", ["a file", "a file/run"])
 def test_a_file_is_no_folder_to_run_in(values, home, path):
-    (home / "work/a file").touch()
+    (home / "study/a file").touch()
     values["run_dir"] = path
     with pytest.raises(UserError, match=r"run_dir: .* is a file, not a folder"):
         load(values)
