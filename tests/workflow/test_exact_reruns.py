@@ -394,13 +394,9 @@ def test_a_finished_run_has_nothing_to_do_with_any_number_of_cores(finished):
     assert finished.stale(cores=1) == {}
 
 
-def test_deleted_problems_are_created_again_and_rollouts_stay(finished):
-    problems = finished.folder / "data/string_task/stage1_level1/train.parquet"
-    problems.rename(problems.with_suffix(".away"))
-    try:
-        assert finished.stale() == count(made("stage1_level1") | STAGE1_TABLE)
-    finally:
-        problems.with_suffix(".away").rename(problems)
+def test_deleted_problems_are_created_again_and_rollouts_stay(copied):
+    (copied.folder / "data/string_task/stage1_level1/train.parquet").unlink()
+    assert copied.stale() == count(made("stage1_level1") | STAGE1_TABLE)
 
 
 def test_comments_and_order_of_keys_change_nothing(finished, tmp_path):
