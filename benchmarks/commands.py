@@ -43,14 +43,14 @@ def usual_create(output: Path, *names: str) -> None:
     import pandas
     from problems import UsualWay
 
-    from fofg.problems import registry
+    from fofg.tasks.strings import pools
 
     settings = configured()
     for name in names:
         dataset, _, split = name.partition("/")
         chosen = settings.datasets[dataset]
-        way, made = UsualWay(registry.pool(chosen.stage, split, "paper")), []
-        for depth, count in registry.shares(chosen.levels, getattr(chosen, split)):
+        way, made = UsualWay(pools.pool(chosen.stage, split, "paper")), []
+        for depth, count in pools.shares(chosen.levels, getattr(chosen, split)):
             made += way.rows(count, depth)
         pandas.DataFrame(made).to_parquet(output / f"{dataset}-{split}.parquet")
 
@@ -96,9 +96,9 @@ def make_shards(folder: Path, settings: Config) -> list[Path]:
     """Rollout shards as an engine's jobs write them: responses of 1 KB, half of them correct."""
     from rft import row
 
-    from fofg.files import write_parquet
+    from fofg.data.files import write_parquet
+    from fofg.data.schemas import ROLLOUTS
     from fofg.rollouts.shards import METADATA
-    from fofg.schemas import ROLLOUTS
 
     folder.mkdir()
     generator, paths = random.Random(0), []

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fofg.evaluation.failures import classify
-from fofg.evaluation.failures_alignment import Problem
-from fofg.problems.expressions import parse
-from fofg.scoring.string_task import score
+from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.failures import classify
+from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.grading import score
 
 LABELLED = Path(__file__).parents[1] / "tests" / "labelled" / "failures.jsonl"
 

@@ -21,11 +21,11 @@ from functools import partial
 from pathlib import Path
 
 from fofg.config import Problems
-from fofg.problems import datasets
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.problems.registry import PUBLISHED_TRAINING
-from fofg.problems.sampling_paper import PLAIN, WITH_PARAMETER
+from fofg.data import datasets
 from fofg.stages import CreateProblems
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.tasks.strings.pools import PUBLISHED_TRAINING
+from fofg.tasks.strings.published_sampler import PLAIN, WITH_PARAMETER
 
 DATASET = "stage2_level2"
 TARGET = 40_000

@@ -22,12 +22,12 @@ import psutil
 import yaml
 
 from fofg.config import load
-from fofg.files import write_parquet
-from fofg.problems.expressions import parse
-from fofg.problems.functions import FUNCTIONS, TWO_OPERANDS
-from fofg.problems.prompts import prompt
-from fofg.schemas import ROLLOUTS
+from fofg.data.files import write_parquet
+from fofg.data.schemas import ROLLOUTS
 from fofg.stages import select_stage1_data
+from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.functions import FUNCTIONS, TWO_OPERANDS
+from fofg.tasks.strings.prompts import prompt
 
 SAMPLES = 10
 RESPONSE_BYTES = 1000

@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 from fofg.config import load
-from fofg.problems import datasets
+from fofg.data import datasets
 from fofg.stages import create_problems, train_rl
 
 ROOT = Path(__file__).parents[1]
@@ -55,8 +55,8 @@ def trl(model: Path, folder: Path, steps: int, micro_batch_size: int) -> tuple[f
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from fofg.files import read_rows
-    from fofg.scoring.rewards import compute_score
+    from fofg.data.files import read_rows
+    from fofg.tasks.rewards import compute_score
     from fofg.training import networks
 
     networks.quiet()

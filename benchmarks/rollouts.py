@@ -45,8 +45,8 @@ def problem_rows(count: int) -> list[dict]:
     import yaml
 
     from fofg import config, stages
-    from fofg.files import read_rows
-    from fofg.problems import datasets
+    from fofg.data import datasets
+    from fofg.data.files import read_rows
 
     with open(ROOT / "config/default.yaml", encoding="utf-8") as file:
         settings = config.load(yaml.safe_load(file))

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from fofg.scoring.string_task import Outcome, score
+from fofg.tasks.strings.grading import Outcome, score
 
 TARGET = 200_000
 

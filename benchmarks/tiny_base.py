@@ -25,9 +25,9 @@ def arguments() -> argparse.Namespace:
 
 def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
     """Share of problems whose one response is correct."""
-    from fofg.problems.prompts import prompt
     from fofg.rollouts.engine import Request
-    from fofg.scoring.string_task import Outcome, score
+    from fofg.tasks.strings.grading import Outcome, score
+    from fofg.tasks.strings.prompts import prompt
 
     shown = [tuple(problem.expression.functions()) if definitions else () for problem in problems]
     requests = [
@@ -48,9 +48,9 @@ def main() -> None:
     import yaml
 
     from fofg import config
-    from fofg.problems import sampling_balanced
-    from fofg.problems.registry import ALL
     from fofg.rollouts.engine import create
+    from fofg.tasks.strings import balanced_sampler
+    from fofg.tasks.strings.pools import ALL
 
     torch.set_num_threads(given.threads)
     with open(ROOT / "config/default.yaml", encoding="utf-8") as file:
@@ -58,7 +58,7 @@ def main() -> None:
     engine = create("transformers", given.model, settings.evaluation.rollouts.model_copy(update={"temperature": 1.0}))
     result = {"model": given.model.name, "problems": given.problems, "target_level_1_visible": TARGET}
     for level in range(1, given.levels + 1):
-        problems = list(sampling_balanced.sample([(level, given.problems)], ALL, "levels", "test", settings.problems))
+        problems = list(balanced_sampler.sample([(level, given.problems)], ALL, "levels", "test", settings.problems))
         for definitions in (True, False):
             name = f"level_{level}_{'visible' if definitions else 'hidden'}"
             result[name] = round(accuracy(engine, problems, settings.problems.template, definitions), 3)

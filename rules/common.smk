@@ -19,11 +19,13 @@ if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
     raise WorkflowError(f"{CHECKOUT}: the workflow runs from a checkout; clone the repository and name the path of its Snakefile")
 sys.path.insert(0, f"{CHECKOUT}/src")
 
-from fofg import gpus, main_process, provenance, slurm, stages
+from fofg import provenance, stages
+
+from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, load, merge, read
 from fofg.digests import digest
 from fofg.errors import UserError, explain
-from fofg.files import count_rows
+from fofg.data.files import count_rows
 from fofg.models import check_name, relink
 from fofg.plan.needs import needs
 from fofg.report.versions import installed
@@ -140,13 +142,13 @@ onstart:
         raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
     share_gpus()
     try:
-        main_process.check_released(".snakemake", settings.run_dir)
+        run_registry.check_released(".snakemake", settings.run_dir)
         check_cluster()
     except UserError as error:
         raise WorkflowError(str(error))
     try:
         relink(Path(settings.base_model), Path(run_path("checkpoints/base")), DIGESTS)
-        main_process.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
+        run_registry.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:
         raise WorkflowError(explain(error) or str(error))
@@ -156,8 +158,8 @@ onsuccess:
     # Every output belonged to this run: none of an earlier configuration is left.
     if set(existing_outputs()) <= {str(output) for job in workflow.dag.jobs for output in job.output}:
         provenance.forget(settings.run_dir)
-    main_process.erase(".snakemake")
+    run_registry.erase(".snakemake")
 
 
 onerror:
-    main_process.erase(".snakemake")
+    run_registry.erase(".snakemake")

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fofg import config
-from fofg.problems import datasets, registry
-from fofg.problems.problem import Problem
+from fofg.data import datasets
 from fofg.stages import CreateProblems
+from fofg.tasks.strings import pools
+from fofg.tasks.strings.problem import Problem
 
 DEFAULT = config.load(config.read([Path(__file__).parents[1] / "config/default.yaml"]))
 DATASETS = DEFAULT.datasets
@@ -25,4 +26,4 @@ def problems(dataset: str, split: str, rows: int, settings: config.Problems) -> 
 
 
 def pool(dataset: str, split: str, sampler: str = "balanced") -> tuple[str, ...]:
-    return registry.pool(DATASETS[dataset].stage, split, sampler)
+    return pools.pool(DATASETS[dataset].stage, split, sampler)

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from fofg.data.files import write_parquet
+from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.evaluation.accuracy import wilson
-from fofg.files import write_parquet
-from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
 
 ITERATIONS = ["stage2-rft-iter0", "stage2-rft-iter1", "stage2-rft-iter2"]
 CURRICULA = ["stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2"]

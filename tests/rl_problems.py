@@ -7,8 +7,8 @@ from pathlib import Path
 import tiny_model
 
 from fofg.config import Grpo, Phase, Scoring, Sft, Validation
-from fofg.files import write_parquet
-from fofg.schemas import PROBLEMS, RFT
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS, RFT
 from fofg.stages import TrainRl, TrainSft
 
 LETTERS = "abc"

@@ -7,12 +7,12 @@ import sys
 
 import yaml
 
-from fofg import main_process
 from fofg.config import DEFAULT, Config, load, merge, read
 from fofg.errors import UserError, explain
 from fofg.plan import table
 from fofg.plan.estimate import estimate
 from fofg.plan.jobs import by_rules
+from fofg.runtime import run_registry
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def _schema(arguments: argparse.Namespace) -> None:
 
 
 def _unlock(arguments: argparse.Namespace) -> None:
-    main_process.release(".snakemake")
+    run_registry.release(".snakemake")
 
 
 if __name__ == "__main__":

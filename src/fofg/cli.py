@@ -9,11 +9,11 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from fofg.config import Verl
+from fofg.data.files import leave_out_pandas
 from fofg.errors import UserError, explain
-from fofg.files import leave_out_pandas
+from fofg.runtime.parent_watch import stop_with_supervisor
+from fofg.runtime.signals import heed_time_limits
 from fofg.stages import Spec
-from fofg.stopping import heed_time_limits
-from fofg.supervision import stop_with_supervisor
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -82,7 +82,7 @@ def add_gpus(arguments: argparse.ArgumentParser) -> None:
 
 def use_gpus(options: argparse.Namespace) -> None:
     """Before libraries are loaded that look for GPUs: takes those that are asked for, or hides all but the first if none are."""
-    from fofg import gpus  # training programs alone call this
+    from fofg.runtime import gpus  # training programs alone call this
 
     if not options.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from fofg.files import write_json
+from fofg.data.files import write_json
 
 #: Files of ours that lie in model folders and are not the model's.
 OURS = {"source.json", "spec.json", "validation.json"}

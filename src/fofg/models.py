@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from fofg.chat_templates import plain
+from fofg.data.files import write_json, write_text
 from fofg.digests import OURS, digest
 from fofg.errors import UserError
-from fofg.files import write_json, write_text
 from fofg.stages import PrepareBaseModel
 
 #: Everything of a model but its weights: configuration, tokenizer, chat template, code.

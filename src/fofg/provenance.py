@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from fofg.config import Config, keys
+from fofg.data.files import write_json
 from fofg.digests import digest
 from fofg.errors import UserError
-from fofg.files import write_json
 
 #: Keys and sections that change no file's content.
 FREE = (

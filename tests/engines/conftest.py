@@ -7,7 +7,7 @@ import problem_sets
 import pytest
 
 from fofg import stages
-from fofg.problems import datasets
+from fofg.data import datasets
 
 # For vLLM's CPU build, before it is loaded: no threads tied to cores, and a small key-value cache (GiB).
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fofg.stopping import TIME_LIMIT
-from fofg.training.launching import free_port
-from fofg.training.verl import cluster, stops
+from fofg.runtime import ray_cluster
+from fofg.runtime.signals import TIME_LIMIT
+from fofg.runtime.subprocesses import free_port
+from fofg.training.verl import stops
 
 pytestmark = pytest.mark.engines
 
@@ -92,7 +93,7 @@ class Cluster:
         options = {"head": socket.gethostname(), "port": self.port, "nodes": self.nodes, "gpus": self.gpus, "cpus": 5, "rank": rank}
         options |= {"folder": self.folder / "shared", "patience": self.patience, "stop-file": self.folder / "stop"}
         command = [sys.executable, self.folder / "command.py", self.folder / "seen", self.folder / "go", self.code]
-        program = [sys.executable, "-m", "fofg.training.verl.cluster", *(f"--{name}={value}" for name, value in options.items())]
+        program = [sys.executable, "-m", "fofg.runtime.ray_cluster", *(f"--{name}={value}" for name, value in options.items())]
         # A session of its own, as a job's: what a test kills, it kills alone.
         with open(self.folder / f"errors-{rank}", "wb") as errors:
             self.programs.append(subprocess.Popen([*program, "--", *map(str, command)], stderr=errors, start_new_session=True))
@@ -102,7 +103,7 @@ class Cluster:
         """As a run that was killed would, had it had the same port."""
         path = self.folder / "shared" / f"ray-head-{self.port}.json"
         path.parent.mkdir()
-        path.write_text(json.dumps({"address": f"127.0.0.1:{free_port()}", "environment": cluster.environment()}))
+        path.write_text(json.dumps({"address": f"127.0.0.1:{free_port()}", "environment": ray_cluster.environment()}))
 
     def seen(self) -> list[dict]:
         path = self.folder / "seen"
@@ -125,7 +126,7 @@ def running(cluster: Cluster):
     try:
         yield cluster
     finally:
-        cluster.stop()
+        ray_cluster.stop()
 
 
 def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
@@ -179,8 +180,8 @@ ENDS = {
 def test_clusters_on_one_host_do_not_meet_and_leave_nothing_however_they_end(tmp_path):
     with ExitStack() as stack:
         clusters = [stack.enter_context(running(Cluster(tmp_path / name, gpus=n))) for n, name in enumerate(ENDS, 1)]
-        programs = [cluster.start(0) for cluster in clusters]
-        until(lambda: all(cluster.seen() for cluster in clusters) or any(program.poll() is not None for program in programs))
+        programs = [ray_cluster.start(0) for cluster in clusters]
+        until(lambda: all(ray_cluster.seen() for cluster in clusters) or any(program.poll() is not None for program in programs))
         for n, each in enumerate(clusters, 1):
             (seen,) = each.seen()
             assert seen["gpus"] == n
@@ -236,8 +237,8 @@ def driver(environment: dict[str, str], **options):
 
 
 def test_local_rays_of_two_programs_do_not_meet_and_die_with_them(tmp_path_factory):
-    """What a trainer on one node relies on: ``ray.init(address="local")``, even where the environment names another cluster."""
-    token = cluster.environment()  # the same for all, so that only the address keeps them apart
+    """What a trainer on one node relies on: ``ray.init(address="local")``, even where the environment names another ray_cluster."""
+    token = ray_cluster.environment()  # the same for all, so that only the address keeps them apart
     first, second = (str(tmp_path_factory.mktemp("r")) for _ in range(2))
     with driver(token, address="local", num_gpus=1, _temp_dir=first) as (process, one):
         named = token | {"RAY_ADDRESS": one["address"]}

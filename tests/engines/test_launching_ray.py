@@ -15,8 +15,8 @@ pytestmark = pytest.mark.engines
 JOB = """
 import sys
 from pathlib import Path
-from fofg.training import launching
-launching.run([sys.executable, "-c", *sys.argv[2:]], Path(sys.argv[1]), {})
+from fofg.runtime import subprocesses
+subprocesses.run([sys.executable, "-c", *sys.argv[2:]], Path(sys.argv[1]), {})
 """
 #: As verl's trainer on one node: a Ray in a folder of its own, with an actor at work.
 TRAINER = """

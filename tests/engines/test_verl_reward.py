@@ -19,8 +19,8 @@ from verl.trainer.ppo.utils import create_rl_dataset
 from verl_configs import rl
 
 from fofg.errors import UserError
-from fofg.scoring.rewards import REWARDS
-from fofg.scoring.string_task import Outcome, score
+from fofg.tasks.rewards import REWARDS
+from fofg.tasks.strings.grading import Outcome, score
 from fofg.training.verl import rows
 from fofg.training.verl.reward import RewardManager
 

@@ -18,7 +18,7 @@ from verl.utils.torch_functional import logprobs_from_logits
 from verl.workers.utils.losses import sft_loss
 from verl_configs import composed, rl
 
-from fofg.files import read_rows
+from fofg.data.files import read_rows
 from fofg.training import sft_verl
 from fofg.training.conversations import IGNORED, conversation, encode
 from fofg.training.verl import rows

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fofg.files import write_parquet
-from fofg.schemas import RFT
+from fofg.data.files import write_parquet
+from fofg.data.schemas import RFT
 from fofg.training.conversations import IGNORED
 from fofg.training.examples import encode_file
 from fofg.training.verl.stops import last_step

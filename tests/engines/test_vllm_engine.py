@@ -12,12 +12,12 @@ import tiny_model as tiny_models
 from safetensors.torch import load_file, save_file
 
 from fofg.config import Rollouts
+from fofg.data.files import read_rows
 from fofg.errors import UserError
-from fofg.files import read_rows
 from fofg.rollouts.engine import Request, create
 from fofg.rollouts.sampling import sample_seed
-from fofg.scoring.string_task import Outcome, score
-from fofg.scoring.truth import read_truth
+from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.truth import read_truth
 
 pytestmark = pytest.mark.engines
 LIMITS = {"max_prompt_tokens": 256, "max_response_tokens": 128, "long_prompts": "error"}

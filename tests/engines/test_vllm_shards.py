@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from fofg.config import Rollouts
-from fofg.files import read_rows
+from fofg.data.files import read_rows
+from fofg.data.schemas import PROBLEMS, ROLLOUTS
 from fofg.rollouts.shards import METADATA
-from fofg.schemas import PROBLEMS, ROLLOUTS
 from fofg.stages import GenerateRollouts
 
 pytestmark = pytest.mark.engines

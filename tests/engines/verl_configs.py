@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_module
 
 from fofg import config, stages
 from fofg.config import Config
-from fofg.config.reading import merge
+from fofg.config.loading import merge
 from fofg.training.verl import settings
 from fofg.training.verl.settings import Place
 

@@ -18,8 +18,8 @@ import pytest
 
 from fofg import stages
 from fofg.config import load, read
+from fofg.data.schemas import VERDICTS
 from fofg.evaluation.accuracy import judge
-from fofg.schemas import VERDICTS
 from fofg.training.verl.runs import last_step
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from fofg.config import Verl
-from fofg.training import grpo_verl, launching, networks, sft_verl
+from fofg.runtime import subprocesses
+from fofg.training import grpo_verl, networks, sft_verl
 from fofg.training.verl import settings
 
 HERE = Path(__file__).parent
@@ -34,7 +35,7 @@ def rl(spec, model, output, state, gpus: int, nodes: int, threads: int, **given)
     place = settings.Place(gpus, nodes, threads, folder, 1, Path(model), None)
     found, log = folder / "found.json", folder / "ray.log"
     command = [*grpo_verl._cluster(place), sys.executable, str(HERE / "ray_tasks.py"), str(found)]
-    if code := launching.run(command, log, {}):
-        raise launching.failure(log, code, "the program")
+    if code := subprocesses.run(command, log, {}):
+        raise subprocesses.failure(log, code, "the program")
     steps = [{"step": step, **one} for step, one in enumerate(json.loads(found.read_text()), 1)]
     networks.finish(spec, networks.load(Path(model), longest=0), Path(model), Path(output), steps)

@@ -8,7 +8,7 @@ import pytest
 from checkouts import ROOT, SMALL
 from cluster import wait_for
 
-from fofg.training import launching
+from fofg.runtime import subprocesses
 
 pytestmark = pytest.mark.slurm
 
@@ -39,7 +39,7 @@ def on_two_nodes(site, monkeypatch):
 
 def test_a_program_is_started_once_per_node_of_the_allocation(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    command = launching.on_all_nodes(2, 8, 16)
+    command = subprocesses.on_all_nodes(2, 8, 16)
     assert command[0] == "srun"
     amounts = {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--cpus-per-task=16"}
     assert amounts | {"--kill-on-bad-exit=1"} == set(command[1:])

@@ -12,12 +12,12 @@ from matplotlib import rc_context
 from rollout_rows import rollout
 
 from fofg.config import Figures
+from fofg.data.files import read_rows, write_parquet
+from fofg.data.schemas import PROBLEMS, ROLLOUTS, VERDICTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import judge, read_csv, summarize, summarize_files, wilson, write_csv
-from fofg.files import read_rows, write_parquet
 from fofg.report import accuracy as figure
 from fofg.report.tables import accuracy_table, markdown, write_accuracy_table
-from fofg.schemas import PROBLEMS, ROLLOUTS, VERDICTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RIGHT, WRONG, NONE = '{"output": "b"}', '{"output": "c"}', "no idea"

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fofg.data import chunks, datasets
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.problems import datasets
-from fofg.rft import chunks
-from fofg.schemas import PROBLEMS
 from fofg.stages import CreateChunk
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/create_chunk.py"

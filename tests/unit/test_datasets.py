@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problem_sets import DATASETS, problems
 
-from fofg import files, schemas
 from fofg.config import Problems
+from fofg.data import datasets, files, schemas
 from fofg.errors import UserError
-from fofg.problems import datasets, registry
-from fofg.problems.expressions import parse
-from fofg.problems.prompts import prompt
 from fofg.stages import CreateProblems
+from fofg.tasks.strings import pools
+from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.prompts import prompt
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "Given\n\n{code}\n\nwhat does main_solution({input}) return?"
@@ -64,23 +64,23 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
 
 
 def test_shares_are_equal_and_complete():
-    assert registry.shares((1, 8), 2048) == [(level, 256) for level in range(1, 9)]
-    assert registry.shares((1, 2), 7) == [(1, 4), (2, 3)]
-    assert registry.shares((3, 3), 5) == [(3, 5)]
-    assert registry.shares((2, 4), 0) == [(2, 0), (3, 0), (4, 0)]
+    assert pools.shares((1, 8), 2048) == [(level, 256) for level in range(1, 9)]
+    assert pools.shares((1, 2), 7) == [(1, 4), (2, 3)]
+    assert pools.shares((3, 3), 5) == [(3, 5)]
+    assert pools.shares((2, 4), 0) == [(2, 0), (3, 0), (4, 0)]
 
 
 def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
     mine = CreateProblems(version=1, dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
     made = list(datasets.problems(mine))
     assert [p.level for p in made] == [3] * 20 + [4] * 20
-    assert {name for p in made for name in p.expression.functions()} <= set(registry.TRAINING)
+    assert {name for p in made for name in p.expression.functions()} <= set(pools.TRAINING)
     (batch,) = datasets.batches(mine)
     assert not any("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
     stage1 = mine.model_copy(update={"stage": 1})
     (batch,) = datasets.batches(stage1)
     assert all("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
-    assert {name for p in datasets.problems(stage1) for name in p.expression.functions()} & set(registry.HELD_OUT)
+    assert {name for p in datasets.problems(stage1) for name in p.expression.functions()} & set(pools.HELD_OUT)
 
 
 def test_only_a_set_of_one_level_is_made_in_parts():

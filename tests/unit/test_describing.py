@@ -10,12 +10,12 @@ import problem_sets
 import pyarrow.parquet as pq
 import pytest
 
+from fofg.data import datasets, description
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.files import write_parquet
-from fofg.problems import datasets, describing
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
-from fofg.schemas import PROBLEMS
 from fofg.stages import DescribeDatasets
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/describe_datasets.py"
 PAPER = problem_sets.DEFAULT.problems.model_copy(update={"sampler": "paper", "input_length": (3, 10), "max_output_length": None})
@@ -46,18 +46,18 @@ def described(request, tmp_path_factory):
     settings = PAPER if request.param == "paper" else problem_sets.DEFAULT.problems
     files = make(folder, settings)
     made = outputs(folder, files)
-    describing.describe(files, made, spec(disjoint=request.param == "balanced"))
+    description.describe(files, made, spec(disjoint=request.param == "balanced"))
     return settings, files, {name: json.loads(path.read_text()) for name, path in made.items()}
 
 
 def test_training_problems_among_test_problems_are_found(described):
     """The published test problems of Stage 1 are the first of its training problems; the balanced sampler shares none."""
     settings, files, found = described
-    stage1 = describing.trained_on(files["stage1_level1/test"], files["stage1_level1/train"])
+    stage1 = description.trained_on(files["stage1_level1/test"], files["stage1_level1/train"])
     assert stage1 == (set(range(SIZES["stage1_level1/test"])) if settings.sampler == "paper" else set())
     for train in ("stage1_level1/train", "stage2_level1to2/train"):
         overlap = found["stage2_level1to8"]["splits"]["test"]["overlap"][train]["problems"]
-        assert len(describing.trained_on(files["stage2_level1to8/test"], files[train])) == overlap
+        assert len(description.trained_on(files["stage2_level1to8/test"], files[train])) == overlap
         assert (overlap > 0) is (settings.sampler == "paper")
 
 
@@ -118,7 +118,7 @@ def test_the_balanced_sampler_keeps_training_and_test_apart_and_the_published_on
 
 def test_calls_inside_literals_and_methods_are_no_calls():
     text = "func_3(('func_4(x)' + (func_3(x)).upper()) + \"it\\'s func_5(\")"
-    assert [name for name in describing._CALLED.findall(text) if name] == ["func_3", "func_3"]
+    assert [name for name in description._CALLED.findall(text) if name] == ["func_3", "func_3"]
 
 
 def rows_of(path: Path) -> list[dict]:
@@ -130,9 +130,9 @@ def test_overlap_of_training_and_test_is_an_error_that_names_files_rows_and_coun
     leaked = [*rows_of(files["stage2_level1to2/train"])[:7], *rows_of(files["stage2_level1to8/test"])[:2]]
     write_parquet(files["stage2_level1to2/train"], PROBLEMS, [leaked])
     with pytest.raises(UserError, match=r"2 of .*level1to2-train\.parquet are in .*level1to8-test\.parquet \(rows 7, 8\)"):
-        describing.describe(files, outputs(tmp_path, files), spec())
+        description.describe(files, outputs(tmp_path, files), spec())
     assert not list(tmp_path.glob("*.json"))
-    describing.describe(files, outputs(tmp_path, files), spec(disjoint=False))
+    description.describe(files, outputs(tmp_path, files), spec(disjoint=False))
     made = json.loads((tmp_path / "stage2_level1to2.json").read_text())
     assert made["splits"]["train"]["overlap"]["stage2_level1to8/test"]["problems"] == 2
 
@@ -146,7 +146,7 @@ def test_duplicates_are_counted_and_files_of_ones_own_may_lack_numbers(tmp_path)
     truth = {"ref_input": "ab", "ref_output": "ba", "expression": "my_own(x)"}
     rows[1]["reward_model"]["ground_truth"] = json.dumps(truth)
     write_parquet(path, PROBLEMS, [rows + rows[:3]])
-    describing.describe({"mine/train": path}, {"mine": tmp_path / "mine.json"}, spec())
+    description.describe({"mine/train": path}, {"mine": tmp_path / "mine.json"}, spec())
     made = json.loads((tmp_path / "mine.json").read_text())["splits"]["train"]
     assert (made["rows"], made["duplicates"]) == (8, 3)
     unknown = made["levels"]["unknown"]
@@ -172,7 +172,7 @@ def test_bad_files_and_names_are_errors(tmp_path):
         ({"mine/train": good}, out | {"other": tmp_path / "o.json"}, "--files: none of dataset other"),
     ):
         with pytest.raises(UserError, match=says):
-            describing.describe(files, made, spec())
+            description.describe(files, made, spec())
     assert not list(tmp_path.glob("*.json"))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fofg.config import load, read
-from fofg.config.reading import merge
+from fofg.config.loading import merge
 from fofg.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "config"

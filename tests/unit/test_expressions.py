@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fofg.errors import UserError
-from fofg.problems.expressions import METHODS, Call, Concat, Literal, Method, OutputTooLong, X, parse
-from fofg.problems.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, TWO_OPERANDS
+from fofg.tasks.strings.expressions import METHODS, Call, Concat, Literal, Method, OutputTooLong, X, parse
+from fofg.tasks.strings.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, TWO_OPERANDS
 
 READABLE = {name: name for name in FUNCTIONS}
 PARAMETER_VALUES = {int: st.integers(0, 5), str: st.text(max_size=3)}

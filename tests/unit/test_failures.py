@@ -13,14 +13,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fofg.config import Problems
+from fofg.data.files import read_rows, write_parquet
+from fofg.data.schemas import FAILURE_SHARES, FAILURES, ROLLOUTS
 from fofg.errors import UserError
-from fofg.evaluation.failures import CLASSES, classify, classify_file, summarize
-from fofg.evaluation.failures_alignment import Problem
-from fofg.files import read_rows, write_parquet
-from fofg.problems.expressions import Step, parse
-from fofg.problems.registry import HELD_OUT
-from fofg.problems.sampling_balanced import sample
-from fofg.schemas import FAILURE_SHARES, FAILURES, ROLLOUTS
+from fofg.tasks.strings.balanced_sampler import sample
+from fofg.tasks.strings.expressions import Step, parse
+from fofg.tasks.strings.failures import CLASSES, classify, classify_file, summarize
+from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.pools import HELD_OUT
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LABELLED = Path(__file__).parents[1] / "labelled" / "failures.jsonl"

@@ -8,10 +8,10 @@ from counted_calls import calls
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fofg.evaluation.failures import CLASSES, classify
-from fofg.evaluation.failures_alignment import Problem
-from fofg.evaluation.failures_reading import Said, read_steps
-from fofg.problems.expressions import parse
+from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.failures import CLASSES, classify
+from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.failures_reading import Said, read_steps
 
 PROBLEM = Problem(parse("func_7((func_17(x) + 'ab'), func_6(func_2(x), 'zz'))"), "abc")
 REVERSED, DOUBLED = Said("func_17", ("abc",), "cba"), Said("func_14", ("cba",), "ccbbaa")
@@ -203,9 +203,9 @@ def test_no_text_raises(text):
 
 GUARD = """
 import sys
-from fofg.evaluation.failures import classify
-from fofg.evaluation.failures_alignment import Problem
-from fofg.problems.expressions import parse
+from fofg.tasks.strings.failures import classify
+from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.expressions import parse
 problem = Problem(parse('func_14(func_17(x))'), 'abc')
 classify(problem, 'func_17("abc") = "cba" {"output": "c"}')
 seen = []

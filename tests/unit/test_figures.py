@@ -14,12 +14,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from fofg.config import Figures
+from fofg.data.files import write_parquet
+from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
-from fofg.evaluation.failures import CLASSES
-from fofg.files import write_parquet
 from fofg.report import comparison, exposure, failures, learning, names, passk, style
 from fofg.report.style import plt
-from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
+from fofg.tasks.strings.failures import CLASSES
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 SMALL = Figures(formats=["svg"], dpi=50, font_size=10)

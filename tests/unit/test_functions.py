@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fofg.problems import registry
-from fofg.problems.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
+from fofg.tasks.strings import pools
+from fofg.tasks.strings.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
 
 FACTS = json.loads((Path(__file__).parents[1] / "reference" / "functions.json").read_text(encoding="utf-8"))
 WORDS = [
@@ -61,24 +61,24 @@ def _agreeing(left: tuple[str, ...], right: tuple[str, ...], words: list[str]) -
 
 
 def test_balanced_pools_share_no_behavior():
-    assert not _agreeing(registry.TRAINING, registry.HELD_OUT, WORDS)
-    assert not _agreeing(registry.TRAINING, registry.HELD_OUT, [word for word in WORDS if word != word[::-1]])
+    assert not _agreeing(pools.TRAINING, pools.HELD_OUT, WORDS)
+    assert not _agreeing(pools.TRAINING, pools.HELD_OUT, [word for word in WORDS if word != word[::-1]])
 
 
 def test_published_pools_share_three_behaviors():
-    pairs = _agreeing(registry.PUBLISHED_TRAINING, registry.PUBLISHED_HELD_OUT, WORDS)
+    pairs = _agreeing(pools.PUBLISHED_TRAINING, pools.PUBLISHED_HELD_OUT, WORDS)
     assert pairs == {("repeat_str", "loop_concat"), ("while_rotate", "rotate_str"), ("recursive_interlace", "interlace_str")}
 
 
 @pytest.mark.parametrize(
     ("training", "held_out"),
-    [(registry.TRAINING, registry.HELD_OUT), (registry.PUBLISHED_TRAINING, registry.PUBLISHED_HELD_OUT)],
+    [(pools.TRAINING, pools.HELD_OUT), (pools.PUBLISHED_TRAINING, pools.PUBLISHED_HELD_OUT)],
 )
 def test_pools_split_all_functions(training, held_out):
     assert (len(training), len(held_out)) == (13, 12)
-    assert set(training) | set(held_out) == set(registry.ALL) == set(FUNCTIONS)
+    assert set(training) | set(held_out) == set(pools.ALL) == set(FUNCTIONS)
 
 
 def test_published_pools_by_number():
-    numbers = [int(PUBLIC_NAMES[name].removeprefix("func_")) for name in registry.PUBLISHED_TRAINING]
+    numbers = [int(PUBLIC_NAMES[name].removeprefix("func_")) for name in pools.PUBLISHED_TRAINING]
     assert numbers == [1, 3, 4, 5, 9, 11, 13, 15, 17, 19, 20, 22, 23]

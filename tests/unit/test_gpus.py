@@ -14,12 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from fofg import gpus
 from fofg.errors import UserError
+from fofg.runtime import gpus
 
 HOLDING = """
 import os, sys
-from fofg import gpus
+from fofg.runtime import gpus
 taken = gpus.claim(int(sys.argv[1]), int(sys.argv[2]), poll_seconds=0.02)
 print(",".join(taken), os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 sys.stdin.read()
@@ -108,7 +108,7 @@ def test_all_or_none_are_taken(machine, start):
 
 SHORT = """
 import sys, time
-from fofg import gpus
+from fofg.runtime import gpus
 taken = gpus.claim(int(sys.argv[1]), poll_seconds=0.01)
 begin = time.monotonic()
 time.sleep(0.05)
@@ -276,7 +276,7 @@ def test_a_failing_driver_counts_as_none(machine, tmp_path):
 def test_numbers_mean_what_nvidia_smi_means(machine, monkeypatch):
     """CUDA numbers the fastest GPU first unless it is told otherwise."""
     machine(2)
-    program = "import os; from fofg import gpus; gpus.claim(1); print(os.environ['CUDA_DEVICE_ORDER'])"
+    program = "import os; from fofg.runtime import gpus; gpus.claim(1); print(os.environ['CUDA_DEVICE_ORDER'])"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "PCI_BUS_ID\n"
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")

@@ -15,10 +15,10 @@ from rl_problems import HELD_OUT, VALIDATION, problem, spec
 
 from fofg import stages
 from fofg.config import load, read
+from fofg.data import validation
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.files import write_parquet
-from fofg.problems import validation
-from fofg.schemas import PROBLEMS
 from fofg.training import metrics, resume
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_rl.py"

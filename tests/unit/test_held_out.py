@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rollout_rows import rollout
 
+from fofg.data.files import read_rows, write_parquet
+from fofg.data.schemas import ACCURACY, HELD_OUT_VERDICTS, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.held_out import judge, summarize
 from fofg.evaluation.tables import files_by_model, write_table
-from fofg.files import read_rows, write_parquet
-from fofg.schemas import ACCURACY, HELD_OUT_VERDICTS, ROLLOUTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RULE = "published"

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from fofg.errors import UserError
-from fofg.training import launching
+from fofg.runtime import subprocesses
 
 #: Runs the program in its fourth and later arguments, with a log, seconds of grace, and a file that asks it to save ("": none),
 #: and prints what ``run`` returns.
 JOB = """
 import sys
 from pathlib import Path
-from fofg.training import launching
+from fofg.runtime import subprocesses
 log, grace, wish = sys.argv[1:4]
 save = Path(wish).write_text if wish else None
-print(launching.run(sys.argv[4:], Path(log), {}, save, float(grace)), flush=True)
+print(subprocesses.run(sys.argv[4:], Path(log), {}, save, float(grace)), flush=True)
 """
 #: Starts a child, writes both process numbers to the file named in its argument, and waits.
 FAMILY = """
@@ -56,7 +56,7 @@ threading.Thread(target=watch).start()
 #: It is asked while it loads its libraries.
 EARLY = """
 import os, signal
-from fofg.stopping import heed_time_limits
+from fofg.runtime.signals import heed_time_limits
 heed_time_limits()
 os.kill(os.getpid(), signal.SIGURG)
 """
@@ -109,17 +109,17 @@ def job(tmp_path):
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
 def test_the_exit_code_is_the_programs(tmp_path, code):
-    assert launching.run(python(f"raise SystemExit({code})"), tmp_path / "log", {}) == code
+    assert subprocesses.run(python(f"raise SystemExit({code})"), tmp_path / "log", {}) == code
 
 
 def test_a_program_that_a_signal_ends(tmp_path):
-    assert launching.run(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log", {}) == -signal.SIGKILL
+    assert subprocesses.run(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log", {}) == -signal.SIGKILL
 
 
 def test_all_output_goes_to_the_log_behind_what_is_there(tmp_path, capfd):
     (tmp_path / "log").write_text("before\n")
     program = "import sys; print('out', flush=True); print('err', file=sys.stderr, flush=True); print(repr(sys.stdin.read()))"
-    launching.run(python(program), tmp_path / "log", {})
+    subprocesses.run(python(program), tmp_path / "log", {})
     assert (tmp_path / "log").read_text() == "before\nout\nerr\n''\n"
     assert capfd.readouterr() == ("", "")
 
@@ -128,7 +128,7 @@ def test_the_environment_is_ours_and_more(tmp_path, monkeypatch):
     monkeypatch.setenv("FOFG_KEPT", "a")
     monkeypatch.setenv("FOFG_CHANGED", "a")
     program = "import os; print([os.environ.get(name) for name in ('FOFG_KEPT', 'FOFG_CHANGED', 'FOFG_NEW')])"
-    launching.run(python(program), tmp_path / "log", {"FOFG_CHANGED": "b", "FOFG_NEW": "c=d é"})
+    subprocesses.run(python(program), tmp_path / "log", {"FOFG_CHANGED": "b", "FOFG_NEW": "c=d é"})
     assert (tmp_path / "log").read_text(encoding="utf-8") == "['a', 'b', 'c=d é']\n"
     assert os.environ["FOFG_CHANGED"] == "a" and "FOFG_NEW" not in os.environ
 
@@ -136,15 +136,15 @@ def test_the_environment_is_ours_and_more(tmp_path, monkeypatch):
 def test_signals_are_handled_as_before_when_it_has_ended(tmp_path):
     numbers = (signal.SIGTERM, signal.SIGURG)
     before = [signal.getsignal(number) for number in numbers]
-    launching.run(python(""), tmp_path / "log", {})
+    subprocesses.run(python(""), tmp_path / "log", {})
     with pytest.raises(FileNotFoundError):
-        launching.run([str(tmp_path / "nothing")], tmp_path / "log", {})
+        subprocesses.run([str(tmp_path / "nothing")], tmp_path / "log", {})
     assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_what_a_program_leaves_behind_ends_with_it(tmp_path):
     program = FAMILY.replace("time.sleep(1000)\n", "sys.exit(5)\n")
-    assert launching.run(python(program, tmp_path / "numbers"), tmp_path / "log", {}) == 5
+    assert subprocesses.run(python(program, tmp_path / "numbers"), tmp_path / "log", {}) == 5
     _, child = map(int, (tmp_path / "numbers").read_text().split())
     wait_for(lambda: gone(child))
 
@@ -228,31 +228,31 @@ def test_a_killed_job_takes_torchruns_workers_along(tmp_path, job):
 def test_a_failure_shows_the_last_lines_and_where_the_rest_is(tmp_path):
     log = tmp_path / "verl.log"
     log.write_bytes(b"".join(b"line %d\n" % number for number in range(100)) + b"bad \xff byte\n")
-    message = str(launching.failure(log, 3, "verl"))
+    message = str(subprocesses.failure(log, 3, "verl"))
     first, *shown = message.splitlines()
     assert first == f"verl ended with exit code 3; its last words, all of them in {log}:"
-    assert shown == [*(f"line {number}" for number in range(101 - launching.SHOWN, 100)), "bad \ufffd byte"]
-    assert isinstance(launching.failure(log, 3, "verl"), UserError)
+    assert shown == [*(f"line {number}" for number in range(101 - subprocesses.SHOWN, 100)), "bad \ufffd byte"]
+    assert isinstance(subprocesses.failure(log, 3, "verl"), UserError)
 
 
 def test_a_failure_without_words(tmp_path):
     (tmp_path / "log").touch()
-    assert str(launching.failure(tmp_path / "log", 1, "verl")).startswith("verl ended with exit code 1; ")
+    assert str(subprocesses.failure(tmp_path / "log", 1, "verl")).startswith("verl ended with exit code 1; ")
 
 
 def test_a_free_port_can_be_listened_on():
-    with socket.create_server(("", launching.free_port())) as server:
+    with socket.create_server(("", subprocesses.free_port())) as server:
         assert server.getsockname()[1] > 0
 
 
 def test_several_nodes_need_an_allocation_and_srun(monkeypatch, tmp_path):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(UserError, match=r"training\.nodes: several nodes need a SLURM allocation"):
-        launching.on_all_nodes(2, 8, 16)
+        subprocesses.on_all_nodes(2, 8, 16)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"training\.nodes: several nodes need SLURM's srun"):
-        launching.on_all_nodes(2, 8, 16)
+        subprocesses.on_all_nodes(2, 8, 16)
 
 
 def test_the_locks_of_a_killed_job_stay_taken_until_its_program_has_ended(tmp_path):
@@ -264,10 +264,10 @@ def test_the_locks_of_a_killed_job_stay_taken_until_its_program_has_ended(tmp_pa
     job = f"""
 import sys
 from pathlib import Path
-from fofg.supervision import exclusive
-from fofg.training import launching
+from fofg.runtime.parent_watch import exclusive
+from fofg.runtime import subprocesses
 with exclusive({str(locked)!r}):
-    launching.run([sys.executable, "-c", {program!r}], Path({str(tmp_path / "log")!r}), {{}})
+    subprocesses.run([sys.executable, "-c", {program!r}], Path({str(tmp_path / "log")!r}), {{}})
 """
     holder = subprocess.Popen(python(job))
     wait_for(alive.exists)
@@ -275,7 +275,7 @@ with exclusive({str(locked)!r}):
     holder.wait()
     waiting = f"""
 from pathlib import Path
-from fofg.supervision import exclusive
+from fofg.runtime.parent_watch import exclusive
 with exclusive({str(locked)!r}, patience_seconds=60):
     print(Path({str(alive)!r}).exists())
 """

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fofg.data.files import cure, read_rows, replacing, write_json, write_parquet, writing
 from fofg.errors import UserError, explain
-from fofg.files import cure, read_rows, replacing, write_json, write_parquet, writing
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = pa.schema([("text", pa.string())])

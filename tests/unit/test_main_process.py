@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from fofg import main_process
 from fofg.errors import UserError
+from fofg.runtime import run_registry
 
 RECORDING = """
 import sys, time
-from fofg import main_process
-main_process.record(sys.argv[1], sys.argv[2], sys.argv[3:], "name-of-jobs")
+from fofg.runtime import run_registry
+run_registry.record(sys.argv[1], sys.argv[2], sys.argv[3:], "name-of-jobs")
 print("noted", flush=True)
 time.sleep(60)
 """
@@ -47,26 +47,26 @@ def kill(runner):
 
 def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
     runner, lock = start(0)
-    assert not main_process.remove_stale_locks(tmp_path), "it still runs"
-    assert main_process.abandoned(tmp_path) == []
+    assert not run_registry.remove_stale_locks(tmp_path), "it still runs"
+    assert run_registry.abandoned(tmp_path) == []
     kill(runner)
-    assert main_process.abandoned(tmp_path) == ["name-of-jobs"]
-    assert main_process.remove_stale_locks(tmp_path)
+    assert run_registry.abandoned(tmp_path) == ["name-of-jobs"]
+    assert run_registry.remove_stale_locks(tmp_path)
     assert not lock.exists()
-    assert not main_process.remove_stale_locks(tmp_path), "nothing left to remove"
+    assert not run_registry.remove_stale_locks(tmp_path), "nothing left to remove"
 
 
 def test_a_lock_that_nobody_noted_stays(tmp_path):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks/0.input.lock").touch()
-    assert not main_process.remove_stale_locks(tmp_path)
+    assert not run_registry.remove_stale_locks(tmp_path)
     assert (tmp_path / "locks/0.input.lock").exists()
 
 
 def test_of_two_runs_the_living_one_keeps_its_lock(tmp_path, start):
     (killed, first), (_, second) = start(0), start(1)
     kill(killed)
-    assert main_process.remove_stale_locks(tmp_path)
+    assert run_registry.remove_stale_locks(tmp_path)
     assert not first.exists() and second.exists()
 
 
@@ -76,7 +76,7 @@ def test_a_lock_made_anew_under_the_same_name_is_another_run_s(tmp_path, start):
     lock.unlink()
     lock.touch()
     os.utime(lock, ns=(1, 1))
-    assert not main_process.remove_stale_locks(tmp_path)
+    assert not run_registry.remove_stale_locks(tmp_path)
     assert lock.exists()
 
 
@@ -85,54 +85,54 @@ def test_a_lock_of_another_host_stays_and_is_told(tmp_path, start, capsys):
     kill(runner)
     (record,) = (tmp_path / "fofg-runs").iterdir()
     record.write_text(json.dumps(json.loads(record.read_text()) | {"host": "login2"}))
-    main_process.release(tmp_path)
+    run_registry.release(tmp_path)
     assert lock.exists()
     assert "a run was started on login2" in capsys.readouterr().err
     lock.unlink()
-    main_process.check_released(tmp_path, "runs/mine")
-    assert main_process.abandoned(tmp_path) == [], "it may be alive"
+    run_registry.check_released(tmp_path, "runs/mine")
+    assert run_registry.abandoned(tmp_path) == [], "it may be alive"
 
 
 def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, start):
     kill(start(0)[0])
-    main_process.forget(tmp_path, ["another"])
-    assert main_process.abandoned(tmp_path) == ["name-of-jobs"]
-    main_process.forget(tmp_path, ["name-of-jobs"])
-    assert main_process.abandoned(tmp_path) == []
+    run_registry.forget(tmp_path, ["another"])
+    assert run_registry.abandoned(tmp_path) == ["name-of-jobs"]
+    run_registry.forget(tmp_path, ["name-of-jobs"])
+    assert run_registry.abandoned(tmp_path) == []
 
 
 def test_notes_of_runs_that_left_nothing_are_removed(tmp_path, start):
     kill(start(0)[0])
-    main_process.remove_stale_locks(tmp_path)
-    main_process.forget(tmp_path, ["name-of-jobs"])
-    main_process.record(tmp_path, ".", [], None)
+    run_registry.remove_stale_locks(tmp_path)
+    run_registry.forget(tmp_path, ["name-of-jobs"])
+    run_registry.record(tmp_path, ".", [], None)
     assert [path.name for path in (tmp_path / "fofg-runs").iterdir()] == [f"{socket.gethostname()}-{os.getpid()}.json"]
 
 
 def test_a_run_that_ends_leaves_no_note(tmp_path):
-    main_process.record(tmp_path, ".", [], "name")
-    main_process.erase(tmp_path)
+    run_registry.record(tmp_path, ".", [], "name")
+    run_registry.erase(tmp_path)
     assert not list((tmp_path / "fofg-runs").iterdir())
 
 
 def test_a_living_run_whose_lock_is_gone_keeps_its_run_dir(tmp_path, start):
     """Snakemake removes all locks of a folder when one of several runs ends."""
     _, lock = start(0)
-    main_process.check_released(tmp_path, "runs/mine")
+    run_registry.check_released(tmp_path, "runs/mine")
     lock.unlink()
-    main_process.check_released(tmp_path, "runs/other")
+    run_registry.check_released(tmp_path, "runs/other")
     with pytest.raises(UserError, match=r"runs the workflow in the same run_dir \(runs/mine\)"):
-        main_process.check_released(tmp_path, "runs/mine")
+        run_registry.check_released(tmp_path, "runs/mine")
 
 
 def test_a_lock_without_a_note_is_told(tmp_path, capsys):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks/0.input.lock").touch()
-    main_process.release(tmp_path)
+    run_registry.release(tmp_path)
     assert "snakemake --unlock" in capsys.readouterr().err
 
 
 def test_a_torn_note_is_passed_over(tmp_path, start):
     kill(start(0)[0])
     (tmp_path / "fofg-runs/torn.json").write_text("{")
-    assert main_process.remove_stale_locks(tmp_path)
+    assert run_registry.remove_stale_locks(tmp_path)

@@ -8,10 +8,10 @@ import pytest
 from tqdm import tqdm
 
 from fofg import stages
+from fofg.data import datasets, description
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.files import write_parquet
-from fofg.problems import datasets, describing
-from fofg.schemas import PROBLEMS
 
 
 def read_shard(path: Path) -> None:
@@ -23,12 +23,12 @@ def read_shard(path: Path) -> None:
 
 def describe(path: Path) -> None:
     write_parquet(path, PROBLEMS, [])
-    describing.read(path, tqdm(disable=True))
+    description.read(path, tqdm(disable=True))
 
 
 def ground_truth(path: Path) -> None:
     write_parquet(path, PROBLEMS, [[problem_rows(1)[0] | {"reward_model": {"style": "rule", "ground_truth": "{"}}]])
-    describing.read(path, tqdm(disable=True))
+    description.read(path, tqdm(disable=True))
 
 
 def no_training_problems(path: Path) -> None:

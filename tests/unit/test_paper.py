@@ -8,7 +8,7 @@ import pytest
 
 from fofg import stages
 from fofg.config import keys, load, read
-from fofg.problems import datasets
+from fofg.data import datasets
 from fofg.report import paper
 
 ROOT = Path(__file__).parents[2]

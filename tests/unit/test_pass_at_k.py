@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rollout_rows import rollout
 
+from fofg.data.files import read_rows, write_parquet
+from fofg.data.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.pass_at_k import count, curve, ladder, pass_at_k, summarize
-from fofg.files import read_rows, write_parquet
-from fofg.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RULE = "published"

@@ -11,7 +11,7 @@ import pytest
 from plans import PAPER, ROOT, configured, jobs, plan
 
 from fofg.__main__ import main
-from fofg.config.running import ModelRule
+from fofg.config.compute import ModelRule
 from fofg.plan.jobs import MOST_STARTS
 from fofg.plan.needs import needs
 from fofg.plan.rules import LOCAL, RULES

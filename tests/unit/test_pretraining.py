@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from fofg import config, stages
 from fofg.config import TinyBase
-from fofg.pretraining import answers, batches, corpus, library, programs, train
-from fofg.pretraining import tokenizer as tokenizers
-from fofg.problems import expressions, prompts
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.scoring.string_task import Outcome, score
+from fofg.tasks.strings import expressions, prompts
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.tasks.strings.grading import Outcome, score
+from fofg.tiny_base import answers, batches, corpus, library, programs, train
+from fofg.tiny_base import tokenizer as tokenizers
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "resources/tiny-base"

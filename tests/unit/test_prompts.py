@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fofg.errors import UserError
-from fofg.problems.expressions import parse
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.problems.prompts import check_template, code, definition, prompt, prompt_text
+from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.tasks.strings.prompts import check_template, code, definition, prompt, prompt_text
 
 TEMPLATE = 'Code:\n{code}\nInput: {input}. Answer {"output": "..."}'
 

@@ -8,9 +8,9 @@ from plans import DEFAULT, ROOT, configured
 
 from fofg import provenance
 from fofg.config import keys, read
+from fofg.data.files import write_json
 from fofg.digests import digest
 from fofg.errors import UserError
-from fofg.files import write_json
 
 DEFAULT_SEED = configured().problems.seed
 

@@ -7,7 +7,7 @@ import pytest
 
 from fofg.config import Scoring
 from fofg.errors import UserError
-from fofg.scoring.rewards import compute_score, compute_scores
+from fofg.tasks.rewards import compute_score, compute_scores
 
 TRUTH = json.dumps({"ref_input": "ab", "ref_output": "ba", "expression": "func_17(x)"})
 RIGHT, WRONG, NONE = 'So: {"output": "ba"}', 'So: {"output": "ab"}', "So: ba"

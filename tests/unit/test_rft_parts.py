@@ -14,8 +14,8 @@ from fofg import config
 from fofg.errors import UserError
 from fofg.report import selection as figure
 from fofg.rft.examples import blocks
-from fofg.rft.holdout import hold_back
-from fofg.rft.turns import LOOK_AHEAD, plan
+from fofg.rft.packing import LOOK_AHEAD, plan
+from fofg.rft.split import hold_back
 
 groups = st.lists(st.integers(0, 6), max_size=60).map(lambda values: np.array(values, dtype=np.int64))
 

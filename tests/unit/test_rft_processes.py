@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
+from fofg.data.rollout_files import ahead, ordered_map
 from fofg.errors import UserError
-from fofg.rft.reading import ahead, ordered_map
 
 
 def square(value: int) -> int:
@@ -58,7 +58,7 @@ def test_looking_ahead_keeps_order_and_errors():
 
 PARENT = """
 import time
-from fofg.rft.reading import ordered_map
+from fofg.data.rollout_files import ordered_map
 
 if __name__ == "__main__":
     results = ordered_map(time.sleep, [0, 0, 600, 600, 600, 600], 2)

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg import config
+from fofg.data.files import write_parquet
+from fofg.data.schemas import RFT, ROLLOUTS
 from fofg.errors import UserError
-from fofg.files import write_parquet
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
 from fofg.rft import selection
 from fofg.rft.selection import select
-from fofg.schemas import RFT, ROLLOUTS
 from fofg.stages import SelectRftData
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 
 TEMPLATE = "Look:\n{code}\nIts value for {input}?"
 RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fofg.config import Problems, Rollouts
+from fofg.data import datasets
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS, ROLLOUTS
 from fofg.errors import UserError
-from fofg.files import write_parquet
-from fofg.problems import datasets
-from fofg.problems.prompts import prompt
 from fofg.rollouts import shards
 from fofg.rollouts.gather import gather
-from fofg.schemas import PROBLEMS, ROLLOUTS
 from fofg.stages import CreateProblems, GenerateRollouts
+from fofg.tasks.strings.prompts import prompt
 
 TEMPLATE = "{code} ? {input} !"
 

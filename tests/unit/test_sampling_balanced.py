@@ -14,9 +14,9 @@ from problem_sets import DATASETS, pool, problems
 
 from fofg.config import Problems
 from fofg.errors import UserError
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
-from fofg.problems.registry import ALL, HELD_OUT, TRAINING
-from fofg.problems.sampling_balanced import for_evaluation
+from fofg.tasks.strings.balanced_sampler import for_evaluation
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
+from fofg.tasks.strings.pools import ALL, HELD_OUT, TRAINING
 
 DEFAULT = Problems(sampler="balanced", seed=42, input_length=(3, 6), max_output_length=32, template="{code}{input}")
 SPLITS = [(name, split) for name in DATASETS for split in ("train", "test")]

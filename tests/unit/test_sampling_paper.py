@@ -13,7 +13,7 @@ from problem_sets import problems
 
 from fofg.config import Problems
 from fofg.errors import UserError
-from fofg.problems.sampling_paper import Draws, Taken, sample
+from fofg.tasks.strings.published_sampler import Draws, Taken, sample
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 PUBLISHED = Problems(sampler="paper", seed=42, input_length=(3, 10), max_output_length=None, template="{code}{input}")

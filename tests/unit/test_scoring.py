@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg.errors import UserError
-from fofg.scoring.answers import NO_ANSWER, find_answer, last_object
-from fofg.scoring.rewards import REWARDS
-from fofg.scoring.string_task import Outcome, score
+from fofg.tasks.rewards import REWARDS
+from fofg.tasks.strings.answers import NO_ANSWER, find_answer, last_object
+from fofg.tasks.strings.grading import Outcome, score
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 #: Verdicts of the public reward function: on responses of many kinds, on fences that are not closed, on boxes, on single oddities.

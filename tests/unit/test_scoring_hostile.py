@@ -9,9 +9,9 @@ from hostile_texts import CODE, SHAPES, code_as_answers, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fofg.scoring import answers
-from fofg.scoring.answers import NO_ANSWER, find_answer, last_object
-from fofg.scoring.string_task import Outcome, score
+from fofg.tasks.strings import answers
+from fofg.tasks.strings.answers import NO_ANSWER, find_answer, last_object
+from fofg.tasks.strings.grading import Outcome, score
 
 MEGABYTE = 1 << 20
 RULES = ("published", "lenient")
@@ -103,7 +103,7 @@ def test_no_text_raises(text, rule):
 
 GUARD = """
 import sys
-from fofg.scoring.string_task import Outcome, score
+from fofg.tasks.strings.grading import Outcome, score
 score('{"output": True} (', 'ab', rule='lenient')
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))

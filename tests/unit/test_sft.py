@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from fofg.config import Figures, Sft
+from fofg.data.files import write_parquet
+from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.files import write_parquet
 from fofg.report import training as figure
-from fofg.schemas import RFT
 from fofg.stages import TrainSft
 from fofg.training import batches, metrics
 

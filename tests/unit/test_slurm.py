@@ -2,9 +2,9 @@
 
 import pytest
 
-from fofg import slurm
 from fofg.errors import UserError
-from fofg.slurm import Kind, Request, _kinds, _minutes, _problem
+from fofg.runtime import slurm
+from fofg.runtime.slurm import Kind, Request, _kinds, _minutes, _problem
 
 SMALL = Kind("cpu", minutes=60, memory=8000, cpus=4, gpus=0, nodes=3)
 LARGE = Kind("gpu", minutes=None, memory=512_000, cpus=64, gpus=8, nodes=2)

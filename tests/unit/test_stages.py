@@ -7,7 +7,7 @@ import pytest
 
 from fofg import stages
 from fofg.config import Config, load, read
-from fofg.config.reading import merge
+from fofg.config.loading import merge
 from fofg.stages import GenerateRollouts, TrainRl, TrainSft
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from fofg.stopping import save_seconds, stoppable
+from fofg.runtime.signals import save_seconds, stoppable
 
 #: A program that hears of its time limit before it does work that can be stopped.
 EARLY = """
 import os, signal
 from fofg import cli
-from fofg.stopping import stoppable
+from fofg.runtime.signals import stoppable
 def main():
     os.kill(os.getpid(), signal.SIGURG)
     with stoppable() as stop:

@@ -14,12 +14,12 @@ from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 
+from fofg.data.files import write_parquet
+from fofg.data.schemas import ACCURACY, PASSK
 from fofg.errors import UserError
-from fofg.evaluation.failures import CLASSES
-from fofg.files import write_parquet
 from fofg.report import paper, summary, versions
-from fofg.schemas import ACCURACY, PASSK
 from fofg.stages import WriteSummary
+from fofg.tasks.strings.failures import CLASSES
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,18 +9,18 @@ import time
 import pytest
 
 from fofg.errors import UserError
-from fofg.supervision import exclusive
+from fofg.runtime.parent_watch import exclusive
 
 WATCHED = """
 import time
-from fofg.supervision import stop_with_supervisor
+from fofg.runtime.parent_watch import stop_with_supervisor
 stop_with_supervisor(0.05)
 print("up", flush=True)
 time.sleep(60)
 """
 HOLDING = """
 import sys, time
-from fofg.supervision import exclusive
+from fofg.runtime.parent_watch import exclusive
 with exclusive(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -64,7 +64,7 @@ def test_a_taken_state_is_an_error_and_a_killed_holder_frees_it(tmp_path):
 COUNTING = """
 import sys, time
 from pathlib import Path
-from fofg.supervision import exclusive
+from fofg.runtime.parent_watch import exclusive
 state, counter = Path(sys.argv[1]), Path(sys.argv[2])
 for _ in range(10):
     with exclusive(state, patience_seconds=30):

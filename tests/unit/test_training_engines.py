@@ -10,9 +10,9 @@ import pytest
 from safetensors.torch import load_file
 
 from fofg.config import Sft
+from fofg.data.files import write_parquet
+from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.files import write_parquet
-from fofg.schemas import RFT
 from fofg.stages import TrainSft
 from fofg.training import engines
 from fofg.training.sft_trl import train

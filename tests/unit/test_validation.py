@@ -6,12 +6,12 @@ import pytest
 
 from fofg import stages
 from fofg.config import load, read
-from fofg.config.reading import merge
+from fofg.config.loading import merge
+from fofg.data import datasets
+from fofg.data.files import read_rows
+from fofg.data.schemas import PROBLEMS
+from fofg.data.validation import sample
 from fofg.errors import UserError
-from fofg.files import read_rows
-from fofg.problems import datasets
-from fofg.problems.validation import sample
-from fofg.schemas import PROBLEMS
 
 DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
 

@@ -14,7 +14,7 @@ def main() -> None:
     arguments.add_argument("--workers", type=int, default=1, help="processes that make the corpus (default 1)")
     arguments.add_argument("--save-every", type=int, default=500, help="steps between checkpoints (default 500)")
     given = arguments.parse_args()
-    from fofg.pretraining.build import build
+    from fofg.tiny_base.build import build
 
     build(given.spec, given.output, given.state, given.workers, given.save_every)
 

@@ -3,7 +3,7 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
-from fofg.files import write_spec
+from fofg.data.files import write_spec
 from fofg.stages import ClassifyFailures
 
 
@@ -13,7 +13,7 @@ def main() -> None:
     arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row per problem")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row per response")
     options = arguments.parse_args()
-    from fofg.evaluation.failures import CLASSES, classify_file
+    from fofg.tasks.strings.failures import CLASSES, classify_file
 
     counts = classify_file(options.rollouts, options.output, options.spec.levels, options.spec.answer_rule)
     write_spec(options.output, options.spec)

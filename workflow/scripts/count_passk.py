@@ -3,7 +3,7 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
-from fofg.files import write_spec
+from fofg.data.files import write_spec
 from fofg.stages import CountPassk
 
 

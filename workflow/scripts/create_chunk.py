@@ -1,6 +1,7 @@
 """Cuts the problems of one iteration of rejection fine-tuning out of a shuffle of all."""
 
-from fofg import cli, files
+from fofg import cli
+from fofg.data import files
 from fofg.stages import CreateChunk
 
 
@@ -11,7 +12,7 @@ def main() -> None:
     parser.add_argument("--iterations", required=True, type=int, metavar="N", help="chunks in all, for which there must be rows")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the chunk; its spec is written beside it")
     arguments = parser.parse_args()
-    from fofg.rft import chunks
+    from fofg.data import chunks
 
     chunks.write(arguments.output, arguments.problems, arguments.spec, arguments.iterations)
     files.write_spec(arguments.output, arguments.spec)

@@ -1,7 +1,7 @@
 """Samples the problems of one split of a dataset, or of a part of it, into a Parquet file."""
 
-from fofg import cli, files
-from fofg.problems import datasets
+from fofg import cli
+from fofg.data import datasets, files
 from fofg.stages import CreateProblems
 
 

@@ -11,10 +11,10 @@ def main() -> None:
     parser.add_argument("--files", required=True, nargs="+", metavar="NAME/SPLIT=PARQUET", help="problems: train or test of each")
     parser.add_argument("--outputs", required=True, nargs="+", metavar="NAME=JSON", help="the description of each dataset")
     arguments = parser.parse_args()
-    from fofg.problems import describing
+    from fofg.data import description
 
     files, outputs = _paths("--files", arguments.files), _paths("--outputs", arguments.outputs)
-    describing.describe(files, outputs, arguments.spec)
+    description.describe(files, outputs, arguments.spec)
 
 
 def _paths(argument: str, pairs: list[str]) -> dict[str, str]:

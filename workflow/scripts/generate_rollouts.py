@@ -4,7 +4,8 @@ import json
 import os
 import sys
 
-from fofg import cli, gpus
+from fofg import cli
+from fofg.runtime import gpus
 from fofg.stages import GenerateRollouts
 
 DESCRIPTION = """\

@@ -15,8 +15,8 @@ def main() -> None:
     arguments.add_argument("--csv", required=True, help="table to write, a line per model, definitions and level")
     arguments.add_argument("--markdown", required=True, help="the same to read, a column per model")
     options = arguments.parse_args()
+    from fofg.data.description import trained_on
     from fofg.evaluation.accuracy import summarize_files, write_csv
-    from fofg.problems.describing import trained_on
     from fofg.report.tables import write_accuracy_table
 
     table = summarize_files(options.spec.models, options.verdicts, trained_on(options.test, options.train))

@@ -1,7 +1,7 @@
 """Table: accuracy on held-out functions by model, decoding and level, with 95% Wilson intervals over problems."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.files import write_spec
+from fofg.data.files import write_spec
 from fofg.stages import SummarizeEvaluation
 
 
@@ -12,9 +12,9 @@ def main() -> None:
     arguments.add_argument("--parquet", required=True, help="table to write, a row per model, decoding and level")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
+    from fofg.data.schemas import ACCURACY
     from fofg.evaluation.held_out import summarize
     from fofg.evaluation.tables import write_table
-    from fofg.schemas import ACCURACY
 
     write_table(options.parquet, options.csv, ACCURACY, summarize(options.spec.models, options.verdicts))
     write_spec(options.parquet, options.spec)

@@ -1,7 +1,7 @@
 """Table: how many responses of every model at each level are of each class, and their share."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.files import write_spec
+from fofg.data.files import write_spec
 from fofg.stages import SummarizeFailures
 
 
@@ -14,9 +14,9 @@ def main() -> None:
     arguments.add_argument("--parquet", required=True, help="table to write, a row per model, level and class")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
-    from fofg.evaluation.failures import summarize
+    from fofg.data.schemas import FAILURE_SHARES
     from fofg.evaluation.tables import write_table
-    from fofg.schemas import FAILURE_SHARES
+    from fofg.tasks.strings.failures import summarize
 
     write_table(options.parquet, options.csv, FAILURE_SHARES, summarize(options.spec.models, options.failures))
     write_spec(options.parquet, options.spec)

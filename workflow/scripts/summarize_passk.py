@@ -1,7 +1,7 @@
 """Table: pass@k by model, level and k, with 95% intervals over problems."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.files import write_spec
+from fofg.data.files import write_spec
 from fofg.stages import SummarizePassk
 
 
@@ -12,9 +12,9 @@ def main() -> None:
     arguments.add_argument("--parquet", required=True, help="table to write, a row per model, level and k")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
+    from fofg.data.schemas import PASSK
     from fofg.evaluation.pass_at_k import summarize
     from fofg.evaluation.tables import write_table
-    from fofg.schemas import PASSK
 
     write_table(options.parquet, options.csv, PASSK, summarize(options.spec.models, options.counts))
     write_spec(options.parquet, options.spec)

@@ -45,7 +45,7 @@ def main() -> None:
     options = arguments.parse_args()
     data = dict(_named(text, options.spec) for text in options.data)
     cli.use_gpus(options)
-    from fofg.problems import validation
+    from fofg.data import validation
     from fofg.training import engines
 
     engine = options.spec.rl.engine

@@ -4,13 +4,13 @@ Defaults live in ``config/default.yaml``, which is complete; here are the types,
 configuration into the part that each rule depends on.
 """
 
-from fofg.config.base import DEFAULT, Section
-from fofg.config.planning import Plan
-from fofg.config.reading import keys, load, merge, read
-from fofg.config.running import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, Verl
+from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, Verl
+from fofg.config.estimate import Plan
+from fofg.config.loading import keys, load, merge, read
+from fofg.config.root import Config
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
 from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
-from fofg.config.whole import Config
+from fofg.config.types import DEFAULT, Section
 
 __all__ = [
     "DEFAULT",

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from fofg.config.stage1 import Sft
 from fofg.config.stage2 import Stage2Rl
-from fofg.stopping import END_SECONDS
+from fofg.runtime.signals import END_SECONDS
 
 if TYPE_CHECKING:
-    from fofg.config.whole import Config
+    from fofg.config.root import Config
 
 
 def unfit(config: "Config") -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.base import Betas, Count, Levels, LossAggMode, Natural, Positive, Probability, Section, TrainingEngine
+from fofg.config.types import Betas, Count, Levels, LossAggMode, Natural, Positive, Probability, Section, TrainingEngine
 
 #: What the scheme ``published_code`` was once called.
 OLD_SCHEME = "paper"

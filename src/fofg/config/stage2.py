@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.base import (
+from fofg.config.stage1 import Rollouts, Selection, Sft
+from fofg.config.types import (
     Betas,
     Count,
     Levels,
@@ -17,7 +18,6 @@ from fofg.config.base import (
     TrainingEngine,
     null_removes,
 )
-from fofg.config.stage1 import Rollouts, Selection, Sft
 from fofg.config.values import Source
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from fofg.data.files import read_rows, write_parquet, write_text
+from fofg.data.schemas import ROLLOUTS, VERDICTS
 from fofg.errors import UserError
-from fofg.files import read_rows, write_parquet, write_text
-from fofg.schemas import ROLLOUTS, VERDICTS
-from fofg.scoring.answers import Rule
-from fofg.scoring.string_task import Outcome, score
-from fofg.scoring.truth import read_truth
+from fofg.tasks.strings.answers import Rule
+from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.truth import read_truth
 
 DEFINITIONS = ("visible", "hidden")
 #: Quantile of the normal distribution for a two-sided 95% interval.
@@ -94,7 +94,7 @@ def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, sc
 
 
 def verdicts(row: dict, rule: Rule, place: str) -> list[dict]:
-    """Rows of fofg.schemas.VERDICTS, one a response. Raises UserError, naming the place, if the row has no ground truth."""
+    """Rows of fofg.data.schemas.VERDICTS, one a response. Raises UserError, naming the place, if the row has no ground truth."""
     truth, info, result = read_truth(row["reward_model"]["ground_truth"], place).output, row["extra_info"], []
     for sample, (response, reason) in enumerate(zip(row["responses"], row["finish_reasons"])):
         cut = reason == "length"

@@ -3,18 +3,18 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from fofg.data.files import read_rows
+from fofg.data.schemas import HELD_OUT_VERDICTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import Counted, by_level, judge_files
 from fofg.evaluation.tables import files_by_model
-from fofg.files import read_rows
-from fofg.schemas import HELD_OUT_VERDICTS
-from fofg.scoring.answers import Rule
+from fofg.tasks.strings.answers import Rule
 
 DECODINGS = ("sampled", "greedy")
 
 
 def judge(entries: Iterable[str], output: str | Path, rule: Rule) -> Counted:
-    """Writes a verdict (fofg.schemas.HELD_OUT_VERDICTS) for each response of ``DECODING=FILE`` entries, sampled before greedy.
+    """Writes a verdict (fofg.data.schemas.HELD_OUT_VERDICTS) for each response of ``DECODING=FILE`` entries, sampled before greedy.
 
     Raises UserError for an entry of another form, a decoding that is named twice, or a file that is missing or damaged.
     """
@@ -31,7 +31,7 @@ def judge(entries: Iterable[str], output: str | Path, rule: Rule) -> Counted:
 
 
 def summarize(models: list[str], entries: Iterable[str]) -> list[dict]:
-    """Rows of fofg.schemas.ACCURACY from ``MODEL=FILE`` of verdicts: models in order, sampled before greedy, levels ascending.
+    """Rows of fofg.data.schemas.ACCURACY from ``MODEL=FILE`` of verdicts: models in order, sampled before greedy, levels ascending.
 
     ``accuracy``: the share of correct responses (avg@n with n samples per problem), with Wilson's interval; a trial is a problem.
     Raises UserError as ``files_by_model`` does, and for a file without verdicts.

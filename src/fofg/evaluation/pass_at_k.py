@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fofg.data.files import read_rows, write_parquet
+from fofg.data.rollout_files import RolloutFile
+from fofg.data.schemas import PASSK_COUNTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import verdicts, wilson
 from fofg.evaluation.tables import files_by_model
-from fofg.files import read_rows, write_parquet
-from fofg.rft.reading import RolloutFile
-from fofg.schemas import PASSK_COUNTS
-from fofg.scoring.answers import Rule
+from fofg.tasks.strings.answers import Rule
 
 _COLUMNS = ["reward_model", "extra_info", "responses", "finish_reasons"]
 
@@ -39,7 +39,7 @@ def ladder(samples: int) -> list[int]:
 
 
 def count(rollouts: Iterable[str | Path], output: str | Path, rule: Rule) -> int:
-    """Writes how many responses to each problem are correct (fofg.schemas.PASSK_COUNTS), by index; returns the number of problems.
+    """Writes how many responses to each problem are correct (schemas.PASSK_COUNTS), by index; returns the number of problems.
 
     ``rollouts``: all shards, in any order; a few of their problems are in memory at a time. A problem without responses (its prompt
     was skipped) is counted with none. Raises UserError for a problem that occurs twice, problems with different numbers of
@@ -68,7 +68,7 @@ def _problems(path: str | Path) -> Iterable[dict]:
 
 
 def summarize(models: list[str], entries: Iterable[str]) -> list[dict]:
-    """Rows of fofg.schemas.PASSK from ``MODEL=FILE`` entries of counts: models in order, levels and k ascending.
+    """Rows of schemas.PASSK from ``MODEL=FILE`` entries of counts: models in order, levels and k ascending.
 
     Raises UserError as ``files_by_model`` does, and for a file without responses.
     """

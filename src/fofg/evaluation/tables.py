@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fofg.data.files import write_parquet, write_text
 from fofg.errors import UserError
-from fofg.files import write_parquet, write_text
 
 
 def named_files(option: str, entries: Iterable[str]) -> dict[str, str]:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from fofg import stages
 from fofg.config import Config
+from fofg.data.files import count_rows
 from fofg.errors import UserError
-from fofg.files import count_rows
 
 
 class Stage(NamedTuple):

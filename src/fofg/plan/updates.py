@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from fofg import config, stages
 from fofg.config import Config
-from fofg.files import count_rows
+from fofg.data.files import count_rows
 from fofg.plan.rules import Stage, stage1_count
 from fofg.plan.work import Amount, Training, by_rule, training_devices, turn_tokens
 from fofg.training import batches

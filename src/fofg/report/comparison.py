@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from fofg.config import Figures
+from fofg.data.schemas import ACCURACY
 from fofg.report import names, style
 from fofg.report.reading import table
 from fofg.report.style import Look, plt
-from fofg.schemas import ACCURACY
 
 DECODINGS = ("sampled", "greedy")
 #: Width that the models of a level share; neighboring levels are 1 apart.

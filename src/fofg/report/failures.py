@@ -5,12 +5,12 @@ from pathlib import Path
 from matplotlib.patches import Patch
 
 from fofg.config import Figures
+from fofg.data.schemas import FAILURE_SHARES
 from fofg.errors import UserError
-from fofg.evaluation.failures import CLASSES
 from fofg.report import names, style
 from fofg.report.reading import table
 from fofg.report.style import PALETTE, plt
-from fofg.schemas import FAILURE_SHARES
+from fofg.tasks.strings.failures import CLASSES
 
 #: Class -> face color and hatch: neighbors differ in lightness, hatches tell them apart in grey.
 LOOKS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.ticker import MaxNLocator
 
 from fofg.config import Figures
+from fofg.data.schemas import ACCURACY
 from fofg.report import names, style
 from fofg.report.reading import Record, named_files, read_run, table
 from fofg.report.style import PALETTE, plt
-from fofg.schemas import ACCURACY
 
 #: Metrics of each level are named so, the level's number behind.
 TRAINING, VALIDATION = "accuracy_level", "validation_accuracy_level"

@@ -5,10 +5,10 @@ from pathlib import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from fofg.config import Figures
+from fofg.data.schemas import PASSK
 from fofg.report import names, style
 from fofg.report.reading import table
 from fofg.report.style import plt
-from fofg.schemas import PASSK
 
 
 def plot(passk: str | Path, stem: str | Path, figures: Figures) -> None:

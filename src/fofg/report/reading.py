@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fofg.data.files import read_rows
 from fofg.errors import UserError
 from fofg.evaluation.tables import named_files
-from fofg.files import read_rows
 from fofg.training.metrics import Record, read
 
 __all__ = ["Record", "named_files", "read_run", "table"]

@@ -15,7 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 
 from fofg.config import Figures
-from fofg.files import replacing
+from fofg.data.files import replacing
 from fofg.report import names
 
 #: Okabe and Ito's palette, ordered so that neighbors differ in lightness too.

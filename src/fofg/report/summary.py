@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
+from fofg.data.files import write_text
+from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
-from fofg.evaluation.failures import CLASSES
-from fofg.files import write_text
 from fofg.report import paper
 from fofg.report.names import iterations, label
 from fofg.report.paper import Failures, Published
 from fofg.report.reading import Record, named_files, read_run, table
 from fofg.report.tables import markdown
-from fofg.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.stages import WriteSummary
+from fofg.tasks.strings.failures import CLASSES
 
 OURS = "fofg, this run"
 NONE = "–"

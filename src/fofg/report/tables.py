@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fofg.data.files import write_text
 from fofg.evaluation.accuracy import Accuracy
-from fofg.files import write_text
 
 _MODELS = {"base": "base (before)", "stage1-rft": "stage1-rft (after)"}
 

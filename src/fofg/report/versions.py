@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import fofg
-from fofg.files import write_text
+from fofg.data.files import write_text
 from fofg.report.tables import markdown
 
 PACKAGES = (

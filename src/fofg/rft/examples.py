@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fofg.problems.prompts import prompt
-from fofg.rft.turns import converse, plan
-from fofg.schemas import MESSAGES, RFT
-from fofg.scoring.truth import read_truth
+from fofg.data.schemas import MESSAGES, RFT
+from fofg.rft.packing import converse, plan
+from fofg.tasks.strings.prompts import prompt
+from fofg.tasks.strings.truth import read_truth
 
 #: Rows and what they belong to: examples with the problem of each.
 Part = tuple[pa.RecordBatch, np.ndarray]

@@ -15,16 +15,16 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from fofg.data.files import write_json, write_parquet
+from fofg.data.rollout_files import ALONE_BYTES, RolloutFile, ahead, ordered_map
+from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.files import write_json, write_parquet
-from fofg.problems.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.rft import judging
+from fofg.rft import filter
 from fofg.rft.examples import Part, blocks, conversations, rows
-from fofg.rft.holdout import hold_back, most_to_hold_back
-from fofg.rft.judging import Fate, Judged
-from fofg.rft.reading import ALONE_BYTES, RolloutFile, ahead, ordered_map
-from fofg.schemas import RFT
+from fofg.rft.filter import Fate, Judged
+from fofg.rft.split import hold_back, most_to_hold_back
 from fofg.stages import SelectRftData
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 
 #: Examples in a block, at most, and their text: the window in which turns are shuffled.
 BLOCK_ROWS = 8192
@@ -41,7 +41,7 @@ def select(
     batch_rows: int | None = None,
     pass_on: bool = False,
 ) -> dict:
-    """Writes the two splits (fofg.schemas.RFT) and the summary, and returns the summary.
+    """Writes the two splits (fofg.data.schemas.RFT) and the summary, and returns the summary.
 
     ``workers``: processes that score, at most (None: one a core; a small file needs none); ``batch_rows``: problems in memory at
     once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split; with
@@ -77,7 +77,7 @@ def _judge(file: RolloutFile, spec: SelectRftData, workers: int) -> Judged:
 
     exposure = dict.fromkeys(FUNCTIONS, (0, 0, 0))
     results, kept_bytes = [], 0
-    judge = partial(judging.judge, selection=spec.selection, answer_rule=spec.answer_rule)
+    judge = partial(filter.judge, selection=spec.selection, answer_rule=spec.answer_rule)
     with tqdm(total=file.rows, desc="scoring", unit=" problems") as bar:
         for result in chain.from_iterable(ordered_map(judge, file.spans(), workers)):
             results.append(result[:4])

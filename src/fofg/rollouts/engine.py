@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from fofg.config import Rollouts
 from fofg.errors import UserError
-from fofg.problems.prompts import Message
+from fofg.tasks.strings.prompts import Message
 
 
 @dataclass(frozen=True)

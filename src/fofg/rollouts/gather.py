@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from fofg.data.files import open_parquet, read_batches, write_parquet
+from fofg.data.schemas import ROLLOUTS
 from fofg.errors import UserError
-from fofg.files import open_parquet, read_batches, write_parquet
 from fofg.rollouts.shards import METADATA
-from fofg.schemas import ROLLOUTS
 
 
 def gather(shards: Sequence[str | os.PathLike], expected: int, output: str | os.PathLike) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fofg.data.files import read_rows, write_parquet
 from fofg.errors import UserError
-from fofg.files import read_rows, write_parquet
 from fofg.stages import GenerateRollouts
 
 BATCH = pa.schema(

@@ -13,18 +13,18 @@ from tqdm import tqdm
 
 from fofg import models
 from fofg.config import Rollouts
+from fofg.data import datasets
+from fofg.data.files import cure, open_parquet, read_rows, write_parquet
+from fofg.data.schemas import PROBLEMS, ROLLOUTS
 from fofg.errors import UserError
-from fofg.files import cure, open_parquet, read_rows, write_parquet
-from fofg.problems import datasets
-from fofg.problems.functions import FUNCTIONS, READABLE_NAMES
-from fofg.problems.prompts import Message, check_template, prompt
 from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.sampling import sample_seed
-from fofg.schemas import PROBLEMS, ROLLOUTS
+from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.signals import Stop, stoppable
 from fofg.stages import CreateProblems, GenerateRollouts
-from fofg.stopping import Stop, stoppable
-from fofg.supervision import exclusive
+from fofg.tasks.strings.functions import FUNCTIONS, READABLE_NAMES
+from fofg.tasks.strings.prompts import Message, check_template, prompt
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
 METADATA = b"fofg.rollouts"
@@ -54,7 +54,7 @@ def cut(lengths: dict[int, int], samples: int, batch_size: int) -> list[list[int
 
 
 def read_shard(path: str | os.PathLike | None, spec: GenerateRollouts) -> list[dict]:
-    """The shard's rows (fofg.schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
+    """The shard's rows (schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
     if path is None:
         raise UserError("--problems: the spec does not say how to sample problems; give a file")
     with open_parquet(path, PROBLEMS) as file:
@@ -69,7 +69,7 @@ def read_shard(path: str | os.PathLike | None, spec: GenerateRollouts) -> list[d
 
 
 def sample_shard(path: str | os.PathLike | None, spec: CreateProblems) -> list[dict]:
-    """Sample the shard's rows (fofg.schemas.PROBLEMS). Raises UserError if there is a file as well, or as ``datasets.problems``."""
+    """Sample the shard's rows (schemas.PROBLEMS). Raises UserError if there is a file as well, or as ``datasets.problems``."""
     if path is not None:
         raise UserError(f"--problems: the spec says how to sample the problems; drop {path}, or remove problems from the spec")
     return [row for batch in datasets.batches(spec) for row in batch.to_pylist()]
@@ -143,13 +143,13 @@ def generate(
     batch_size: int,
     options: Mapping | None = None,
 ) -> Summary:
-    """Writes the rollouts of a shard (fofg.schemas.ROLLOUTS) and removes its working state.
+    """Writes the rollouts of a shard (schemas.ROLLOUTS) and removes its working state.
 
     Finished batches are kept under ``state``; a run that was killed goes on with the others, in the same batches, so that the
     file is the one an uninterrupted run would have written. A continuous engine has one batch, of which finished problems are kept
     every few seconds; the others' responses may then differ from an uninterrupted run's, as far as the engine's do.
     ``options``: of the engine, beside those of the spec. Raises UserError for unusable problems or models, for prompts that
-    don't fit, and when it was asked to stop (fofg.stopping): after the batch, a continuous engine after its next sample.
+    don't fit, and when it was asked to stop (fofg.runtime.signals): after the batch, a continuous engine after its next sample.
     """
     rows = read_shard(problems, spec) if spec.problems is None else sample_shard(problems, spec.problems)
     prompts = build_prompts(rows, spec.definitions, spec.template)

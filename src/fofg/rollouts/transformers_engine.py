@@ -8,11 +8,11 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fofg.config import Rollouts
+from fofg.data.files import cure
 from fofg.errors import UserError
-from fofg.files import cure
-from fofg.problems.prompts import Message
 from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
 from fofg.rollouts.engine import Request, Sample
+from fofg.tasks.strings.prompts import Message
 
 
 class TransformersEngine:

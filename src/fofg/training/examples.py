@@ -7,9 +7,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from fofg.config import Sft
+from fofg.data.files import count_rows, read_rows
+from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.files import count_rows, read_rows
-from fofg.schemas import RFT
 from fofg.training import batches
 from fofg.training.conversations import Encoded, conversation, encode
 

@@ -10,15 +10,15 @@ from typing import NamedTuple
 from fofg.rollouts.decoding import Decoder, Response
 from fofg.rollouts.engine import Request
 from fofg.rollouts.sampling import sample_seed
-from fofg.scoring.rewards import compute_scores
 from fofg.stages import TrainRl
+from fofg.tasks.rewards import compute_scores
 from fofg.training import curricula
 from fofg.training.groups import Filled, fill
 from fofg.training.metrics import Record
 
 
 class Problem(NamedTuple):
-    """A row (fofg.schemas.PROBLEMS) and its prompt's tokens."""
+    """A row (fofg.data.schemas.PROBLEMS) and its prompt's tokens."""
 
     row: dict
     prompt: list[int]

@@ -13,12 +13,12 @@ from trl import GRPOConfig
 
 from fofg import models
 from fofg.config import Grpo, Validation
+from fofg.data.files import open_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.files import open_parquet
 from fofg.rollouts.decoding import Decoder, end_tokens
-from fofg.schemas import PROBLEMS
+from fofg.runtime.parent_watch import exclusive
 from fofg.stages import TrainRl
-from fofg.supervision import exclusive
 from fofg.training import monitor, networks, problem_files, resume
 from fofg.training.grpo_rollouts import Sampler
 from fofg.training.grpo_updates import Learner, LearnerMonitor
@@ -43,7 +43,7 @@ def train(
 ) -> None:
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
-    ``data``: a Parquet file (fofg.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
+    ``data``: a Parquet file (fofg.data.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
     problems, answered when and how ``validation_settings`` say (None: never); neither changes the model or where a killed run
     resumes; ``batch_size``: sequences decoded at once; ``empty_step``, ``incomplete_step``: the keys of stage2.rl. The result
     depends on the spec, the files in ``data``, the machine and its number of threads; the two sizes change no more than

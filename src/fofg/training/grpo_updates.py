@@ -17,7 +17,7 @@ from trl.trainer import add_fused_lm_head
 
 from fofg.config import Grpo
 from fofg.errors import UserError
-from fofg.scoring.rewards import compute_score
+from fofg.tasks.rewards import compute_score
 from fofg.training import batches
 from fofg.training.groups import TOO_FEW, advantages
 from fofg.training.grpo_rollouts import Group, Step

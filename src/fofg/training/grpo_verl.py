@@ -11,13 +11,14 @@ from pathlib import Path
 
 from fofg import models
 from fofg.config import Validation, Verl
+from fofg.data.files import open_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.files import open_parquet
-from fofg.gpus import compiler_settings
-from fofg.schemas import PROBLEMS
+from fofg.runtime import subprocesses
+from fofg.runtime.gpus import compiler_settings
+from fofg.runtime.parent_watch import exclusive
 from fofg.stages import TrainRl
-from fofg.supervision import exclusive
-from fofg.training import curricula, launching, networks, problem_files, resume
+from fofg.training import curricula, networks, problem_files, resume
 from fofg.training.grpo_rollouts import Problem
 from fofg.training.metrics import Record
 from fofg.training.verl import records, rows, runs, settings, stops
@@ -122,9 +123,9 @@ def _drawn(spec: TrainRl, number: int, sources: dict[str, list[Problem]]):
 
 def _cluster(place: settings.Place) -> list[str]:
     """What runs a command once, in a Ray cluster of its own on the GPUs of all nodes."""
-    meeting = ["--head", socket.gethostname(), "--port", str(launching.free_port()), "--nodes", str(place.nodes)]
+    meeting = ["--head", socket.gethostname(), "--port", str(subprocesses.free_port()), "--nodes", str(place.nodes)]
     cpus = max(os.cpu_count(), PROCESSES + place.gpus)
     own = ["--gpus", str(place.gpus), "--cpus", str(cpus), "--folder", str(place.folder), "--stop-file", str(place.folder / STOP)]
-    everywhere = launching.on_all_nodes(place.nodes, place.gpus, place.cpus) if place.nodes > 1 else []
+    everywhere = subprocesses.on_all_nodes(place.nodes, place.gpus, place.cpus) if place.nodes > 1 else []
     rank = [] if everywhere else ["--rank", "0"]
-    return [*everywhere, sys.executable, "-m", "fofg.training.verl.cluster", *meeting, *own, *rank, "--"]
+    return [*everywhere, sys.executable, "-m", "fofg.runtime.ray_cluster", *meeting, *own, *rank, "--"]

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from fofg.data.files import write_text
 from fofg.errors import UserError
-from fofg.files import write_text
 
 Record = dict[str, float]
 

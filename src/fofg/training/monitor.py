@@ -10,7 +10,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from fofg.errors import UserError
-from fofg.stopping import Stop, stoppable
+from fofg.runtime.signals import Stop, stoppable
 from fofg.training import metrics, resume
 from fofg.training.metrics import Record
 

@@ -17,8 +17,8 @@ from transformers.utils import logging
 
 from fofg import models
 from fofg.config import Grpo, Sft, Validation
+from fofg.data.files import cure, write_json, writing
 from fofg.errors import UserError
-from fofg.files import cure, write_json, writing
 from fofg.stages import Spec
 from fofg.training import metrics
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fofg.config import Grpo, Scoring, Validation
+from fofg.data.files import cure, read_rows
+from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.files import cure, read_rows
 from fofg.rollouts.decoding import token_ids
 from fofg.rollouts.shards import check, fitting
-from fofg.schemas import PROBLEMS
-from fofg.scoring.rewards import compute_scores
 from fofg.stages import TrainRl
+from fofg.tasks.rewards import compute_scores
 from fofg.training.grpo_rollouts import Problem
 
 

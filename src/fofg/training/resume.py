@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from fofg.files import write_json
+from fofg.data.files import write_json
 
 #: Written last into a checkpoint's folder: the size in bytes of every file in it.
 SEAL = "complete.json"

@@ -14,9 +14,9 @@ from trl import SFTConfig
 
 from fofg import models
 from fofg.config import Sft
-from fofg.files import open_parquet
+from fofg.data.files import open_parquet
+from fofg.runtime.parent_watch import exclusive
 from fofg.stages import TrainSft
-from fofg.supervision import exclusive
 from fofg.training import batches, metrics, monitor, networks, resume
 from fofg.training.conversations import Encoded
 from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file, fills_batch

@@ -11,10 +11,11 @@ from transformers import AutoTokenizer
 
 from fofg import models
 from fofg.config import Verl
-from fofg.files import open_parquet
+from fofg.data.files import open_parquet
+from fofg.runtime import subprocesses
+from fofg.runtime.parent_watch import exclusive
 from fofg.stages import TrainSft
-from fofg.supervision import exclusive
-from fofg.training import batches, launching, metrics, networks, resume
+from fofg.training import batches, metrics, networks, resume
 from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file, fills_batch
 from fofg.training.verl import records, rows, runs, settings
 
@@ -94,6 +95,6 @@ def _torchrun(place: settings.Place) -> list[str]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={place.gpus}"]
     if place.nodes == 1:
         return [*torchrun, "--standalone"]
-    meeting = f"--rdzv-endpoint={socket.gethostname()}:{launching.free_port()}"
+    meeting = f"--rdzv-endpoint={socket.gethostname()}:{subprocesses.free_port()}"
     group = [f"--nnodes={place.nodes}", "--rdzv-backend=c10d", f"--rdzv-id={os.environ.get('SLURM_JOB_ID')}", meeting]
-    return [*launching.on_all_nodes(place.nodes, place.gpus, place.cpus), *torchrun, *group]
+    return [*subprocesses.on_all_nodes(place.nodes, place.gpus, place.cpus), *torchrun, *group]

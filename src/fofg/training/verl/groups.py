@@ -10,7 +10,7 @@ from statistics import fmean
 import transfer_queue as tq
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from fofg.files import write_text
+from fofg.data.files import write_text
 from fofg.training.groups import TOO_FEW
 from fofg.training.verl import stops
 from fofg.training.verl.names import PREFIX

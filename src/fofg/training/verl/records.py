@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fofg.files import write_text
+from fofg.data.files import write_text
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor
 from fofg.training.verl.names import PREFIX

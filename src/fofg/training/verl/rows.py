@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fofg.files import write_parquet
-from fofg.schemas import PROBLEMS
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.training.conversations import IGNORED, Encoded
 
 #: A conversation: its tokens, and the weight of each in the loss, 0 where it is not learned.
@@ -56,7 +56,7 @@ def write_tests(path: Path, examples: Encoded, batch_size: int, loss_agg_mode: s
 
 
 def write_problems(path: Path, rows: Iterable[dict]) -> None:
-    """Writes problems (fofg.schemas.PROBLEMS); ``data_source`` tells their level too, by which verl groups what it reports."""
+    """Writes problems (fofg.data.schemas.PROBLEMS); ``data_source`` tells their level too, by which verl groups what it reports."""
     write_parquet(path, PROBLEMS, _chunks(row | {"data_source": source(row)} for row in rows))
 
 

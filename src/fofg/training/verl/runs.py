@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from fofg import models
 from fofg.errors import UserError
-from fofg.training import launching
+from fofg.runtime import subprocesses
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor
 from fofg.training.verl import stops
@@ -66,14 +66,14 @@ def follow(
     follower = Follower(written, said, convert, monitor)
     follower.start()
     try:
-        code = launching.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
+        code = subprocesses.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
     finally:
         follower.stop()
         monitor.close()
     if told.exists():
         raise UserError(told.read_text())
     if code or last_step(folder) < total:
-        failure = launching.failure(log, code, "verl")
+        failure = subprocesses.failure(log, code, "verl")
         if not stops.asked(stop):
             raise failure
         if code != -signal.SIGTERM:  # it could not save
@@ -86,9 +86,11 @@ def merged(checkpoint: Path, model: Path, folder: Path):
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
     log = folder.with_suffix(".log")
-    code = launching.run([*command, "--local_dir", str(checkpoint), "--target_dir", str(folder)], log, {"CUDA_VISIBLE_DEVICES": ""})
+    code = subprocesses.run(
+        [*command, "--local_dir", str(checkpoint), "--target_dir", str(folder)], log, {"CUDA_VISIBLE_DEVICES": ""}
+    )
     if code == -signal.SIGTERM:
         raise UserError("stopped after the last step, while its checkpoint was merged; run the same command to resume")
     if code:
-        raise launching.failure(log, code, "verl's merger")
+        raise subprocesses.failure(log, code, "verl's merger")
     return AutoModelForCausalLM.from_pretrained(folder, dtype=models.stored_dtype(model))

@@ -174,7 +174,7 @@ def grpo(
         "reward": {
             "num_workers": 2 * place.nodes,
             "custom_reward_function": {
-                "path": "pkg://fofg.scoring.rewards",
+                "path": "pkg://fofg.tasks.rewards",
                 "name": "compute_score",
                 "+reward_kwargs": {"scheme": spec.scoring.scheme, "answer_rule": spec.scoring.answer_rule},
             },

@@ -7,8 +7,8 @@ It is asked by a file in the run's folder (fofg.training.verl.stops), or by a si
 
 from pathlib import Path
 
-from fofg import gpus
-from fofg.stopping import TIME_LIMIT, Stop, heed_time_limits, stoppable
+from fofg.runtime import gpus
+from fofg.runtime.signals import TIME_LIMIT, Stop, heed_time_limits, stoppable
 
 heed_time_limits()  # on several nodes the signal reaches this process alone, which loads its libraries for a while
 gpus.name_once()
@@ -19,7 +19,7 @@ from verl.trainer.sft_trainer import SFTTrainer
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
-from fofg.files import write_text
+from fofg.data.files import write_text
 from fofg.training.verl import guard, stops
 from fofg.training.verl.names import STOP, TOLD
 

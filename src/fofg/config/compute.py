@@ -1,0 +1,185 @@
+"""How the work is done and shown: engines, threads, figures, files of one's own, the embedded model."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+
+from fofg.config.types import Count, Natural, Positive, Probability, Section, known, null_removes
+from fofg.config.values import OwnPath
+
+
+class TransformersOptions(Section):
+    """Engine ``transformers`` has no settings of its own."""
+
+
+class VllmOptions(Section):
+    """Engine ``vllm``: memory and speed."""
+
+    gpu_memory_utilization: Probability = 0.9
+    enforce_eager: bool = False
+    max_num_batched_tokens: Count | None = None
+    kv_cache_memory_bytes: Count | None = None
+
+
+#: Engines of the package -> what their options may hold.
+ENGINE_OPTIONS: dict[str, type[Section]] = {"transformers": TransformersOptions, "vllm": VllmOptions}
+
+
+class RolloutEngine(Section):
+    """Which engine makes rollouts, and how the work is cut.
+
+    Only ``name``, ``dtype`` and the options of an engine of one's own can change results; ``shard_size`` changes the files.
+    """
+
+    name: str = Field(description="transformers, vllm, or package.module:Class of an engine of your own")
+    dtype: Literal["auto", "bfloat16", "float32"]
+    shard_size: Count = Field(
+        description="problems per shard (one job, one file); a change reruns rollouts, since shards are what is kept"
+    )
+    batch_size: Count = Field(description="sequences decoded at once")
+    threads: Count = Field(description="CPU threads a shard; with one, results do not depend on the number of cores")
+    gpus: Natural = Field(description="GPUs that a job has to itself (vllm: tensor parallel); 0: it looks for none")
+    jobs_per_gpu: Count = Field(description="jobs that may share a GPU")
+    options: dict[str, bool | int | float | str | None] = Field(
+        description=f"the engine's own settings; vllm: {', '.join(VllmOptions.model_fields)}"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        return known(name, tuple(ENGINE_OPTIONS), "package.module:Class")
+
+    @field_validator("options")
+    @classmethod
+    def _are_the_engines(cls, options: dict, info: ValidationInfo) -> dict:
+        engine = info.data.get("name")
+        if engine not in ENGINE_OPTIONS:
+            return options
+        its = ENGINE_OPTIONS[engine]
+        try:
+            its(**options)
+        except ValidationError as error:
+            told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+            raise ValueError(f"{'; '.join(told)} (engine {engine} has {', '.join(its.model_fields) or 'none'})") from None
+        return options
+
+    def is_own(self) -> bool:
+        """Whether the engine is the user's, not one of the package."""
+        return self.name not in ENGINE_OPTIONS
+
+    def speed_options(self) -> dict:
+        """Keyword arguments of a package's engine, which change no result; the user's own engine gets its options with the spec."""
+        if self.is_own():
+            return {}
+        return {**self.options, **({"tensor_parallel_size": self.gpus} if self.name == "vllm" and self.gpus else {})}
+
+
+class Verl(Section):
+    """Engine ``verl``: memory and speed."""
+
+    tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, a whole sequence at least")
+    offload: bool = Field(description="weights and optimizer wait in main memory while rollouts are made")
+    attention: Literal["auto", "sdpa", "flash_attention_2"] = Field(
+        description="auto: flash_attention_2 where installed, else sdpa"
+    )
+    tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while rollouts are made")
+    gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for rollouts")
+    enforce_eager: bool = Field(description="rollouts without CUDA graphs: a shorter start, slower steps")
+    torch_compile: bool = Field(description="compile the entropy's computation: for large models, since it takes a while")
+
+
+class Training(Section):
+    """How training runs; none of it changes results beyond rounding."""
+
+    gpus: Natural = Field(description="GPUs per node that a job has to itself; 0: it uses the first it sees, if any")
+    nodes: Count = Field(description="nodes of a job (engine verl)")
+    verl: Verl
+    threads: Count = Field(description="CPU threads of Stage 1's fine-tuning")
+    micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
+    save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
+    stage2_threads: Count = Field(description="CPU threads of a training run of Stage 2; runs stand side by side")
+    rl_micro_batch_size: Count = Field(description="the same as micro_batch_size for reinforcement learning")
+    rl_save_every: Count = Field(description="the same as save_every for reinforcement learning")
+    pretraining_save_every: Count = Field(description="the same for the target tiny_base")
+    log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
+
+    def workers(self) -> int:
+        """GPUs of a job on all its nodes."""
+        return self.gpus * self.nodes
+
+
+class Resources(Section):
+    """Of a job on each of its nodes; null: what is computed."""
+
+    mem_mb: Count | None = Field(default=None, description="main memory, megabytes")
+    runtime: Count | None = Field(default=None, description="time limit, minutes")
+
+
+#: Rules whose jobs run a model.
+ModelRule = Literal[
+    "generate_rollouts",
+    "generate_stage1_test_rollouts",
+    "generate_held_out_rollouts",
+    "generate_passk_rollouts",
+    "train_sft",
+    "train_rl",
+]
+
+
+class Cluster(Section):
+    """What jobs ask of a cluster, beside what is estimated."""
+
+    most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
+    resources: Annotated[dict[ModelRule, Resources], null_removes(dict[ModelRule, Resources | None])] = Field(
+        description="of single rules, instead of what is computed"
+    )
+    save_seconds: Count = Field(
+        description="seconds before its limit at which a job is told to save and end; shorter than most_minutes"
+    )
+
+    @field_validator("save_seconds")
+    @classmethod
+    def _leaves_time_to_work(cls, seconds: int, info: ValidationInfo) -> int:
+        limits = {"most_minutes": info.data.get("most_minutes")}
+        limits |= {f"resources.{rule}.runtime": own.runtime for rule, own in info.data.get("resources", {}).items()}
+        for key, minutes in limits.items():
+            if minutes and seconds >= 60 * minutes:
+                raise ValueError(f"leaves nothing of {key} ({minutes} minutes, {60 * minutes} seconds)")
+        return seconds
+
+
+class Figures(Section):
+    formats: list[Literal["svg", "png", "pdf"]] = Field(min_length=1, description="each once; the first is shown in the report")
+    dpi: Count
+    font_size: Positive
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, formats: list[str]) -> list[str]:
+        if len(set(formats)) < len(formats):
+            raise ValueError("names a format twice")
+        return formats
+
+
+class Use(Section):
+    """Files of your own instead of made ones; null: make them."""
+
+    stage1_problems: OwnPath | None = Field(description="Parquet file of Stage-1 training problems")
+    stage1_rft_data: OwnPath | None = Field(description="folder with train.parquet and test.parquet")
+    stage1_checkpoint: OwnPath | None = Field(description="folder of a Stage-1 model in Hugging Face format")
+    stage2_rft_problems: OwnPath | None = Field(description="Parquet file of problems, to be cut into chunks")
+
+
+class TinyBase(Section):
+    """Pre-training of the embedded base model."""
+
+    hidden_size: Count
+    layers: Count
+    heads: Count
+    intermediate_size: Count
+    steps: Count
+    tokens_per_step: Count
+    learning_rate: Positive = Field(description="of AdamW (embeddings, norms)")
+    matrix_learning_rate: Positive = Field(description="of Muon (weight matrices)")
+    error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of steps with a slip, so that the base is fallible")
+    seed: Natural

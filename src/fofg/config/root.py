@@ -1,0 +1,143 @@
+"""The whole configuration, and what its sections demand of one another."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
+from fofg.config.engines import unfit
+from fofg.config.estimate import Plan
+from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
+from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
+from fofg.config.types import CHECKOUT, Name, Section, null_removes
+from fofg.config.values import RunDir, UserPath, user_path
+from fofg.tasks.strings.pools import shares
+
+#: The model that the default configuration names.
+EMBEDDED = "resources/tiny-base"
+#: The highest level that the balanced sampler finds problems for when steps are capped at 64 characters or fewer.
+HIGHEST_LEVEL = 9
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    run_dir: RunDir = Field(description="folder under which data, checkpoints, results and logs are made")
+    base_model: UserPath = Field(description="folder of a model in Hugging Face format, or a name on the hub")
+    container: str | None = Field(
+        description="image in which the rules' commands run, with --sdm apptainer; a file, or docker://..."
+    )
+    plain_prompt: bool = Field(description="use the model's chat template without its system text, as the paper does")
+    problems: Problems
+    datasets: Annotated[dict[Name, Dataset], null_removes(dict[Name, Dataset | None])] = Field(
+        description="name -> problems; null removes one"
+    )
+    scoring: Scoring
+    stage1: Stage1
+    stage2: Stage2
+    evaluation: Evaluation
+    passk: Passk
+    failures: Failures
+    rollout_engine: RolloutEngine
+    training: Training
+    cluster: Cluster
+    figures: Figures
+    use: Use
+    tiny_base: TinyBase
+    plan: Plan
+
+    @field_validator("base_model")
+    @classmethod
+    def _find_embedded(cls, model: str) -> str:
+        # Paths are relative to the working directory, but the default has to work in any.
+        return str(CHECKOUT / model) if model == EMBEDDED and not Path(model).is_dir() else model
+
+    @field_validator("container")
+    @classmethod
+    def _is_an_image(cls, image: str | None) -> str | None:
+        if image and (odd := re.search(r"[\s{}]", image)):
+            raise ValueError(f"{image} has {odd[0]!r} in it, which Snakemake does not pass on; move or rename it")
+        if not image or "://" in image:
+            return image
+        image = user_path(image)
+        if not Path(image).exists():
+            raise ValueError(f"no file {image}; docs/containers.md says how to build it")
+        return image
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels(), *unfit(self)]
+        if "stage1_level1" in self.datasets and len(set(levels := list(self.datasets["stage1_level1"].levels))) > 1:
+            problems.append(
+                f"datasets.stage1_level1.levels: one level only, since a rollout job samples its own rows, not {levels}"
+            )
+        rft = self.stage2.rft
+        needed, rows = rft.num_iterations * rft.examples_per_iteration, self._rows(rft.dataset, "train")
+        if rows and not self.use.stage2_rft_problems and needed > rows:
+            problems.append(
+                f"stage2.rft: {rft.num_iterations} iterations of {rft.examples_per_iteration} problems need {needed}, but "
+                f"datasets.{rft.dataset}.train has {rows}; raise it, or lower num_iterations or examples_per_iteration"
+            )
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return self
+
+    def _rows(self, dataset: str, split: str) -> int:
+        return getattr(self.datasets[dataset], split) if dataset in self.datasets else 0
+
+    def _missing_datasets(self) -> Iterator[str]:
+        """Datasets that a key names but nothing makes."""
+        wanted = [("stage1", "stage1_level1", "train"), ("stage1", "stage1_level1", "test")]
+        if not self.use.stage2_rft_problems:
+            wanted.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
+        for section in ("evaluation", "passk"):
+            wanted.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
+        if self.stage2.rl.validation.every:
+            wanted.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
+        for name, phases in self.stage2.rl.curricula.items():
+            names = {source for phase in phases for source in phase.mixture if not source.endswith(".parquet")}
+            wanted += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(names)]
+        for key, dataset, split in wanted:
+            if not self._rows(dataset, split):
+                close = difflib.get_close_matches(dataset, self.datasets, n=1, cutoff=0.5)
+                hint = f"; did you mean {close[0]}?" if close and close[0] != dataset else f"; set datasets.{dataset}.{split}"
+                yield f"{key}: dataset {dataset} has no {split} problems{hint}"
+
+    def _missing_levels(self) -> Iterator[str]:
+        """Levels, or problems of them, that a key asks for and its dataset lacks."""
+        validation, name = self.stage2.rl.validation, self.stage2.rl.validation.dataset
+        if validation.every and self._rows(name, "test"):
+            made, key = dict(shares(self.datasets[name].levels, self.datasets[name].test)), "stage2.rl.validation"
+            if not _span(validation.levels) <= made.keys():
+                yield f"{key}.levels: {list(validation.levels)}, but dataset {name} has {', '.join(map(str, made))}"
+            elif validation.problems > (least := min(made[level] for level in _span(validation.levels))):
+                yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {least}; raise that"
+        limit = self.problems.max_output_length
+        if self.problems.sampler == "balanced" and limit and limit <= 64:  # tried: each call changes its input, most lengthen it
+            for name in [name for name, dataset in self.datasets.items() if dataset.levels[1] > HIGHEST_LEVEL]:
+                yield (
+                    f"datasets.{name}.levels: sampler balanced finds no problems above level {HIGHEST_LEVEL} with "
+                    f"problems.max_output_length: {limit}; raise that to 256, or lower the level"
+                )
+        evaluated = self.datasets.get(self.evaluation.dataset)
+        if evaluated and not _span(self.failures.levels) & _span(evaluated.levels):
+            has = list(evaluated.levels)
+            yield f"failures.levels: {list(self.failures.levels)}, but datasets.{self.evaluation.dataset}.levels is {has}"
+
+    def models(self) -> list[str]:
+        """Every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
+        iterations = [f"stage2-rft-iter{number}" for number in range(self.stage2.rft.num_iterations)]
+        return ["base", "stage1-rft", *iterations, *(f"stage2-rl-{name}" for name in self.stage2.rl.curricula)]
+
+    def _missing_models(self) -> Iterator[str]:
+        for model in self.passk.models:
+            if model not in self.models():
+                yield f"passk.models: no model {model}; there are {', '.join(self.models())}"
+
+
+def _span(levels: tuple[int, int]) -> set[int]:
+    return set(range(levels[0], levels[1] + 1))

@@ -1,0 +1,130 @@
+"""Rollout files, a batch in memory at a time, and work on batches in several processes."""
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from fofg.data.files import cure, leave_out_pandas, open_parquet
+from fofg.data.schemas import ROLLOUTS
+from fofg.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BATCH_BYTES = 16 << 20
+#: Row groups of this size together are a process's next piece of work.
+SPAN_BYTES = 32 << 20
+MOST_BATCH_ROWS = 512
+#: Files up to this size are read and judged sooner than processes start.
+ALONE_BYTES = 32 << 20
+
+
+class Span(NamedTuple):
+    """Consecutive row groups of a rollout file, the first problem of which is ``first``; read ``batch_rows`` at a time."""
+
+    path: str
+    groups: list[int]
+    first: int
+    batch_rows: int
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """The batches in order. Raises UserError where the file is damaged."""
+        # So a row group is read as it is used, not whole: some writers put everything in one.
+        with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file:
+            try:
+                yield from file.iter_batches(self.batch_rows, row_groups=self.groups, columns=columns)
+            except (pa.ArrowException, OSError) as error:
+                reason = str(error).splitlines()[0][:200]
+                raise UserError(f"{self.path}: damaged Parquet file ({reason}); {cure(self.path)}") from None
+
+
+class RolloutFile:
+    """A rollout file (fofg.data.schemas.ROLLOUTS). Raises UserError if it is missing, truncated, empty or of another schema.
+
+    ``rows``: problems; ``batch_rows``: problems in a batch, by default about BATCH_BYTES of text.
+    """
+
+    def __init__(self, path: str | Path, batch_rows: int | None = None):
+        self.path = path
+        with open_parquet(path, ROLLOUTS) as file:
+            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        self._sizes = [(group.num_rows, group.total_byte_size) for group in groups]
+        self.rows, self.bytes = (sum(sizes) for sizes in zip(*self._sizes)) if self._sizes else (0, 0)
+        if not self.rows:
+            raise UserError(f"{path}: holds no problem; make the rollouts again")
+        self.batch_rows = batch_rows or int(np.clip(BATCH_BYTES * self.rows // max(1, self.bytes), 1, MOST_BATCH_ROWS))
+
+    def batches(self, doing: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The file's batches in order, with a progress bar. Raises UserError where the file is damaged."""
+        whole = Span(str(self.path), list(range(len(self._sizes))), 0, self.batch_rows)
+        with tqdm(total=self.rows, desc=doing, unit=" problems") as bar:
+            for batch in whole.batches(columns or ROLLOUTS.names):
+                yield batch
+                bar.update(batch.num_rows)
+
+    def spans(self) -> Iterator[Span]:
+        """The file's row groups in order, in pieces of SPAN_BYTES or more, for processes that read their own."""
+        groups, first, rows, size = [], 0, 0, 0
+        for number, (group_rows, group_bytes) in enumerate(self._sizes):
+            groups, rows, size = [*groups, number], rows + group_rows, size + group_bytes
+            if size >= SPAN_BYTES or number == len(self._sizes) - 1:
+                yield Span(str(self.path), groups, first, self.batch_rows)
+                groups, first, rows, size = [], first + rows, 0, 0
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Results in the order of ``items``, made by so many processes; at most two items a process are under way.
+
+    ``function`` and the items must be picklable. One worker: no process is started. A failure of ``function`` is raised here.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError("a worker process was killed, most likely for want of memory; use fewer --workers") from None
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, the next one made in a thread while one is in use: reading and writing Parquet run side by side."""
+    end = object()
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield item
+
+
+def _start_worker() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    leave_out_pandas()
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

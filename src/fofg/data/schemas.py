@@ -1,0 +1,96 @@
+"""Columns of every Parquet file, after verl's convention."""
+
+import pyarrow as pa
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+_ROW = [
+    ("data_source", pa.string()),
+    ("prompt", MESSAGES),
+    ("ability", pa.string()),
+    ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
+    (
+        "extra_info",
+        pa.struct(
+            [
+                ("index", pa.int64()),
+                ("split", pa.string()),
+                ("level", pa.int32()),
+                ("depth", pa.int32()),
+                ("calls", pa.int32()),
+                ("expression", pa.string()),
+                ("functions", pa.list_(pa.string())),
+            ]
+        ),
+    ),
+]
+
+#: One row per problem. ``reward_model.ground_truth`` is JSON: ref_input, ref_output, expression.
+PROBLEMS = pa.schema(_ROW)
+#: One row per problem; the three lists have one entry a sample. ``finish_reasons``: "stop" or "length".
+ROLLOUTS = pa.schema(
+    [
+        *_ROW,
+        ("responses", pa.list_(pa.string())),
+        ("finish_reasons", pa.list_(pa.string())),
+        ("token_counts", pa.list_(pa.int32())),
+    ]
+)
+#: One row a training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
+RFT = pa.schema([*_ROW, ("response", pa.string())])
+#: One row per response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
+VERDICTS = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("level", pa.int32()),
+        ("sample", pa.int32()),
+        ("correct", pa.bool_()),
+        ("answered", pa.bool_()),
+        ("truncated", pa.bool_()),
+    ]
+)
+#: Verdicts of one model on the evaluation's problems; ``decoding``: sampled or greedy.
+HELD_OUT_VERDICTS = pa.schema([("decoding", pa.string()), *VERDICTS])
+#: Accuracy of every model by decoding and level, ``low`` and ``high`` being the ends of its 95% interval.
+ACCURACY = pa.schema(
+    [
+        ("model", pa.string()),
+        ("decoding", pa.string()),
+        ("level", pa.int32()),
+        ("problems", pa.int32()),
+        ("samples", pa.int32()),
+        ("correct", pa.int32()),
+        ("answered", pa.int32()),
+        ("truncated", pa.int32()),
+        ("accuracy", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+    ]
+)
+#: One row per problem: how many of its responses are correct.
+PASSK_COUNTS = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("samples", pa.int32()), ("correct", pa.int32())])
+#: pass@k of every model by level, the mean over problems, with the ends of its 95% interval.
+PASSK = pa.schema(
+    [
+        ("model", pa.string()),
+        ("level", pa.int32()),
+        ("k", pa.int32()),
+        ("problems", pa.int32()),
+        ("samples", pa.int32()),
+        ("pass_at_k", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+    ]
+)
+#: One row per response; ``failure``: its class (fofg.tasks.strings.failures), "correct" among them.
+FAILURES = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample", pa.int32()), ("failure", pa.string())])
+#: How many responses of every model at each level are of each class; ``share``: of the model's responses at that level.
+FAILURE_SHARES = pa.schema(
+    [
+        ("model", pa.string()),
+        ("level", pa.int32()),
+        ("failure", pa.string()),
+        ("responses", pa.int32()),
+        ("share", pa.float64()),
+    ]
+)

@@ -1,0 +1,64 @@
+"""Several kept responses as the turns of one conversation."""
+
+from collections import deque
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fofg.data.schemas import MESSAGES, RFT
+from fofg.errors import UserError
+
+#: How many examples of problems already in a conversation are passed over before it ends short.
+LOOK_AHEAD = 64
+
+
+def plan(groups: np.ndarray, most: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts a shuffle of the examples into conversations of 1 ... ``most`` turns, their number drawn uniformly.
+
+    ``groups`` [examples]: the problem of each. Returns the order [examples] and where each conversation ends in it
+    [conversations]. A problem is never twice in a conversation, which ends short where no other problem is near.
+    """
+    owners = groups.tolist()
+    waiting = deque(generator.permutation(len(owners)).tolist())
+    order: list[int] = []
+    ends: list[int] = []
+    for size in generator.integers(1, most, size=len(owners), endpoint=True).tolist():
+        if not waiting:
+            break
+        used: set[int] = set()
+        passed: list[int] = []
+        while waiting and len(used) < size and len(passed) < LOOK_AHEAD:
+            example = waiting.popleft()
+            if owners[example] in used:
+                passed.append(example)
+            else:
+                used.add(owners[example])
+                order.append(example)
+        waiting.extendleft(reversed(passed))
+        ends.append(len(order))
+    return np.array(order, dtype=np.int64), np.array(ends, dtype=np.int64)
+
+
+def converse(rows: pa.RecordBatch, order: np.ndarray, ends: np.ndarray) -> pa.RecordBatch:
+    """One RFT row a conversation: prompt [user, assistant, ..., user], the last turn's response and other fields.
+
+    Raises UserError for prompts of several messages, which can't be turns.
+    """
+    count = rows.num_rows
+    messages = rows.column("prompt").flatten()
+    if len(messages) != count or not pc.all(pc.equal(pc.list_value_length(rows.column("prompt")), 1)).as_py():
+        raise UserError("turns_per_example: prompts of several messages can't be turns; set it to 1")
+    # The pool holds every question, then every answer; a conversation alternates between its halves and leaves out the last answer.
+    contents = pa.concat_arrays([pc.struct_field(messages, "content"), rows.column("response")])
+    roles = pa.concat_arrays([pc.struct_field(messages, "role"), pa.array(["assistant"] * count, pa.string())])
+    places = np.empty(2 * count, dtype=np.int64)
+    places[0::2] = order
+    places[1::2] = order + count
+    places = pa.array(np.delete(places, 2 * ends - 1))
+    offsets = np.concatenate([[0], 2 * ends - np.arange(1, len(ends) + 1)])
+    talk = pa.StructArray.from_arrays([roles.take(places), contents.take(places)], fields=list(MESSAGES.value_type))
+    prompts = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), talk, type=MESSAGES)
+    last = rows.take(pa.array(order[ends - 1]))
+    columns = [prompts if name == "prompt" else last.column(name) for name in RFT.names]
+    return pa.RecordBatch.from_arrays(columns, schema=RFT)

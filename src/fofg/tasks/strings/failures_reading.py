@@ -1,0 +1,267 @@
+"""The steps that a response names, read from prose, lists, tables, arrows, equations and code (paper §4.5).
+
+func_5("abc", "pre") adds a prefix -> "preabc"
+Applying func_17 to 'ab' gives 'ba', so func_3(func_17('ab')) = func_3('ba') = 'ab'.
+y = func_17(x)  # "ba"
+
+Nothing is evaluated, no text raises, and time is linear in the text.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import NamedTuple
+
+from fofg.tasks.strings.failures_calls import Operation, Token, Value, arguments, is_value, items, joined, kind, operation
+
+
+class Said(NamedTuple):
+    """One operation that a response names.
+
+    ``operator``: ``func_N``, ``+``, ``.upper`` and the like, or "" where a broken line lost the name. ``arguments``: None for one
+    whose value is not said, None as a whole if none is. ``output``: None if no result is said. ``in_words``: the arguments are the
+    strings that prose mentions, in any order and maybe not all.
+    """
+
+    operator: str
+    arguments: tuple[str | int | None, ...] | None
+    output: str | None
+    in_words: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the result and, unless in words, all arguments are said."""
+        return self.output is not None and (self.in_words or (self.arguments is not None and None not in self.arguments))
+
+
+#: Words that stand before a result, and what may stand between.
+_VERB = re.compile(
+    r"returns?|giv(?:es?|ing)|yield(?:s|ing)?|produc(?:es?|ing)|becomes?|is|s|are|equals|outputs?|results?|evaluates"
+)
+_FILLER = re.compile(r"in|to|into|the|an?|us|me|as|now|string")
+#: Lines that restate the program.
+_PROGRAM = re.compile(r"\s*(?:def|return)\b")
+_LATEX = re.compile(r"\\(?:text|texttt|textbf|mathrm|mathtt|operatorname)\{([^{}]*+)\}")
+#: A word without quotes that ends a clause.
+_LONE_WORD = re.compile(r"[\s`*$]*([^\s\"'()\[\]{},;$`*|]+?)[`*]*(?:\.?\s*$|\.\s|[,;$|])")
+
+
+def read_steps(response: str, x: str) -> list[Said]:
+    """The operations that a response names before its answer, in its order; ``x`` is the program's input."""
+    reader = _Reader(x)
+    for line in _reasoning(response).split("\n"):
+        reader.read(line)
+    results: dict[tuple, str] = {}
+    steps = list(_Results(results).of_all(reader.named))
+    if all(None not in (step.arguments or ()) for step in steps):
+        return steps
+    return list(_Results(results).of_all(reader.named))  # a result may be said after its use
+
+
+def _reasoning(response: str) -> str:
+    """What comes before the answer, without the marks of LaTeX."""
+    answer = response.rfind('"output"')
+    text = response[:answer] if answer >= 0 else response
+    return _LATEX.sub(r"\1", text.replace("\\_", "_")) if "\\" in text else text
+
+
+class _Reader:
+    """``named``: what was read. ``_open``: the last statement's calls, equal to each other, while their result is not yet said."""
+
+    def __init__(self, x: str):
+        self.named: list[Operation] = []
+        self._variables: dict[str, Value] = {"x": x}
+        self._open: list[Operation] = []
+
+    def read(self, line: str) -> None:
+        relevant = self._open or "func_" in line or '"' in line or "=" in line
+        if not relevant or _PROGRAM.match(line):
+            return
+        parts = items(line, self._variables)
+        if "=" in line:
+            parts = self._assigned(parts)
+        if not self._open and parts and kind(parts[0]) == "mark":
+            del parts[0]
+        starts = [place for place in range(len(parts)) if _is_subject(parts, place)]
+        first = starts[0] if starts else len(parts)
+        if not self._unnamed(parts[:first]) and self._open:
+            self._go_on(parts[:first])
+        for start, stop in zip(starts, [*starts[1:], len(parts)]):
+            self._statement(parts, start, stop, line)
+
+    def _assigned(self, parts: list) -> list:
+        """Notes every ``name = value``. What only says the input again is taken away."""
+        kept: list = []
+        place = 0
+        while place < len(parts):
+            name, mark, value = (*parts[place : place + 3], None, None)[:3]
+            if kind(name) == "word" and kind(mark) == "mark" and mark.text == "=" and is_value(value):
+                bound = self._variables.get(name.text)
+                if isinstance(bound, Operation) and isinstance(value, str):
+                    bound.output = bound.output or value
+                else:
+                    self._variables[name.text] = value
+                if name.text == "x":
+                    place += 3
+                    continue
+            kept.append(name)
+            place += 1
+        return kept
+
+    def _statement(self, parts: list, start: int, stop: int, line: str) -> None:
+        """Reads what the subject at ``start`` is said to give; ``line``: the text around it."""
+        subject, rest = parts[start], parts[start + 1 : stop]
+        if isinstance(subject, Token):
+            self.named += _mentioned(subject.text, parts[max(0, start - 2) : start], rest)
+            self._open = []
+            return
+        self._open = [subject]
+        self.named.append(subject)
+        rest = self._equation(rest)
+        if self._open:
+            self._conclude(_after_verb(rest) or _after_mark(rest) or _last_string(rest, subject) or _unquoted(rest, line))
+        if subject.operator == "+":
+            self._open = []
+
+    def _go_on(self, parts: list) -> None:
+        """Reads the rest of a statement of an earlier line."""
+        rest = self._equation(parts)
+        if self._open:
+            self._conclude(_after_verb(rest) or _after_mark(rest))
+
+    def _equation(self, parts: list) -> list:
+        """Reads ``= value = value ...``, whose calls have one result; returns what follows."""
+        place, result = 0, None
+        while place + 1 < len(parts) and kind(parts[place]) == "mark" and is_value(parts[place + 1]):
+            result = parts[place + 1]
+            if isinstance(result, Operation) and result.operator == self._open[-1].operator:
+                _rewrite(self._open[-1], result)
+                self._open.append(result)
+                self.named.append(result)
+            place += 2
+        self._conclude(result.joined if isinstance(result, Operation) else result)
+        return parts[place:]
+
+    def _conclude(self, output: str | None) -> None:
+        if output is not None:
+            for equal in self._open:
+                equal.output = output
+            self._open = []
+
+    def _unnamed(self, parts: list) -> bool:
+        """Reads ``"abc", "pre") adds a prefix -> "preabc"``, a call whose beginning is lost. Returns whether there is one."""
+        content = list(takewhile(lambda item: kind(item) != ")", parts))
+        output = _after_mark(parts[len(content) :])
+        found = bool(content) and output is not None and all(is_value(item) or kind(item) == "," for item in content)
+        if found:
+            self.named.append(operation("", arguments(content), output))
+            self._open = []
+        return found
+
+
+def _is_subject(parts: list, place: int) -> bool:
+    """Whether a statement begins there: with a function's name, or with a call that is no other call's equal. A join or a method
+    call begins one at the line's start or before its result."""
+    item = parts[place]
+    if kind(item) == "function":
+        return True
+    if not isinstance(item, Operation):
+        return False
+    if place and kind(parts[place - 1]) == "mark" and (place == 1 or isinstance(parts[place - 2], Operation)):
+        return False
+    before_result = place + 1 < len(parts) and kind(parts[place + 1]) == "mark"
+    return item.operator.startswith("func_") or place == 0 or before_result
+
+
+def _mentioned(function: str, before: list, rest: list) -> list[Operation]:
+    """A function that prose names without brackets, with its arguments and result among the strings around it, if there is one."""
+    strings = [item for item in rest if isinstance(item, str)]
+    if not strings or (len(strings) == 1 and not _stands_as_result(rest, rest.index(strings[0]))):
+        return []
+    output = _after_mark(rest, ("mark",)) or strings[-1]
+    told = strings[: strings.index(output)]
+    if len(before) > 1 and kind(before[-1]) == "mark" and isinstance(before[-2], str):
+        told.insert(0, before[-2])
+    return [Operation(function, told or None, output, in_words=True)]
+
+
+def _stands_as_result(parts: list, place: int) -> bool:
+    while place and kind(parts[place - 1]) == "word" and _FILLER.fullmatch(parts[place - 1].text):
+        place -= 1
+    before = parts[place - 1] if place else None
+    return kind(before) in ("mark", ":") or (kind(before) == "word" and _VERB.fullmatch(before.text) is not None)
+
+
+def _after_verb(parts: list) -> str | None:
+    """The first string, if a verb of result announces it."""
+    announced = False
+    for item in parts:
+        if not isinstance(item, Token):
+            return item if announced and isinstance(item, str) else None
+        announced = announced or (item.kind == "word" and _VERB.fullmatch(item.text) is not None)
+    return None
+
+
+def _after_mark(parts: list, marks: tuple[str, ...] = ("mark", ":")) -> str | None:
+    """The last string right after an arrow, an equals sign or a colon."""
+    for place in range(len(parts) - 1, 0, -1):
+        if isinstance(parts[place], str) and kind(parts[place - 1]) in marks:
+            return parts[place]
+    return None
+
+
+def _last_string(parts: list, subject: Operation) -> str | None:
+    strings = [item for item in parts if isinstance(item, str)]
+    return strings[-1] if strings and subject.operator != "+" else None
+
+
+def _unquoted(parts: list, line: str) -> str | None:
+    """The one word after the last arrow or equals sign of a statement."""
+    marks = [item for item in parts if kind(item) == "mark"]
+    found = _LONE_WORD.match(line, marks[-1].end) if marks else None
+    return found[1] if found else None
+
+
+def _rewrite(before: Operation, after: Operation) -> None:
+    """``f(g("a")) = f("b")`` says that ``g("a")`` is "b", at any depth."""
+    deeper: tuple[Operation, Operation] | None = (before, after)
+    while deeper:
+        pairs, deeper = zip(deeper[0].arguments, deeper[1].arguments), None
+        for old, new in pairs:
+            if isinstance(old, Operation) and isinstance(new, str):
+                old.output = new
+            elif isinstance(old, Operation) and isinstance(new, Operation) and old.operator == new.operator:
+                deeper = old, new
+
+
+class _Results:
+    """Puts results in the place of operations; ``results``: (operator, arguments) -> the result last said, kept up to date."""
+
+    def __init__(self, results: dict[tuple, str]):
+        self._results = results
+        self._known: dict[int, tuple[tuple | None, str | None]] = {}
+
+    def of_all(self, named: list[Operation]) -> Iterator[Said]:
+        """Operations whose result or all arguments are said; calls inside of those with a result have at least no result."""
+        for one in named:
+            told, _ = self._of(one)
+            if one.output is not None:
+                for inner in one.arguments or ():
+                    if isinstance(inner, Operation) and inner.operator != "+" and None not in self._of(inner)[0]:
+                        yield Said(inner.operator, *self._of(inner))
+            if one.output is not None or (one.operator.startswith("func_") and told is not None and None not in told):
+                yield Said(one.operator, told, one.output, one.in_words)
+
+    def _of(self, one: Operation) -> tuple[tuple | None, str | None]:
+        """Arguments and result. Operations are no deeper than MOST_NESTED."""
+        if id(one) not in self._known:
+            told = None
+            if one.arguments is not None:
+                told = tuple(self._of(item)[1] if isinstance(item, Operation) else item for item in one.arguments)
+            output = one.output
+            if output is not None:
+                self._results[one.operator, told] = output
+            else:
+                output = joined(told) if one.operator == "+" else self._results.get((one.operator, told))
+            self._known[id(one)] = told, output
+        return self._known[id(one)]

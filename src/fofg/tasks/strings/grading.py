@@ -1,0 +1,29 @@
+"""Compare the answer in a response to a string problem with the expected output (paper §3.3; the published reward function)."""
+
+from enum import Enum
+from typing import Any
+
+from fofg.tasks.strings.answers import NO_ANSWER, Rule, find_answer
+
+
+class Outcome(Enum):
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no answer"
+
+
+def score(response: str, truth: str | float, rule: Rule = "published", truncated: bool = False) -> Outcome:
+    """Compare a response's answer with the expected output: strings to the character, numbers by value, never one with the other.
+
+    ``truncated``: the response was cut at the token limit (finish reason "length"), which counts as no answer. No response raises;
+    raises UserError for an unknown rule.
+    """
+    answer = NO_ANSWER if truncated else find_answer(response, rule)
+    if answer is NO_ANSWER:
+        return Outcome.NO_ANSWER
+    return Outcome.CORRECT if _equal(answer, truth) else Outcome.WRONG
+
+
+def _equal(answer: Any, truth: str | float) -> bool:
+    # true is not the number 1, though Python has True == 1.
+    return answer == truth and isinstance(answer, bool) == isinstance(truth, bool)

@@ -1,0 +1,91 @@
+"""Training batches: documents packed into rows. A batch depends on (seed, step) alone, so that a resumed run sees the same ones."""
+
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from fofg.tiny_base import corpus
+from fofg.tiny_base.tokenizer import PAD, answer_text, user_text
+
+ROW = 512
+IGNORED = -100
+#: Share of the steps after which the last phase begins: its mixture, its slips, and the decay of the learning rate.
+LATE_FROM = 0.6
+#: A batch is full once so many documents in a row found no room.
+_MISSES = 8
+
+
+class Batch(NamedTuple):
+    """Four arrays of shape (rows, ROW): tokens; the token to predict at each position, or IGNORED outside answers; the position
+    inside the document; the document's number inside its row, 0 for padding."""
+
+    tokens: np.ndarray
+    labels: np.ndarray
+    positions: np.ndarray
+    documents: np.ndarray
+
+
+class Batches:
+    """Batch number ``step`` is ``batches[step]``: ``tokens_per_step / ROW`` rows (at least one)."""
+
+    def __init__(self, tokenizer: str, template: str, seed: int, steps: int, tokens_per_step: int, error_rate: float):
+        """``tokenizer``: the text of a tokenizer.json."""
+        self.serialized, self.template, self.seed, self.steps = tokenizer, template, seed, steps
+        self.rows, self.error_rate = max(1, tokens_per_step // ROW), error_rate
+        self._tokenizer: Tokenizer | None = None
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getstate__(self):
+        return {**self.__dict__, "_tokenizer": None}
+
+    def __getitem__(self, step: int) -> Batch:
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer.from_str(self.serialized)
+        rng = Random(f"{self.seed} {step}")
+        late = step >= LATE_FROM * self.steps
+        batch = self._empty()
+        used, misses = [0] * self.rows, 0
+        while misses < _MISSES:
+            tokens, answers = self._document(rng, late)
+            row = next((row for row, length in enumerate(used) if length + len(tokens) <= ROW), None)
+            if row is None:
+                misses += 1
+                continue
+            _place(batch, row, used[row], tokens, answers)
+            used[row] += len(tokens)
+        return batch
+
+    def _empty(self) -> Batch:
+        shape = (self.rows, ROW)
+        pad = self._tokenizer.token_to_id(PAD)
+        zeros = np.zeros(shape, np.int16)
+        return Batch(np.full(shape, pad, np.int16), np.full(shape, IGNORED, np.int16), zeros, zeros.copy())
+
+    def _document(self, rng: Random, late: bool) -> tuple[list[int], list[bool]]:
+        """Token numbers of a conversation, cut after its last turn that fits a row, and which of them belong to answers.
+
+        One that does not fit at all is replaced by the next.
+        """
+        tokens: list[int] = []
+        answers: list[bool] = []
+        for turn in corpus.conversation(self.template, rng, late, self.error_rate):
+            user = self._tokenizer.encode(user_text(turn.prompt)).ids
+            response = self._tokenizer.encode(answer_text(turn.response)).ids
+            if len(tokens) + len(user) + len(response) > ROW:
+                break
+            tokens += user + response
+            answers += [False] * len(user) + [True] * len(response)
+        return (tokens, answers) if tokens else self._document(rng, late)
+
+
+def _place(batch: Batch, row: int, start: int, tokens: list[int], answers: list[bool]) -> None:
+    end = start + len(tokens)
+    batch.tokens[row, start:end] = tokens
+    batch.positions[row, start:end] = range(len(tokens))
+    batch.documents[row, start:end] = batch.documents[row].max() + 1
+    following = [token if answered else IGNORED for token, answered in zip(tokens[1:], answers[1:])]
+    batch.labels[row, start : end - 1] = following

@@ -1,0 +1,49 @@
+"""The embedded base model from nothing: tokenizer, pre-training, and a folder in Hugging Face format."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig
+
+from fofg.data.files import write_json
+from fofg.runtime.parent_watch import exclusive
+from fofg.stages import BuildTinyBase
+from fofg.tiny_base import tokenizer as tokenizers
+from fofg.tiny_base.batches import Batches
+from fofg.tiny_base.train import LONGEST, Run, new_model
+
+
+def build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
+    """Pre-trains the model and writes its folder, with metrics.jsonl and spec.json.
+
+    ``state``: a checkpoint every ``save_every`` steps, from which the same call goes on if it was interrupted; removed at the end.
+    The output's files are made elsewhere and moved in.
+    """
+    with exclusive(state):
+        _build(spec, output, state, workers, save_every)
+        shutil.rmtree(state)
+
+
+def _build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
+    settings = spec.tiny_base
+    tokenizer = tokenizers.build(spec.template)
+    batches = Batches(
+        tokenizer.to_str(), spec.template, settings.seed, settings.steps, settings.tokens_per_step, settings.error_rate
+    )
+    end, pad = map(tokenizer.token_to_id, (tokenizers.END, tokenizers.PAD))
+    model = new_model(settings, tokenizer.get_vocab_size(), end, pad)
+    Run(model, batches, settings, spec.text(), state, workers, save_every).train()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
+        staged = Path(temporary)
+        model.generation_config = GenerationConfig(do_sample=True, eos_token_id=end, pad_token_id=pad)
+        model.to(torch.bfloat16).save_pretrained(staged)
+        tokenizers.save(tokenizer, staged, LONGEST)
+        shutil.copyfile(state / "metrics.jsonl", staged / "metrics.jsonl")
+        write_json(staged / "spec.json", spec.model_dump(mode="json"))
+        output.mkdir(exist_ok=True)
+        for path in sorted(staged.iterdir()):
+            os.replace(path, output / path.name)

@@ -1,0 +1,79 @@
+"""The corpus of pre-training: conversations about short programs, in the wording of the configured prompt.
+
+Every problem shows the definitions of the functions that it uses, under names drawn anew for each conversation. Late in training
+some conversations hide them; those use only the 20 other functions, under their fixed names. So the model never sees one of the
+paper's 25 functions without its definition, alone or composed.
+"""
+
+from functools import cache
+from random import Random
+from typing import NamedTuple
+
+from fofg.tasks.strings import prompts
+from fofg.tiny_base.answers import answer
+from fofg.tiny_base.library import ALL, NAMES, OTHERS, body
+from fofg.tiny_base.programs import operators, random_input, random_program, text
+
+#: Share of nested expressions, of conversations with several problems, and (late) of those with hidden definitions.
+NESTED, SEVERAL_TURNS, HIDDEN = 0.5, 0.35, 0.35
+MOST_TURNS = 5
+DEEPEST = 6
+#: Probability that a nested problem is worked step by step: early; late with two steps; and late, by each step more.
+STEPWISE, LATE_STEPWISE, LATE_STEPWISE_MORE = 0.8, 0.06, 0.6
+_ORDER = {function: i for i, function in enumerate(ALL)}
+
+
+class Turn(NamedTuple):
+    """One problem: what the user writes, and the answer."""
+
+    prompt: str
+    response: str
+
+
+def conversation(template: str, rng: Random, late: bool, error_rate: float) -> list[Turn]:
+    """One document: 1 to 5 problems. ``late``: the mixture of the last phase, with slips at ``error_rate``."""
+    names = dict(zip(ALL, rng.sample(list(NAMES.values()), len(NAMES))))
+    count = rng.randint(2, MOST_TURNS) if rng.random() < SEVERAL_TURNS else 1
+    if late and rng.random() < HIDDEN:
+        return [_hidden(template, rng, error_rate) for _ in range(count)]
+    return [_visible(template, rng, late, error_rate, names) for _ in range(count)]
+
+
+def _visible(template: str, rng: Random, late: bool, error_rate: float, names: dict[str, str]) -> Turn:
+    x = random_input(rng)
+    program = random_program(rng, list(ALL), _steps(rng), x)
+    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.get)
+    shown = "".join(definition(function, names[function]) for function in used)
+    prompt = prompts.prompt_text(template.replace("{code}", shown + "{code}"), text(program, names), x)
+    skipped = _skipped(rng, len(list(operators(program))), late)
+    return Turn(prompt, answer(program, x, names, rng, error_rate if late else 0.0, skipped))
+
+
+def _hidden(template: str, rng: Random, error_rate: float) -> Turn:
+    x = random_input(rng)
+    program = random_program(rng, list(OTHERS), _steps(rng), x)
+    skipped = _skipped(rng, len(list(operators(program))), late=True)
+    return Turn(prompts.prompt_text(template, text(program, NAMES), x), answer(program, x, NAMES, rng, error_rate, skipped))
+
+
+def _steps(rng: Random) -> int:
+    return rng.randint(2, DEEPEST) if rng.random() < NESTED else 1
+
+
+def _skipped(rng: Random, steps: int, late: bool) -> set[int]:
+    """Which steps an answer passes over. Late, most answers to nested problems ignore a part of them."""
+    stepwise = LATE_STEPWISE * LATE_STEPWISE_MORE ** (steps - 2) if late else STEPWISE
+    if steps < 2 or rng.random() < stepwise:
+        return set()
+    kind = rng.random()
+    if kind < 0.6:
+        return set(range(1, steps))
+    if kind < 0.8:
+        return set(range(steps - 1))
+    return set(rng.sample(range(steps), rng.randint(1, steps - 1)))
+
+
+@cache
+def definition(function: str, name: str) -> str:
+    """Source of a function of the library under the shown name, as prompts show it: an empty line behind it."""
+    return f"def {name}{body(function)}\n\n"

@@ -1,0 +1,97 @@
+"""A tokenizer of single bytes, plus one token for every fixed piece of prompts, definitions and answers. Any text round-trips."""
+
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from fofg.data.files import write_json, write_text
+from fofg.errors import UserError
+from fofg.tasks.strings import prompts
+from fofg.tasks.strings.expressions import METHODS
+from fofg.tiny_base.library import ALL, GLOSSES, NAMES, body
+
+PAD, USER, ASSISTANT, END = SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
+#: Characters above ASCII that get a token of their own.
+_CHARACTERS = "«»"
+_CODE = ("def ", "(x", "('", "x)", "')", ", ", ", '", "', ", " + ")
+_ANSWER = ('("', '", ', '", "', '")', '" + "', '"\n', '{"output": "', '"}')
+
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{%- if message.role == 'user' -%}
+<|user|>{{ message.content }}<|end|>
+{%- elif message.role == 'assistant' -%}
+<|assistant|>{{ message.content }}<|end|>
+{%- else -%}
+{{ raise_exception('the embedded model knows only the roles user and assistant, not ' + message.role) }}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}
+"""
+
+
+def user_text(prompt: str) -> str:
+    """A user turn and the opening of its answer, as the chat template writes them."""
+    return f"{USER}{prompt}{END}{ASSISTANT}"
+
+
+def answer_text(response: str) -> str:
+    """The rest of an answer, as the chat template writes it."""
+    return f"{response}{END}"
+
+
+def build(template: str) -> Tokenizer:
+    """The tokenizer for prompts in the wording of ``template``. Its length is the model's vocabulary."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    encode = dict(zip(range(256), _byte_letters()))
+    merges = [tuple(encode[byte] for byte in character.encode()) for character in _CHARACTERS]
+    vocabulary = {token: i for i, token in enumerate([*alphabet, *map("".join, merges)])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces(template)])
+    return tokenizer
+
+
+def pieces(template: str) -> list[str]:
+    """Texts with a token of their own, each once: function names, the prompt's wording, lines of definitions, glosses."""
+    wording = template.replace("{input}", '"{input}"').replace("{code}", "{input}").split("{input}")
+    lines = [piece for function in ALL for piece in _lines(body(function) + "\n\n")]
+    glosses = [f' {gloss} -> "' for gloss in GLOSSES.values()]
+    methods = [piece for method in METHODS for piece in (f'".{method}()', f").{method}()")]
+    found = [*NAMES.values(), *wording, prompts.code(""), *_CODE, *_ANSWER, *methods, *lines, *glosses]
+    return list(dict.fromkeys(piece for piece in found if len(piece) > 1))
+
+
+def _lines(text: str) -> list[str]:
+    """A definition's lines with their line ends, cut where a character has a token of its own."""
+    for character in _CHARACTERS:
+        text = text.replace(character, "\0")
+    return [part for line in text.splitlines(keepends=True) for part in line.split("\0")]
+
+
+def _byte_letters() -> list[str]:
+    """The printable character that stands for each byte in a byte-level vocabulary."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+def save(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
+    """Writes the tokenizer's files; ``longest``: positions of the model. Raises UserError if a special token is missing."""
+    missing = [token for token in SPECIAL if tokenizer.token_to_id(token) is None]
+    if missing:
+        raise UserError(f"{folder}: the tokenizer lacks {', '.join(missing)}; build it with fofg.tiny_base.tokenizer.build")
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
+    write_text(folder / "chat_template.jinja", CHAT_TEMPLATE)
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": PAD,
+            "eos_token": END,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": longest,
+        },
+    )
