@@ -215,11 +215,11 @@ def final_rft(kind):
     return [f"{folder}/{name}" for name in ITERATION_FILES[kind]]
 
 
-def pass_on(wildcards, output):
+def allow_empty(wildcards, output):
     """Whether an iteration with nothing to train on passes its model on. Not tracked: see ``untracked``."""
     name = wildcards.get("round") or wildcards.tuned
-    passes = settings.stage2.rft.nothing_kept == "pass_on" and iteration_of(name) is not None
-    return "--pass-on" if passes else ""
+    passes = settings.stage2.rft.on_empty_selection == "keep_model" and iteration_of(name) is not None
+    return "--allow-empty" if passes else ""
 
 
 def link_arguments(wildcards, input, output):

@@ -22,10 +22,10 @@ rule select_rft_data:
         runtime=growing(60, "minutes"),
     params:
         spec=selection_spec,
-        pass_on=pass_on,
+        allow_empty=allow_empty,
     shell:
         'python "$SCRIPTS"/select_rft_data.py --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}'
-        " --test {output.test:q} --summary {output.selection:q} {params.pass_on} --workers {threads} 2>&1 | tee {log:q}"
+        " --test {output.test:q} --summary {output.selection:q} {params.allow_empty} --workers {threads} 2>&1 | tee {log:q}"
 
 
 rule link_iteration_data:

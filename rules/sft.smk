@@ -30,14 +30,14 @@ rule train_sft:
         runtime=minutes("train_sft"),
     params:
         spec=tuning_spec,
-        pass_on=pass_on,
+        allow_empty=allow_empty,
         model=model_input_folder,
         folder=output_folder,
         state=run_path("checkpoints/string-task/.resume/{tuned}"),
         work=sft_work,
     shell:
         'python "$SCRIPTS"/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}'
-        " --output {params.folder:q} --state {params.state:q} {params.work} {params.pass_on} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {params.folder:q} --state {params.state:q} {params.work} {params.allow_empty} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule plot_training:

@@ -39,7 +39,7 @@ def rl_work(wildcards, output):
     training = settings.training
     rl = settings.stage2.rl
     more = ["--batch-size", settings.rollout_engine.batch_size]
-    more += ["--empty-step", rl.empty_step, "--incomplete-step", rl.incomplete_step]
+    more += ["--on-empty-step", rl.on_empty_step, "--on-incomplete-step", rl.on_incomplete_step]
     if validation := stages.rl_validation(settings):
         more += ["--validation", validation.model_dump_json()]
     return training_work(settings.stage2.rl.engine, training.rl_micro_batch_size, training.rl_save_every, *more)
@@ -63,7 +63,7 @@ except UserError as error:
 
 
 #: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
-SAVING = f"--signal=URG@{settings.cluster.save_seconds}"
+SAVING = f"--signal=URG@{settings.cluster.grace_period}"
 #: Of training: on several nodes, one program starts others on all of them.
 NODES = {"nodes": settings.training.nodes, "slurm_extra": SAVING}
 if settings.training.nodes > 1:

@@ -29,9 +29,9 @@ FREE = (
     "rollout_engine.threads",
     "rollout_engine.gpus",
     "rollout_engine.jobs_per_gpu",
-    "stage2.rft.nothing_kept",
-    "stage2.rl.empty_step",
-    "stage2.rl.incomplete_step",
+    "stage2.rft.on_empty_selection",
+    "stage2.rl.on_empty_step",
+    "stage2.rl.on_incomplete_step",
     "stage2.rl.validation",
 )
 CONFIG, CHANGED_KEYS = "results/config.json", "results/changed_keys.json"

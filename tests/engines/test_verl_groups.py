@@ -91,15 +91,17 @@ def test_a_step_of_equal_rewards_ends_the_run_and_says_what_to_do(run):
 
 
 def test_a_step_with_too_few_groups_may_end_the_run(run):
-    run.load([SAME, SAME, MIXED, SAME], wanted=2, generation=2, most=2, incomplete_step="error")
+    run.load([SAME, SAME, MIXED, SAME], wanted=2, generation=2, most=2, on_incomplete_step="error")
     with pytest.raises(RuntimeError, match="step 7: rewards differ in 1 of 4 groups"):
         run.step(7)
     told = (run.folder / TOLD).read_text()
-    assert "fewer than stage2.rl's prompts_per_step (2)" in told and "incomplete_step: train" in told
+    assert "fewer than stage2.rl's prompts_per_step (2)" in told and "on_incomplete_step: train" in told
 
 
 def test_without_filter_one_batch_is_drawn_and_kept_whole(run):
-    run.load([SAME, MIXED, SAME, (1, "WWWW"), MIXED], wanted=3, generation=2, most=5, filter_groups=False, incomplete_step="error")
+    run.load(
+        [SAME, MIXED, SAME, (1, "WWWW"), MIXED], wanted=3, generation=2, most=5, filter_groups=False, on_incomplete_step="error"
+    )
     batch, metrics = run.step()
     assert run.refills == [] and chosen(batch) == [0, 1, 2]
     assert counts(metrics) == {"groups": 3, "groups_kept": 3, "generation_batches": 1, "limit_reached": 0}

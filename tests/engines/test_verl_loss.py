@@ -30,7 +30,7 @@ DIVERGENCES = ((0.0, 0.5, -0.5, 1.0, -2.0), (5.0,), (0.1, -0.1, 0.3))
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 @pytest.mark.parametrize(("kl", "entropy"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.1), (0.5, 0.1)])
 def test_it_is_the_mean_of_the_clipped_objective_with_kl_penalty_and_entropy_bonus(tmp_path, tiny_model, mode, kl, entropy):
-    keys = {"loss_agg_mode": mode, "incomplete_step": "error", "kl_coef": kl, "entropy_coef": entropy}
+    keys = {"loss_agg_mode": mode, "on_incomplete_step": "error", "kl_coef": kl, "entropy_coef": entropy}
     config = rl(tmp_path, tiny_model, {"clip_low": 0.2, "clip_high": 0.28, **keys})
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     old = [torch.linspace(-2.0, -1.0, length) for length in RESPONSES]

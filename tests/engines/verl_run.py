@@ -124,7 +124,7 @@ class Run:
         self.config.data.train_batch_size = wanted
         kwargs = self.config.trainer.v1.sampler.sampler_kwargs
         kwargs.generation_prompts, kwargs.max_generation_batches = generation, most
-        kwargs.update({"filter_groups": True, "incomplete_step": "train", **more})
+        kwargs.update({"filter_groups": True, "on_incomplete_step": "train", **more})
         for name in (kwargs.told, kwargs.drawn, kwargs.stop):
             Path(name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)

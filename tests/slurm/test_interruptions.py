@@ -52,7 +52,10 @@ def settings(kind, alone, amount):
         data = str(alone.folder / "data/string_task/stage1_level1/rft_data")
         return {"use": {"stage1_rft_data": data}, "stage1": {"sft": {"epochs": amount}}, "training": {"save_every": 50}}
     curricula = {"level1": [{"steps": amount, "mixture": {"stage2_level1": 1}}]}
-    return {"use": {"stage1_checkpoint": str(alone.folder / SFT)}, "stage2": {"rl": {"curricula": curricula, "empty_step": "skip"}}}
+    return {
+        "use": {"stage1_checkpoint": str(alone.folder / SFT)},
+        "stage2": {"rl": {"curricula": curricula, "on_empty_step": "skip"}},
+    }
 
 
 class Work:
@@ -62,7 +65,7 @@ class Work:
         self.site, self.kind, self.run_dir = site, kind, f"runs/{kind}"
         self.rule, result, self.saved, amount = KINDS[kind]
         self.amount, self.result = amount * times, f"{self.run_dir}/{result}"
-        cluster = {"resources": {self.rule: resources}, "save_seconds": 30}
+        cluster = {"resources": {self.rule: resources}, "grace_period": 30}
         overlay = site.configure(kind, run_dir=self.run_dir, cluster=cluster, **settings(kind, alone, self.amount))
         self.overlays = [SMALL, overlay]
         self.run = self.submit()

@@ -31,7 +31,7 @@ def on_two_nodes(site, monkeypatch):
         stage2 = {"rft": {"sft": tuning}, "rl": {"engine": "standins:rl"}}
         settings = {"training": training, "stage1": {"sft": tuning}, "stage2": stage2, "use": use}
         small = {"mem_mb": 3000}
-        cluster = {"save_seconds": 60, "resources": {"train_sft": small, "train_rl": small}}
+        cluster = {"grace_period": 60, "resources": {"train_sft": small, "train_rl": small}}
         return site.submit(target, overlays=[SMALL, site.configure("two", cluster=cluster, **settings)])
 
     return submit

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import reduce
 from operator import attrgetter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 
 from fofg import config
 from fofg.config import Config, Resources, keys, load, read
+from fofg.config.loading import RENAMED, merge
 from fofg.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,14 @@ def test_the_default_is_complete_and_every_overlay_loads(values):
     load(values)
     for overlay in ROOT.glob("config/*.yaml"):
         load(read([DEFAULT, overlay]))
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_key_that_was_renamed_is_refused_with_its_new_name(values, old):
+    merge(values, reduce(lambda value, name: {name: value}, reversed(old.split(".")), 1))
+    with pytest.raises(UserError, match=f"{old}: now called {RENAMED[old]}$"):
+        load(values)
+    assert RENAMED[old] in set(keys(read([DEFAULT])))
 
 
 def test_the_default_is_found_from_any_folder(monkeypatch, tmp_path):
@@ -117,7 +127,11 @@ def test_all_errors_come_at_once_with_path_and_advice(values):
         ("stage2.rl.rollouts.temperature", 0, "stage2.rl.rollouts: temperature 0 gives equal responses; raise it"),
         ("stage2.rl.curricula.level1", [], "stage2.rl.curricula.level1: "),
         ("stage2.rl.curricula.level1", [{"steps": 1, "mixture": {"stage2_level1": 0}}], "mixture.stage2_level1: Input should be"),
-        ("stage2.rft.nothing_kept", "passon", "stage2.rft.nothing_kept: Input should be 'error' or 'pass_on', not 'passon'; did"),
+        (
+            "stage2.rft.on_empty_selection",
+            "keepmodel",
+            "stage2.rft.on_empty_selection: Input should be 'error' or 'keep_model', not 'keepmodel'; did",
+        ),
     ],
 )
 def test_bad_values_are_named(values, path, value, says):

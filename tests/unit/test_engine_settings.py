@@ -53,15 +53,15 @@ CASES = {
     ),
     "no time for verl to save": (
         "gpu-tiny.yaml",
-        {"cluster.save_seconds": 30},
-        ["cluster.save_seconds: 30, of which stage1.sft.engine (verl) needs 30 to end; raise it"],
-        [{"cluster.save_seconds": 31}],
+        {"cluster.grace_period": 30},
+        ["cluster.grace_period: 30, of which stage1.sft.engine (verl) needs 30 to end; raise it"],
+        [{"cluster.grace_period": 31}],
     ),
     "no time to work before a time limit": (
         None,
-        {"cluster.save_seconds": 600, "cluster.resources": {"train_rl": {"runtime": 10}}},
-        ["cluster.save_seconds: leaves nothing of resources.train_rl.runtime (10 minutes, 600 seconds)"],
-        [{"cluster.save_seconds": 599}, {"cluster.resources": {"train_rl": {"runtime": 11}}}],
+        {"cluster.grace_period": 600, "cluster.resources": {"train_rl": {"runtime": 10}}},
+        ["cluster.grace_period: leaves nothing of resources.train_rl.runtime (10 minutes, 600 seconds)"],
+        [{"cluster.grace_period": 599}, {"cluster.resources": {"train_rl": {"runtime": 11}}}],
     ),
     "trl on two GPUs": (
         None,
@@ -172,11 +172,11 @@ CASES = {
         "gpu-tiny.yaml",
         {"stage2.rl.loss_agg_mode": "seq-mean-token-mean"},
         [
-            "stage2.rl.incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups, however "
-            "few there are; set error, or loss_agg_mode: token-mean, or engine: trl"
+            "stage2.rl.on_incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups,"
+            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: trl"
         ],
         [
-            {"stage2.rl.incomplete_step": "error"},
+            {"stage2.rl.on_incomplete_step": "error"},
             {"stage2.rl.loss_agg_mode": "token-mean"},
             {"stage2.rl.engine": "trl"},
             {"stage2.rl.filter_groups": False},
@@ -184,9 +184,9 @@ CASES = {
     ),
     "steps without an update, which verl lacks": (
         "gpu-tiny.yaml",
-        {"stage2.rl.empty_step": "skip"},
-        ["stage2.rl.empty_step: skip, which engine verl lacks; set error, or engine: trl"],
-        [{"stage2.rl.empty_step": "error"}, {"stage2.rl.engine": "trl"}],
+        {"stage2.rl.on_empty_step": "skip"},
+        ["stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: trl"],
+        [{"stage2.rl.on_empty_step": "error"}, {"stage2.rl.engine": "trl"}],
     ),
 }
 
@@ -200,7 +200,7 @@ def test_what_an_engine_can_not_follow_is_said_with_a_cure(name):
 
 
 def test_what_only_verl_demands_is_not_demanded_of_trl():
-    change = {"training.verl.tokens_per_gpu": 1, "training.verl.tensor_parallel_size": 3, "stage2.rl.empty_step": "skip"}
+    change = {"training.verl.tokens_per_gpu": 1, "training.verl.tensor_parallel_size": 3, "stage2.rl.on_empty_step": "skip"}
     for path in ("stage1.sft", "stage2.rft.sft"):
         change |= {f"{path}.schedule": "linear", f"{path}.precision": "float32", f"{path}.batch_size": 7}
     assert problems(None, change, {"stage2.rl.precision": "float32"}) == []
@@ -218,5 +218,5 @@ def test_all_are_said_at_once():
         "stage2.rft.sft.engine",
         "stage2.rft.sft.last_batch",
         "stage2.rl.engine",
-        "stage2.rl.empty_step",
+        "stage2.rl.on_empty_step",
     ]

@@ -42,7 +42,7 @@ def run(world, output, wanted=None, model="model", data=None, **options):
     from fofg.training import grpo_trl
 
     wanted = wanted or spec()
-    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "empty_step": "skip", **options}
+    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "on_empty_step": "skip", **options}
     options = {"validation": HELD_OUT, "validation_settings": VALIDATION, **options}
     state = output.parent / f"{output.name}-state"
     grpo_trl.train(wanted, world / model, data or files(world, wanted), output=output, state=state, **options)
@@ -498,8 +498,8 @@ def test_a_run_may_begin_with_a_step_without_groups(world, tmp_path):
 
 
 def test_a_step_without_groups_may_be_an_error(world, tmp_path):
-    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*empty_step: skip"):
-        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), empty_step="error")
+    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*on_empty_step: skip"):
+        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), on_empty_step="error")
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
@@ -515,10 +515,10 @@ def test_a_step_with_too_few_groups_may_be_an_error(world, tmp_path):
     """The run goes on from there if such steps are trained on."""
     phases = [{"steps": 1, "mixture": {"one": 1}}, {"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}]
     wanted = spec(phases, scheme="binary")
-    with pytest.raises(UserError, match=r"step 2: rewards differ in \d of 12 .*prompts_per_step \(4\).*incomplete_step: train"):
-        run(world, tmp_path / "out", wanted, save_every=1, incomplete_step="error")
+    with pytest.raises(UserError, match=r"step 2: rewards differ in \d of 12 .*prompts_per_step \(4\).*on_incomplete_step: train"):
+        run(world, tmp_path / "out", wanted, save_every=1, on_incomplete_step="error")
     assert not (tmp_path / "out" / "model.safetensors").exists()
-    _, full, short = run(world, tmp_path / "out", wanted, save_every=1, incomplete_step="train")
+    _, full, short = run(world, tmp_path / "out", wanted, save_every=1, on_incomplete_step="train")
     assert full["groups_kept"] == 4 and 0 < short["groups_kept"] < 4
 
 

@@ -123,7 +123,7 @@ def test_a_job_within_its_limit_starts_once():
 
 def test_starts_by_hand():
     """5.16 hours with one start of 120 s; each start has an hour, less 900 s to save and 120 s to start: 43 minutes of work."""
-    row = of_paper(cluster={"most_minutes": 60})["train_rl"]
+    row = of_paper(cluster={"max_runtime": 60})["train_rl"]
     assert row.minutes == 60
     assert row.expected_minutes == pytest.approx(60 * (8.30 + 0.69 + 32.3) / 8, rel=0.01)
     assert row.starts == -(-(row.expected_minutes - 2) // 43) == 8
@@ -131,13 +131,13 @@ def test_starts_by_hand():
 
 def test_a_job_that_would_end_while_it_saves_goes_on_too():
     expected = of_paper()["train_rl"].expected_minutes
-    enough = {"most_minutes": int(expected) + 16, "save_seconds": 900}
+    enough = {"max_runtime": int(expected) + 16, "grace_period": 900}
     assert of_paper(cluster=enough)["train_rl"].starts == 1
-    assert of_paper(cluster=enough | {"most_minutes": int(expected) + 14})["train_rl"].starts == 2
+    assert of_paper(cluster=enough | {"max_runtime": int(expected) + 14})["train_rl"].starts == 2
 
 
 def test_a_limit_with_no_time_to_work_needs_more_starts_than_any_profile_gives():
-    assert of_paper(cluster={"most_minutes": 16, "save_seconds": 900})["train_rl"].starts > 1000
+    assert of_paper(cluster={"max_runtime": 16, "grace_period": 900})["train_rl"].starts > 1000
 
 
 def test_starts_are_those_of_the_profile():
@@ -182,10 +182,10 @@ def test_the_paper_s_jobs_in_words(told):
 
 
 def test_a_job_that_goes_on_is_told_of_and_one_with_too_many_starts_names_the_key(told):
-    out = told("--configfile", "config/paper.yaml", "--config", "cluster={most_minutes: 300}")
+    out = told("--configfile", "config/paper.yaml", "--config", "cluster={max_runtime: 300}")
     assert re.search(r"^train_rl: a job is expected to take 5:10, ends at 4:45 and goes on in 1 retry, each", out, re.MULTILINE)
-    out = told("--configfile", "config/paper.yaml", "--config", "cluster={most_minutes: 60}")
-    assert re.search(r"^train_rl: .* needs 8 starts, but profiles/slurm gives 4: raise cluster.most_minutes$", out, re.MULTILINE)
+    out = told("--configfile", "config/paper.yaml", "--config", "cluster={max_runtime: 60}")
+    assert re.search(r"^train_rl: .* needs 8 starts, but profiles/slurm gives 4: raise cluster.max_runtime$", out, re.MULTILINE)
     out = told("tiny_base", "--config", "plan={pretraining_tokens_per_second: 100}")
     assert re.search(r"^build_tiny_base: .*: raise --set-resources build_tiny_base:runtime=MINUTES$", out, re.MULTILINE)
 

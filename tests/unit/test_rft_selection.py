@@ -310,8 +310,8 @@ def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
         "max_response_tokens",
     ):
         assert part in str(error.value)
-    assert "pass_on" not in str(error.value)
-    with pytest.raises(UserError, match=r"stage2\.rft\.nothing_kept: pass_on"):
+    assert "allow_empty" not in str(error.value)
+    with pytest.raises(UserError, match=r"stage2\.rft\.on_empty_selection: keep_model"):
         Selected(tmp_path, rows, spec(template=None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
     with pytest.raises(UserError, match="all skipped"):
@@ -320,7 +320,7 @@ def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
 
 @pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT]), problem(1, [WRONG, CUT])], [problem(0, [])]])
 def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
-    selected = Selected(tmp_path, rows, spec(template=None, turns_per_example=3, test_rows=4), pass_on=True)
+    selected = Selected(tmp_path, rows, spec(template=None, turns_per_example=3, test_rows=4), allow_empty=True)
     assert selected.train == selected.test == []
     assert all(pq.read_schema(path).equals(RFT) for path in selected.paths[:2])
     assert selected.report["examples"] == {"train": 0, "test": 0, "held_back_responses": 0}
@@ -334,7 +334,7 @@ def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
 @settings(max_examples=25, deadline=None)
 def test_where_nothing_kept_is_passed_on_fewer_examples_may_be_held_back(tmp_path_factory, file, test_rows):
     rows = [problem(i, row) for i, row in enumerate(file)]
-    made = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows), pass_on=True)
+    made = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows), allow_empty=True)
     assert made.train and len(made.test) <= test_rows
     try:
         strict = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows))

@@ -322,7 +322,7 @@ def test_nothing_to_train_on_can_be_passed_on_as_the_same_model(data, tmp_path, 
     save_weights(narrow, base)
     (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
     run(data, output, settings(epochs=1))  # what it leaves makes way
-    records = run(data, output, train="empty.parquet", test="empty.parquet", model=base, pass_on=True)
+    records = run(data, output, train="empty.parquet", test="empty.parquet", model=base, allow_empty=True)
     assert same(output, base) and {tensor.dtype for tensor in weights(output).values()} == {torch.bfloat16}
     assert (output / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
     assert [record["step"] for record in records] == [0] and not (output / "tensorboard").exists()
@@ -334,12 +334,12 @@ def test_examples_that_are_all_too_long_are_nothing_to_train_on(data, tmp_path):
     skipping = settings(too_long="skip", max_length=2)
     with pytest.raises(UserError, match=r"train\.parquet: no example to train on; raise sft\.max_length"):
         run(data, tmp_path / "a", skipping)
-    run(data, tmp_path / "b", skipping, pass_on=True)
+    run(data, tmp_path / "b", skipping, allow_empty=True)
     assert same(tmp_path / "b", data / "base")
 
 
 def test_examples_to_train_on_are_trained_on_whatever_is_passed_on(data, trained, tmp_path):
-    run(data, tmp_path / "other", pass_on=True)
+    run(data, tmp_path / "other", allow_empty=True)
     assert same(tmp_path / "other", trained.folder)
 
 
@@ -413,7 +413,7 @@ def test_fewer_examples_than_a_batch(data, tmp_path):
     dropping = settings(batch_size=21, last_batch="drop")
     with pytest.raises(UserError, match=r"train\.parquet: 20 examples to train on, fewer than sft\.batch_size \(21\)"):
         run(data, tmp_path / "a", dropping)
-    run(data, tmp_path / "b", dropping, pass_on=True)
+    run(data, tmp_path / "b", dropping, allow_empty=True)
     assert same(tmp_path / "b", data / "base")
     records = run(data, tmp_path / "c", settings(batch_size=21, last_batch="merge"))
     assert [record["step"] for record in records] == [0, 1, 2]

@@ -35,14 +35,14 @@ def test_what_the_cluster_has(asked):
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        (Request("a", "cpu,gpu", 61, 1, nodes=3), "asks for 61 minutes, partition cpu allows 60; lower cluster.most_minutes or"),
+        (Request("a", "cpu,gpu", 61, 1, nodes=3), "asks for 61 minutes, partition cpu allows 60; lower cluster.max_runtime or"),
         (
             Request("a", "gpus", 1, 1),
             "no partition gpus, there are cpu, gpu; correct cpu_partition and gpu_partition at the top of",
         ),
         (
             Request("a", "cpu", 61, 1),
-            "asks for 61 minutes, partition cpu allows 60; lower cluster.most_minutes or cluster.resources",
+            "asks for 61 minutes, partition cpu allows 60; lower cluster.max_runtime or cluster.resources",
         ),
         (
             Request("a", "cpu", 1, 8001),

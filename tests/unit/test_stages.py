@@ -82,7 +82,7 @@ def test_options_of_an_engine_of_ones_own_are_in_the_spec_for_they_may_change_it
 
 
 def test_what_is_to_happen_without_an_update_is_not_in_the_spec():
-    assert "empty_step" not in json.loads(SPECS["rl"](config()).text())["rl"]
+    assert "on_empty_step" not in json.loads(SPECS["rl"](config()).text())["rl"]
 
 
 @pytest.mark.parametrize("change", [{"every": 9}, {"every": 0}, {"greedy": True}, {"problems": 3}, {"levels": [2, 2]}], ids=str)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fofg.runtime.signals import save_seconds, stoppable
+from fofg.runtime.signals import grace_period, stoppable
 
 #: A program that hears of its time limit before it does work that can be stopped.
 EARLY = """
@@ -46,6 +46,6 @@ def test_a_time_limit_is_heeded_that_comes_early():
 
 def test_seconds_to_save(monkeypatch):
     monkeypatch.setenv("FOFG_SAVE_SECONDS", "7")
-    assert save_seconds() == 7
+    assert grace_period() == 7
     monkeypatch.delenv("FOFG_SAVE_SECONDS")
-    assert save_seconds() == 60
+    assert grace_period() == 60

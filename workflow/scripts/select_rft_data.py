@@ -15,7 +15,7 @@ def main() -> None:
     arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")
     arguments.add_argument("--summary", required=True, help="JSON file to write: counts")
     arguments.add_argument("--workers", type=int, help="processes that score, at most (default: one a core)")
-    arguments.add_argument("--pass-on", action="store_true", help="nothing to keep is no error: the training data are empty")
+    arguments.add_argument("--allow-empty", action="store_true", help="nothing to keep is no error: the training data are empty")
     options = arguments.parse_args()
     from fofg.rft.selection import select
 
@@ -26,7 +26,7 @@ def main() -> None:
         options.test,
         options.summary,
         options.workers,
-        pass_on=options.pass_on,
+        allow_empty=options.allow_empty,
     )
     responses, examples = report["responses"], report["examples"]
     print(

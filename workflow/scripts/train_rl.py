@@ -31,13 +31,13 @@ def main() -> None:
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
     )
     arguments.add_argument(
-        "--empty-step",
+        "--on-empty-step",
         choices=("error", "skip"),
         default="error",
         help="a step of which no group's rewards differ: stop, or make no update (default: error; engine verl always stops)",
     )
     arguments.add_argument(
-        "--incomplete-step",
+        "--on-incomplete-step",
         choices=("error", "train"),
         default="train",
         help="a step with too few groups after the last draw: stop, or train on those (default: train)",
@@ -51,7 +51,7 @@ def main() -> None:
     engine = options.spec.rl.engine
     how = engines.how(options, engine)
     if engine != "verl":
-        how |= {"batch_size": options.batch_size, "empty_step": options.empty_step}
+        how |= {"batch_size": options.batch_size, "on_empty_step": options.on_empty_step}
     engines.find("rl", engine)(
         spec=options.spec,
         model=options.model,
@@ -61,7 +61,7 @@ def main() -> None:
         output=options.output,
         state=options.state,
         **how,
-        incomplete_step=options.incomplete_step,
+        on_incomplete_step=options.on_incomplete_step,
         save_every=options.save_every,
         tensorboard=options.tensorboard,
     )

@@ -19,7 +19,9 @@ def main() -> None:
     arguments.add_argument("--train", required=True, metavar="PARQUET", help="examples: prompt (messages) and response")
     arguments.add_argument("--test", required=True, metavar="PARQUET", help="examples held back for the test loss; may be none")
     arguments.add_argument("--log-every", type=cli.count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")
-    arguments.add_argument("--pass-on", action="store_true", help="no example to train on is no error: the model goes on unchanged")
+    arguments.add_argument(
+        "--allow-empty", action="store_true", help="no example to train on is no error: the model goes on unchanged"
+    )
     options = arguments.parse_args()
     cli.use_gpus(options)
     from fofg.training import engines
@@ -36,7 +38,7 @@ def main() -> None:
         save_every=options.save_every,
         log_every=options.log_every,
         tensorboard=options.tensorboard,
-        pass_on=options.pass_on,
+        allow_empty=options.allow_empty,
     )
 
 

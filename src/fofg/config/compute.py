@@ -129,18 +129,18 @@ ModelRule = Literal[
 class Cluster(Section):
     """What jobs ask of a cluster, beside what is estimated."""
 
-    most_minutes: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
+    max_runtime: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
     resources: Annotated[dict[ModelRule, Resources], null_removes(dict[ModelRule, Resources | None])] = Field(
         description="of single rules, instead of what is computed"
     )
-    save_seconds: Count = Field(
-        description="seconds before its limit at which a job is told to save and end; shorter than most_minutes"
+    grace_period: Count = Field(
+        description="seconds before its limit at which a job is told to save and end; shorter than max_runtime"
     )
 
-    @field_validator("save_seconds")
+    @field_validator("grace_period")
     @classmethod
     def _leaves_time_to_work(cls, seconds: int, info: ValidationInfo) -> int:
-        limits = {"most_minutes": info.data.get("most_minutes")}
+        limits = {"max_runtime": info.data.get("max_runtime")}
         limits |= {f"resources.{rule}.runtime": own.runtime for rule, own in info.data.get("resources", {}).items()}
         for key, minutes in limits.items():
             if minutes and seconds >= 60 * minutes:

@@ -25,8 +25,8 @@ def unfit(config: "Config") -> Iterator[str]:
     if training.nodes > 1 and not training.gpus:
         yield "training.nodes: several nodes need GPUs; set training.gpus"
     verl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "verl"]
-    if verl and (seconds := config.cluster.save_seconds) <= END_SECONDS:
-        yield f"cluster.save_seconds: {seconds}, of which {verl[0]}.engine (verl) needs {END_SECONDS:.0f} to end; raise it"
+    if verl and (seconds := config.cluster.grace_period) <= END_SECONDS:
+        yield f"cluster.grace_period: {seconds}, of which {verl[0]}.engine (verl) needs {END_SECONDS:.0f} to end; raise it"
     for path, section in sft.items():
         if section.engine == "verl":
             yield from _unfit_for_sft(path, section, config)
@@ -65,12 +65,12 @@ def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
             f"training.verl.tokens_per_gpu: {verl.tokens_per_gpu}, but stage2.rl.rollouts allows {length} tokens of prompt and "
             "response; raise it"
         )
-    if rl.empty_step == "skip":
-        yield "stage2.rl.empty_step: skip, which engine verl lacks; set error, or engine: trl"
-    if rl.filter_groups and rl.incomplete_step == "train" and rl.loss_agg_mode == "seq-mean-token-mean":
+    if rl.on_empty_step == "skip":
+        yield "stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: trl"
+    if rl.filter_groups and rl.on_incomplete_step == "train" and rl.loss_agg_mode == "seq-mean-token-mean":
         yield (
-            "stage2.rl.incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups, however "
-            "few there are; set error, or loss_agg_mode: token-mean, or engine: trl"
+            "stage2.rl.on_incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups,"
+            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: trl"
         )
     if rl.precision == "float32":
         yield "stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"

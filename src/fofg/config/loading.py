@@ -90,6 +90,16 @@ def merge(into: dict, overlay: dict) -> None:
             into[key] = value
 
 
+#: Keys that had another name in an earlier version.
+RENAMED = {
+    "cluster.most_minutes": "cluster.max_runtime",
+    "cluster.save_seconds": "cluster.grace_period",
+    "stage2.rft.nothing_kept": "stage2.rft.on_empty_selection",
+    "stage2.rl.empty_step": "stage2.rl.on_empty_step",
+    "stage2.rl.incomplete_step": "stage2.rl.on_incomplete_step",
+}
+
+
 def load(values: dict) -> Config:
     """Checks a merged configuration. Raises UserError with one line an error, ``path: problem; did you mean ...``."""
     scoring = values.get("scoring")
@@ -105,6 +115,8 @@ def load(values: dict) -> Config:
 
 def _line(item: dict) -> str:
     path = ".".join(str(part) for part in item["loc"])
+    if path in RENAMED:
+        return f"{path}: now called {RENAMED[path]}"
     if item["type"] == "extra_forbidden":
         *parents, key = item["loc"]
         close = difflib.get_close_matches(str(key), _fields_at(parents), n=1, cutoff=0.5)

@@ -40,7 +40,7 @@ class Stage2Rft(Section):
     chunk_seed: Natural | None = Field(
         description="seed of the shuffle that assigns problems to iterations; null: chunks in file order"
     )
-    nothing_kept: Literal["error", "pass_on"] = Field(
+    on_empty_selection: Literal["error", "keep_model"] = Field(
         description="an iteration without a response to train on: stop, or pass its model on unchanged"
     )
     rollouts: VariedRollouts
@@ -117,10 +117,10 @@ class Stage2Rl(Grpo):
     """Reinforcement learning: one model for each curriculum."""
 
     validation: Validation
-    empty_step: Literal["error", "skip"] = Field(
+    on_empty_step: Literal["error", "skip"] = Field(
         description="a step of which no group's rewards differ: stop, or go on without update"
     )
-    incomplete_step: Literal["error", "train"] = Field(
+    on_incomplete_step: Literal["error", "train"] = Field(
         description="fewer than prompts_per_step groups after max_generation_batches: stop (public code), or train on those"
     )
     curricula: Annotated[dict[Name, Phases], null_removes(dict[Name, Phases | None])] = Field(

@@ -71,7 +71,7 @@ def _starts(settings: Config, seconds: float, minutes: int) -> int:
 
     Each start takes its time again, and ends early enough to save. What a job does anew after its last checkpoint is not known.
     """
-    usable, start = 60 * minutes - settings.cluster.save_seconds, settings.plan.start_seconds
+    usable, start = 60 * minutes - settings.cluster.grace_period, settings.plan.start_seconds
     if seconds <= usable:
         return 1
     return math.ceil((seconds - start) / max(usable - start, 1))

@@ -59,7 +59,7 @@ def expected_seconds(plan: Estimate) -> dict[str, float]:
 def _limit(settings: Config, seconds: float) -> int:
     """Minutes to ask for."""
     cluster = settings.cluster
-    return min(cluster.most_minutes, max(_LEAST, math.ceil((_MARGIN * seconds + cluster.save_seconds) / 60)))
+    return min(cluster.max_runtime, max(_LEAST, math.ceil((_MARGIN * seconds + cluster.grace_period) / 60)))
 
 
 def _engines(settings: Config) -> dict[str, str]:

@@ -131,11 +131,11 @@ def _asked(label: str, rows: list[Jobs]) -> list[str]:
 
 def _goes_on(settings: Config, row: Jobs) -> str:
     """What becomes of a job that takes longer than its limit."""
-    ends = row.minutes - math.ceil(settings.cluster.save_seconds / 60)
+    ends = row.minutes - math.ceil(settings.cluster.grace_period / 60)
     job = f"{row.rule}: a job is expected to take {_clock(math.ceil(row.expected_minutes))}, ends at {_clock(ends)}"
     if row.starts <= MOST_STARTS:
         return f"{job} and goes on in {_counted(row.starts - 1, 'retry', 'retries')}, each of which asks for as much again"
-    key = "cluster.most_minutes" if RULES[row.rule].model else f"--set-resources {row.rule}:runtime=MINUTES"
+    key = "cluster.max_runtime" if RULES[row.rule].model else f"--set-resources {row.rule}:runtime=MINUTES"
     return f"{job} and needs {row.starts} starts, but profiles/slurm gives {MOST_STARTS}: raise {key}"
 
 

@@ -39,13 +39,13 @@ def select(
     summary: str | Path,
     workers: int | None = None,
     batch_rows: int | None = None,
-    pass_on: bool = False,
+    allow_empty: bool = False,
 ) -> dict:
     """Writes the two splits (fofg.data.schemas.RFT) and the summary, and returns the summary.
 
     ``workers``: processes that score, at most (None: one a core; a small file needs none); ``batch_rows``: problems in memory at
     once. Neither changes the result. Raises UserError if a file is bad, nothing is kept, or too little for the test split; with
-    ``pass_on`` the splits are then empty, or the test split smaller than wanted.
+    ``allow_empty`` the splits are then empty, or the test split smaller than wanted.
     """
     file = RolloutFile(rollouts, batch_rows)
     workers = workers or os.cpu_count() or 1
@@ -53,7 +53,7 @@ def select(
     kept = judged.fates == Fate.KEPT
     _, groups = np.unique(judged.keys, return_inverse=True)
     groups = np.repeat(groups, judged.samples)
-    test_rows = _test_rows(spec, groups[kept], pass_on) if kept.any() else _nothing_kept(spec, file, judged, pass_on)
+    test_rows = _test_rows(spec, groups[kept], allow_empty) if kept.any() else _nothing_kept(spec, file, judged, allow_empty)
     in_test, unused = (_over(kept, mask) for mask in hold_back(groups[kept], test_rows, spec.selection.seed))
     block_rows = int(np.clip(BLOCK_BYTES * kept.sum() // max(1, judged.kept_bytes), 1, BLOCK_ROWS))
     held: list[pa.RecordBatch] = []
@@ -152,7 +152,7 @@ def summarize(judged: Judged) -> dict:
     }
 
 
-def _nothing_kept(spec: SelectRftData, file: RolloutFile, judged: Judged, pass_on: bool) -> int:
+def _nothing_kept(spec: SelectRftData, file: RolloutFile, judged: Judged, allow_empty: bool) -> int:
     """Says so and why, and holds nothing back. Raises UserError with cures unless that is passed on."""
     dropped = summarize(judged)["responses"]["dropped"]
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items() if count)
@@ -160,7 +160,7 @@ def _nothing_kept(spec: SelectRftData, file: RolloutFile, judged: Judged, pass_o
         f"{file.path}: no response is left to train on, of {len(judged.fates)} to {len(judged.samples)} problems "
         f"({reasons or 'all skipped'})"
     )
-    if pass_on:
+    if allow_empty:
         print(f"{nothing}; the training data are empty, so that the model goes on unchanged", file=sys.stderr)
         return 0
     cures = ["check scoring.answer_rule", "raise rollouts.samples", "use another base_model"]
@@ -169,15 +169,15 @@ def _nothing_kept(spec: SelectRftData, file: RolloutFile, judged: Judged, pass_o
     if dropped["over_token_limit"]:
         cures.append("raise max_tokens")
     if spec.template is None:  # Stage 1 takes definitions out of its prompts
-        cures.append("let Stage 2 go on with the model as it is (stage2.rft.nothing_kept: pass_on)")
+        cures.append("let Stage 2 go on with the model as it is (stage2.rft.on_empty_selection: keep_model)")
     raise UserError(f"{nothing}; {', or '.join(cures)}")
 
 
-def _test_rows(spec: SelectRftData, groups: np.ndarray, pass_on: bool) -> int:
+def _test_rows(spec: SelectRftData, groups: np.ndarray, allow_empty: bool) -> int:
     """Examples to hold back: as wanted, or as many as there can be where a lack of examples is passed on."""
     wanted = spec.selection.test_rows
     possible = most_to_hold_back(groups)
-    if not pass_on or wanted <= possible:
+    if not allow_empty or wanted <= possible:
         return wanted
     print(f"test_rows: {possible} of {wanted} examples held back, since only {len(groups)} responses are kept", file=sys.stderr)
     return possible

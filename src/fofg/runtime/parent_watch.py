@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from fofg.errors import UserError
-from fofg.runtime.signals import save_seconds
+from fofg.runtime.signals import grace_period
 
 _held: list[IO] = []
 
@@ -20,7 +20,7 @@ _held: list[IO] = []
 def stop_with_supervisor(poll_seconds: float = 0.25) -> None:
     """Ends this process soon after the process named by ``FOFG_SUPERVISOR`` has gone (killed, say).
 
-    First by SIGTERM, so that a program can save its state, after ``save_seconds`` by SIGKILL. Without the variable: nothing.
+    First by SIGTERM, so that a program can save its state, after ``grace_period`` by SIGKILL. Without the variable: nothing.
     """
     supervisor = os.environ.get("FOFG_SUPERVISOR", "")
     if not supervisor.isdigit() or not started(int(supervisor)):
@@ -31,7 +31,7 @@ def stop_with_supervisor(poll_seconds: float = 0.25) -> None:
         while started(int(supervisor)) == born:
             time.sleep(poll_seconds)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(save_seconds())
+        time.sleep(grace_period())
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
@@ -53,7 +53,7 @@ def exclusive(state: str | os.PathLike, patience_seconds: float | None = None) -
     Raises UserError if it stays taken.
     """
     path = Path(f"{state}.lock")
-    patience_seconds = save_seconds() + 60 if patience_seconds is None else patience_seconds
+    patience_seconds = grace_period() + 60 if patience_seconds is None else patience_seconds
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_seconds
     told = False

@@ -45,6 +45,6 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def save_seconds() -> float:
+def grace_period() -> float:
     """Seconds that a program has to save its state and end, once it is asked to (``FOFG_SAVE_SECONDS``; otherwise 60)."""
     return float(os.environ.get("FOFG_SAVE_SECONDS") or 60)

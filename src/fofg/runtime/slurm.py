@@ -81,7 +81,7 @@ def _misfit(request: Request, kinds: Sequence[Kind]) -> str | None:
     name, limit = kinds[0].partition, kinds[0].minutes
     if limit is not None and limit < request.minutes:
         asked = f"asks for {request.minutes} minutes, partition {name} allows {limit}"
-        return f"{asked}; lower cluster.most_minutes or cluster.resources.{request.rule}.runtime"
+        return f"{asked}; lower cluster.max_runtime or cluster.resources.{request.rule}.runtime"
     wanted = {"memory": request.memory, "cpus": request.cpus, "gpus": request.gpus}
     fitting = [kind for kind in kinds if all(getattr(kind, key) >= amount for key, amount in wanted.items())]
     if sum(kind.nodes for kind in fitting) >= request.nodes:

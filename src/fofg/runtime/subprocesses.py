@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fofg.errors import UserError
 from fofg.runtime import gpus, parent_watch
-from fofg.runtime.signals import END_SECONDS, save_seconds, stoppable
+from fofg.runtime.signals import END_SECONDS, grace_period, stoppable
 from fofg.training.verl import guard
 
 #: Lines of a failed program's output that its error shows.
@@ -37,7 +37,7 @@ def run(
     """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if it was ended by SIGTERM from here.
 
     When this process is asked to stop (``signals``), ``save(reason)`` is to let the program save and end by itself, for which it
-    has ``save_seconds`` less those of the grace. After that, or at once without ``save``, it and all that it started get SIGTERM,
+    has ``grace_period`` less those of the grace. After that, or at once without ``save``, it and all that it started get SIGTERM,
     and have ``grace_seconds`` to end. When this process is killed, the program gets SIGTERM; until it has ended, it keeps the
     locks of this process on GPUs and on working state.
     """
@@ -63,7 +63,7 @@ def run(
             if stop.is_set() and save:
                 save(stop.reason)
                 with suppress(subprocess.TimeoutExpired):
-                    child.wait(max(save_seconds() - grace_seconds, 0))
+                    child.wait(max(grace_period() - grace_seconds, 0))
             if child.poll() is None:
                 terminated = True
                 os.killpg(child.pid, signal.SIGTERM)

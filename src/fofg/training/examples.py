@@ -31,8 +31,8 @@ def encode_file(tokenizer, path: str | Path, settings: Sft) -> Encoded:
     return examples
 
 
-def fills_batch(examples: Encoded, settings: Sft, path: str | Path, pass_on: bool) -> bool:
-    """Return whether an epoch has a batch. If not, say why on standard error, or raise UserError unless ``pass_on``."""
+def fills_batch(examples: Encoded, settings: Sft, path: str | Path, allow_empty: bool) -> bool:
+    """Return whether an epoch has a batch. If not, say why on standard error, or raise UserError unless ``allow_empty``."""
     if batches.sizes(len(examples), settings.batch_size, settings.last_batch):
         return True
     if len(examples):
@@ -40,7 +40,7 @@ def fills_batch(examples: Encoded, settings: Sft, path: str | Path, pass_on: boo
         cure = "lower it" if settings.engine == "verl" else "lower it, set sft.last_batch: merge"
     else:
         reason, cure = "no example to train on", "raise sft.max_length"
-    if not pass_on:
+    if not allow_empty:
         raise UserError(f"{path}: {reason}; {cure}, or make more training data")
     print(f"{path}: {reason}", file=sys.stderr)
     return False

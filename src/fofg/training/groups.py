@@ -10,7 +10,7 @@ EPSILON = 1e-4
 #: What is wrong with an incomplete step that ends the run, and the cures; {}: groups of a full step.
 TOO_FEW = (
     "fewer than stage2.rl's prompts_per_step ({}); raise its max_generation_batches or generation_prompts, or set its "
-    "incomplete_step: train"
+    "on_incomplete_step: train"
 )
 
 

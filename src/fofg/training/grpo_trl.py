@@ -37,15 +37,15 @@ def train(
     save_every: int = 2,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
-    empty_step: str = "error",
-    incomplete_step: str = "train",
+    on_empty_step: str = "error",
+    on_incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
     """Trains a model folder on problems; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
     ``data``: a Parquet file (fofg.data.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
     problems, answered when and how ``validation_settings`` say (None: never); neither changes the model or where a killed run
-    resumes; ``batch_size``: sequences decoded at once; ``empty_step``, ``incomplete_step``: the keys of stage2.rl. The result
+    resumes; ``batch_size``: sequences decoded at once; ``on_empty_step``, ``on_incomplete_step``: the keys of stage2.rl. The result
     depends on the spec, the files in ``data``, the machine and its number of threads; the two sizes change no more than
     rounding does. A killed run goes on from its last complete checkpoint under ``state``, which is removed at the end. Raises
     UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
@@ -60,7 +60,7 @@ def train(
         work = Work(state / key, micro_batch_size, save_every, threads or torch.get_num_threads())
         networks.quiet()
         set_seed(spec.rl.seed)
-        trainer = prepare(spec, model, files, work, batch_size, empty_step, incomplete_step, validation, validation_settings)
+        trainer = prepare(spec, model, files, work, batch_size, on_empty_step, on_incomplete_step, validation, validation_settings)
         try:
             monitor.run(trainer, work.state, tensorboard or output / "tensorboard")
         except torch.OutOfMemoryError:
@@ -78,8 +78,8 @@ def prepare(
     files: list[Path],
     work: Work,
     batch_size: int,
-    empty_step: str = "error",
-    incomplete_step: str = "train",
+    on_empty_step: str = "error",
+    on_incomplete_step: str = "train",
     validation: Sequence[dict] = (),
     validation_settings: Validation | None = None,
 ) -> Learner:
@@ -104,8 +104,8 @@ def prepare(
         monitor=LearnerMonitor(
             total,
             settings.prompts_per_step,
-            empty_step,
-            incomplete_step,
+            on_empty_step,
+            on_incomplete_step,
             validation_settings.every if asked else 0,
             lambda: sampler.validate(),
         ),

@@ -172,7 +172,7 @@ class LearnerMonitor(Monitor):
     """Records of every step: what sampler and learner tell of it, gradient norm, times, perhaps accuracy on held-out problems.
 
     ``validate``: asked for before the first step, every ``every`` steps and after the last; never if ``every`` is 0. ``wanted``:
-    groups of a full step. ``empty_step``, ``incomplete_step``: see fofg.training.grpo_trl.train. ``norms``: of the step's
+    groups of a full step. ``on_empty_step``, ``on_incomplete_step``: see fofg.training.grpo_trl.train. ``norms``: of the step's
     gradients, an update each.
     """
 
@@ -180,13 +180,13 @@ class LearnerMonitor(Monitor):
         self,
         total: int,
         wanted: int,
-        empty_step: str,
-        incomplete_step: str,
+        on_empty_step: str,
+        on_incomplete_step: str,
         every: int,
         validate: Callable[[], Record],
     ):
         super().__init__(total)
-        self.wanted, self.empty_step, self.incomplete_step = wanted, empty_step, incomplete_step
+        self.wanted, self.on_empty_step, self.on_incomplete_step = wanted, on_empty_step, on_incomplete_step
         self.every, self.validate = every, validate
         self.norms: list[float] = []
 
@@ -199,12 +199,12 @@ class LearnerMonitor(Monitor):
         """A step's groups are drawn, and training begins. Raises UserError if they are too few and that is to stop the run."""
         self._step, self._drawn_at, self.norms = record, time.monotonic(), []
         told = f"step {record['step']}: rewards differ in {record['groups_kept']} of {record['groups']} groups"
-        if not record["groups_kept"] and self.empty_step == "error":
+        if not record["groups_kept"] and self.on_empty_step == "error":
             raise UserError(
                 f"{told} (mean reward {record['reward']:.2f}), so there is nothing to train on; raise stage2.rl's "
-                "max_generation_batches or generation_prompts, take problems that are sometimes solved, or set its empty_step: skip"
+                "max_generation_batches or generation_prompts, take problems that are sometimes solved, or set on_empty_step: skip"
             )
-        if 0 < record["groups_kept"] < self.wanted and self.incomplete_step == "error":
+        if 0 < record["groups_kept"] < self.wanted and self.on_incomplete_step == "error":
             raise UserError(f"{told}, {TOO_FEW.format(self.wanted)}")
         if record["limit_reached"]:
             tqdm.write(f"{told}; {'it trains on those' if record['groups_kept'] else 'no update'}", file=sys.stderr)

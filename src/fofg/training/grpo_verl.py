@@ -41,7 +41,7 @@ def train(
     save_every: int = 25,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
-    incomplete_step: str = "train",
+    on_incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
     """As fofg.training.grpo_trl.train, by verl's own trainer (V1, synchronous) with rollouts by vLLM.
@@ -64,7 +64,7 @@ def train(
         sources = problem_files.load(spec, files, tokenizer, positions)
         asked = problem_files.load_validation(spec, validation, validation_settings, tokenizer, positions)
         tensorboard = Path(tensorboard or output / "tensorboard")
-        made = _phases(spec, verl, place, sources, asked, validation_settings, tensorboard, incomplete_step)
+        made = _phases(spec, verl, place, sources, asked, validation_settings, tensorboard, on_incomplete_step)
         steps = sum(phase.steps for phase in spec.phases)
         network = runs.merged(folder / f"global_step_{steps}" / "actor", model, folder / "merged")
         networks.finish(spec, network, model, output, made, validation_settings)
@@ -79,7 +79,7 @@ def _phases(
     asked: list[Problem],
     validated: Validation | None,
     tensorboard: Path,
-    incomplete_step: str,
+    on_incomplete_step: str,
 ) -> list[Record]:
     """Runs the trainer once for each phase, each going on from the checkpoint of the one before; the records of all steps.
 
@@ -103,7 +103,7 @@ def _phases(
         rows.write_problems(train, _drawn(spec, number, sources))
         if done == end - lengths[number - 1]:  # verl would go on in the file of the phase before
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
-        values = settings.grpo(spec, verl, place, train, validation, end, validates_first, validated, incomplete_step)
+        values = settings.grpo(spec, verl, place, train, validation, end, validates_first, validated, on_incomplete_step)
         command = [*_cluster(place), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
         runs.follow(command, folder, said, convert, end, tensorboard, environment)
         if end < sum(lengths) and (reason := stops.asked(folder / STOP)):  # in the phase's last step

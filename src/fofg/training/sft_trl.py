@@ -39,14 +39,14 @@ def train(
     log_every: int = 1,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
-    pass_on: bool = False,
+    allow_empty: bool = False,
 ) -> None:
     """Fine-tunes a model folder on RFT files; writes the new model folder, ``metrics.jsonl`` and ``spec.json`` to ``output``.
 
     Only the assistant's turns are learned; ``sft.loss_agg_mode`` says how a step's loss averages over them. The result depends on
     the spec, the files, the machine and its number of threads; ``micro_batch_size`` changes no more than rounding. A killed run
-    goes on from its last complete checkpoint under ``state``, which is removed at the end. With ``pass_on``, no example to train
-    on gives the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run after a checkpoint.
+    goes on from its last complete checkpoint under ``state``, which is removed at the end. With ``allow_empty``, no example
+    to train on gives the model as it came in. Raises UserError for unfit input, and when SIGTERM stopped the run.
     """
     model, output, state = Path(model), Path(output), Path(state)
     tensorboard = Path(tensorboard or output / "tensorboard")
@@ -60,7 +60,7 @@ def train(
         set_seed(spec.sft.seed)
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
-        if fills_batch(examples, spec.sft, train_file, pass_on):
+        if fills_batch(examples, spec.sft, train_file, allow_empty):
             trainer = _prepare(spec.sft, model, tokenizer, examples, tests, work)
             monitor.run(trainer, work.state, tensorboard)
             networks.finish(spec, trainer.model, model, output, metrics.thin(trainer.monitor.records, log_every))

@@ -34,7 +34,7 @@ def train(
     log_every: int = 1,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
-    pass_on: bool = False,
+    allow_empty: bool = False,
 ) -> None:
     """As fofg.training.sft_trl.train, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
@@ -51,7 +51,7 @@ def train(
         folder = runs.work_folder(state, key, gpus * nodes)
         tokenizer = AutoTokenizer.from_pretrained(model)
         examples, tests = (encode_file(tokenizer, path, spec.sft) for path in (train_file, test_file))
-        if fills_batch(examples, spec.sft, train_file, pass_on):
+        if fills_batch(examples, spec.sft, train_file, allow_empty):
             place = settings.Place(
                 gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), models.positions(model)
             )

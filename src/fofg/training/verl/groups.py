@@ -27,7 +27,7 @@ class Groups(ReplayBuffer):
     """The groups of a step whose rewards differ (``trainer.v1.sampler.custom_sampler``).
 
     ``sampler_kwargs``: ``filter_groups``, false to keep all groups of one batch; ``generation_prompts``, prompts of a batch;
-    ``max_generation_batches`` of a step; ``incomplete_step``, ``train`` or ``error`` where too few groups are left; ``told``, a
+    ``max_generation_batches`` of a step; ``on_incomplete_step``, ``train`` or ``error`` where too few groups are left; ``told``, a
     file for the error that ends a run; ``drawn``, one for what is recorded of each step's groups, since verl saves a checkpoint
     before it writes the step's metrics; ``stop``, one that others make to have the run save after the step that it is in, and end.
     verl's own would go on drawing for ever where all rewards are equal.
@@ -40,7 +40,7 @@ class Groups(ReplayBuffer):
         """Return (groups to train on or to validate with, metrics).
 
         If the last batch leaves fewer than ``batch_size`` groups, the step trains on those. Raises RuntimeError if there are none,
-        if there are too few for ``incomplete_step: error``, or if asked to stop.
+        if there are too few for ``on_incomplete_step: error``, or if asked to stop.
         """
         self._heed(global_steps, partition_id)
         if partition_id == "val":
@@ -59,7 +59,7 @@ class Groups(ReplayBuffer):
             file.write(json.dumps({"step": global_steps, "data": metrics}) + "\n")
         if not kept:
             self._give_up(global_steps, record, NO_GROUPS)
-        if len(kept) < batch_size and settings.incomplete_step == "error":
+        if len(kept) < batch_size and settings.on_incomplete_step == "error":
             self._give_up(global_steps, record, TOO_FEW.format(batch_size))
         chosen = kept[:batch_size]
         drawn = set(self.finished_keys[partition_id] | self.failure_keys[partition_id])

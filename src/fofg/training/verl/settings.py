@@ -109,19 +109,19 @@ def grpo(
     steps: int,
     validates_first: bool,
     validated: Validation | None,
-    incomplete_step: str = "train",
+    on_incomplete_step: str = "train",
 ) -> dict:
     """Of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
 
     ``train``: problems in the order in which they are drawn; ``validation``: problems to answer when and how ``validated``
-    says (None: never); ``incomplete_step``: the key of that name.
+    says (None: never); ``on_incomplete_step``: the key of that name.
     """
     settings, rollouts = spec.rl, spec.rl.rollouts
     greedy = bool(validated and validated.greedy)
     length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, place.positions or sys.maxsize)
     draws = {
         "filter_groups": settings.filter_groups,
-        "incomplete_step": incomplete_step,
+        "on_incomplete_step": on_incomplete_step,
         "generation_prompts": settings.generation_prompts,
         "max_generation_batches": settings.max_generation_batches,
         "told": str(place.folder / TOLD),
