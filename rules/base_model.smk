@@ -4,15 +4,15 @@
 rule prepare_base_model:
     """The base model's plain-prompt variant; the weights are linked, not copied."""
     output:
-        config=run_path("checkpoints/base/config.json"),
-        tokenizer=run_path("checkpoints/base/tokenizer.json"),
-        tokenizer_config=run_path("checkpoints/base/tokenizer_config.json"),
-        chat_template=run_path("checkpoints/base/chat_template.jinja"),
-        source=run_path("checkpoints/base/source.json"),
+        config="<checkpoints>/base/config.json",
+        tokenizer="<checkpoints>/base/tokenizer.json",
+        tokenizer_config="<checkpoints>/base/tokenizer_config.json",
+        chat_template="<checkpoints>/base/chat_template.jinja",
+        source="<checkpoints>/base/source.json",
     log:
-        run_path("logs/prepare_base_model.log"),
+        "<logs>/prepare_base_model.log",
     benchmark:
-        run_path("benchmarks/results/prepare_base_model.tsv")
+        "<benchmarks>/results/prepare_base_model.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -30,14 +30,14 @@ rule prepare_base_model:
 rule build_tiny_base:
     """Pre-train the embedded base model; its weights are kept under resources/tiny-base."""
     output:
-        weights=run_path("checkpoints/tiny-base/model.safetensors"),
-        config=run_path("checkpoints/tiny-base/config.json"),
-        tokenizer=run_path("checkpoints/tiny-base/tokenizer.json"),
-        metrics=run_path("checkpoints/tiny-base/metrics.jsonl"),
+        weights="<checkpoints>/tiny-base/model.safetensors",
+        config="<checkpoints>/tiny-base/config.json",
+        tokenizer="<checkpoints>/tiny-base/tokenizer.json",
+        metrics="<checkpoints>/tiny-base/metrics.jsonl",
     log:
-        run_path("logs/build_tiny_base.log"),
+        "<logs>/build_tiny_base.log",
     benchmark:
-        run_path("benchmarks/results/build_tiny_base.tsv")
+        "<benchmarks>/results/build_tiny_base.tsv"
     conda:
         ENVIRONMENT
     threads: 16
@@ -47,8 +47,7 @@ rule build_tiny_base:
     params:
         spec=fixed(stages.build_tiny_base(settings)),
         folder=output_folder,
-        state=run_path("checkpoints/.resume/tiny-base"),
         save_every=untracked(settings.training.pretraining_save_every),
     shell:
-        'python "$SCRIPTS"/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q} --state {params.state:q}'
+        'python "$SCRIPTS"/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q}'
         " --workers {threads} --save-every {params.save_every} 2>&1 | tee {log:q}"

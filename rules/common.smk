@@ -19,10 +19,10 @@ if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
     raise WorkflowError(f"{CHECKOUT}: the workflow runs from a checkout; clone the repository and name the path of its Snakefile")
 sys.path.insert(0, f"{CHECKOUT}/src")
 
-from fofg import provenance, stages
+from fofg import names, provenance, stages
 
 from fofg.runtime import gpus, run_registry, slurm
-from fofg.config import DEFAULT, load, merge, read
+from fofg.config import DEFAULT, canonical, load, merge, read
 from fofg.digests import digest
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
@@ -80,7 +80,7 @@ DEFINITIONS = ["visible", "hidden"]
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 MODELS = settings.models()
 CURRICULA = list(settings.stage2.rl.curricula)
-RFT_MODELS = [model for model in MODELS if model.startswith("stage2-rft-iter")]
+RFT_MODELS = [model for model in MODELS if model.startswith(names.RFT)]
 LAST_ITERATION = settings.stage2.rft.num_iterations - 1
 
 
@@ -94,9 +94,32 @@ for name in ("data", "checkpoints", "results", "logs", "benchmarks"):
         raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
 
 
+pathvars:
+    data=run_path(names.DATA),
+    checkpoints=run_path(names.CHECKPOINTS),
+    models=run_path(names.MODELS),
+    results=run_path("results"),
+    logs=run_path("logs"),
+    benchmarks=run_path("benchmarks"),
+
+
+def tracked(section=None, code=1, **sections):
+    """Parameter that holds what decides a job's result: sections of the configuration, as canonical JSON.
+
+    Raise ``code`` when new code changes results. A section may be a function of the wildcards. Snakemake compares the text with
+    that of the last run; it is a function since Snakemake reads the braces in a string as wildcards.
+    """
+
+    def spec(wildcards):
+        parts = {name: part(wildcards) if callable(part) else part for name, part in sections.items()}
+        return canonical(section(wildcards) if callable(section) else section, code=code, **parts)
+
+    return spec
+
+
 def figure(stem):
-    """Files of one figure, an extension each."""
-    return [run_path(f"results/figures/{stem}.{extension}") for extension in settings.figures.formats]
+    """Files of one figure, one for each format."""
+    return [f"<results>/figures/{stem}.{extension}" for extension in settings.figures.formats]
 
 
 def iteration_of(name):
@@ -147,7 +170,7 @@ onstart:
     except UserError as error:
         raise WorkflowError(str(error))
     try:
-        relink(Path(settings.base_model), Path(run_path("checkpoints/base")), DIGESTS)
+        relink(Path(settings.base_model), Path("<checkpoints>/base"), DIGESTS)
         run_registry.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:

@@ -7,11 +7,11 @@ rule generate_stage1_test_rollouts:
         problems=stage1_problems("test"),
         model=evaluated_files,
     output:
-        rollouts=run_path("results/evaluation/{model}/{definitions}/rollouts.parquet"),
+        rollouts="<results>/evaluation/{model}/{definitions}/rollouts.parquet",
     log:
-        run_path("logs/generate_stage1_test_rollouts/{model}-{definitions}.log"),
+        "<logs>/generate_stage1_test_rollouts/{model}-{definitions}.log",
     benchmark:
-        run_path("benchmarks/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv")
+        "<benchmarks>/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv"
     conda:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
@@ -24,11 +24,10 @@ rule generate_stage1_test_rollouts:
     params:
         spec=stage1_test_spec,
         model=model_input_folder,
-        state=run_path("results/evaluation/{model}/{definitions}/.resume"),
         work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule score_rollouts:
@@ -36,11 +35,11 @@ rule score_rollouts:
     input:
         rollouts=rules.generate_stage1_test_rollouts.output.rollouts,
     output:
-        verdicts=run_path("results/evaluation/{model}/{definitions}/verdicts.parquet"),
+        verdicts="<results>/evaluation/{model}/{definitions}/verdicts.parquet",
     log:
-        run_path("logs/score_rollouts/{model}-{definitions}.log"),
+        "<logs>/score_rollouts/{model}-{definitions}.log",
     benchmark:
-        run_path("benchmarks/results/score_rollouts/{model}-{definitions}.tsv")
+        "<benchmarks>/results/score_rollouts/{model}-{definitions}.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -64,16 +63,16 @@ rule summarize_accuracy:
         test=stage1_problems("test"),
     output:
         csv=report(
-            run_path("results/stage1_accuracy.csv"),
+            "<results>/stage1_accuracy.csv",
             caption=f"{CAPTIONS}/accuracy.rst",
             category="Stage 1",
             labels={"figure": "Accuracy (table)"},
         ),
-        markdown=run_path("results/stage1_accuracy.md"),
+        markdown="<results>/stage1_accuracy.md",
     log:
-        run_path("logs/summarize_accuracy.log"),
+        "<logs>/summarize_accuracy.log",
     benchmark:
-        run_path("benchmarks/results/summarize_accuracy.tsv")
+        "<benchmarks>/results/summarize_accuracy.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -81,7 +80,7 @@ rule summarize_accuracy:
         runtime=10,
     params:
         spec=fixed(stages.summarize_accuracy(["base", "stage1-rft"])),
-        verdicts=verdict_arguments,
+        verdicts=named("verdicts", [f"{model}/{definitions}" for model in ("base", "stage1-rft") for definitions in DEFINITIONS]),
     shell:
         'python "$SCRIPTS"/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --train {input.train:q}'
         " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"
@@ -100,9 +99,9 @@ rule plot_accuracy:
         ),
         figure("stage1_accuracy")[1:],
     log:
-        run_path("logs/plot_accuracy.log"),
+        "<logs>/plot_accuracy.log",
     benchmark:
-        run_path("benchmarks/results/plot_accuracy.tsv")
+        "<benchmarks>/results/plot_accuracy.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -123,11 +122,11 @@ rule generate_held_out_rollouts:
         problems=problems_file(settings.evaluation.dataset, "test"),
         model=evaluated_files,
     output:
-        rollouts=run_path("results/evaluation/{model}/held-out/{decoding}/rollouts.parquet"),
+        rollouts="<results>/evaluation/{model}/held-out/{decoding}/rollouts.parquet",
     log:
-        run_path("logs/generate_held_out_rollouts/{model}-{decoding}.log"),
+        "<logs>/generate_held_out_rollouts/{model}-{decoding}.log",
     benchmark:
-        run_path("benchmarks/results/generate_held_out_rollouts/{model}-{decoding}.tsv")
+        "<benchmarks>/results/generate_held_out_rollouts/{model}-{decoding}.tsv"
     conda:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
@@ -140,11 +139,10 @@ rule generate_held_out_rollouts:
     params:
         spec=held_out_spec,
         model=model_input_folder,
-        state=run_path("results/evaluation/{model}/held-out/{decoding}/.resume"),
         work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule score_held_out:
@@ -152,11 +150,11 @@ rule score_held_out:
     input:
         rollouts=held_out_rollouts,
     output:
-        verdicts=run_path("results/evaluation/{model}/verdicts.parquet"),
+        verdicts="<results>/evaluation/{model}/verdicts.parquet",
     log:
-        run_path("logs/score_held_out/{model}.log"),
+        "<logs>/score_held_out/{model}.log",
     benchmark:
-        run_path("benchmarks/results/score_held_out/{model}.tsv")
+        "<benchmarks>/results/score_held_out/{model}.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -164,7 +162,7 @@ rule score_held_out:
         runtime=30,
     params:
         spec=fixed(stages.score_rollouts(settings)),
-        rollouts=decoding_arguments,
+        rollouts=named("rollouts", DECODINGS),
     shell:
         'python "$SCRIPTS"/score_held_out.py --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.verdicts:q} 2>&1 | tee {log:q}'
 
@@ -172,19 +170,19 @@ rule score_held_out:
 rule summarize_evaluation:
     """Table: accuracy of every model by decoding and level, with 95% intervals."""
     input:
-        verdicts=list(of_models("results/evaluation/{model}/verdicts.parquet", MODELS).values()),
+        verdicts=list(of_models("<results>/evaluation/{model}/verdicts.parquet", MODELS).values()),
     output:
-        parquet=run_path("results/accuracy.parquet"),
+        parquet="<results>/accuracy.parquet",
         csv=report(
-            run_path("results/accuracy.csv"),
+            "<results>/accuracy.csv",
             caption=f"{CAPTIONS}/held_out_accuracy.rst",
             category="Stage 2",
             labels={"figure": "Accuracy by level (table)"},
         ),
     log:
-        run_path("logs/summarize_evaluation.log"),
+        "<logs>/summarize_evaluation.log",
     benchmark:
-        run_path("benchmarks/results/summarize_evaluation.tsv")
+        "<benchmarks>/results/summarize_evaluation.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -192,7 +190,7 @@ rule summarize_evaluation:
         runtime=10,
     params:
         spec=fixed(stages.summarize_evaluation(settings)),
-        verdicts=named(of_models("results/evaluation/{model}/verdicts.parquet", MODELS)),
+        verdicts=named("verdicts", MODELS),
     shell:
         'python "$SCRIPTS"/summarize_evaluation.py --spec {params.spec:q} --verdicts {params.verdicts:q}'
         " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
@@ -204,11 +202,11 @@ rule generate_passk_rollouts:
         problems=problems_file(settings.passk.dataset, "test"),
         model=evaluated_files,
     output:
-        rollouts=run_path("results/passk/{model}/rollouts/{shard}.parquet"),
+        rollouts="<results>/passk/{model}/rollouts/{shard}.parquet",
     log:
-        run_path("logs/generate_passk_rollouts/{model}/{shard}.log"),
+        "<logs>/generate_passk_rollouts/{model}/{shard}.log",
     benchmark:
-        run_path("benchmarks/results/generate_passk_rollouts/{model}/{shard}.tsv")
+        "<benchmarks>/results/generate_passk_rollouts/{model}/{shard}.tsv"
     conda:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
@@ -221,11 +219,10 @@ rule generate_passk_rollouts:
     params:
         spec=passk_spec,
         model=model_input_folder,
-        state=run_path("results/passk/{model}/rollouts/.resume/{shard}"),
         work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule count_passk:
@@ -233,11 +230,11 @@ rule count_passk:
     input:
         rollouts=passk_shards,
     output:
-        counts=run_path("results/passk/{model}/counts.parquet"),
+        counts="<results>/passk/{model}/counts.parquet",
     log:
-        run_path("logs/count_passk/{model}.log"),
+        "<logs>/count_passk/{model}.log",
     benchmark:
-        run_path("benchmarks/results/count_passk/{model}.tsv")
+        "<benchmarks>/results/count_passk/{model}.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -252,19 +249,19 @@ rule count_passk:
 rule summarize_passk:
     """Table: pass@k by model and level."""
     input:
-        counts=list(of_models("results/passk/{model}/counts.parquet", settings.passk.models).values()),
+        counts=list(of_models("<results>/passk/{model}/counts.parquet", settings.passk.models).values()),
     output:
-        parquet=run_path("results/passk.parquet"),
+        parquet="<results>/passk.parquet",
         csv=report(
-            run_path("results/passk.csv"),
+            "<results>/passk.csv",
             caption=f"{CAPTIONS}/passk.rst",
             category="Stage 2",
             labels={"figure": "pass@k (table)"},
         ),
     log:
-        run_path("logs/summarize_passk.log"),
+        "<logs>/summarize_passk.log",
     benchmark:
-        run_path("benchmarks/results/summarize_passk.tsv")
+        "<benchmarks>/results/summarize_passk.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -272,7 +269,7 @@ rule summarize_passk:
         runtime=10,
     params:
         spec=fixed(stages.summarize_passk(settings)),
-        counts=named(of_models("results/passk/{model}/counts.parquet", settings.passk.models)),
+        counts=named("counts", settings.passk.models),
     shell:
         'python "$SCRIPTS"/summarize_passk.py --spec {params.spec:q} --counts {params.counts:q}'
         " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
@@ -281,13 +278,13 @@ rule summarize_passk:
 rule classify_failures:
     """The class of every sampled response to the evaluation's problems: correct, or why not."""
     input:
-        rollouts=run_path("results/evaluation/{model}/held-out/sampled/rollouts.parquet"),
+        rollouts="<results>/evaluation/{model}/held-out/sampled/rollouts.parquet",
     output:
-        failures=run_path("results/evaluation/{model}/failures.parquet"),
+        failures="<results>/evaluation/{model}/failures.parquet",
     log:
-        run_path("logs/classify_failures/{model}.log"),
+        "<logs>/classify_failures/{model}.log",
     benchmark:
-        run_path("benchmarks/results/classify_failures/{model}.tsv")
+        "<benchmarks>/results/classify_failures/{model}.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -302,19 +299,19 @@ rule classify_failures:
 rule summarize_failures:
     """Table: shares of the classes by model and level."""
     input:
-        failures=list(of_models("results/evaluation/{model}/failures.parquet", MODELS).values()),
+        failures=list(of_models("<results>/evaluation/{model}/failures.parquet", MODELS).values()),
     output:
-        parquet=run_path("results/failures.parquet"),
+        parquet="<results>/failures.parquet",
         csv=report(
-            run_path("results/failures.csv"),
+            "<results>/failures.csv",
             caption=f"{CAPTIONS}/failures.rst",
             category="Stage 2",
             labels={"figure": "Failures (table)"},
         ),
     log:
-        run_path("logs/summarize_failures.log"),
+        "<logs>/summarize_failures.log",
     benchmark:
-        run_path("benchmarks/results/summarize_failures.tsv")
+        "<benchmarks>/results/summarize_failures.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -322,7 +319,7 @@ rule summarize_failures:
         runtime=10,
     params:
         spec=fixed(stages.summarize_failures(settings)),
-        failures=named(of_models("results/evaluation/{model}/failures.parquet", MODELS)),
+        failures=named("failures", MODELS),
     shell:
         'python "$SCRIPTS"/summarize_failures.py --spec {params.spec:q} --failures {params.failures:q}'
         " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"

@@ -6,10 +6,10 @@
 def model_folder(model):
     """Folder of a model: the base, one that a stage trains, or the user's own in its place."""
     if model == "base":
-        return run_path("checkpoints/base")
+        return "<checkpoints>/base"
     if model == "stage1-rft" and settings.use.stage1_checkpoint:
         return settings.use.stage1_checkpoint
-    return run_path(f"checkpoints/string-task/{model}")
+    return f"<models>/{model}"
 
 
 def local_model_files(folder):
@@ -51,7 +51,7 @@ def tuned_files(wildcards):
 
 
 def problems_file(dataset, split):
-    return run_path(f"data/string_task/{dataset}/{split}.parquet")
+    return f"<data>/{dataset}/{split}.parquet"
 
 
 def stage1_problems(split):
@@ -91,12 +91,17 @@ def problem_files(stage=None):
 def descriptions(stage=None):
     """Dataset -> its description, of every dataset that is made (of a stage), and the user's own."""
     datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
-    return {dataset: run_path(f"data/string_task/{dataset}/dataset.json") for dataset in datasets}
+    return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
 
 
-def named(files):
-    """``name=file`` arguments."""
-    return [f"{name}={path}" for name, path in files.items()]
+def named(key, names):
+    """Arguments NAME=FILE of a job's input or output files of that key. ``names`` may be a function of the wildcards."""
+
+    def arguments(wildcards, input, output):
+        each = names(wildcards) if callable(names) else names
+        return [f"{name}={path}" for name, path in zip(each, input.get(key) or output.get(key), strict=True)]
+
+    return arguments
 
 
 def round_shards(round):
@@ -111,7 +116,7 @@ def chunk_source():
 
 
 def chunk(iteration):
-    return run_path(f"data/string_task/stage2_level2_rft/{iteration}.parquet")
+    return f"<data>/stage2_level2_rft/{iteration}.parquet"
 
 
 def rollout_problems(wildcards):
@@ -132,7 +137,7 @@ def problems_argument(wildcards, input):
 
 def rollout_shards(wildcards):
     """Files of all shards of a round's rollouts."""
-    pattern = run_path("data/string_task/{round}/rollouts/{shard}.parquet")
+    pattern = "<data>/{round}/rollouts/{shard}.parquet"
     return expand(pattern, round=wildcards.round, shard=round_shards(wildcards.round))
 
 
@@ -140,7 +145,7 @@ def rollout_shards(wildcards):
 
 
 def round_folder(round):
-    return run_path(f"data/string_task/{round}")
+    return f"<data>/{round}"
 
 
 def stage1_rft_data(split):
@@ -176,7 +181,7 @@ def stage1_selection_results():
     if settings.use.stage1_rft_data:
         return []
     return [
-        run_path("data/string_task/stage1_level1/rft_data/selection.json"),
+        "<data>/stage1_level1/rft_data/selection.json",
         *figure("stage1_selection"),
     ]
 
@@ -240,8 +245,8 @@ def curriculum_files(wildcards):
     return list(curriculum_sources(wildcards.curriculum).values())
 
 
-def curriculum_arguments(wildcards):
-    return named(curriculum_sources(wildcards.curriculum))
+def curriculum_names(wildcards):
+    return curriculum_sources(wildcards.curriculum)
 
 
 def rl_metrics():
@@ -254,28 +259,18 @@ def rl_metrics():
 
 def of_models(pattern, models):
     """Model -> file."""
-    return {model: run_path(pattern.format(model=model)) for model in models}
+    return {model: pattern.format(model=model) for model in models}
 
 
 def verdict_files(models):
-    return list(of_models("results/evaluation/{model}/verdicts.parquet", models).values())
-
-
-def verdict_arguments(wildcards, input):
-    """``model/definitions=file`` for each file of verdicts on Stage 1's test problems."""
-    names = (f"{model}/{definitions}" for model in ("base", "stage1-rft") for definitions in DEFINITIONS)
-    return [f"{name}={path}" for name, path in zip(names, input.verdicts)]
+    return list(of_models("<results>/evaluation/{model}/verdicts.parquet", models).values())
 
 
 def held_out_rollouts(wildcards):
-    return [run_path(f"results/evaluation/{wildcards.model}/held-out/{decoding}/rollouts.parquet") for decoding in DECODINGS]
-
-
-def decoding_arguments(wildcards, input):
-    return named(dict(zip(DECODINGS, input.rollouts)))
+    return [f"<results>/evaluation/{wildcards.model}/held-out/{decoding}/rollouts.parquet" for decoding in DECODINGS]
 
 
 def passk_shards(wildcards):
     problems = settings.datasets[settings.passk.dataset].test
     shards = range(-(-problems // settings.passk.shard_size))
-    return [run_path(f"results/passk/{wildcards.model}/rollouts/{shard}.parquet") for shard in shards]
+    return [f"<results>/passk/{wildcards.model}/rollouts/{shard}.parquet" for shard in shards]

@@ -6,9 +6,9 @@ rule create_problems:
     output:
         problems=problems_file("{dataset}", "{split}"),
     log:
-        run_path("logs/create_problems/{dataset}-{split}.log"),
+        "<logs>/create_problems/{dataset}-{split}.log",
     benchmark:
-        run_path("benchmarks/results/create_problems/{dataset}-{split}.tsv")
+        "<benchmarks>/results/create_problems/{dataset}-{split}.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -27,9 +27,9 @@ rule describe_datasets:
     output:
         descriptions=list(descriptions().values()),
     log:
-        run_path("logs/describe_datasets.log"),
+        "<logs>/describe_datasets.log",
     benchmark:
-        run_path("benchmarks/results/describe_datasets.tsv")
+        "<benchmarks>/results/describe_datasets.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -37,8 +37,8 @@ rule describe_datasets:
         runtime=growing(30, "minutes"),
     params:
         spec=fixed(stages.describe_datasets(settings)),
-        files=named(problem_files()),
-        outputs=named(descriptions()),
+        files=named("files", problem_files()),
+        outputs=named("descriptions", descriptions()),
     shell:
         'python "$SCRIPTS"/describe_datasets.py --spec {params.spec:q} --files {params.files:q}'
         " --outputs {params.outputs:q} 2>&1 | tee {log:q}"
@@ -51,9 +51,9 @@ rule create_chunk:
     output:
         problems=chunk("{iteration}"),
     log:
-        run_path("logs/create_chunk/{iteration}.log"),
+        "<logs>/create_chunk/{iteration}.log",
     benchmark:
-        run_path("benchmarks/results/create_chunk/{iteration}.tsv")
+        "<benchmarks>/results/create_chunk/{iteration}.tsv"
     priority: 20
     conda:
         ENVIRONMENT

@@ -14,9 +14,9 @@ rule plot_main_comparison:
         ),
         figure("accuracy_by_level")[1:],
     log:
-        run_path("logs/plot_main_comparison.log"),
+        "<logs>/plot_main_comparison.log",
     benchmark:
-        run_path("benchmarks/results/plot_main_comparison.tsv")
+        "<benchmarks>/results/plot_main_comparison.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -45,9 +45,9 @@ rule plot_learning_curves:
         ),
         figure("learning_curves")[1:],
     log:
-        run_path("logs/plot_learning_curves.log"),
+        "<logs>/plot_learning_curves.log",
     benchmark:
-        run_path("benchmarks/results/plot_learning_curves.tsv")
+        "<benchmarks>/results/plot_learning_curves.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -56,7 +56,7 @@ rule plot_learning_curves:
     params:
         spec=fixed(stages.plot_figures(settings)),
         stem=output_stem,
-        rl=named(rl_metrics()),
+        rl=named("metrics", rl_metrics()),
     shell:
         'python "$SCRIPTS"/plot_learning_curves.py --spec {params.spec:q} '
         "--rl {params.rl:q} --accuracy {input.accuracy:q} "
@@ -76,9 +76,9 @@ rule plot_passk:
         ),
         figure("pass_at_k")[1:],
     log:
-        run_path("logs/plot_passk.log"),
+        "<logs>/plot_passk.log",
     benchmark:
-        run_path("benchmarks/results/plot_passk.tsv")
+        "<benchmarks>/results/plot_passk.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -106,9 +106,9 @@ rule plot_failures:
         ),
         figure("failures")[1:],
     log:
-        run_path("logs/plot_failures.log"),
+        "<logs>/plot_failures.log",
     benchmark:
-        run_path("benchmarks/results/plot_failures.tsv")
+        "<benchmarks>/results/plot_failures.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -136,9 +136,9 @@ rule plot_exposure:
         ),
         figure("exposure")[1:],
     log:
-        run_path("logs/plot_exposure.log"),
+        "<logs>/plot_exposure.log",
     benchmark:
-        run_path("benchmarks/results/plot_exposure.tsv")
+        "<benchmarks>/results/plot_exposure.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -163,15 +163,15 @@ rule write_summary:
         metrics=list(rl_metrics().values()),
     output:
         summary=report(
-            run_path("results/summary.md"),
+            "<results>/summary.md",
             caption=f"{CAPTIONS}/summary.rst",
             category="Run",
             labels={"figure": "Summary"},
         ),
     log:
-        run_path("logs/write_summary.log"),
+        "<logs>/write_summary.log",
     benchmark:
-        run_path("benchmarks/results/write_summary.tsv")
+        "<benchmarks>/results/write_summary.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -179,7 +179,7 @@ rule write_summary:
         runtime=10,
     params:
         spec=fixed(stages.write_summary(settings)),
-        rl=named(rl_metrics()),
+        rl=named("metrics", rl_metrics()),
     shell:
         'python "$SCRIPTS"/write_summary.py --spec {params.spec:q} --accuracy {input.accuracy:q} --passk {input.passk:q}'
         " --failures {input.failures:q} --dataset {input.dataset:q} --rl {params.rl:q} --output {output.summary:q} 2>&1 | tee {log:q}"
@@ -189,15 +189,15 @@ rule record_versions:
     """Table: versions of the packages that the run uses."""
     output:
         versions=report(
-            run_path("results/versions.md"),
+            "<results>/versions.md",
             caption=f"{CAPTIONS}/versions.rst",
             category="Run",
             labels={"figure": "Versions"},
         ),
     log:
-        run_path("logs/record_versions.log"),
+        "<logs>/record_versions.log",
     benchmark:
-        run_path("benchmarks/results/record_versions.tsv")
+        "<benchmarks>/results/record_versions.tsv"
     conda:
         ENVIRONMENT
     resources:

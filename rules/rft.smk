@@ -6,13 +6,13 @@ rule select_rft_data:
     input:
         rollouts=rules.gather_rollouts.output.rollouts,
     output:
-        train=run_path("data/string_task/{round}/rft_data/train.parquet"),
-        test=run_path("data/string_task/{round}/rft_data/test.parquet"),
-        selection=run_path("data/string_task/{round}/rft_data/selection.json"),
+        train="<data>/{round}/rft_data/train.parquet",
+        test="<data>/{round}/rft_data/test.parquet",
+        selection="<data>/{round}/rft_data/selection.json",
     log:
-        run_path("logs/select_rft_data/{round}.log"),
+        "<logs>/select_rft_data/{round}.log",
     benchmark:
-        run_path("benchmarks/results/select_rft_data/{round}.tsv")
+        "<benchmarks>/results/select_rft_data/{round}.tsv"
     priority: 20
     conda:
         ENVIRONMENT
@@ -35,9 +35,9 @@ rule link_iteration_data:
     output:
         final_rft("data"),
     log:
-        run_path("logs/link_iteration_data.log"),
+        "<logs>/link_iteration_data.log",
     benchmark:
-        run_path("benchmarks/results/link_iteration_data.tsv")
+        "<benchmarks>/results/link_iteration_data.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -57,9 +57,9 @@ rule link_iteration_model:
     output:
         final_rft("model"),
     log:
-        run_path("logs/link_iteration_model.log"),
+        "<logs>/link_iteration_model.log",
     benchmark:
-        run_path("benchmarks/results/link_iteration_model.tsv")
+        "<benchmarks>/results/link_iteration_model.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -75,7 +75,7 @@ rule link_iteration_model:
 rule plot_selection:
     """Figure: Stage-1 responses kept and dropped by reason, exposure by function."""
     input:
-        selection=run_path("data/string_task/stage1_level1/rft_data/selection.json"),
+        selection="<data>/stage1_level1/rft_data/selection.json",
     output:
         report(
             figure("stage1_selection")[0],
@@ -85,9 +85,9 @@ rule plot_selection:
         ),
         figure("stage1_selection")[1:],
     log:
-        run_path("logs/plot_selection.log"),
+        "<logs>/plot_selection.log",
     benchmark:
-        run_path("benchmarks/results/plot_selection.tsv")
+        "<benchmarks>/results/plot_selection.tsv"
     conda:
         ENVIRONMENT
     resources:

@@ -7,11 +7,11 @@ rule generate_rollouts:
         problems=rollout_problems,
         model=rolled_out_files,
     output:
-        rollouts=run_path("data/string_task/{round}/rollouts/{shard}.parquet"),
+        rollouts="<data>/{round}/rollouts/{shard}.parquet",
     log:
-        run_path("logs/generate_rollouts/{round}/{shard}.log"),
+        "<logs>/generate_rollouts/{round}/{shard}.log",
     benchmark:
-        run_path("benchmarks/results/generate_rollouts/{round}/{shard}.tsv")
+        "<benchmarks>/results/generate_rollouts/{round}/{shard}.tsv"
     priority: 20
     conda:
         environment(settings.rollout_engine.name)
@@ -26,11 +26,10 @@ rule generate_rollouts:
         spec=rollout_spec,
         problems=problems_argument,
         model=model_input_folder,
-        state=run_path("data/string_task/{round}/rollouts/.resume/{shard}"),
         work=rollout_work,
     shell:
         'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} {params.problems} --model {params.model:q}'
-        " --output {output.rollouts:q} --state {params.state:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule gather_rollouts:
@@ -38,11 +37,11 @@ rule gather_rollouts:
     input:
         shards=rollout_shards,
     output:
-        rollouts=run_path("data/string_task/{round}/rollout.parquet"),
+        rollouts="<data>/{round}/rollout.parquet",
     log:
-        run_path("logs/gather_rollouts/{round}.log"),
+        "<logs>/gather_rollouts/{round}.log",
     benchmark:
-        run_path("benchmarks/results/gather_rollouts/{round}.tsv")
+        "<benchmarks>/results/gather_rollouts/{round}.tsv"
     priority: 20
     conda:
         ENVIRONMENT

@@ -8,17 +8,17 @@ rule train_sft:
         test=training_examples("test"),
         model=tuned_files,
     output:
-        weights=run_path("checkpoints/string-task/{tuned}/model.safetensors"),
-        config=run_path("checkpoints/string-task/{tuned}/config.json"),
-        generation_config=run_path("checkpoints/string-task/{tuned}/generation_config.json"),
-        tokenizer=run_path("checkpoints/string-task/{tuned}/tokenizer.json"),
-        tokenizer_config=run_path("checkpoints/string-task/{tuned}/tokenizer_config.json"),
-        chat_template=run_path("checkpoints/string-task/{tuned}/chat_template.jinja"),
-        metrics=run_path("checkpoints/string-task/{tuned}/metrics.jsonl"),
+        weights="<models>/{tuned}/model.safetensors",
+        config="<models>/{tuned}/config.json",
+        generation_config="<models>/{tuned}/generation_config.json",
+        tokenizer="<models>/{tuned}/tokenizer.json",
+        tokenizer_config="<models>/{tuned}/tokenizer_config.json",
+        chat_template="<models>/{tuned}/chat_template.jinja",
+        metrics="<models>/{tuned}/metrics.jsonl",
     log:
-        run_path("logs/train_sft/{tuned}.log"),
+        "<logs>/train_sft/{tuned}.log",
     benchmark:
-        run_path("benchmarks/results/train_sft/{tuned}.tsv")
+        "<benchmarks>/results/train_sft/{tuned}.tsv"
     priority: 20
     conda:
         sft_environment
@@ -33,17 +33,16 @@ rule train_sft:
         allow_empty=allow_empty,
         model=model_input_folder,
         folder=output_folder,
-        state=run_path("checkpoints/string-task/.resume/{tuned}"),
         work=sft_work,
     shell:
         'python "$SCRIPTS"/train_sft.py --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}'
-        " --output {params.folder:q} --state {params.state:q} {params.work} {params.allow_empty} --threads {threads} 2>&1 | tee {log:q}"
+        " --output {params.folder:q} {params.work} {params.allow_empty} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule plot_training:
     """Figure: loss and learning rate of Stage 1 by step."""
     input:
-        metrics=run_path("checkpoints/string-task/stage1-rft/metrics.jsonl"),
+        metrics="<models>/stage1-rft/metrics.jsonl",
     output:
         report(
             figure("stage1_training")[0],
@@ -53,9 +52,9 @@ rule plot_training:
         ),
         figure("stage1_training")[1:],
     log:
-        run_path("logs/plot_training.log"),
+        "<logs>/plot_training.log",
     benchmark:
-        run_path("benchmarks/results/plot_training.tsv")
+        "<benchmarks>/results/plot_training.tsv"
     conda:
         ENVIRONMENT
     resources:

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -53,7 +54,7 @@ def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save
     """Adds what all training programs take: the models' folders, working state, and how the work is done, with its defaults."""
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model to start from, in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
-    arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
+    add_state(arguments)
     for name, default, meaning in (
         ("micro-batch-size", micro_batch_size, "sequences that a CPU thread or GPU processes at once"),
         ("save-every", save_every, "steps between checkpoints"),
@@ -68,6 +69,19 @@ def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save
     arguments.add_argument(
         "--verl", type=Verl.model_validate_json, metavar="JSON", help="settings of engine verl: " + ", ".join(Verl.model_fields)
     )
+
+
+def add_state(arguments: argparse.ArgumentParser) -> None:
+    """Add ``--state``; ``state_folder`` has its default."""
+    arguments.add_argument(
+        "--state", metavar="FOLDER", help="state to resume from, removed at the end (default: .resume/ beside OUTPUT)"
+    )
+
+
+def state_folder(options: argparse.Namespace) -> str:
+    """Return the folder of the state to resume from: ``--state``, or ``.resume/NAME`` beside the output."""
+    output = Path(options.output)
+    return options.state or str(output.parent / ".resume" / output.stem)
 
 
 def add_gpus(arguments: argparse.ArgumentParser) -> None:

@@ -10,13 +10,13 @@ def main() -> None:
     arguments = cli.parser(__doc__)
     cli.add_spec(arguments, BuildTinyBase)
     arguments.add_argument("--output", type=Path, required=True, help="the model's folder, in Hugging Face format")
-    arguments.add_argument("--state", type=Path, required=True, help="folder of checkpoints to resume from")
+    cli.add_state(arguments)
     arguments.add_argument("--workers", type=int, default=1, help="processes that make the corpus (default 1)")
     arguments.add_argument("--save-every", type=int, default=500, help="steps between checkpoints (default 500)")
     given = arguments.parse_args()
     from fofg.tiny_base.build import build
 
-    build(given.spec, given.output, given.state, given.workers, given.save_every)
+    build(given.spec, given.output, Path(cli.state_folder(given)), given.workers, given.save_every)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main() -> None:
     arguments.add_argument("--problems", metavar="PARQUET", help="problem file (default: sample them as the spec says)")
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's rollouts")
-    arguments.add_argument("--state", required=True, metavar="FOLDER", help="working state, removed at the end")
+    cli.add_state(arguments)
     arguments.add_argument(
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
     )
@@ -40,7 +40,13 @@ def main() -> None:
     from fofg.rollouts import shards
 
     done = shards.generate(
-        options.spec, options.problems, options.model, options.output, options.state, options.batch_size, options.options
+        options.spec,
+        options.problems,
+        options.model,
+        options.output,
+        cli.state_folder(options),
+        options.batch_size,
+        options.options,
     )
     print(
         f"{done.problems} problems, {done.samples} samples ({done.resumed} from an earlier run), {done.tokens} new tokens, "

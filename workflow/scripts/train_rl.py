@@ -59,7 +59,7 @@ def main() -> None:
         validation=validation.sample(options.validation) if options.validation else [],
         validation_settings=options.validation,
         output=options.output,
-        state=options.state,
+        state=cli.state_folder(options),
         **how,
         on_incomplete_step=options.on_incomplete_step,
         save_every=options.save_every,

@@ -33,7 +33,7 @@ def main() -> None:
         train_file=options.train,
         test_file=options.test,
         output=options.output,
-        state=options.state,
+        state=cli.state_folder(options),
         **engines.how(options, engine),
         save_every=options.save_every,
         log_every=options.log_every,

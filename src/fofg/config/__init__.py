@@ -10,7 +10,7 @@ from fofg.config.loading import keys, load, merge, read
 from fofg.config.root import Config
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
 from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
-from fofg.config.types import DEFAULT, Section
+from fofg.config.types import DEFAULT, Section, canonical
 
 __all__ = [
     "DEFAULT",
@@ -43,6 +43,7 @@ __all__ = [
     "Use",
     "Validation",
     "Verl",
+    "canonical",
     "keys",
     "load",
     "merge",

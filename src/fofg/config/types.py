@@ -1,6 +1,7 @@
 """What all sections of the configuration share."""
 
 import difflib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +30,18 @@ class Section(BaseModel):
     @classmethod
     def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
         return as_written(value, _leaf_types(cls, info.field_name))
+
+
+def canonical(section: Any = None, **sections: Any) -> str:
+    """Return a section of the configuration, with others or plain values by name beside its keys, as canonical JSON."""
+    values = {**_plain(section or {}), **{name: _plain(value) for name, value in sections.items()}}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 @cache

@@ -1,0 +1,23 @@
+"""Names of models and datasets, and the folders that hold them, relative to a run's folder (``run_dir``)."""
+
+DATA = "data/string_task"
+CHECKPOINTS = "checkpoints"
+MODELS = f"{CHECKPOINTS}/string-task"
+
+BASE = "base"
+STAGE1 = "stage1-rft"
+RFT = "stage2-rft-iter"
+RL = "stage2-rl-"
+
+#: The dataset that Stage 1 trains on and is tested with.
+STAGE1_DATASET = "stage1_level1"
+
+
+def rft_model(iteration: int) -> str:
+    """Return the name of the model that an RFT iteration trains."""
+    return f"{RFT}{iteration}"
+
+
+def rl_model(curriculum: str) -> str:
+    """Return the name of the model that RL trains on a curriculum."""
+    return f"{RL}{curriculum}"
