@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from fofg.config import Verl
 from fofg.data.files import leave_out_pandas
 from fofg.errors import UserError, explain
-from fofg.runtime.parent_watch import stop_with_supervisor
-from fofg.runtime.signals import heed_time_limits
+from fofg.runtime.processes import exit_with_supervisor
+from fofg.runtime.signals import record_time_limit
 from fofg.stages import Spec
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -109,8 +109,8 @@ def run(main: Callable[[], None], pandas: bool = False) -> None:
 
     ``pandas``: whether the libraries that the program runs may use it.
     """
-    stop_with_supervisor()
-    heed_time_limits()
+    exit_with_supervisor()
+    record_time_limit()
     if not pandas:
         leave_out_pandas()
     try:

@@ -9,8 +9,9 @@ import pytest
 import transfer_queue as tq
 from verl_run import Run
 
+from fofg.runtime.signals import request_stop
 from fofg.training.curricula import phase_of
-from fofg.training.verl import records, stops
+from fofg.training.verl import records
 from fofg.training.verl.names import DRAWN, LINES, STOP, TOLD
 
 pytestmark = pytest.mark.engines
@@ -59,7 +60,7 @@ class Learning:
         then()
 
     def ask(self) -> None:
-        stops.ask(self.run.folder / STOP, REASON)
+        request_stop(self.run.folder / STOP, REASON)
 
     def ask_and_wait(self) -> None:
         """Until it has been heard of."""

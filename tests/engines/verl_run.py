@@ -20,7 +20,7 @@ from verl.utils.skip import SkipManager
 from verl_configs import rl
 
 from fofg.training.verl import rows
-from fofg.training.verl.stops import last_step
+from fofg.training.verl.checkpoints import last_step
 
 #: Responses to a problem, and tokens that one may have.
 SAMPLES, LIMIT = 4, 32

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from fofg.config import Verl
-from fofg.runtime import subprocesses
+from fofg.runtime import ray_cluster, subprocesses
 from fofg.training import grpo_verl, networks, sft_verl
 from fofg.training.verl import settings
 
@@ -35,7 +35,7 @@ def rl(spec, model, output, state, gpus: int, nodes: int, threads: int, **given)
     place = settings.Place(gpus, nodes, threads, folder, 1, Path(model), None)
     found, log = folder / "found.json", folder / "ray.log"
     command = [*grpo_verl._cluster(place), sys.executable, str(HERE / "ray_tasks.py"), str(found)]
-    if code := subprocesses.run(command, log, {}):
+    if code := subprocesses.run(command, log, ray_cluster.environment()):
         raise subprocesses.failure(log, code, "the program")
     steps = [{"step": step, **one} for step, one in enumerate(json.loads(found.read_text()), 1)]
     networks.finish(spec, networks.load(Path(model), longest=0), Path(model), Path(output), steps)

@@ -246,10 +246,10 @@ def test_parts_of_a_gpu_are_claimed_by_their_own_name(machine, start, monkeypatc
 
 def test_fewer_gpus_than_asked_for_is_an_error_at_once(machine, monkeypatch):
     machine(2)
-    with pytest.raises(UserError, match=r"^training.gpus: 3 GPUs asked for, 2 visible on this machine .*; lower it$"):
+    with pytest.raises(UserError, match=r"^training.gpus: 3 GPUs requested, 2 visible on this machine .*; lower it$"):
         gpus.claim(3, key="training.gpus")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    with pytest.raises(UserError, match=r"rollout_engine.gpus: 2 GPUs asked for, 1 visible"):
+    with pytest.raises(UserError, match=r"rollout_engine.gpus: 2 GPUs requested, 1 visible"):
         gpus.claim(2, 4, "rollout_engine.gpus")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
@@ -258,12 +258,12 @@ def test_without_the_driver_there_are_none(machine, monkeypatch, tmp_path):
     machine(0)
     assert gpus.visible() == {}
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(gpus, "_PLACES", ())
+    monkeypatch.setattr(gpus, "DRIVER_FOLDERS", ())
     for allowed in (None, "0"):
         if allowed:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
         assert gpus.visible() == {}
-        with pytest.raises(UserError, match="1 GPUs asked for, 0 visible"):
+        with pytest.raises(UserError, match="1 GPUs requested, 0 visible"):
             gpus.claim(1)
 
 
@@ -301,7 +301,7 @@ def test_gpus_that_slurm_names_twice_are_named_once(monkeypatch, cuda, left):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if cuda:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cuda)
-    gpus.name_once()
+    gpus.hide_rocm_names()
     assert os.environ.get("ROCR_VISIBLE_DEVICES") == left
 
 

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from fofg.errors import UserError
-from fofg.training.verl import records, runs, stops
+from fofg.runtime.signals import stop_reason
+from fofg.training.verl import records, runs
 from fofg.training.verl.names import STOP, TOLD
 
 #: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument says.
@@ -60,7 +61,7 @@ def stopped(step: int) -> str:
 def test_a_run_that_reaches_its_last_step_is_no_failure(follow, tmp_path):
     (tmp_path / STOP).write_text("of an earlier start")
     follow("saves")
-    assert stops.asked(tmp_path / STOP) == "before the time limit"
+    assert stop_reason(tmp_path / STOP) == "before the time limit"
 
 
 def test_a_run_that_has_saved_says_so_itself(follow, tmp_path):
@@ -73,7 +74,7 @@ def test_a_run_that_does_not_end_in_time_has_its_last_checkpoint(follow, capfd):
     with pytest.raises(UserError) as error:
         follow("sleeps", seconds=30)
     assert str(error.value) == stopped(2)
-    assert "verl ended" not in capfd.readouterr().err
+    assert "verl failed" not in capfd.readouterr().err
 
 
 def test_a_run_that_cannot_save_shows_why(follow, capfd):
@@ -81,11 +82,4 @@ def test_a_run_that_cannot_save_shows_why(follow, capfd):
         follow("fails")
     assert str(error.value) == stopped(2)
     shown = capfd.readouterr().err
-    assert "verl ended with exit code 1" in shown and "no space left" in shown
-
-
-def test_the_first_reason_of_a_wish_stays(tmp_path):
-    assert stops.asked(tmp_path / STOP) == ""
-    stops.ask(tmp_path / STOP, "by SIGTERM")
-    stops.ask(tmp_path / STOP, "before the time limit")
-    assert stops.asked(tmp_path / STOP) == "by SIGTERM"
+    assert "verl failed with exit code 1" in shown and "no space left" in shown

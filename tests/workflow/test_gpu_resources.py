@@ -79,5 +79,5 @@ def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tm
 def test_a_job_that_needs_more_gpus_than_the_machine_has_fails_and_says_so(checkout, machine, tmp_path, said):
     done = checkout.run(f"{ROLLOUTS}/0.parquet", *said, overlays=[overlay(tmp_path, gpus=3)], check=False)
     assert done.returncode == 1
-    assert "error: rollout_engine.gpus: 3 GPUs asked for, 2 visible on this machine" in done.stdout + done.stderr
+    assert "error: rollout_engine.gpus: 3 GPUs requested, 2 visible on this machine" in done.stdout + done.stderr
     assert list(machine.iterdir()) == []

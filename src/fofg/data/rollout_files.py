@@ -1,8 +1,6 @@
 """Rollout files, a batch in memory at a time, and work on batches in several processes."""
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,6 +16,7 @@ from tqdm import tqdm
 from fofg.data.files import cure, leave_out_pandas, open_parquet
 from fofg.data.schemas import ROLLOUTS
 from fofg.errors import UserError
+from fofg.runtime.processes import exit_with
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -120,11 +119,6 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _start_worker() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """Exit with the parent: a worker whose parent was killed would wait for work for ever."""
     leave_out_pandas()
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+    exit_with(multiprocessing.parent_process().pid)

@@ -20,7 +20,7 @@ from fofg.errors import UserError
 from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.sampling import sample_seed
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 from fofg.runtime.signals import Stop, stoppable
 from fofg.stages import CreateProblems, GenerateRollouts
 from fofg.tasks.strings.functions import FUNCTIONS, READABLE_NAMES

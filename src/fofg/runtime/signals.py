@@ -1,43 +1,42 @@
-"""A program that is asked to end saves what it has first: on SIGTERM, and when SLURM says that its time is nearly up."""
+"""Graceful shutdown: save state on SIGTERM and shortly before a SLURM time limit."""
 
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-_urged = threading.Event()
+TIME_LIMIT = "before the time limit"
+#: Seconds a child program gets to exit before it is killed; part of the grace period.
+END_SECONDS = 30.0
+#: Signals that request a stop. SLURM sends SIGURG before a job's time limit, to all its processes, which ignore it by default.
+_REASONS = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}
+_time_limit_near = threading.Event()
 
 
 class Stop(threading.Event):
-    """Set when this program is asked to save its state and end; ``reason``: by what, in words."""
+    """Set when this program shall save its state and exit; ``reason``: why, in words."""
 
     reason = ""
 
-    def ask(self, reason: str) -> None:
+    def request(self, reason: str) -> None:
         self.reason = self.reason or reason
         self.set()
 
 
-TIME_LIMIT = "before the time limit"
-#: Seconds a child program gets to exit before it is killed; part of the seconds to save.
-END_SECONDS = 30.0
-#: Signals that ask for it. A cluster sends SIGURG before a job's time limit, to all its processes, which ignore it by default.
-_REASONS = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}
-
-
-def heed_time_limits() -> None:
-    """From now on SIGURG is remembered for ``stoppable``: it may come while a program still loads its libraries."""
-    signal.signal(signal.SIGURG, lambda number, frame: _urged.set())
+def record_time_limit() -> None:
+    """Start recording SIGURG for ``stoppable``; it may arrive while imports are still running."""
+    signal.signal(signal.SIGURG, lambda number, frame: _time_limit_near.set())
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Within: SIGTERM and SIGURG set the event instead of ending this process. For main threads."""
+    """Let SIGTERM and SIGURG set the event instead of ending this process. Main thread only."""
     stop = Stop()
-    before = {number: signal.signal(number, lambda number, frame: stop.ask(_REASONS[number])) for number in _REASONS}
-    if _urged.is_set():
-        stop.ask(TIME_LIMIT)
+    before = {number: signal.signal(number, lambda number, frame: stop.request(_REASONS[number])) for number in _REASONS}
+    if _time_limit_near.is_set():
+        stop.request(TIME_LIMIT)
     try:
         yield stop
     finally:
@@ -45,6 +44,19 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def request_stop(file: Path, reason: str) -> None:
+    """Request a stop through a file, for programs on other nodes. The first reason stays."""
+    with suppress(FileExistsError), open(file, "x", encoding="utf-8") as new:
+        new.write(reason)
+
+
+def stop_reason(file: Path) -> str:
+    """Return the reason in a stop file; empty if no stop is requested."""
+    with suppress(FileNotFoundError):
+        return file.read_text(encoding="utf-8")
+    return ""
+
+
 def grace_period() -> float:
-    """Seconds that a program has to save its state and end, once it is asked to (``FOFG_SAVE_SECONDS``; otherwise 60)."""
+    """Return the seconds between a stop request and SIGKILL (``FOFG_SAVE_SECONDS``, default 60)."""
     return float(os.environ.get("FOFG_SAVE_SECONDS") or 60)

@@ -1,4 +1,4 @@
-"""Other programs as parts of a job: started for it, stopped with it, on one node or on all nodes of a SLURM allocation."""
+"""Run other programs as parts of a job: started for it, stopped with it, on one node or on all nodes of a SLURM allocation."""
 
 import os
 import shutil
@@ -12,16 +12,15 @@ from functools import partial
 from pathlib import Path
 
 from fofg.errors import UserError
-from fofg.runtime import gpus, parent_watch
+from fofg.runtime import locks, processes
 from fofg.runtime.signals import END_SECONDS, grace_period, stoppable
-from fofg.training.verl import guard
 
 #: Lines of a failed program's output that its error shows.
 SHOWN = 25
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return a TCP port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return probe.getsockname()[1]
@@ -34,13 +33,15 @@ def run(
     save: Callable[[str], None] | None = None,
     grace_seconds: float = END_SECONDS,
 ) -> int:
-    """Runs a program to its end, its output going to ``log``; returns its exit code, -15 if it was ended by SIGTERM from here.
+    """Run a program to its end, appending its output to ``log``. Return its exit code; -15 if it was terminated from here.
 
-    When this process is asked to stop (``signals``), ``save(reason)`` is to let the program save and end by itself, for which it
-    has ``grace_period`` less those of the grace. After that, or at once without ``save``, it and all that it started get SIGTERM,
-    and have ``grace_seconds`` to end. When this process is killed, the program gets SIGTERM; until it has ended, it keeps the
-    locks of this process on GPUs and on working state.
+    On a stop request (``stoppable``), call ``save(reason)`` and let the program exit by itself within ``grace_period`` less
+    ``grace_seconds``. After that, or at once without ``save``, its process group gets SIGTERM, and SIGKILL ``grace_seconds`` later.
+    All that it has started ends with it. If this process is killed, the program gets SIGTERM, and keeps this process's locks until
+    it has ended.
     """
+    processes.adopt_orphans()
+    others = frozenset(processes.descendants())
     terminated = False
     with open(log, "ab") as output, stoppable() as stop:
         if stop.is_set():
@@ -54,8 +55,8 @@ def run(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=partial(guard.die_with_parent, signal.SIGTERM),  # on which torchrun ends its workers
-            pass_fds=[*gpus.held(), *parent_watch.held()],
+            preexec_fn=partial(processes.die_with_parent, signal.SIGTERM),  # torchrun ends its workers on SIGTERM
+            pass_fds=locks.held(),
         )
         try:
             while child.poll() is None and not stop.wait(0.2):
@@ -70,20 +71,23 @@ def run(
                 try:
                     child.wait(grace_seconds)
                 except subprocess.TimeoutExpired:
-                    print(f"{command[0]} did not end in {grace_seconds:.0f} s and is killed", file=sys.stderr)
+                    print(f"{command[0]} did not exit within {grace_seconds:.0f} s and is killed", file=sys.stderr)
         finally:
-            _end(child)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            processes.end_descendants(spare=others)
     return -signal.SIGTERM if terminated else child.returncode
 
 
 def failure(log: Path, code: int, name: str) -> UserError:
-    """What to tell of a program that failed: the end of its output, and where the rest is."""
+    """Return the error of a program that failed: the end of its output, and where the rest is."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN:]
-    return UserError(f"{name} ended with exit code {code}; its last words, all of them in {log}:\n" + "\n".join(lines))
+    return UserError(f"{name} failed with exit code {code}; the end of its output, all of it in {log}:\n" + "\n".join(lines))
 
 
 def on_all_nodes(nodes: int, gpus: int, cpus: int) -> list[str]:
-    """What starts a program once on each node of this job's SLURM allocation, with so many GPUs and CPUs there.
+    """Return the srun command that starts a program once on each node of this allocation, with ``gpus`` and ``cpus`` per node.
 
     Raises UserError outside of an allocation.
     """
@@ -91,12 +95,5 @@ def on_all_nodes(nodes: int, gpus: int, cpus: int) -> list[str]:
         raise UserError("training.nodes: several nodes need a SLURM allocation; run Snakemake inside one, or set nodes: 1")
     if not shutil.which("srun"):
         raise UserError("training.nodes: several nodes need SLURM's srun, which is not here (nor in a container); set nodes: 1")
-    once_a_node = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
-    return ["srun", *once_a_node, f"--gpus-per-task={gpus}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
-
-
-def _end(child: subprocess.Popen) -> None:
-    """Kills what is left of a program's process group."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    tasks = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    return ["srun", *tasks, f"--gpus-per-task={gpus}", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]

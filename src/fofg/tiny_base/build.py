@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from fofg.data.files import write_json
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 from fofg.stages import BuildTinyBase
 from fofg.tiny_base import tokenizer as tokenizers
 from fofg.tiny_base.batches import Batches

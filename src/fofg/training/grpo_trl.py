@@ -17,7 +17,7 @@ from fofg.data.files import open_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.rollouts.decoding import Decoder, end_tokens
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 from fofg.stages import TrainRl
 from fofg.training import monitor, networks, problem_files, resume
 from fofg.training.grpo_rollouts import Sampler

@@ -13,15 +13,15 @@ from fofg import models
 from fofg.config import Validation, Verl
 from fofg.data.files import open_parquet
 from fofg.data.schemas import PROBLEMS
-from fofg.errors import UserError
-from fofg.runtime import subprocesses
+from fofg.runtime import ray_cluster, subprocesses
 from fofg.runtime.gpus import compiler_settings
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
+from fofg.runtime.signals import stop_reason
 from fofg.stages import TrainRl
 from fofg.training import curricula, networks, problem_files, resume
 from fofg.training.grpo_rollouts import Problem
 from fofg.training.metrics import Record
-from fofg.training.verl import records, rows, runs, settings, stops
+from fofg.training.verl import records, rows, runs, settings
 from fofg.training.verl.names import STOP
 
 #: Ray counts a core for each of verl's processes, most of which wait; on fewer, the last ones would wait for ever.
@@ -91,7 +91,12 @@ def _phases(
     validation = folder / "validation.parquet"
     rows.write_problems(validation, [problem.row for problem in asked or next(iter(sources.values()))[:1]])
     # The copy of the problems is for this run alone.
-    environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache"), **compiler_settings()}
+    environment = {
+        "HYDRA_FULL_ERROR": "1",
+        "HF_DATASETS_CACHE": str(folder / "cache"),
+        **compiler_settings(),
+        **ray_cluster.environment(),
+    }
     convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
     every = validated.every if validated else 0
     for number, end in enumerate(accumulate(lengths), 1):
@@ -106,8 +111,8 @@ def _phases(
         values = settings.grpo(spec, verl, place, train, validation, end, validates_first, validated, on_incomplete_step)
         command = [*_cluster(place), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
         runs.follow(command, folder, said, convert, end, tensorboard, environment)
-        if end < sum(lengths) and (reason := stops.asked(folder / STOP)):  # in the phase's last step
-            raise UserError(stops.told(reason, end, sum(lengths)))
+        if end < sum(lengths) and (reason := stop_reason(folder / STOP)):  # in the phase's last step
+            raise runs.stopped(reason, end, sum(lengths))
     return convert(runs.lines(folder).steps())
 
 

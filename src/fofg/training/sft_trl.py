@@ -15,7 +15,7 @@ from trl import SFTConfig
 from fofg import models
 from fofg.config import Sft
 from fofg.data.files import open_parquet
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 from fofg.stages import TrainSft
 from fofg.training import batches, metrics, monitor, networks, resume
 from fofg.training.conversations import Encoded

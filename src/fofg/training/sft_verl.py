@@ -13,7 +13,7 @@ from fofg import models
 from fofg.config import Verl
 from fofg.data.files import open_parquet
 from fofg.runtime import subprocesses
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 from fofg.stages import TrainSft
 from fofg.training import batches, metrics, networks, resume
 from fofg.training.examples import EXAMPLES, UNCHANGED, check_length, encode_file, fills_batch

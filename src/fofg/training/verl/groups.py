@@ -11,8 +11,9 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from fofg.data.files import write_text
+from fofg.runtime.signals import stop_reason
 from fofg.training.groups import TOO_FEW
-from fofg.training.verl import stops
+from fofg.training.verl.checkpoints import last_step, stop_message
 from fofg.training.verl.names import PREFIX
 
 _POLL_SECONDS = 0.5
@@ -70,10 +71,10 @@ class Groups(ReplayBuffer):
     def _heed(self, step: int, partition_id: str) -> None:
         """Asked to stop: raises RuntimeError if nothing is unsaved, or has verl save after this step."""
         trainer, file = self.refill_fn.__self__, Path(self.sampler_kwargs.stop)
-        saved = stops.last_step(Path(trainer.config.trainer.default_local_dir))
+        saved = last_step(Path(trainer.config.trainer.default_local_dir))
         unsaved = self.watch and (partition_id == "val" or saved < step - 1)
-        if (reason := stops.asked(file)) and not unsaved:
-            told = stops.told(reason, saved, trainer.total_training_steps)
+        if (reason := stop_reason(file)) and not unsaved:
+            told = stop_message(reason, saved, trainer.total_training_steps)
             write_text(Path(self.sampler_kwargs.told), told)
             raise RuntimeError(told)
         if not self.watch and partition_id != "val":
@@ -129,6 +130,6 @@ class Groups(ReplayBuffer):
 
 def _save_when_asked(config, file: Path) -> None:
     """Waits for the wish to stop, and has verl save after each step from then on; verl looks at this when a step is done."""
-    while not stops.asked(file):
+    while not stop_reason(file):
         time.sleep(_POLL_SECONDS)
     config.trainer.save_freq = 1

@@ -11,12 +11,12 @@ from transformers import AutoModelForCausalLM
 from fofg import models
 from fofg.errors import UserError
 from fofg.runtime import subprocesses
+from fofg.runtime.signals import request_stop, stop_reason
 from fofg.training.metrics import Record
 from fofg.training.monitor import Monitor
-from fofg.training.verl import stops
+from fofg.training.verl.checkpoints import last_step, stop_message
 from fofg.training.verl.names import DRAWN, LINES, STOP, TOLD
 from fofg.training.verl.records import Follower, Lines
-from fofg.training.verl.stops import last_step
 
 
 def work_folder(state: Path, key: str, workers: int) -> Path:
@@ -28,6 +28,11 @@ def work_folder(state: Path, key: str, workers: int) -> Path:
             told = f"not going on from step {step}, which was made on {number} GPUs, not {workers}"
             print(f"{told}; to go on from there, set training.gpus and nodes back", file=sys.stderr)
     return folder
+
+
+def stopped(reason: str, step: int, total: int) -> UserError:
+    """Return the error of a run that was stopped after ``step``, that of its last checkpoint."""
+    return UserError(stop_message(reason, step, total))
 
 
 def lines(folder: Path) -> Lines:
@@ -59,7 +64,7 @@ def follow(
 
     def save(reason: str) -> None:
         print(f"asked to stop {reason}: verl ends when it has saved the step that it is in", file=sys.stderr)
-        stops.ask(stop, reason)
+        request_stop(stop, reason)
 
     print(f"verl's own output: {log}", file=sys.stderr)
     monitor.open(tensorboard)
@@ -74,11 +79,11 @@ def follow(
         raise UserError(told.read_text())
     if code or last_step(folder) < total:
         failure = subprocesses.failure(log, code, "verl")
-        if not stops.asked(stop):
+        if not stop_reason(stop):
             raise failure
         if code != -signal.SIGTERM:  # it could not save
             print(failure, file=sys.stderr)
-        raise UserError(stops.told(stops.asked(stop), last_step(folder), total))
+        raise stopped(stop_reason(stop), last_step(folder), total)
 
 
 def merged(checkpoint: Path, model: Path, folder: Path):

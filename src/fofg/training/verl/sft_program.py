@@ -8,10 +8,11 @@ It is asked by a file in the run's folder (fofg.training.verl.stops), or by a si
 from pathlib import Path
 
 from fofg.runtime import gpus
-from fofg.runtime.signals import TIME_LIMIT, Stop, heed_time_limits, stoppable
+from fofg.runtime.processes import die_with_parent
+from fofg.runtime.signals import TIME_LIMIT, Stop, record_time_limit, stop_reason, stoppable
 
-heed_time_limits()  # on several nodes the signal reaches this process alone, which loads its libraries for a while
-gpus.name_once()
+record_time_limit()  # on several nodes the signal reaches this process alone, which loads its libraries for a while
+gpus.hide_rocm_names()
 
 import hydra
 import torch
@@ -20,7 +21,7 @@ from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
 from fofg.data.files import write_text
-from fofg.training.verl import guard, stops
+from fofg.training.verl.checkpoints import stop_message
 from fofg.training.verl.names import STOP, TOLD
 
 
@@ -43,8 +44,8 @@ class Trainer(SFTTrainer):
     def _train(self, data):
         """A step. Behind it verl looks at ``save_freq``. Raises Ended in place of a step for which nothing is unsaved."""
         if self.saves or (not self.trained and self._asked()):
-            reason = self.stop.reason or stops.asked(self.stop_file) or TIME_LIMIT
-            raise Ended(stops.told(reason, self.resume_global_step + self.trained, self.total_training_steps))
+            reason = self.stop.reason or stop_reason(self.stop_file) or TIME_LIMIT
+            raise Ended(stop_message(reason, self.resume_global_step + self.trained, self.total_training_steps))
         output = self._train_batch(data=data)
         self.trained += 1
         if self._asked():
@@ -53,7 +54,7 @@ class Trainer(SFTTrainer):
 
     def _asked(self) -> bool:
         """Whether any process has heard of a wish to stop: all give the same answer, since all have to save."""
-        heard = self.stop.is_set() or (self.rank == 0 and bool(stops.asked(self.stop_file)))
+        heard = self.stop.is_set() or (self.rank == 0 and bool(stop_reason(self.stop_file)))
         votes = torch.tensor(int(heard), device=self.device_name)
         torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
         return bool(votes.item())
@@ -61,7 +62,7 @@ class Trainer(SFTTrainer):
 
 @hydra.main(config_path="pkg://verl.trainer.config", config_name="sft_trainer_engine", version_base=None)
 def main(config) -> None:
-    guard.die_with_parent()  # torchrun gives its workers sessions of their own, in which they would outlive it
+    die_with_parent()  # torchrun gives its workers sessions of their own, in which they would outlive it
     auto_set_device(config)
     with stoppable() as stop:
         initialize_global_process_group()

@@ -1,4 +1,4 @@
-"""What runs of the workflow leave in a folder when they are killed, and what belongs to others that still work there."""
+"""Killed runs leave locks and jobs, which are found; those of active runs are left alone."""
 
 import json
 import os
@@ -15,7 +15,7 @@ RECORDING = """
 import sys, time
 from fofg.runtime import run_registry
 run_registry.record(sys.argv[1], sys.argv[2], sys.argv[3:], "name-of-jobs")
-print("noted", flush=True)
+print("registered", flush=True)
 time.sleep(60)
 """
 
@@ -31,7 +31,7 @@ def start(tmp_path):
         lock.touch()
         runner = subprocess.Popen([sys.executable, "-c", RECORDING, str(tmp_path), "runs/mine", str(lock)], stdout=subprocess.PIPE)
         runners.append(runner)
-        assert runner.stdout.readline() == b"noted\n"
+        assert runner.stdout.readline() == b"registered\n"
         return runner, lock
 
     yield started
@@ -56,21 +56,21 @@ def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
     assert not run_registry.remove_stale_locks(tmp_path), "nothing left to remove"
 
 
-def test_a_lock_that_nobody_noted_stays(tmp_path):
+def test_an_unregistered_lock_stays(tmp_path):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks/0.input.lock").touch()
     assert not run_registry.remove_stale_locks(tmp_path)
     assert (tmp_path / "locks/0.input.lock").exists()
 
 
-def test_of_two_runs_the_living_one_keeps_its_lock(tmp_path, start):
+def test_of_two_runs_the_active_one_keeps_its_lock(tmp_path, start):
     (killed, first), (_, second) = start(0), start(1)
     kill(killed)
     assert run_registry.remove_stale_locks(tmp_path)
     assert not first.exists() and second.exists()
 
 
-def test_a_lock_made_anew_under_the_same_name_is_another_run_s(tmp_path, start):
+def test_a_lock_made_again_under_the_same_name_belongs_to_another_run(tmp_path, start):
     runner, lock = start(0)
     kill(runner)
     lock.unlink()
@@ -80,14 +80,14 @@ def test_a_lock_made_anew_under_the_same_name_is_another_run_s(tmp_path, start):
     assert lock.exists()
 
 
-def test_a_lock_of_another_host_stays_and_is_told(tmp_path, start, capsys):
+def test_a_lock_of_another_host_stays(tmp_path, start, capsys):
     runner, lock = start(0)
     kill(runner)
     (record,) = (tmp_path / "fofg-runs").iterdir()
     record.write_text(json.dumps(json.loads(record.read_text()) | {"host": "login2"}))
     run_registry.release(tmp_path)
     assert lock.exists()
-    assert "a run was started on login2" in capsys.readouterr().err
+    assert "login2" in capsys.readouterr().err
     lock.unlink()
     run_registry.check_released(tmp_path, "runs/mine")
     assert run_registry.abandoned(tmp_path) == [], "it may be alive"
@@ -101,7 +101,7 @@ def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, star
     assert run_registry.abandoned(tmp_path) == []
 
 
-def test_notes_of_runs_that_left_nothing_are_removed(tmp_path, start):
+def test_entries_of_runs_that_left_nothing_are_removed(tmp_path, start):
     kill(start(0)[0])
     run_registry.remove_stale_locks(tmp_path)
     run_registry.forget(tmp_path, ["name-of-jobs"])
@@ -109,13 +109,13 @@ def test_notes_of_runs_that_left_nothing_are_removed(tmp_path, start):
     assert [path.name for path in (tmp_path / "fofg-runs").iterdir()] == [f"{socket.gethostname()}-{os.getpid()}.json"]
 
 
-def test_a_run_that_ends_leaves_no_note(tmp_path):
+def test_a_run_that_ends_leaves_no_entry(tmp_path):
     run_registry.record(tmp_path, ".", [], "name")
     run_registry.erase(tmp_path)
     assert not list((tmp_path / "fofg-runs").iterdir())
 
 
-def test_a_living_run_whose_lock_is_gone_keeps_its_run_dir(tmp_path, start):
+def test_an_active_run_whose_lock_is_gone_keeps_its_run_dir(tmp_path, start):
     """Snakemake removes all locks of a folder when one of several runs ends."""
     _, lock = start(0)
     run_registry.check_released(tmp_path, "runs/mine")
@@ -125,14 +125,14 @@ def test_a_living_run_whose_lock_is_gone_keeps_its_run_dir(tmp_path, start):
         run_registry.check_released(tmp_path, "runs/mine")
 
 
-def test_a_lock_without_a_note_is_told(tmp_path, capsys):
+def test_an_unregistered_lock_is_reported(tmp_path, capsys):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks/0.input.lock").touch()
     run_registry.release(tmp_path)
     assert "snakemake --unlock" in capsys.readouterr().err
 
 
-def test_a_torn_note_is_passed_over(tmp_path, start):
+def test_a_torn_entry_is_skipped(tmp_path, start):
     kill(start(0)[0])
     (tmp_path / "fofg-runs/torn.json").write_text("{")
     assert run_registry.remove_stale_locks(tmp_path)

@@ -1,7 +1,8 @@
-"""Ray clusters of one's own, with the real Ray: nodes are processes on this host."""
+"""Private Ray clusters, with the real Ray; nodes are processes on this host."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,9 +15,8 @@ import psutil
 import pytest
 
 from fofg.runtime import ray_cluster
-from fofg.runtime.signals import TIME_LIMIT
+from fofg.runtime.signals import TIME_LIMIT, stop_reason
 from fofg.runtime.subprocesses import free_port
-from fofg.training.verl import stops
 
 pytestmark = pytest.mark.engines
 
@@ -47,19 +47,6 @@ while not waits.exists():
 sys.exit(code)
 """
 
-#: What verl's trainer does on one node: starts a Ray in its own process, tells what it sees, and waits.
-DRIVER = """
-import json, sys, time
-import ray
-
-options = json.loads(sys.argv[1])
-ray.init(include_dashboard=False, log_to_driver=False, **options)
-nodes = [node["NodeID"] for node in ray.nodes()]
-address = ray.get_runtime_context().gcs_address
-print(json.dumps({"nodes": nodes, "gpus": ray.cluster_resources().get("GPU", 0), "address": address}), flush=True)
-time.sleep(1000)
-"""
-
 
 def until(condition, seconds: float = 180.0):
     """What the condition gives, as soon as that is true."""
@@ -79,13 +66,22 @@ def mentioning(text: str) -> list[int]:
     return found
 
 
+#: A job as the trainer is: it starts a node by ``subprocesses.run``.
+JOB = """
+import sys
+from pathlib import Path
+from fofg.runtime import subprocesses
+sys.exit(subprocesses.run(sys.argv[2:], Path(sys.argv[1]), {}) % 256)
+"""
+
+
 class Cluster:
-    """The programs of one cluster on this host, its command, and what that has seen."""
+    """The jobs of one cluster on this host, its command, and what that has seen."""
 
     def __init__(self, folder: Path, nodes: int = 1, gpus: int = 0, code: int = 0, patience: float = 600.0):
         self.folder, self.nodes, self.gpus, self.code, self.patience = folder, nodes, gpus, code, patience
-        self.port = free_port()
-        self.programs: list[subprocess.Popen] = []
+        self.port, self.environment = free_port(), os.environ | ray_cluster.environment()
+        self.jobs: list[subprocess.Popen] = []
         folder.mkdir()
 
     def start(self, rank: int) -> subprocess.Popen:
@@ -93,17 +89,11 @@ class Cluster:
         options = {"head": socket.gethostname(), "port": self.port, "nodes": self.nodes, "gpus": self.gpus, "cpus": 5, "rank": rank}
         options |= {"folder": self.folder / "shared", "patience": self.patience, "stop-file": self.folder / "stop"}
         command = [sys.executable, self.folder / "command.py", self.folder / "seen", self.folder / "go", self.code]
-        program = [sys.executable, "-m", "fofg.runtime.ray_cluster", *(f"--{name}={value}" for name, value in options.items())]
+        node = [sys.executable, "-m", "fofg.runtime.ray_cluster", *(f"--{name}={value}" for name, value in options.items())]
+        job = [sys.executable, "-c", JOB, self.folder / f"errors-{rank}", *node, "--", *command]
         # A session of its own, as a job's: what a test kills, it kills alone.
-        with open(self.folder / f"errors-{rank}", "wb") as errors:
-            self.programs.append(subprocess.Popen([*program, "--", *map(str, command)], stderr=errors, start_new_session=True))
-        return self.programs[-1]
-
-    def leave_stale_invitation(self) -> None:
-        """As a run that was killed would, had it had the same port."""
-        path = self.folder / "shared" / f"ray-head-{self.port}.json"
-        path.parent.mkdir()
-        path.write_text(json.dumps({"address": f"127.0.0.1:{free_port()}", "environment": ray_cluster.environment()}))
+        self.jobs.append(subprocess.Popen(list(map(str, job)), env=self.environment, start_new_session=True))
+        return self.jobs[-1]
 
     def seen(self) -> list[dict]:
         path = self.folder / "seen"
@@ -113,12 +103,12 @@ class Cluster:
         return (self.folder / f"errors-{rank}").read_text()
 
     def processes(self) -> list[psutil.Process]:
-        return [process for program in self.programs for process in psutil.Process(program.pid).children(recursive=True)]
+        return [process for job in self.jobs for process in psutil.Process(job.pid).children(recursive=True)]
 
     def stop(self) -> None:
-        for program in self.programs:
-            program.terminate()
-            program.wait()
+        for job in self.jobs:
+            job.terminate()
+            job.wait()
 
 
 @contextmanager
@@ -126,7 +116,7 @@ def running(cluster: Cluster):
     try:
         yield cluster
     finally:
-        ray_cluster.stop()
+        cluster.stop()
 
 
 def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
@@ -135,7 +125,6 @@ def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
 
 def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path):
     with running(Cluster(tmp_path / "a", nodes=2, gpus=3, code=7)) as a:
-        a.leave_stale_invitation()
         other, head = a.start(1), a.start(0)
         until(lambda: a.seen() or head.poll() is not None)
         processes = a.processes()
@@ -149,7 +138,6 @@ def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path)
         assert (seen["gpus"], seen["cpus"]) == (6, 10)
         assert processes and nothing_left(processes, seen["folders"])
         assert not any(Path(folder).exists() for folder in seen["folders"])
-        assert not list((a.folder / "shared").glob("*.json"))
 
 
 def test_before_a_time_limit_the_head_asks_its_command_to_save_and_nothing_ends(tmp_path):
@@ -159,39 +147,40 @@ def test_before_a_time_limit_the_head_asks_its_command_to_save_and_nothing_ends(
         until(lambda: a.seen() or head.poll() is not None)
         for process in a.processes():
             process.send_signal(signal.SIGURG)
-        other.send_signal(signal.SIGURG)
-        head.send_signal(signal.SIGURG)
-        assert until(lambda: stops.asked(a.folder / "stop")) == TIME_LIMIT
+        assert until(lambda: stop_reason(a.folder / "stop")) == TIME_LIMIT
         (a.folder / "go").touch()
         assert (head.wait(), other.wait()) == (3, 0)
 
 
-def kill_inner(program: subprocess.Popen) -> None:
-    psutil.Process(program.pid).children()[0].kill()
+def kill_node(job: subprocess.Popen) -> None:
+    psutil.Process(job.pid).children()[0].kill()
 
 
+#: How a job ends -> its exit code. SIGKILL to the node's own process leaves its temporary folder, and nothing else.
 ENDS = {
-    "terminated": (subprocess.Popen.terminate, 128 + signal.SIGTERM),
+    "terminated": (subprocess.Popen.terminate, -signal.SIGTERM % 256),
     "killed": (subprocess.Popen.kill, -signal.SIGKILL),
-    "inner process killed": (kill_inner, 128 + signal.SIGKILL),
+    "node killed": (kill_node, -signal.SIGKILL % 256),
 }
 
 
 def test_clusters_on_one_host_do_not_meet_and_leave_nothing_however_they_end(tmp_path):
     with ExitStack() as stack:
         clusters = [stack.enter_context(running(Cluster(tmp_path / name, gpus=n))) for n, name in enumerate(ENDS, 1)]
-        programs = [ray_cluster.start(0) for cluster in clusters]
-        until(lambda: all(ray_cluster.seen() for cluster in clusters) or any(program.poll() is not None for program in programs))
+        jobs = [cluster.start(0) for cluster in clusters]
+        until(lambda: all(cluster.seen() for cluster in clusters) or any(job.poll() is not None for job in jobs))
         for n, each in enumerate(clusters, 1):
             (seen,) = each.seen()
             assert seen["gpus"] == n
             assert len(seen["names"]) == 1
-        for each, program, (end, code) in zip(clusters, programs, ENDS.values(), strict=True):
+        for each, job, (how, (end, code)) in zip(clusters, jobs, ENDS.items(), strict=True):
             processes, folders = each.processes(), each.seen()[0]["folders"]
             assert len(processes) > 5 and mentioning(folders[0]) and Path(folders[0]).exists()
-            end(program)
-            assert program.wait() == code
+            end(job)
+            assert job.wait() == code
             until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
+            if how == "node killed":
+                shutil.rmtree(folders[0])
             until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
             later = clusters[clusters.index(each) + 1 :]
             assert all(mentioning(other.seen()[0]["folders"][0]) for other in later)
@@ -207,49 +196,11 @@ def test_nodes_that_do_not_come_are_an_error_that_names_those_that_have(tmp_path
 def test_a_head_that_never_starts_is_an_error_on_the_other_nodes(tmp_path):
     with running(Cluster(tmp_path / "a", nodes=2, patience=2.0)) as a:
         assert a.start(1).wait() == 1
-        host = socket.gethostname()
-        assert a.errors(1) == f"error: {host} has started no Ray that {host}:1 can join after 2 s\n"
+        assert f"{socket.gethostname()} has started no Ray that this node can join after 2 s" in a.errors(1)
 
 
 def test_a_port_that_is_taken_is_an_error(tmp_path):
     a = Cluster(tmp_path / "a")
     with socket.create_server(("", a.port)), running(a):
         assert a.start(0).wait() == 1
-        assert f"error: --port {a.port}: can't be had" in a.errors(0)
-
-
-@contextmanager
-def driver(environment: dict[str, str], **options):
-    """(process, what it sees) of a program that calls ray.init."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, json.dumps(options)],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def test_local_rays_of_two_programs_do_not_meet_and_die_with_them(tmp_path_factory):
-    """What a trainer on one node relies on: ``ray.init(address="local")``, even where the environment names another ray_cluster."""
-    token = ray_cluster.environment()  # the same for all, so that only the address keeps them apart
-    first, second = (str(tmp_path_factory.mktemp("r")) for _ in range(2))
-    with driver(token, address="local", num_gpus=1, _temp_dir=first) as (process, one):
-        named = token | {"RAY_ADDRESS": one["address"]}
-        with driver(named, address="auto") as (_, guest):
-            assert guest == one  # a program that is not local does join
-        with driver(named, address="local", num_gpus=2, _temp_dir=second) as (_, two):
-            assert (one["gpus"], two["gpus"]) == (1, 2)
-            assert len(one["nodes"]) == len(two["nodes"]) == 1
-            assert one["nodes"] != two["nodes"] and one["address"] != two["address"]
-            children = [child for child in psutil.Process(process.pid).children() if child.name() in ("gcs_server", "raylet")]
-            assert len(children) == 2
-            process.kill()
-            until(lambda: nothing_left(children, [first]))  # agents of the raylet, which name no folder, stay for a minute
-            assert mentioning(second)
+        assert f"error: --port {a.port}: in use" in a.errors(0)

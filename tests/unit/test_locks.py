@@ -1,4 +1,4 @@
-"""A program ends with the process that supervises it, and two programs never share a state folder."""
+"""Two programs never share a state folder, and a program ends with its supervisor."""
 
 import os
 import signal
@@ -9,18 +9,18 @@ import time
 import pytest
 
 from fofg.errors import UserError
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 
 WATCHED = """
 import time
-from fofg.runtime.parent_watch import stop_with_supervisor
-stop_with_supervisor(0.05)
+from fofg.runtime.processes import exit_with_supervisor
+exit_with_supervisor()
 print("up", flush=True)
 time.sleep(60)
 """
 HOLDING = """
 import sys, time
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 with exclusive(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -39,7 +39,7 @@ def test_a_program_ends_with_its_supervisor(how):
     assert program.wait(timeout=20) == -signal.SIGTERM
 
 
-def test_without_a_supervisor_it_goes_on():
+def test_without_a_supervisor_it_runs_on():
     environment = {key: value for key, value in os.environ.items() if key != "FOFG_SUPERVISOR"}
     program = subprocess.Popen([sys.executable, "-c", WATCHED], env=environment, stdout=subprocess.PIPE)
     assert program.stdout.readline() == b"up\n"
@@ -64,7 +64,7 @@ def test_a_taken_state_is_an_error_and_a_killed_holder_frees_it(tmp_path):
 COUNTING = """
 import sys, time
 from pathlib import Path
-from fofg.runtime.parent_watch import exclusive
+from fofg.runtime.locks import exclusive
 state, counter = Path(sys.argv[1]), Path(sys.argv[2])
 for _ in range(10):
     with exclusive(state, patience_seconds=30):

@@ -1,4 +1,4 @@
-"""Programs that are asked to end: what counts as asking, from when on, and that all is as before afterwards."""
+"""Stop requests: by which signals and files, and that handlers are as before afterwards."""
 
 import os
 import signal
@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from fofg.runtime.signals import grace_period, stoppable
+from fofg.runtime.signals import request_stop, stop_reason, stoppable
 
-#: A program that hears of its time limit before it does work that can be stopped.
+#: A program that gets SIGURG before the work that it can stop.
 EARLY = """
 import os, signal
 from fofg import cli
@@ -23,29 +23,23 @@ cli.run(main)
 
 
 @pytest.mark.parametrize(("number", "reason"), [(signal.SIGTERM, "by SIGTERM"), (signal.SIGURG, "before the time limit")])
-def test_a_signal_sets_the_event_and_names_its_reason(number, reason):
+def test_a_signal_requests_a_stop_and_the_first_reason_stays(number, reason):
     before = signal.getsignal(number)
     with stoppable() as stop:
         assert not stop.is_set()
         os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_set() and stop.reason == reason
     assert signal.getsignal(number) == before
 
 
-def test_the_first_reason_stays():
-    with stoppable() as stop:
-        os.kill(os.getpid(), signal.SIGURG)
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.reason == "before the time limit"
-
-
-def test_a_time_limit_is_heeded_that_comes_early():
+def test_a_time_limit_counts_that_comes_before_the_work():
     done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=True)
     assert done.stdout == "True before the time limit\n"
 
 
-def test_seconds_to_save(monkeypatch):
-    monkeypatch.setenv("FOFG_SAVE_SECONDS", "7")
-    assert grace_period() == 7
-    monkeypatch.delenv("FOFG_SAVE_SECONDS")
-    assert grace_period() == 60
+def test_a_stop_file_keeps_the_first_reason(tmp_path):
+    assert stop_reason(tmp_path / "stop") == ""
+    request_stop(tmp_path / "stop", "by SIGTERM")
+    request_stop(tmp_path / "stop", "before the time limit")
+    assert stop_reason(tmp_path / "stop") == "by SIGTERM"

@@ -1,0 +1,78 @@
+"""File locks that the kernel releases when their process, and every program that inherited them, has ended."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import lock_descriptor
+
+from fofg.errors import UserError
+from fofg.runtime.signals import grace_period
+
+_held: set[int] = set()
+
+
+def try_lock(path: str | os.PathLike) -> int | None:
+    """Lock a file, creating it, and return its descriptor; None if another process holds it. Never wait."""
+    mask = os.umask(0)  # jobs of other users lock the same GPUs
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    finally:
+        os.umask(mask)
+    # A holder that exits removes the file, perhaps between our opening and locking it: then it has no name any more.
+    if lock_descriptor(descriptor, blocking=False) and os.fstat(descriptor).st_nlink:
+        os.utime(descriptor)  # what cleans temporary folders spares new files
+        _held.add(descriptor)
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def unlock(descriptor: int) -> None:
+    """Release a lock. Programs that inherited it keep it until they end."""
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def is_locked(path: str | os.PathLike) -> bool:
+    """Return whether a process, this one included, holds a lock file."""
+    if (descriptor := try_lock(path)) is None:
+        return True
+    unlock(descriptor)
+    return False
+
+
+def held() -> list[int]:
+    """Return the descriptors of this process's locks; a program that inherits them holds them too."""
+    return sorted(_held)
+
+
+@contextmanager
+def exclusive(state: str | os.PathLike, patience_seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock of a state folder, ``STATE.lock``.
+
+    Wait for a process that is about to exit: by default as long as it may take to save, and a minute. Raises UserError if the lock
+    stays taken.
+    """
+    path = Path(f"{state}.lock")
+    patience_seconds = grace_period() + 60 if patience_seconds is None else patience_seconds
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline, waiting = time.monotonic() + patience_seconds, False
+    while (lock := try_lock(path)) is None:
+        if time.monotonic() > deadline:
+            holder = path.read_text(encoding="utf-8") if path.exists() else ""
+            raise UserError(f"{state}: process {holder or '?'} is still at this work; wait for it or end it")
+        if not waiting:
+            print(f"waiting: another process works in {state}", file=sys.stderr, flush=True)
+            waiting = True
+        time.sleep(min(2.0, patience_seconds / 10))
+    os.truncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        unlock(lock)
