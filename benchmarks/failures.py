@@ -14,7 +14,7 @@ from pathlib import Path
 from fofg.tasks.strings.expressions import parse
 from fofg.tasks.strings.failures import classify
 from fofg.tasks.strings.failures_alignment import Problem
-from fofg.tasks.strings.grading import score
+from fofg.tasks.strings.grading import grade
 
 LABELLED = Path(__file__).parents[1] / "tests" / "labelled" / "failures.jsonl"
 
@@ -40,7 +40,7 @@ def main() -> None:
         rounds = [
             (
                 rate(lambda row: classify(Problem(parse(row["expression"]), row["input"]), row["response"]), mine),
-                rate(lambda row: score(row["response"], outputs[id(row)]), mine),
+                rate(lambda row: grade(row["response"], outputs[id(row)]), mine),
             )
             for _ in range(options.repeats)
         ]

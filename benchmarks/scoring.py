@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.task import Outcome
 
 TARGET = 200_000
 
@@ -106,12 +107,12 @@ def rate(scorer: Callable, pairs: list[tuple[str, str]]) -> float:
 
 def measure(pairs: list[tuple[str, str]], repeats: int) -> dict:
     """Best rates of several rounds, the two ways in turn. Exits if their verdicts differ."""
-    differing = sum(score(*pair) != loop_score(*pair) for pair in pairs)
+    differing = sum(grade(*pair) != loop_score(*pair) for pair in pairs)
     if differing:
         sys.exit(f"error: the two ways differ on {differing} of {len(pairs)} responses")
-    rates = [(rate(score, pairs), rate(loop_score, pairs)) for _ in range(repeats)]
+    rates = [(rate(grade, pairs), rate(loop_score, pairs)) for _ in range(repeats)]
     ours, loop = (max(column) for column in zip(*rates))
-    outcomes = [score(*pair) for pair in pairs]
+    outcomes = [grade(*pair) for pair in pairs]
     return {
         "responses_per_second": round(ours),
         "loop_responses_per_second": round(loop),

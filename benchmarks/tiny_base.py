@@ -26,8 +26,9 @@ def arguments() -> argparse.Namespace:
 def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
     """Share of problems whose one response is correct."""
     from fofg.rollouts.engine import Request
-    from fofg.tasks.strings.grading import Outcome, score
+    from fofg.tasks.strings.grading import grade
     from fofg.tasks.strings.prompts import prompt
+    from fofg.tasks.task import Outcome
 
     shown = [tuple(problem.expression.functions()) if definitions else () for problem in problems]
     requests = [
@@ -36,7 +37,7 @@ def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
     ]
     correct = 0
     for place, _, sample in engine.generate(requests):
-        outcome = score(sample.text, problems[place].output, truncated=sample.finish_reason == "length")
+        outcome = grade(sample.text, problems[place].output, truncated=sample.finish_reason == "length")
         correct += outcome is Outcome.CORRECT
     return correct / len(problems)
 

@@ -69,7 +69,7 @@ if DeploymentMethod.CONDA not in DEPLOYMENT and not (settings.container and Depl
 PREFIX = (
     'set -euo pipefail; tee() { (trap "" TERM; exec tee "$@"); }; '
     f"{PYTHON_FUNCTION}export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR={os.getpid()} FOFG_SAVE_SECONDS={settings.cluster.grace_period} "
-    f"PYTHONPATH={HERE}/src${{PYTHONPATH:+:$PYTHONPATH}} "
+    f"PYTHONPATH={HERE}/src${{PYTHONPATH:+:$PYTHONPATH}} FOFG_TASK={settings.problems.task} "
     "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
     "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
 )

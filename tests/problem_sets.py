@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fofg import config
-from fofg.data import datasets
 from fofg.stages import CreateProblems
-from fofg.tasks.strings import pools
+from fofg.tasks.strings import balanced_sampler, pools, published_sampler
 from fofg.tasks.strings.problem import Problem
 
 DEFAULT = config.load(config.read([Path(__file__).parents[1] / "config/default.yaml"]))
@@ -22,7 +21,10 @@ def spec(dataset: str, split: str, rows: int, settings: config.Problems, first: 
 
 
 def problems(dataset: str, split: str, rows: int, settings: config.Problems) -> Iterator[Problem]:
-    return datasets.problems(spec(dataset, split, rows, settings))
+    shares, functions = DATASETS[dataset].shares(rows), pool(dataset, split, settings.sampler)
+    if settings.sampler == "paper":
+        return published_sampler.sample(shares, functions, settings)
+    return balanced_sampler.sample(shares, functions, dataset, split, settings)
 
 
 def pool(dataset: str, split: str, sampler: str = "balanced") -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from verl_configs import rl
 
 from fofg.errors import UserError
 from fofg.tasks.rewards import REWARDS
-from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.task import Outcome
 from fofg.training.verl import rows
 from fofg.training.verl.reward import RewardManager
 
@@ -152,7 +153,7 @@ def test_hostile_texts_are_scored(scorers, shape):
     scorer, text = scorers["published_code"], text_of(shape, LIMIT - 20)
     tokens = scorer.tokens(text)[: LIMIT - 1]
     known = scorer.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    outcome = score(known, "a")
+    outcome = grade(known, "a")
     assert scorer([*tokens, scorer.end]) == (REWARDS["published_code"][outcome], float(outcome is Outcome.CORRECT), 0.0)
 
 

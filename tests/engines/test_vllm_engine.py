@@ -16,8 +16,8 @@ from fofg.data.files import read_rows
 from fofg.errors import UserError
 from fofg.rollouts.engine import Request, create
 from fofg.rollouts.sampling import sample_seed
-from fofg.tasks.strings.grading import Outcome, score
-from fofg.tasks.strings.truth import read_truth
+from fofg.tasks.strings import Strings, grade
+from fofg.tasks.task import Outcome
 
 pytestmark = pytest.mark.engines
 LIMITS = {"max_prompt_tokens": 256, "max_response_tokens": 128, "long_prompts": "error"}
@@ -126,11 +126,11 @@ def test_an_engine_says_what_else_may_change_its_results(vllm, tiny_base):
 @pytest.mark.parametrize("changes", [{}, {"temperature": 1.5, "top_p": 0.9}])
 def test_accuracy_and_length_agree_with_the_transformers_engine(vllm, tiny_base, rows, changes):
     """Two-sided tests at z = 3.5: a right engine fails one in 1,000 times, and only when seeds or models change."""
-    truths = [read_truth(row["reward_model"]["ground_truth"], "row").output for row in rows]
+    truths = [Strings().read(row, "row").output for row in rows]
     correct, lengths = [], []
     for engine in (vllm(tiny_base, **changes), transformers(tiny_base, **changes)):
         made = collect(engine, requests(rows, 8))
-        correct.append([float(score(result.text, truths[number]) is Outcome.CORRECT) for (number, _), result in made.items()])
+        correct.append([float(grade(result.text, truths[number]) is Outcome.CORRECT) for (number, _), result in made.items()])
         lengths.append([result.token_count for result in made.values()])
     assert 0.1 < fmean(correct[1]) < 0.95
     for ours, theirs in (correct, lengths):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problem_sets import DATASETS, problems
 
-from fofg.config import Problems
+from fofg.config import Dataset, Problems
 from fofg.data import datasets, files, schemas
 from fofg.errors import UserError
 from fofg.stages import CreateProblems
@@ -47,7 +47,7 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
             "data_source": "string_task",
             "prompt": prompt(TEMPLATE, text, p.input, shown),
             "ability": "composition",
-            "reward_model": {"style": "rule", "ground_truth": datasets.ground_truth(p)},
+            "reward_model": {"style": "rule", "ground_truth": json.dumps(truth(p), ensure_ascii=False)},
             "extra_info": {
                 "index": index,
                 "split": "test",
@@ -58,34 +58,38 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
                 "functions": p.expression.functions(),
             },
         }
-        truth = json.loads(row["reward_model"]["ground_truth"])
-        assert truth == {"ref_input": p.input, "ref_output": p.output, "expression": text}
-        assert parse(truth["expression"]).evaluate(truth["ref_input"]) == truth["ref_output"]
+        assert parse(text).evaluate(p.input) == p.output
 
 
-def test_shares_are_equal_and_complete():
-    assert pools.shares((1, 8), 2048) == [(level, 256) for level in range(1, 9)]
-    assert pools.shares((1, 2), 7) == [(1, 4), (2, 3)]
-    assert pools.shares((3, 3), 5) == [(3, 5)]
-    assert pools.shares((2, 4), 0) == [(2, 0), (3, 0), (4, 0)]
+def truth(p) -> dict[str, str]:
+    return {"ref_input": p.input, "ref_output": p.output, "expression": p.expression.text()}
+
+
+@pytest.mark.parametrize(
+    ("levels", "rows", "shares"),
+    [((1, 8), 2048, [256] * 8), ((1, 2), 7, [4, 3]), ((3, 3), 5, [5]), ((2, 4), 0, [0, 0, 0])],
+)
+def test_shares_of_levels_are_equal_and_complete(levels, rows, shares):
+    dataset = Dataset(stage=2, levels=levels, train=0, test=0)
+    assert dataset.shares(rows) == list(zip(range(levels[0], levels[1] + 1), shares, strict=True))
 
 
 def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
     mine = CreateProblems(version=1, dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
     made = list(datasets.problems(mine))
     assert [p.level for p in made] == [3] * 20 + [4] * 20
-    assert {name for p in made for name in p.expression.functions()} <= set(pools.TRAINING)
+    assert {name for p in made for name in p.details["functions"]} <= set(pools.TRAINING)
     (batch,) = datasets.batches(mine)
     assert not any("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
     stage1 = mine.model_copy(update={"stage": 1})
     (batch,) = datasets.batches(stage1)
     assert all("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
-    assert {name for p in datasets.problems(stage1) for name in p.expression.functions()} & set(pools.HELD_OUT)
+    assert {name for p in datasets.problems(stage1) for name in p.details["functions"]} & set(pools.HELD_OUT)
 
 
 def test_only_a_set_of_one_level_is_made_in_parts():
     part = problem_sets.spec("stage2_level1to2", "train", 10, SETTINGS["balanced"], first=10)
-    with pytest.raises(UserError, match=r"datasets\.stage2_level1to2\.levels: 1 to 2, but only a set of one level"):
+    with pytest.raises(UserError, match=r"datasets\.stage2_level1to2\.levels: 1 to 2, but only a dataset of one level"):
         datasets.problems(part)
 
 

@@ -15,7 +15,9 @@ from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.stages import DescribeDatasets
+from fofg.tasks.strings import Strings
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
+from fofg.tasks.task import Problem
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/describe_datasets.py"
 PAPER = problem_sets.DEFAULT.problems.model_copy(update={"sampler": "paper", "input_length": (3, 10), "max_output_length": None})
@@ -118,7 +120,7 @@ def test_the_balanced_sampler_keeps_training_and_test_apart_and_the_published_on
 
 def test_calls_inside_literals_and_methods_are_no_calls():
     text = "func_3(('func_4(x)' + (func_3(x)).upper()) + \"it\\'s func_5(\")"
-    assert [name for name in description._CALLED.findall(text) if name] == ["func_3", "func_3"]
+    assert Strings().count_skills(Problem(text, "", "", 1, "")) == {"sort_chars": 2}
 
 
 def rows_of(path: Path) -> list[dict]:

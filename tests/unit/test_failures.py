@@ -16,9 +16,10 @@ from fofg.config import Problems
 from fofg.data.files import read_rows, write_parquet
 from fofg.data.schemas import FAILURE_SHARES, FAILURES, ROLLOUTS
 from fofg.errors import UserError
+from fofg.evaluation.failures import classify_file, summarize
 from fofg.tasks.strings.balanced_sampler import sample
 from fofg.tasks.strings.expressions import Step, parse
-from fofg.tasks.strings.failures import CLASSES, classify, classify_file, summarize
+from fofg.tasks.strings.failures import CLASSES, classify
 from fofg.tasks.strings.failures_alignment import Problem
 from fofg.tasks.strings.pools import HELD_OUT
 

@@ -18,7 +18,8 @@ from fofg import config, stages
 from fofg.config import TinyBase
 from fofg.tasks.strings import expressions, prompts
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.task import Outcome
 from fofg.tiny_base import answers, batches, corpus, library, programs, train
 from fofg.tiny_base import tokenizer as tokenizers
 
@@ -115,7 +116,7 @@ def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
     program = programs.random_program(rng, list(FUNCTIONS), steps, x)
     expected = expressions.parse(programs.text(program, PUBLIC_NAMES)).evaluate(x)
     response = answers.answer(program, x, PUBLIC_NAMES, rng)
-    assert score(response, expected) is Outcome.CORRECT
+    assert grade(response, expected) is Outcome.CORRECT
     assert response.count("\n") == len(list(programs.operators(program)))
 
 
@@ -253,4 +254,4 @@ def test_the_committed_model_reads_visible_definitions(committed):
     prompt = prompts.prompt_text(TEMPLATE.replace("{code}", code + "{code}"), "func_30(x)", "abcd")
     tokens = tokenizer(tokenizers.user_text(prompt), return_tensors="pt", add_special_tokens=False)
     output = model.generate(**tokens, max_new_tokens=60, do_sample=False)[0, tokens.input_ids.shape[1] :]
-    assert score(tokenizer.decode(output, skip_special_tokens=True), "abcddcba") is Outcome.CORRECT
+    assert grade(tokenizer.decode(output, skip_special_tokens=True), "abcddcba") is Outcome.CORRECT

@@ -84,10 +84,12 @@ def test_many_at_once_are_the_same_as_one_by_one():
 
 def test_unfit_rows_are_named():
     scoring = Scoring(scheme="published_code", answer_rule="published")
-    with pytest.raises(UserError, match=r"problem 3: no reward for data_source 'gsm8k'; known: string_task"):
+    with pytest.raises(UserError, match=r"problem 3: no task for data_source 'gsm8k'; known: string_task"):
         compute_scores([(row(source="gsm8k"), RIGHT, False)], scoring)
     for source in ("gsm8k/level2", "string_task_level2", "/level2", ""):
-        with pytest.raises(UserError, match=rf"problem 3: no reward for data_source '{source}'; known: string_task"):
+        with pytest.raises(
+            UserError, match=rf"problem 3: no task for data_source '{source.partition('/')[0]}'; known: string_task"
+        ):
             compute_scores([(row(source=source), RIGHT, False)], scoring)
     with pytest.raises(UserError, match=r"problem 3: reward_model.ground_truth must be JSON"):
         compute_scores([(row(truth="ba"), RIGHT, False)], scoring)

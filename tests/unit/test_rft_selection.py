@@ -326,7 +326,7 @@ def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
     assert selected.report["examples"] == {"train": 0, "test": 0, "held_back_responses": 0}
     assert selected.report["responses"]["kept"] == 0 and selected.report["turns"] == {}
     said = capsys.readouterr().err
-    assert "no response is left to train on" in said and "the model goes on unchanged" in said
+    assert "no response is left to train on" in said and "the model stays unchanged" in said
     assert "test_rows" not in said
 
 

@@ -152,13 +152,13 @@ def test_prompts_are_rebuilt_with_or_without_definitions(shown, functions):
 )
 def test_unusable_ground_truth_is_named(truth):
     row = problem(7, reward_model={"style": "rule", "ground_truth": truth})
-    with pytest.raises(UserError, match=r"problem 7: the prompt can't be rebuilt"):
+    with pytest.raises(UserError, match=r"problem 7: reward_model.ground_truth must be JSON"):
         shards.build_prompts([row], False, TEMPLATE)
 
 
 def test_unknown_functions_are_named():
     row = problem(7)
-    row["extra_info"]["functions"] = ["__import__"]
+    row["reward_model"]["ground_truth"] = json.dumps({"ref_input": "a", "ref_output": "a", "expression": "__import__(x)"})
     with pytest.raises(UserError, match=r"problem 7: .*__import__"):
         shards.build_prompts([row], True, TEMPLATE)
     with pytest.raises(UserError, match=r"template: needed"):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fofg.errors import UserError
 from fofg.tasks.rewards import REWARDS
 from fofg.tasks.strings.answers import NO_ANSWER, find_answer, last_object
-from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.task import Outcome
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 #: Verdicts of the public reward function: on responses of many kinds, on fences that are not closed, on boxes, on single oddities.
@@ -27,7 +28,7 @@ def published(name):
 @pytest.mark.parametrize("name", VERDICTS)
 def test_agrees_with_all_published_verdicts(name):
     def given(row):
-        outcome = score(row["response"], row["truth"])
+        outcome = grade(row["response"], row["truth"])
         return REWARDS["published_code"][outcome], int(outcome is Outcome.CORRECT)
 
     assert [row for row in published(name) if given(row) != (row["reward"], row["correct"])] == []
@@ -35,7 +36,7 @@ def test_agrees_with_all_published_verdicts(name):
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_lenient_changes_only_verdicts_without_an_answer(name):
-    rows = [(row, score(row["response"], row["truth"], rule="lenient")) for row in published(name)]
+    rows = [(row, grade(row["response"], row["truth"], rule="lenient")) for row in published(name)]
     changed = [row["reward"] for row, outcome in rows if REWARDS["published_code"][outcome] != row["reward"]]
     assert set(changed) <= {-1}
     assert changed or name == "verdicts_explained"
@@ -173,11 +174,11 @@ def test_only_the_lenient_rule_passes_over_stray_braces(text):
     [('{"output": "ab"}', Outcome.CORRECT), ('{"output": "ab "}', Outcome.WRONG), ("ab", Outcome.NO_ANSWER)],
 )
 def test_outcomes(text, outcome):
-    assert score(text, "ab") is outcome
+    assert grade(text, "ab") is outcome
 
 
 def test_a_truncated_response_has_no_answer():
-    assert score('{"output": "ab"}', "ab", truncated=True) is Outcome.NO_ANSWER
+    assert grade('{"output": "ab"}', "ab", truncated=True) is Outcome.NO_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -200,12 +201,12 @@ def test_a_truncated_response_has_no_answer():
     ],
 )
 def test_numbers_compare_by_value_and_strings_to_the_character(answer, truth, correct):
-    assert score(f'{{"output": {answer}}}', truth) is (Outcome.CORRECT if correct else Outcome.WRONG)
+    assert grade(f'{{"output": {answer}}}', truth) is (Outcome.CORRECT if correct else Outcome.WRONG)
 
 
 def test_an_unknown_rule_is_the_users_error():
     with pytest.raises(UserError, match="answer_rule: no rule 'strict'; use published or lenient"):
-        score("", "ab", rule="strict")
+        grade("", "ab", rule="strict")
 
 
 # The published rule as a loop over characters.
@@ -303,7 +304,7 @@ def test_lenient_never_changes_an_answer_that_the_published_rule_finds(text):
 
 @given(st.text("so, then ab«»12.\n"), st.text(st.characters(exclude_characters="{}`")), st.text("and so on.\n"))
 def test_reasoning_around_the_answer_does_not_matter(before, answer, after):
-    assert score(before + json.dumps({"output": answer}) + after, answer) is Outcome.CORRECT
+    assert grade(before + json.dumps({"output": answer}) + after, answer) is Outcome.CORRECT
 
 
 @settings(max_examples=300)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fofg.tasks.strings import answers
 from fofg.tasks.strings.answers import NO_ANSWER, find_answer, last_object
-from fofg.tasks.strings.grading import Outcome, score
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.task import Outcome
 
 MEGABYTE = 1 << 20
 RULES = ("published", "lenient")
@@ -64,14 +65,14 @@ def test_the_lenient_rule_decodes_a_bounded_number_of_times(shape, monkeypatch):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_megabyte_is_scored(shape, rule):
-    assert score(text_of(shape, MEGABYTE), "ab", rule=rule) is not Outcome.CORRECT
+    assert grade(text_of(shape, MEGABYTE), "ab", rule=rule) is not Outcome.CORRECT
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("depth", [10, 900, 5_000, 200_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"output":', "}"), ("(", ")"), ("{", "}")])
 def test_deep_nesting(opening, closing, depth, rule):
-    assert score(nested(opening, closing, depth), "1", rule=rule) in (Outcome.WRONG, Outcome.NO_ANSWER)
+    assert grade(nested(opening, closing, depth), "1", rule=rule) in (Outcome.WRONG, Outcome.NO_ANSWER)
 
 
 @pytest.mark.parametrize("digits", [640, 641, 4_301, 100_000])
@@ -80,36 +81,37 @@ def test_huge_integers_are_answers_whatever_the_digit_limit(digits):
     try:
         for setting in (640, limit):
             sys.set_int_max_str_digits(setting)
-            assert score(f'{{"output": -{"9" * digits}}}', "ab") is Outcome.WRONG
+            assert grade(f'{{"output": -{"9" * digits}}}', "ab") is Outcome.WRONG
     finally:
         sys.set_int_max_str_digits(limit)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "null", "[]", "{}", '"\\ud800"', '"\ud800"'])
 def test_odd_values_are_wrong_answers(value):
-    assert score(f'{{"output": {value}}}', "ab") is Outcome.WRONG
+    assert grade(f'{{"output": {value}}}', "ab") is Outcome.WRONG
 
 
 def test_lone_surrogates_compare_as_they_are():
-    assert score('{"output": "\ud800"}', "\ud800") is Outcome.CORRECT
-    assert score('{"output": "\\ud800"}', "\ud800") is Outcome.CORRECT
+    assert grade('{"output": "\ud800"}', "\ud800") is Outcome.CORRECT
+    assert grade('{"output": "\\ud800"}', "\ud800") is Outcome.CORRECT
 
 
 @given(st.text(st.characters(exclude_categories=())), st.sampled_from(RULES))
 def test_no_text_raises(text, rule):
     for wrapped in (text, "{" + text, '{"output": ' + text + "}", '```json{"output": "' + text + '"}```', "\\boxed{" + text):
-        score(wrapped, text, rule=rule)
+        grade(wrapped, text, rule=rule)
 
 
 GUARD = """
 import sys
-from fofg.tasks.strings.grading import Outcome, score
-score('{"output": True} (', 'ab', rule='lenient')
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.task import Outcome
+grade('{"output": True} (', 'ab', rule='lenient')
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))
 for line in sys.argv[1:]:
     for rule in ('published', 'lenient'):
-        assert score(line, 'ab', rule=rule) is not Outcome.CORRECT
+        assert grade(line, 'ab', rule=rule) is not Outcome.CORRECT
 del line, rule
 print([event for event in seen if event.split('.')[0] in
        ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])

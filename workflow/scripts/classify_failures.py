@@ -13,11 +13,11 @@ def main() -> None:
     arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row per problem")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row per response")
     options = arguments.parse_args()
-    from fofg.tasks.strings.failures import CLASSES, classify_file
+    from fofg.evaluation.failures import classify_file
 
     counts = classify_file(options.rollouts, options.output, options.spec.levels, options.spec.answer_rule)
     write_spec(options.output, options.spec)
-    print(f"{counts.total()} responses: " + ", ".join(f"{counts[name]} {name}" for name in CLASSES), file=sys.stderr)
+    print(f"{counts.total()} responses: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ def main() -> None:
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     options = arguments.parse_args()
     from fofg.data.schemas import FAILURE_SHARES
+    from fofg.evaluation.failures import summarize
     from fofg.evaluation.tables import write_table
-    from fofg.tasks.strings.failures import summarize
 
     write_table(options.parquet, options.csv, FAILURE_SHARES, summarize(options.spec.models, options.failures))
     write_spec(options.parquet, options.spec)

@@ -15,7 +15,6 @@ from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
 from fofg.config.values import RunDir, UserPath, user_path
-from fofg.tasks.strings.pools import shares
 
 #: The model that the default configuration names.
 EMBEDDED = "resources/tiny-base"
@@ -111,7 +110,7 @@ class Config(Section):
         """Levels, or problems of them, that a key asks for and its dataset lacks."""
         validation, name = self.stage2.rl.validation, self.stage2.rl.validation.dataset
         if validation.every and self._rows(name, "test"):
-            made, key = dict(shares(self.datasets[name].levels, self.datasets[name].test)), "stage2.rl.validation"
+            made, key = dict(self.datasets[name].shares(self.datasets[name].test)), "stage2.rl.validation"
             if not _span(validation.levels) <= made.keys():
                 yield f"{key}.levels: {list(validation.levels)}, but dataset {name} has {', '.join(map(str, made))}"
             elif validation.problems > (least := min(made[level] for level in _span(validation.levels))):

@@ -4,25 +4,33 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.types import Betas, Count, Levels, LossAggMode, Natural, Positive, Probability, Section, TrainingEngine
+from fofg.config.types import Betas, Count, Levels, LossAggMode, Natural, Positive, Probability, Section, TrainingEngine, known
 
+#: The task of the paper.
+STRINGS = "string_task"
 #: What the scheme ``published_code`` was once called.
 OLD_SCHEME = "paper"
 
 
 class Problems(Section):
-    """Sampling and prompts of string problems (paper §3.1)."""
+    """Sampling and prompts of problems (paper §3.1)."""
 
+    task: str = Field(STRINGS, description="string_task, or package.module:Class of a task of your own")
     sampler: Literal["paper", "balanced"] = Field(description="paper: the published procedure, row for row; balanced: our own")
     seed: Natural = Field(description="42 in the paper")
     input_length: tuple[Count, Count] = Field(description="fewest and most characters of an input (balanced)")
     max_output_length: Count | None = Field(description="no step of a problem gives more characters (balanced); null: no limit")
     template: str = Field(description="wording of the prompt, with {code} and {input} once each")
 
+    @field_validator("task")
+    @classmethod
+    def _is_known(cls, task: str) -> str:
+        return known(task, (STRINGS,), "package.module:Class", kind="task")
+
     @field_validator("template")
     @classmethod
-    def _has_placeholders(cls, template: str) -> str:
-        for placeholder in ("{code}", "{input}"):
+    def _has_placeholders(cls, template: str, info: ValidationInfo) -> str:
+        for placeholder in ("{code}", "{input}") if info.data.get("task") == STRINGS else ():
             if template.count(placeholder) != 1:
                 raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
         return template
@@ -51,6 +59,12 @@ class Dataset(Section):
     levels: Levels
     train: Natural = Field(description="problems to train on; 0: none are made")
     test: Natural = Field(description="test problems; 0: none are made")
+
+    def shares(self, rows: int) -> list[tuple[int, int]]:
+        """Return (level, problems) pairs, lowest level first: equal shares of ``rows``, the remainder to the lowest levels."""
+        low, high = self.levels
+        share, remainder = divmod(rows, high - low + 1)
+        return [(level, share + (level - low < remainder)) for level in range(low, high + 1)]
 
 
 def _renamed(scheme: object) -> object:

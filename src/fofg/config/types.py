@@ -67,12 +67,12 @@ def ascending(bounds: tuple[int, int]) -> tuple[int, int]:
     return bounds
 
 
-def known(name: str, names: tuple[str, ...], form: str) -> str:
-    """Checks the name of an engine: one of ``names``, or ``form``, which has a colon."""
+def known(name: str, names: tuple[str, ...], form: str, kind: str = "engine") -> str:
+    """Check the name of an engine (or other ``kind``): one of ``names``, or ``form``, which has a colon."""
     if name not in names and ":" not in name:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"no engine {name!r}; known: {', '.join(names)}, or {form}{hint}")
+        raise ValueError(f"no {kind} {name!r}; known: {', '.join(names)}, or {form}{hint}")
     return name
 
 

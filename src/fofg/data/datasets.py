@@ -1,90 +1,67 @@
-"""Datasets of problems as streams of rows in verl's convention, and as files."""
+"""Write the problems of a dataset as rows in verl's convention."""
 
-import json
 import os
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import pyarrow as pa
 from tqdm import tqdm
 
+from fofg.config import Dataset
 from fofg.data import files, schemas
 from fofg.errors import UserError
 from fofg.stages import CreateProblems
-from fofg.tasks.strings import balanced_sampler, pools, published_sampler
-from fofg.tasks.strings.problem import Problem
-from fofg.tasks.strings.prompts import prompt_text
+from fofg.tasks import task as tasks
+from fofg.tasks.task import Problem, Split, Task
 
-DATA_SOURCE = "string_task"
-ABILITY = "composition"
 BATCH_ROWS = 2048
-
-_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def problems(spec: CreateProblems) -> Iterator[Problem]:
-    """Problems ``first`` ... ``first + rows - 1`` of the spec's split, by the sampler of its settings; the same ones each time.
+    """Yield problems ``first`` ... ``first + rows - 1`` of the spec's split; the same ones each time.
 
-    Raises UserError if the settings don't allow so many problems, or for a later part of a set of several levels: which rows are of
+    Raises UserError if the settings don't allow that many, or for a later part of a dataset of several levels: which rows are of
     which level depends on the number of all rows.
     """
     low, high = spec.levels
     if spec.first and low != high:
-        raise UserError(f"datasets.{spec.dataset}.levels: {low} to {high}, but only a set of one level can be made in parts")
-    shares = pools.shares(spec.levels, spec.first + spec.rows)
-    pool = pools.pool(spec.stage, spec.split, spec.problems.sampler)
-    if spec.problems.sampler == "paper":
-        made = published_sampler.sample(shares, pool, spec.problems)
-    else:
-        made = balanced_sampler.sample(shares, pool, spec.dataset, spec.split, spec.problems)
-    return islice(made, spec.first, None)
-
-
-def ground_truth(problem: Problem) -> str:
-    """JSON text with ref_input, ref_output and expression (``func_N`` names)."""
-    expression = _quote(problem.expression.text())
-    return f'{{"ref_input": {_quote(problem.input)}, "ref_output": {_quote(problem.output)}, "expression": {expression}}}'
+        raise UserError(f"datasets.{spec.dataset}.levels: {low} to {high}, but only a dataset of one level can be made in parts")
+    dataset = Dataset(stage=spec.stage, levels=spec.levels, train=0, test=0)
+    split = Split(spec.dataset, spec.stage, spec.split, dataset.shares(spec.first + spec.rows))
+    return islice(tasks.load(spec.problems.task).sample(spec.problems, split), spec.first, None)
 
 
 def batches(spec: CreateProblems) -> Iterator[pa.RecordBatch]:
-    """The spec's problems as record batches of ``schemas.PROBLEMS``; Stage 1's prompts show the definitions of their functions.
-
-    Raises UserError as ``problems`` does.
-    """
-    stream = problems(spec)
-    first = spec.first
+    """Yield the spec's problems as record batches of ``schemas.PROBLEMS``; Stage 1's prompts show hints. Raises as ``problems``."""
+    stream, first = problems(spec), spec.first
+    task = tasks.load(spec.problems.task)
     while block := list(islice(stream, BATCH_ROWS)):
-        yield _batch(block, first, spec.split, spec.problems.template, shown=spec.stage == 1)
+        prompts = [task.prompt(problem, spec.problems.template, hints=spec.stage == 1) for problem in block]
+        yield _batch(task, block, prompts, first, spec.split)
         first += len(block)
 
 
-def _batch(block: list[Problem], first: int, split: str, template: str, shown: bool) -> pa.RecordBatch:
-    """Rows ``first`` ... of a split, column by column (a row at a time is several times slower)."""
+def _batch(task: Task, block: list[Problem], prompts: list[list[schemas.Message]], first: int, split: str) -> pa.RecordBatch:
+    """Build rows ``first`` ... of a split, column by column (a row at a time is several times slower)."""
     rows = len(block)
-    expressions = [problem.expression for problem in block]
-    texts = [expression.text() for expression in expressions]
-    functions = [expression.functions() for expression in expressions]
-    contents = [
-        prompt_text(template, text, problem.input, tuple(used) if shown else ())
-        for text, problem, used in zip(texts, block, functions)
-    ]
-    messages = _struct(schemas.MESSAGES.value_type, [["user"] * rows, contents])
-    truths = [ground_truth(problem) for problem in block]
-    info = [
-        range(first, first + rows),
-        [split] * rows,
-        [problem.level for problem in block],
-        [expression.depth for expression in expressions],
-        [expression.calls for expression in expressions],
-        texts,
-        functions,
-    ]
+    offsets = [0]
+    for prompt in prompts:
+        offsets.append(offsets[-1] + len(prompt))
+    messages = [[message[name] for message in chain.from_iterable(prompts)] for name in ("role", "content")]
+    info = {
+        "index": range(first, first + rows),
+        "split": [split] * rows,
+        "level": [problem.level for problem in block],
+        **{name: [problem.details.get(name) for problem in block] for name in schemas.DETAILS},
+    }
     columns = [
-        pa.array([DATA_SOURCE] * rows, pa.string()),
-        pa.ListArray.from_arrays(pa.array(range(rows + 1), pa.int32()), messages, type=schemas.MESSAGES),
-        pa.array([ABILITY] * rows, pa.string()),
-        _struct(schemas.PROBLEMS.field("reward_model").type, [["rule"] * rows, truths]),
-        _struct(schemas.PROBLEMS.field("extra_info").type, info),
+        pa.array([task.name] * rows, pa.string()),
+        pa.ListArray.from_arrays(
+            pa.array(offsets, pa.int32()), _struct(schemas.MESSAGES.value_type, messages), type=schemas.MESSAGES
+        ),
+        pa.array([task.ability] * rows, pa.string()),
+        _struct(schemas.PROBLEMS.field("reward_model").type, [["rule"] * rows, [problem.truth for problem in block]]),
+        _struct(schemas.PROBLEMS.field("extra_info").type, list(info.values())),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schemas.PROBLEMS)
 
@@ -94,10 +71,7 @@ def _struct(kind: pa.StructType, columns: list) -> pa.StructArray:
 
 
 def write(path: str | os.PathLike, spec: CreateProblems) -> int:
-    """Writes a split, or the part of it that the spec names, as a Parquet file of ``schemas.PROBLEMS``, whole or not at all.
-
-    Returns the number of rows.
-    """
+    """Write a split, or the part of it that the spec names, as a Parquet file of ``schemas.PROBLEMS``; return its rows."""
     with tqdm(total=spec.rows, desc=f"{spec.dataset} {spec.split}", unit="problem") as bar:
 
         def counted() -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,6 @@
 """What is in the datasets: levels, sizes, exposure by function, and how far files overlap."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,18 +10,15 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from fofg.data.files import count_rows, cure, read_batches, write_json
+from fofg.data.files import count_rows, cure, read_batches, read_rows, write_json
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.stages import DescribeDatasets
-from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
-from fofg.tasks.strings.truth import Truth, read_truth
+from fofg.tasks.task import Problem
+from fofg.tasks.task import read as read_problem
 
 #: What is read of a problem file: not the prompts, which are most of it.
-COLUMNS = pa.schema([PROBLEMS.field("reward_model"), PROBLEMS.field("extra_info")])
-_TRUTHS = pa.schema([PROBLEMS.field("reward_model")])
-#: A string literal, or the name of a called function (a method's is left out).
-_CALLED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<!\.)\b(\w+)\(""")
+COLUMNS = pa.schema([PROBLEMS.field(name) for name in ("data_source", "reward_model", "extra_info")])
 _NUMBERS = ("level", "depth", "calls")
 
 Paths = Mapping[str, str | os.PathLike]
@@ -32,9 +28,8 @@ Paths = Mapping[str, str | os.PathLike]
 class Contents:
     """One problem file. ``numbers``: a row per problem, with level, depth, calls and the lengths of input and output.
 
-    ``problems`` [rows] uint64: hashes of (expression, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted,
-    each once. ``used`` and ``called``: readable
-    name of a function -> problems that use it, and its calls in them all.
+    ``problems`` [rows] uint64: hashes of (question, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted,
+    each once. ``used`` and ``called``: skill -> problems that use it, and how often they do; ``skills``: names for tables.
     """
 
     numbers: pa.Table
@@ -43,6 +38,7 @@ class Contents:
     inputs: np.ndarray
     used: Counter
     called: Counter
+    skills: dict[str, str]
 
 
 def describe(files: Paths, outputs: Paths, spec: DescribeDatasets) -> None:
@@ -65,19 +61,19 @@ def describe(files: Paths, outputs: Paths, spec: DescribeDatasets) -> None:
 
 def read(path: str | os.PathLike, bar: tqdm) -> Contents:
     """A problem file's contents. Raises UserError if it is bad."""
-    numbers, problems, inputs, used, called = [], [], [], Counter(), Counter()
+    numbers, problems, inputs, used, called, skills = [], [], [], Counter(), Counter(), {}
     first = 0
     for batch in read_batches(path, COLUMNS):
         lengths = []
-        for number, text in enumerate(batch.column("reward_model").field("ground_truth").to_pylist(), first):
-            truth = read_truth(text or "", f"{path}: row {number}")
-            lengths.append((len(truth.input), len(truth.output)))
-            inputs.append(_hash(truth.input))
-            problems.append(_hash(f"{truth.expression}\n{truth.input}"))
-            calls = Counter(READABLE_NAMES.get(name, name) for name in _CALLED.findall(truth.expression) if name)
-            for name, times in calls.items():
-                called[name] += times
-                used[name] += 1
+        for number, row in enumerate(batch.to_pylist(), first):
+            task, problem = read_problem(row, f"{path}: row {number}")
+            lengths.append((len(problem.input), len(problem.output)))
+            inputs.append(_hash(problem.input))
+            problems.append(_hash(f"{problem.question}\n{problem.input}"))
+            counts = task.count_skills(problem)
+            called.update(counts)
+            used.update(counts.keys())
+            skills |= task.skills
         info = batch.column("extra_info")
         columns = {name: info.field(name) for name in _NUMBERS}
         columns |= {name: pa.array(values, pa.int32()) for name, values in zip(("input", "output"), zip(*lengths))}
@@ -87,26 +83,23 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
     if not first:
         raise UserError(f"{path}: holds no problem; {cure(path)}")
     hashes, inputs = np.array(problems, np.uint64), np.unique(np.array(inputs, np.uint64))
-    return Contents(pa.concat_tables(numbers), hashes, np.unique(hashes), inputs, used, called)
+    return Contents(pa.concat_tables(numbers), hashes, np.unique(hashes), inputs, used, called, skills)
 
 
 def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:
-    """Return the row numbers of test problems that are training problems: the same expression and input.
+    """Return the row numbers of test problems that are training problems: the same question and input.
 
     Raises UserError if a file is missing or damaged.
     """
     rows: dict[tuple[str, str], list[int]] = {}
-    for row, truth in enumerate(_truths(test)):
-        rows.setdefault((truth.expression, truth.input), []).append(row)
-    return {row for truth in _truths(train) for row in rows.get((truth.expression, truth.input), ())}
+    for row, problem in enumerate(_problems(test)):
+        rows.setdefault((problem.question, problem.input), []).append(row)
+    return {row for problem in _problems(train) for row in rows.get((problem.question, problem.input), ())}
 
 
-def _truths(path: str | os.PathLike) -> Iterator[Truth]:
-    row = 0
-    for batch in read_batches(path, _TRUTHS):
-        for text in batch.column("reward_model").field("ground_truth").to_pylist():
-            yield read_truth(text or "", f"{path}: row {row}")
-            row += 1
+def _problems(path: str | os.PathLike) -> Iterator[Problem]:
+    for number, row in enumerate(read_rows(path, COLUMNS)):
+        yield read_problem(row, f"{path}: row {number}")[1]
 
 
 def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
@@ -125,12 +118,8 @@ def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
         "output_length": _lengths(here.numbers.column("output")),
         "duplicates": len(here.problems) - len(here.distinct),
         "exposure": {
-            function: {
-                "public_name": PUBLIC_NAMES.get(function, function),
-                "problems": here.used[function],
-                "calls": here.called[function],
-            }
-            for function in [*FUNCTIONS, *sorted(here.used.keys() - FUNCTIONS.keys())]
+            skill: {"public_name": here.skills.get(skill, skill), "problems": here.used[skill], "calls": here.called[skill]}
+            for skill in [*here.skills, *sorted(here.used.keys() - here.skills.keys())]
         },
         "overlap": {
             other: {

@@ -2,8 +2,17 @@
 
 import pyarrow as pa
 
+#: A chat message: ``role`` and ``content``.
+Message = dict[str, str]
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
+#: Fields of ``extra_info`` that a task fills as it likes, null where it has nothing to say; ``functions`` are the problem's skills.
+DETAILS = {
+    "depth": pa.int32(),
+    "calls": pa.int32(),
+    "expression": pa.string(),
+    "functions": pa.list_(pa.string()),
+}
 _ROW = [
     ("data_source", pa.string()),
     ("prompt", MESSAGES),
@@ -16,16 +25,13 @@ _ROW = [
                 ("index", pa.int64()),
                 ("split", pa.string()),
                 ("level", pa.int32()),
-                ("depth", pa.int32()),
-                ("calls", pa.int32()),
-                ("expression", pa.string()),
-                ("functions", pa.list_(pa.string())),
+                *DETAILS.items(),
             ]
         ),
     ),
 ]
 
-#: One row per problem. ``reward_model.ground_truth`` is JSON: ref_input, ref_output, expression.
+#: One row per problem. ``data_source``: its task; ``reward_model.ground_truth``: what the task reads it from.
 PROBLEMS = pa.schema(_ROW)
 #: One row per problem; the three lists have one entry a sample. ``finish_reasons``: "stop" or "length".
 ROLLOUTS = pa.schema(
@@ -82,7 +88,7 @@ PASSK = pa.schema(
         ("high", pa.float64()),
     ]
 )
-#: One row per response; ``failure``: its class (fofg.tasks.strings.failures), "correct" among them.
+#: One row per response; ``failure``: its class (Task.failure_classes), "correct" among them.
 FAILURES = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample", pa.int32()), ("failure", pa.string())])
 #: How many responses of every model at each level are of each class; ``share``: of the model's responses at that level.
 FAILURE_SHARES = pa.schema(

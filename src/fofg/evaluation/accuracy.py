@@ -14,9 +14,8 @@ import pyarrow as pa
 from fofg.data.files import read_rows, write_parquet, write_text
 from fofg.data.schemas import ROLLOUTS, VERDICTS
 from fofg.errors import UserError
-from fofg.tasks.strings.answers import Rule
-from fofg.tasks.strings.grading import Outcome, score
-from fofg.tasks.strings.truth import read_truth
+from fofg.tasks.task import AnswerRule, Outcome
+from fofg.tasks.task import read as read_problem
 
 DEFINITIONS = ("visible", "hidden")
 #: Quantile of the normal distribution for a two-sided 95% interval.
@@ -64,12 +63,12 @@ def wilson(share: float, trials: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, min(share, (centre - reach) / scale)), min(1.0, max(share, (centre + reach) / scale))
 
 
-def judge(rollouts: str | Path, output: str | Path, rule: Rule) -> Counted:
+def judge(rollouts: str | Path, output: str | Path, rule: AnswerRule) -> Counted:
     """Writes a verdict for each response of a rollout file. Raises UserError if the file is missing or damaged."""
     return judge_files([(rollouts, {})], output, VERDICTS, rule)
 
 
-def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, schema: pa.Schema, rule: Rule) -> Counted:
+def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, schema: pa.Schema, rule: AnswerRule) -> Counted:
     """Writes a verdict for each response of several rollout files, with the further columns that stand beside each.
 
     Raises UserError as ``judge`` does.
@@ -93,16 +92,16 @@ def judge_files(files: Iterable[tuple[str | Path, dict]], output: str | Path, sc
     return Counted(problems, skipped, samples)
 
 
-def verdicts(row: dict, rule: Rule, place: str) -> list[dict]:
+def verdicts(row: dict, rule: AnswerRule, place: str) -> list[dict]:
     """Rows of fofg.data.schemas.VERDICTS, one a response. Raises UserError, naming the place, if the row has no ground truth."""
-    truth, info, result = read_truth(row["reward_model"]["ground_truth"], place).output, row["extra_info"], []
+    (task, problem), info, result = read_problem(row, place), row["extra_info"], []
     for sample, (response, reason) in enumerate(zip(row["responses"], row["finish_reasons"])):
         cut = reason == "length"
-        outcome = score(response, truth, rule, cut)
+        outcome = task.grade(problem, response, cut, rule)
         result.append(
             {
                 "index": info["index"],
-                "level": info["level"],
+                "level": problem.level,
                 "sample": sample,
                 "correct": outcome is Outcome.CORRECT,
                 "answered": outcome is not Outcome.NO_ANSWER,

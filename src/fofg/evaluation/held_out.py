@@ -8,12 +8,12 @@ from fofg.data.schemas import HELD_OUT_VERDICTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import Counted, by_level, judge_files
 from fofg.evaluation.tables import files_by_model
-from fofg.tasks.strings.answers import Rule
+from fofg.tasks.task import AnswerRule
 
 DECODINGS = ("sampled", "greedy")
 
 
-def judge(entries: Iterable[str], output: str | Path, rule: Rule) -> Counted:
+def judge(entries: Iterable[str], output: str | Path, rule: AnswerRule) -> Counted:
     """Writes a verdict (fofg.data.schemas.HELD_OUT_VERDICTS) for each response of ``DECODING=FILE`` entries, sampled before greedy.
 
     Raises UserError for an entry of another form, a decoding that is named twice, or a file that is missing or damaged.

@@ -12,9 +12,9 @@ from fofg.data.schemas import PASSK_COUNTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import verdicts, wilson
 from fofg.evaluation.tables import files_by_model
-from fofg.tasks.strings.answers import Rule
+from fofg.tasks.task import AnswerRule
 
-_COLUMNS = ["reward_model", "extra_info", "responses", "finish_reasons"]
+_COLUMNS = ["data_source", "reward_model", "extra_info", "responses", "finish_reasons"]
 
 
 def pass_at_k(samples: int, correct: int, ks: Sequence[int]) -> np.ndarray:
@@ -38,7 +38,7 @@ def ladder(samples: int) -> list[int]:
     return powers if powers[-1:] == [samples] else [*powers, samples]
 
 
-def count(rollouts: Iterable[str | Path], output: str | Path, rule: Rule) -> int:
+def count(rollouts: Iterable[str | Path], output: str | Path, rule: AnswerRule) -> int:
     """Writes how many responses to each problem are correct (schemas.PASSK_COUNTS), by index; returns the number of problems.
 
     ``rollouts``: all shards, in any order; a few of their problems are in memory at a time. A problem without responses (its prompt

@@ -10,7 +10,7 @@ from fofg.errors import UserError
 from fofg.report import names, style
 from fofg.report.reading import table
 from fofg.report.style import PALETTE, plt
-from fofg.tasks.strings.failures import CLASSES
+from fofg.tasks.task import configured
 
 #: Class -> face color and hatch: neighbors differ in lightness, hatches tell them apart in grey.
 LOOKS = {
@@ -33,8 +33,8 @@ def plot(failures: str | Path, stem: str | Path, figures: Figures) -> None:
     """
     rows = table(failures, FAILURE_SHARES)
     for row in rows:
-        if row["failure"] not in CLASSES:
-            raise UserError(f"{failures}: no class {row['failure']!r}; there are {', '.join(CLASSES)}; make it again")
+        if row["failure"] not in (classes := configured().failure_classes):
+            raise UserError(f"{failures}: no class {row['failure']!r}; there are {', '.join(classes)}; make it again")
     style.apply(figures)
     style.save(draw(rows), stem, figures)
 
@@ -65,7 +65,7 @@ def draw(rows: list[dict]) -> plt.Figure:
 def _panel(axes: plt.Axes, rows: list[dict], models: list[str]) -> None:
     shares = {(row["model"], row["failure"]): row["share"] for row in rows}
     starts = [0.0] * len(models)
-    for name in CLASSES:
+    for name in configured().failure_classes:
         color, hatch = LOOKS[name]
         widths = [shares.get((model, name), 0.0) for model in models]
         axes.barh(range(len(models)), widths, 0.74, starts, color=color, hatch=hatch, edgecolor="black", linewidth=0.6)

@@ -12,7 +12,7 @@ from fofg.report.paper import Failures, Published
 from fofg.report.reading import Record, named_files, read_run, table
 from fofg.report.tables import markdown
 from fofg.stages import WriteSummary
-from fofg.tasks.strings.failures import CLASSES
+from fofg.tasks.task import configured
 
 OURS = "fofg, this run"
 NONE = "–"
@@ -138,15 +138,17 @@ def failure_table(models: list[str], rows: list[dict]) -> str:
         for model in models:
             responses = sum(row["responses"] for row in rows if (row["level"], row["model"]) == (level, model))
             if responses:
-                mine = [f"{shares.get((level, model, name), 0):.1%}" for name in CLASSES]
+                mine = [f"{shares.get((level, model, name), 0):.1%}" for name in configured().failure_classes]
                 result.append([str(level), label(model), OURS, f"{responses:,}", *mine])
         if level == paper.FAILURE_LEVEL:
             result += [_published_failures(row) for row in paper.FAILURES]
-    return markdown(["level", "model", "source", "responses", *(name.replace("_", " ") for name in CLASSES)], result)
+    return markdown(
+        ["level", "model", "source", "responses", *(name.replace("_", " ") for name in configured().failure_classes)], result
+    )
 
 
 def _published_failures(row: Failures) -> list[str]:
-    shares = [str(row.shares.get(name, NONE)) for name in CLASSES]
+    shares = [str(row.shares.get(name, NONE)) for name in configured().failure_classes]
     return [str(paper.FAILURE_LEVEL), row.label, f"{paper.PAPER} {row.section}", NONE, *shares]
 
 

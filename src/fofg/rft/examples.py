@@ -4,12 +4,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fofg.data.schemas import MESSAGES, RFT
 from fofg.rft.packing import converse, plan
-from fofg.tasks.strings.prompts import prompt
-from fofg.tasks.strings.truth import read_truth
+from fofg.tasks.task import read
 
 #: Rows and what they belong to: examples with the problem of each.
 Part = tuple[pa.RecordBatch, np.ndarray]
@@ -26,17 +24,14 @@ def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, templat
     columns = {name: batch.column(name).take(pa.array(parents)) for name in RFT.names if name in batch.schema.names}
     columns["response"] = batch.column("responses").flatten().filter(pa.array(chosen))
     if template is not None:
-        truths = pc.struct_field(batch.column("reward_model"), "ground_truth").take(pa.array(problems)).to_pylist()
-        columns["prompt"] = _prompts(template, truths, place).take(pa.array(of_problem))
+        chosen_rows = batch.select(["data_source", "reward_model", "extra_info"]).take(pa.array(problems)).to_pylist()
+        columns["prompt"] = _prompts(template, chosen_rows, place).take(pa.array(of_problem))
     return pa.RecordBatch.from_arrays([columns[name] for name in RFT.names], schema=RFT)
 
 
-def _prompts(template: str, truths: list[str], place: str) -> pa.ListArray:
-    messages = []
-    for text in truths:
-        truth = read_truth(text, place)
-        messages.append(prompt(template, truth.expression, truth.input))
-    return pa.array(messages, MESSAGES)
+def _prompts(template: str, rows: list[dict], place: str) -> pa.ListArray:
+    problems = [read(row, place) for row in rows]
+    return pa.array([task.prompt(problem, template, hints=False) for task, problem in problems], MESSAGES)
 
 
 def blocks(parts: Iterable[Part], size: int) -> Iterator[Part]:

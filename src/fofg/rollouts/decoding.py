@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 import torch
 
 from fofg.config import Rollouts
+from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.rollouts.cache import decoding_cache
 from fofg.rollouts.engine import Request
 from fofg.rollouts.sampling import choose
-from fofg.tasks.strings.prompts import Message
 
 #: Finished rows leave the batch once no more than this share of it still runs.
 DROP_BELOW = 0.8

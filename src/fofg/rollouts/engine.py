@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from fofg.config import Rollouts
+from fofg.data.schemas import Message
 from fofg.errors import UserError
-from fofg.tasks.strings.prompts import Message
 
 
 @dataclass(frozen=True)

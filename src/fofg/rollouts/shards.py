@@ -15,7 +15,7 @@ from fofg import models
 from fofg.config import Rollouts
 from fofg.data import datasets
 from fofg.data.files import cure, open_parquet, read_rows, write_parquet
-from fofg.data.schemas import PROBLEMS, ROLLOUTS
+from fofg.data.schemas import PROBLEMS, ROLLOUTS, Message
 from fofg.errors import UserError
 from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
@@ -23,8 +23,7 @@ from fofg.rollouts.sampling import sample_seed
 from fofg.runtime.locks import exclusive
 from fofg.runtime.signals import Stop, stoppable
 from fofg.stages import CreateProblems, GenerateRollouts
-from fofg.tasks.strings.functions import FUNCTIONS, READABLE_NAMES
-from fofg.tasks.strings.prompts import Message, check_template, prompt
+from fofg.tasks.task import read
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
 METADATA = b"fofg.rollouts"
@@ -94,23 +93,15 @@ def build_prompts(rows: list[dict], definitions: bool | None, template: str | No
         return [row["prompt"] for row in rows]
     if template is None:
         raise UserError("template: needed to rebuild prompts (definitions is not null)")
-    check_template(template)
-    return [_rebuilt(row, definitions, template) for row in rows]
+    return [_rebuilt(row, definitions, template, f"problem {row['extra_info']['index']}") for row in rows]
 
 
-def _rebuilt(row: dict, definitions: bool, template: str) -> list[Message]:
-    info = row["extra_info"]
+def _rebuilt(row: dict, definitions: bool, template: str, where: str) -> list[Message]:
+    task, problem = read(row, where)
     try:
-        text = json.loads(row["reward_model"]["ground_truth"])["ref_input"]
-        names = tuple(READABLE_NAMES.get(name, name) for name in info["functions"]) if definitions else ()
-        if unknown := [name for name in names if name not in FUNCTIONS]:
-            raise ValueError(f"unknown functions {', '.join(unknown)}")
-        if not isinstance(text, str) or info["expression"] is None:
-            raise ValueError("ref_input or expression is no text")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        reason = f"{type(error).__name__} {error}"[:200]
-        raise UserError(f"problem {info['index']}: the prompt can't be rebuilt ({reason}); fix or remove the row") from None
-    return prompt(template, info["expression"], text, names)
+        return task.prompt(problem, template, hints=definitions)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def fitting(lengths: list[int], rows: list[dict], settings: Rollouts, positions: int | None) -> dict[int, int]:

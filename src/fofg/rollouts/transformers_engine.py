@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fofg.config import Rollouts
 from fofg.data.files import cure
+from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
 from fofg.rollouts.engine import Request, Sample
-from fofg.tasks.strings.prompts import Message
 
 
 class TransformersEngine:

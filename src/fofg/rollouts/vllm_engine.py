@@ -14,11 +14,11 @@ from transformers import AutoConfig, GenerationConfig
 from fofg import models
 from fofg.config import Rollouts
 from fofg.data.files import cure
+from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.rollouts.decoding import configured_end_tokens, response_text, token_ids
 from fofg.rollouts.engine import Request, Sample
 from fofg.runtime import gpus
-from fofg.tasks.strings.prompts import Message
 
 #: What vLLM reads when it is imported. Its engine runs in this process, so that a kill leaves no other behind (workers of further
 #: GPUs end once the pipe to this process closes); it logs warnings only, and reports nothing to its makers.

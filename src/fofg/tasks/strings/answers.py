@@ -11,11 +11,10 @@ import re
 from collections import deque
 from enum import Enum
 from json import JSONDecoder
-from typing import Any, Literal
+from typing import Any
 
 from fofg.errors import UserError
-
-Rule = Literal["published", "lenient"]
+from fofg.tasks.task import AnswerRule
 
 
 class NoAnswer(Enum):
@@ -37,7 +36,7 @@ _OBJECT_START = re.compile(r'\{\s*"')
 _LENIENT_TRIES = 64
 
 
-def find_answer(text: str, rule: Rule = "published") -> Any:
+def find_answer(text: str, rule: AnswerRule = "published") -> Any:
     """Return the answer in a response: any JSON value (an integer of over 640 digits as a float), or NO_ANSWER.
 
     ``lenient``: only what follows the last ``</think>`` is read, since a draft is no answer; a ``<think>`` that is never closed has

@@ -1,18 +1,12 @@
 """Compare the answer in a response to a string problem with the expected output (paper §3.3; the published reward function)."""
 
-from enum import Enum
 from typing import Any
 
-from fofg.tasks.strings.answers import NO_ANSWER, Rule, find_answer
+from fofg.tasks.strings.answers import NO_ANSWER, find_answer
+from fofg.tasks.task import AnswerRule, Outcome
 
 
-class Outcome(Enum):
-    CORRECT = "correct"
-    WRONG = "wrong"
-    NO_ANSWER = "no answer"
-
-
-def score(response: str, truth: str | float, rule: Rule = "published", truncated: bool = False) -> Outcome:
+def grade(response: str, expected: str | float, rule: AnswerRule = "published", truncated: bool = False) -> Outcome:
     """Compare a response's answer with the expected output: strings to the character, numbers by value, never one with the other.
 
     ``truncated``: the response was cut at the token limit (finish reason "length"), which counts as no answer. No response raises;
@@ -21,9 +15,9 @@ def score(response: str, truth: str | float, rule: Rule = "published", truncated
     answer = NO_ANSWER if truncated else find_answer(response, rule)
     if answer is NO_ANSWER:
         return Outcome.NO_ANSWER
-    return Outcome.CORRECT if _equal(answer, truth) else Outcome.WRONG
+    return Outcome.CORRECT if _equal(answer, expected) else Outcome.WRONG
 
 
-def _equal(answer: Any, truth: str | float) -> bool:
+def _equal(answer: Any, expected: str | float) -> bool:
     # true is not the number 1, though Python has True == 1.
-    return answer == truth and isinstance(answer, bool) == isinstance(truth, bool)
+    return answer == expected and isinstance(answer, bool) == isinstance(expected, bool)

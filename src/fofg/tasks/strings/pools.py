@@ -27,10 +27,3 @@ def pool(stage: int, split: str, sampler: str) -> tuple[str, ...]:
     if sampler == "paper":
         return PUBLISHED_TRAINING if split == "train" else PUBLISHED_HELD_OUT
     return TRAINING if split == "train" else HELD_OUT
-
-
-def shares(levels: tuple[int, int], rows: int) -> list[tuple[int, int]]:
-    """(level, problems) pairs from the lowest level to the highest: equal shares, the remainder to the lowest levels."""
-    low, high = levels
-    share, more = divmod(rows, high - low + 1)
-    return [(level, share + (level - low < more)) for level in range(low, high + 1)]

@@ -1,0 +1,92 @@
+"""The string task as the pipeline sees it (fofg.tasks.task.Task)."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from fofg.config import Problems
+from fofg.data.files import cure
+from fofg.data.schemas import Message
+from fofg.errors import UserError
+from fofg.tasks.strings import balanced_sampler, failures, pools, published_sampler
+from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
+from fofg.tasks.strings.grading import grade
+from fofg.tasks.strings.problem import Problem as Sampled
+from fofg.tasks.strings.prompts import prompt_text
+from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
+
+#: A string literal, or the name of a called function (a method's is left out).
+_CALLED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<!\.)\b(\w+)\(""")
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+_decode = json.JSONDecoder().decode
+
+
+class Strings:
+    """Compositions of string functions. A problem's question is its expression; its hints are the functions' definitions."""
+
+    name = "string_task"
+    ability = "composition"
+    skills = PUBLIC_NAMES
+    failure_classes = failures.CLASSES
+
+    def sample(self, settings: Problems, split: Split) -> Iterator[Problem]:
+        pool = pools.pool(split.stage, split.split, settings.sampler)
+        if settings.sampler == "paper":
+            return map(_problem, published_sampler.sample(split.shares, pool, settings))
+        return map(_problem, balanced_sampler.sample(split.shares, pool, split.dataset, split.split, settings))
+
+    def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
+        names = self._functions(problem) if hints else ()
+        return [{"role": "user", "content": prompt_text(template, problem.question, problem.input, names)}]
+
+    def _functions(self, problem: Problem) -> tuple[str, ...]:
+        """Return the problem's functions in order of their number. Raises UserError for one without a definition."""
+        if "functions" in problem.details:
+            return problem.details["functions"]
+        used = self.count_skills(problem)
+        if unknown := [name for name in used if name not in FUNCTIONS]:
+            raise UserError(f"{problem.question[:200]}: no definition of {', '.join(unknown)}; correct or remove the problem")
+        return tuple(name for name in FUNCTIONS if name in used)
+
+    def read(self, row: Mapping, where: str) -> Problem:
+        text = (row["reward_model"] or {}).get("ground_truth") or ""
+        try:
+            truth = _decode(text)
+            values = truth["expression"], truth["ref_input"], truth["ref_output"]
+            for value in values:
+                value.encode()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            file, named, _ = where.rpartition(": ")
+            raise UserError(
+                f"{where}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression, "
+                f"not {text[:80]!r}; {cure(file) if named else 'correct the problems'}"
+            ) from None
+        level = (row.get("extra_info") or {}).get("level")
+        return Problem(*values, _level(values[0]) if level is None else level, text)
+
+    def count_skills(self, problem: Problem) -> Counter[str]:
+        return Counter(READABLE_NAMES.get(name, name) for name in _CALLED.findall(problem.question) if name)
+
+    def grade(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Outcome:
+        return grade(response, problem.output, rule, truncated)
+
+    def classify(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> str:
+        return failures.classify(failures.analyze(problem.question, problem.input, problem.output), response, truncated, rule)
+
+
+def _problem(sampled: Sampled) -> Problem:
+    expression, functions = sampled.expression.text(), tuple(sampled.expression.functions())
+    truth = f'{{"ref_input": {_quote(sampled.input)}, "ref_output": {_quote(sampled.output)}, "expression": {_quote(expression)}}}'
+    measures = {"depth": sampled.expression.depth, "calls": sampled.expression.calls}
+    details = {**measures, "expression": expression, "functions": functions}
+    return Problem(expression, sampled.input, sampled.output, sampled.level, truth, details)
+
+
+def _level(expression: str) -> int | None:
+    """Return the calls on the longest path of a row's expression, None where it can't be read."""
+    try:
+        return parse(expression).level
+    except UserError:
+        return None

@@ -1,0 +1,155 @@
+"""What the pipeline knows about a task, a domain of problems: this interface and nothing else.
+
+A task is one class: an entry of TASKS, or named in the configuration (``problems.task: package.module:Class``). A row belongs to
+the task that its ``data_source`` names, so that a file may hold problems of several.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, Protocol
+
+from fofg.config import Problems
+from fofg.data.schemas import Message
+from fofg.errors import UserError
+
+AnswerRule = Literal["published", "lenient"]
+Scheme = Literal["published_code", "binary"]
+
+
+class Outcome(Enum):
+    """What a grade is; a reward is a table over it (REWARDS)."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no answer"
+
+
+#: Scheme -> reward of each outcome.
+REWARDS: dict[Scheme, dict[Outcome, float]] = {
+    "published_code": {Outcome.CORRECT: 1.0, Outcome.WRONG: 0.0, Outcome.NO_ANSWER: -1.0},
+    "binary": {Outcome.CORRECT: 1.0, Outcome.WRONG: 0.0, Outcome.NO_ANSWER: 0.0},
+}
+
+
+class Split(NamedTuple):
+    """One split of a dataset: ``stage`` 1 or 2, and (level, problems) pairs, the lowest level first."""
+
+    dataset: str
+    stage: int
+    split: Literal["train", "test"]
+    shares: list[tuple[int, int]]
+
+
+class Problem(NamedTuple):
+    """A problem of any task. Two with the same question and input are the same problem.
+
+    ``truth``: all that the task needs to read the problem again, the row's ground truth; ``details``: fields of ``extra_info``
+    (fofg.data.schemas.DETAILS) for those who look at the file.
+    """
+
+    question: str
+    input: str
+    output: str
+    level: int | None
+    truth: str
+    details: Mapping[str, Any] = {}
+
+
+class Task(Protocol):
+    """A domain of problems: how they are made, shown and graded.
+
+    ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. ``skills`` (skill -> name in tables and
+    figures) are what exposure is counted by. ``failure_classes``: what ``classify`` returns, "correct" first.
+    """
+
+    name: str
+    ability: str
+    skills: Mapping[str, str]
+    failure_classes: tuple[str, ...]
+
+    def sample(self, settings: Problems, split: Split) -> Iterator[Problem]:
+        """Yield the problems of a split, the same ones each time. More problems leave the first ones of a level as they are.
+
+        Raises UserError if the settings do not allow that many.
+        """
+
+    def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
+        """Return the chat messages that pose a problem; ``hints``: with what Stage 1 shows and Stage 2 hides."""
+
+    def read(self, row: Mapping, where: str) -> Problem:
+        """Return the problem of a row (fofg.data.schemas.PROBLEMS), which may be the user's own.
+
+        Raises UserError, naming ``where`` (file and row), if its ground truth is not one of this task.
+        """
+
+    def count_skills(self, problem: Problem) -> Mapping[str, int]:
+        """Return how often the problem uses each of its skills."""
+
+    def grade(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Outcome:
+        """Grade a response, in time linear in it. Never raises for its text, and executes nothing of it.
+
+        ``truncated``: it was cut at the token limit, which counts as no answer.
+        """
+
+    def classify(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> str:
+        """Return the failure class of a response, as safely as ``grade``."""
+
+
+DEFAULT = "string_task"
+#: Name -> "module:class".
+TASKS = {"string_task": "fofg.tasks.strings:Strings"}
+
+
+def get(name: str) -> Task:
+    """Return a task by its name. Raises UserError for an unknown one.
+
+    Besides TASKS, it may be the one that the environment variable FOFG_TASK names as ``package.module:Class``: rows never say what
+    to import, and the workflow sets it from ``problems.task``.
+    """
+    return _get(name, TASKS.get(name), os.environ.get("FOFG_TASK"))
+
+
+@lru_cache
+def _get(name: str, known: str | None, configured: str | None) -> Task:
+    if known:
+        return load(known)
+    task = load(configured) if configured else None
+    if task and task.name == name:
+        return task
+    names = [*TASKS, *([task.name] if task else [])]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "; name another with problems.task"
+    raise UserError(f"no task for data_source {name!r}; known: {', '.join(names)}{hint}")
+
+
+def configured() -> Task:
+    """Return the task of the configuration (``problems.task``), as the workflow passes it on in FOFG_TASK."""
+    return load(os.environ.get("FOFG_TASK", DEFAULT))
+
+
+@lru_cache
+def load(name: str) -> Task:
+    """Return a task by what the configuration calls it: one of TASKS, or ``package.module:Class``. Raises UserError for others."""
+    module, _, attribute = TASKS.get(name, name).partition(":")
+    try:
+        return getattr(import_module(module), attribute)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"problems.task: {name} can't be loaded ({error}); correct it, or put its folder on PYTHONPATH") from None
+
+
+def of_row(row: Mapping, where: str) -> Task:
+    """Return the task of a row; what follows a slash in its ``data_source`` plays no part. Raises UserError, naming ``where``."""
+    try:
+        return get(str(row["data_source"]).partition("/")[0])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def read(row: Mapping, where: str) -> tuple[Task, Problem]:
+    """Return a row's task and problem. Raises UserError, naming ``where``, for an unknown task or an unusable ground truth."""
+    task = of_row(row, where)
+    return task, task.read(row, where)
