@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tiny_model
 
-from fofg.config import Grpo, Phase, Scoring, Sft, Validation
+from fofg.config import GRPOConfig, Phase, Scoring, SFTConfig, Validation
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS, RFT
 from fofg.stages import TrainRl, TrainSft
@@ -18,7 +18,7 @@ ANSWERS = {1: "a", 2: "ab"}
 LEVELS = (1, 2)
 
 SETTINGS = {
-    "engine": "trl",
+    "engine": "torch",
     "rollouts": {
         "samples": 4,
         "temperature": 1.0,
@@ -57,7 +57,7 @@ def spec(phases=PHASES, scheme="published_code", rollouts=None, **changes) -> Tr
     values = {**SETTINGS, **changes}
     values["rollouts"] = {**SETTINGS["rollouts"], **(rollouts or {})}
     scoring = Scoring(scheme=scheme, answer_rule="published")
-    return TrainRl(version=1, rl=Grpo(**values), phases=[Phase(**phase) for phase in phases], scoring=scoring)
+    return TrainRl(version=1, rl=GRPOConfig(**values), phases=[Phase(**phase) for phase in phases], scoring=scoring)
 
 
 def problem(index: int, level: int, answer: str | None = None) -> dict:
@@ -96,13 +96,13 @@ def example(index: int) -> dict:
 
 def make(folder: Path) -> Path:
     """Writes ``model``, ``one.parquet`` and ``two.parquet`` (by level) and ``unsolvable.parquet``."""
-    from fofg.training import sft_trl
+    from fofg.training import sft as fine_tuning
 
     tiny_model.make(folder / "random")
     write_parquet(folder / "examples.parquet", RFT, [[example(index) for index in range(128)]])
     write_parquet(folder / "none.parquet", RFT, [[]])
-    sft = Sft(
-        engine="trl",
+    sft = SFTConfig(
+        engine="torch",
         learning_rate=1e-2,
         epochs=12,
         batch_size=16,
@@ -119,7 +119,7 @@ def make(folder: Path) -> Path:
         seed=1,
     )
     files = (folder / "examples.parquet", folder / "none.parquet")
-    sft_trl.train(TrainSft(version=1, sft=sft), folder / "random", *files, folder / "model", folder / "s", 16)
+    fine_tuning.train(TrainSft(version=1, sft=sft), folder / "random", *files, folder / "model", folder / "s", 16, save_every=1000)
     write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])
     write_parquet(folder / "two.parquet", PROBLEMS, [[problem(index, 2) for index in range(100, 118)]])
     write_parquet(folder / "unsolvable.parquet", PROBLEMS, [[problem(index, 1, "never") for index in range(300, 308)]])

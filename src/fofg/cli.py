@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from fofg.config import Verl
+from fofg.config import VerlConfig
 from fofg.data.files import leave_out_pandas
 from fofg.errors import UserError, explain
 from fofg.runtime.processes import exit_with_supervisor
@@ -67,7 +67,10 @@ def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save
         "--nodes", type=count, default=1, metavar="N", help="nodes, each with --gpus GPUs (engine verl; default: 1)"
     )
     arguments.add_argument(
-        "--verl", type=Verl.model_validate_json, metavar="JSON", help="settings of engine verl: " + ", ".join(Verl.model_fields)
+        "--verl",
+        type=VerlConfig.model_validate_json,
+        metavar="JSON",
+        help="settings of engine verl: " + ", ".join(VerlConfig.model_fields),
     )
 
 

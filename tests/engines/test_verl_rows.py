@@ -34,7 +34,7 @@ def tokenizer(tiny_model):
 
 @pytest.fixture(scope="module")
 def examples(tokenizer):
-    """Conversations of unlike lengths, the longest truncated on the right, as engine trl learns them."""
+    """Conversations of unlike lengths, the longest truncated on the right, as engine torch learns them."""
     made = [conversation(rl_problems.example(index)) for index in range(10)]
     made[3][-1]["content"] += " because" * 9
     encoded = encode(tokenizer, made, 60, "truncate", "made")

@@ -152,7 +152,7 @@ def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(fold
         done = saved
     code, said = Job(folder, "stopped").ends()
     assert code == 0, said
-    assert f"going on after step {done} of {sft_job.STEPS}" in said
+    assert f"resuming after step {done} of {sft_job.STEPS}" in said
     ours, theirs = (records(model) for model in (folder / "stopped", whole))
     assert [record["step"] for record in ours] == list(range(1, sft_job.STEPS + 1))
     assert ours == theirs

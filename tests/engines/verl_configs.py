@@ -8,7 +8,7 @@ from fofg import config, stages
 from fofg.config import Config
 from fofg.config.loading import merge
 from fofg.training.verl import settings
-from fofg.training.verl.settings import Place
+from fofg.training.verl.settings import LaunchConfig
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("paper.yaml", "gpu-tiny.yaml")
@@ -21,8 +21,8 @@ def load(overlay: str, changes: dict | None = None) -> Config:
     return config.load(values)
 
 
-def place(chosen: Config, folder: Path, model: Path, save_every: int, positions: int | None = 131072) -> Place:
-    return Place(chosen.training.gpus, chosen.training.nodes, 4, folder, save_every, model, positions)
+def place(chosen: Config, folder: Path, model: Path, save_every: int, positions: int | None = 131072) -> LaunchConfig:
+    return LaunchConfig(chosen.training.gpus, chosen.training.nodes, 4, folder, save_every, model, positions)
 
 
 def composed(name: str, values: dict, *more: str):

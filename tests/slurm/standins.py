@@ -9,14 +9,14 @@ import json
 import sys
 from pathlib import Path
 
-from fofg.config import Verl
+from fofg.config import VerlConfig
 from fofg.runtime import ray_cluster, subprocesses
-from fofg.training import grpo_verl, networks, sft_verl
+from fofg.training import grpo_verl, modeling, sft_verl
 from fofg.training.verl import settings
 
 HERE = Path(__file__).parent
 SETTINGS = {"tokens_per_gpu": 1024, "offload": False, "attention": "sdpa", "tensor_parallel_size": 1, "torch_compile": False}
-VERL = Verl(**SETTINGS, gpu_memory_utilization=0.5, enforce_eager=True)
+VERL = VerlConfig(**SETTINGS, gpu_memory_utilization=0.5, enforce_eager=True)
 
 
 def sft(micro_batch_size: int, **given) -> None:
@@ -32,10 +32,10 @@ def rl(spec, model, output, state, gpus: int, nodes: int, threads: int, **given)
     """Runs ``ray_tasks.py`` where verl's trainer would run, and records what it found."""
     folder = Path(state).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    place = settings.Place(gpus, nodes, threads, folder, 1, Path(model), None)
+    place = settings.LaunchConfig(gpus, nodes, threads, folder, 1, Path(model), None)
     found, log = folder / "found.json", folder / "ray.log"
     command = [*grpo_verl._cluster(place), sys.executable, str(HERE / "ray_tasks.py"), str(found)]
     if code := subprocesses.run(command, log, ray_cluster.environment()):
         raise subprocesses.failure(log, code, "the program")
     steps = [{"step": step, **one} for step, one in enumerate(json.loads(found.read_text()), 1)]
-    networks.finish(spec, networks.load(Path(model), longest=0), Path(model), Path(output), steps)
+    modeling.save(modeling.load(Path(model), max_length=0), Path(model), Path(output), steps, spec.model_dump(mode="json"))

@@ -101,7 +101,7 @@ class Work:
             assert steps == list(range(1, total + 1))
             for before, after in pairwise(logs):
                 step = re.search(rf"stopped .* after step (\d+) of {total}", before)[1]
-                assert f"going on after step {step} of {total}" in after
+                assert f"resuming after step {step} of {total}" in after
 
 
 def test_a_job_that_is_told_before_its_time_limit_saves_and_goes_on(site, alone):

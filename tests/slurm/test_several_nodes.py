@@ -59,7 +59,7 @@ def test_fine_tuning_by_torchrun_on_two_nodes_is_told_to_stop_and_goes_on(site, 
 
     first, second = (text for _, text in sorted(site.logs("train_sft").items(), key=lambda one: int(one[0])))
     step = re.search(rf"stopped before the time limit after step (\d+) of {STEPS}", first)[1]
-    assert 1 <= int(step) < STEPS and f"going on after step {step} of {STEPS}" in second
+    assert 1 <= int(step) < STEPS and f"resuming after step {step} of {STEPS}" in second
     lines = (site.folder / folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, STEPS + 1))
 

@@ -63,22 +63,22 @@ CASES = {
         ["cluster.grace_period: leaves nothing of resources.train_rl.runtime (10 minutes, 600 seconds)"],
         [{"cluster.grace_period": 599}, {"cluster.resources": {"train_rl": {"runtime": 11}}}],
     ),
-    "trl on two GPUs": (
+    "torch on two GPUs": (
         None,
         {"training.gpus": 2},
-        ["training.gpus: engine trl uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
+        ["training.gpus: engine torch uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
         [{"training.gpus": 1}],
     ),
-    "trl on two nodes": (
+    "torch on two nodes": (
         None,
         {"training.gpus": 1, "training.nodes": 2},
-        ["training.gpus: engine trl uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
+        ["training.gpus: engine torch uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
         [{"training.nodes": 1}],
     ),
-    "the first trl is named": (
+    "the first torch is named": (
         "gpu-tiny.yaml",
-        {"training.gpus": 2, "stage2.rl.engine": "trl"},
-        ["training.gpus: engine trl uses one GPU of one node; set stage2.rl.engine: verl, or gpus: 1 and nodes: 1"],
+        {"training.gpus": 2, "stage2.rl.engine": "torch"},
+        ["training.gpus: engine torch uses one GPU of one node; set stage2.rl.engine: verl, or gpus: 1 and nodes: 1"],
         [{"stage2.rl.engine": "verl"}, {"training.gpus": 1}],
     ),
     "nodes without GPUs": (
@@ -91,13 +91,13 @@ CASES = {
         "gpu-tiny.yaml",
         {"training.gpus": 0},
         [
-            "stage1.sft.engine: verl needs a GPU; set training.gpus, or engine: trl",
-            "stage2.rft.sft.engine: verl needs a GPU; set training.gpus, or engine: trl",
-            "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: trl",
+            "stage1.sft.engine: verl needs a GPU; set training.gpus, or engine: torch",
+            "stage2.rft.sft.engine: verl needs a GPU; set training.gpus, or engine: torch",
+            "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: torch",
         ],
         [
             {"training.gpus": 1},
-            {f"{path}.engine": "trl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")} | {"rollout_engine.gpus": 0},
+            {f"{path}.engine": "torch" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")} | {"rollout_engine.gpus": 0},
         ],
     ),
     "a batch that the GPUs of all nodes can't share": (
@@ -141,31 +141,31 @@ CASES = {
     "a schedule that verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rft.sft.schedule": "linear"},
-        ["stage2.rft.sft.schedule: linear, which engine verl lacks; set cosine or constant, or engine: trl"],
-        [{"stage2.rft.sft.schedule": name} for name in ("cosine", "constant")] + [{"stage2.rft.sft.engine": "trl"}],
+        ["stage2.rft.sft.schedule: linear, which engine verl lacks; set cosine or constant, or engine: torch"],
+        [{"stage2.rft.sft.schedule": name} for name in ("cosine", "constant")] + [{"stage2.rft.sft.engine": "torch"}],
     ),
     "a precision of fine-tuning that verl lacks": (
         "gpu-tiny.yaml",
         {"stage1.sft.precision": "float32"},
-        ["stage1.sft.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"],
-        [{"stage1.sft.precision": "auto"}, {"stage1.sft.precision": "bfloat16"}, {"stage1.sft.engine": "trl"}],
+        ["stage1.sft.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: torch"],
+        [{"stage1.sft.precision": "auto"}, {"stage1.sft.precision": "bfloat16"}, {"stage1.sft.engine": "torch"}],
     ),
     "a precision of reinforcement learning that verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rl.precision": "float32"},
-        ["stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"],
-        [{"stage2.rl.precision": "auto"}, {"stage2.rl.engine": "trl"}],
+        ["stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: torch"],
+        [{"stage2.rl.precision": "auto"}, {"stage2.rl.engine": "torch"}],
     ),
     "a last batch that verl lacks": (
         "gpu-tiny.yaml",
         {"stage1.sft.last_batch": "merge", "stage2.rft.sft.last_batch": "keep"},
         [
-            "stage1.sft.last_batch: merge, which engine verl lacks; set drop, or engine: trl",
-            "stage2.rft.sft.last_batch: keep, which engine verl lacks; set drop, or engine: trl",
+            "stage1.sft.last_batch: merge, which engine verl lacks; set drop, or engine: torch",
+            "stage2.rft.sft.last_batch: keep, which engine verl lacks; set drop, or engine: torch",
         ],
         [
             {"stage1.sft.last_batch": "drop", "stage2.rft.sft.last_batch": "drop"},
-            {"stage1.sft.engine": "trl", "stage2.rft.sft.engine": "trl"},
+            {"stage1.sft.engine": "torch", "stage2.rft.sft.engine": "torch"},
         ],
     ),
     "a mean over the responses of steps that are not full, which verl lacks": (
@@ -173,20 +173,20 @@ CASES = {
         {"stage2.rl.loss_agg_mode": "seq-mean-token-mean"},
         [
             "stage2.rl.on_incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups,"
-            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: trl"
+            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: torch"
         ],
         [
             {"stage2.rl.on_incomplete_step": "error"},
             {"stage2.rl.loss_agg_mode": "token-mean"},
-            {"stage2.rl.engine": "trl"},
+            {"stage2.rl.engine": "torch"},
             {"stage2.rl.filter_groups": False},
         ],
     ),
     "steps without an update, which verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rl.on_empty_step": "skip"},
-        ["stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: trl"],
-        [{"stage2.rl.on_empty_step": "error"}, {"stage2.rl.engine": "trl"}],
+        ["stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: torch"],
+        [{"stage2.rl.on_empty_step": "error"}, {"stage2.rl.engine": "torch"}],
     ),
 }
 

@@ -1,7 +1,6 @@
 """Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +12,13 @@ import pytest
 import rl_problems
 from rl_problems import HELD_OUT, VALIDATION, problem, spec
 
-from fofg import stages
+from fofg import models, stages
 from fofg.config import load, read
 from fofg.data import validation
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.training import metrics, resume
+from fofg.training import metrics
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_rl.py"
 #: Phases of four and one updates.
@@ -39,13 +38,13 @@ def files(world, wanted):
 
 def run(world, output, wanted=None, model="model", data=None, **options):
     """Trains in this process; the records."""
-    from fofg.training import grpo_trl
+    from fofg.training import grpo
 
     wanted = wanted or spec()
-    options = {"micro_batch_size": 3, "save_every": 1000, "threads": 1, "on_empty_step": "skip", **options}
+    options = {"micro_batch_size": 3, "batch_size": 128, "save_every": 1000, "threads": 1, "on_empty_step": "skip", **options}
     options = {"validation": HELD_OUT, "validation_settings": VALIDATION, **options}
     state = output.parent / f"{output.name}-state"
-    grpo_trl.train(wanted, world / model, data or files(world, wanted), output=output, state=state, **options)
+    grpo.train(wanted, world / model, data or files(world, wanted), output=output, state=state, **options)
     return metrics.read(output / "metrics.jsonl")
 
 
@@ -225,48 +224,43 @@ def test_every_setting_reaches_the_training(world, trained, tmp_path, change):
 # --- what a step computes ---
 
 
-def drawn(world, wanted, step=1):
-    """A learner that has drawn a step, and its groups."""
-    from fofg.training import grpo_trl, networks
+@pytest.fixture
+def drawn(world):
+    """Return a function that loads the policy and draws the groups of a step."""
+    from fofg.rollouts.decoding import Decoder, end_tokens
+    from fofg.training import modeling, prompts
+    from fofg.training.groups import GroupSampler
 
-    networks.quiet()
-    work = networks.Work(world / "unused", 3, 1000, 1)
-    learner = grpo_trl.prepare(wanted, world / "model", list(files(world, wanted).values()), work, 128)
-    groups = learner.draw(step)
-    learner.create_optimizer()
-    learner.current_gradient_accumulation_steps = 1  # as in its loop
-    learner.draw = lambda number: groups
-    return learner, groups
+    def draw(wanted):
+        from contextlib import nullcontext
+
+        policy, tokenizer = modeling.load(world / "model", 0), models.load_tokenizer(world / "model")
+        sources = prompts.load(files(world, wanted), wanted.rl, wanted.scoring, tokenizer, 512)
+        decoder = Decoder(policy.eval(), tokenizer, wanted.rl.rollouts, end_tokens(policy, tokenizer))
+        sampler = GroupSampler(wanted.rl, wanted.phases, wanted.scoring, sources, decoder, nullcontext)
+        return policy, sampler.draw(1, [])[0]
+
+    return draw
 
 
-def token_losses(model, groups, temperature, old, clip):
-    """By definition, sequence by sequence without padding: -min(r A, clip(r) A) of each response token, and what is clipped."""
+def updated(policy, groups, config, size=3, updates=1, reference=None, optimizer=None):
+    """Make the updates of a step, and return the metrics of each. By default with SGD of rate 1: weights move by the gradient."""
     import torch
 
-    losses, clipped, logs = [], [], []
-    for group in groups:
-        rewards = torch.tensor(group.rewards)
-        for response, advantage in zip(group.responses, (rewards - rewards.mean()) / (rewards.std() + 1e-4)):
-            ids = torch.tensor([group.problem.prompt + response.tokens.tolist()])
-            scores = (model(input_ids=ids).logits[0] / temperature).log_softmax(-1)
-            start = len(group.problem.prompt)
-            chosen = scores[start - 1 : -1].gather(1, ids[0, start:, None])[:, 0]
-            before = chosen.detach() if old is None else old[len(logs)]
-            ratio = (chosen - before).exp()
-            losses.append(-torch.minimum(ratio * advantage, ratio.clamp(1 - clip[0], 1 + clip[1]) * advantage))
-            clipped.append(((ratio > 1 + clip[1]) & (advantage > 0)) | ((ratio < 1 - clip[0]) & (advantage < 0)))
-            logs.append(chosen.detach())
-    return torch.cat(losses), torch.cat(clipped), logs
+    from fofg.training import batches, grpo
+    from fofg.training.modeling import GradientWorkers
 
-
-def close(model, reference, scale=1.0):
-    import torch
-
-    return all(
-        torch.allclose(one.grad, other.grad * scale, atol=2e-6, rtol=1e-4)
-        for one, other in zip(model.parameters(), reference.parameters())
-        if other.grad is not None
-    )
+    workers = GradientWorkers(policy, 1, 16, size)
+    half = len(groups) // updates
+    cut = [grpo.rows_of(groups[half * number : half * (number + 1)], config.scale_rewards) for number in range(updates)]
+    mini_batches = [batches.micro_batches(rows, size, policy.device, grpo.WIDTHS, 512) for rows in cut]
+    if updates > 1:
+        grpo.add_log_probs("old", policy, mini_batches, workers, config, torch.float32)
+    if reference is not None:
+        grpo.add_log_probs("reference", reference, mini_batches, workers, config, torch.float32)
+    rate = config.learning_rate if optimizer else 1.0
+    optimizer = optimizer or torch.optim.SGD(policy.parameters(), lr=1.0)
+    return [grpo.update(policy, optimizer, part, rate, workers, config, torch.float32, step=1) for part in mini_batches]
 
 
 def loaded(folder):
@@ -277,7 +271,7 @@ def loaded(folder):
 
 
 def far(reference):
-    """A model that KL is measured from: the trained one with other weights."""
+    """Return a model with other weights, for KL to be measured from."""
     import torch
 
     torch.manual_seed(1)
@@ -286,66 +280,86 @@ def far(reference):
     return reference
 
 
-@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
-@pytest.mark.parametrize(("kl", "entropy"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.1), (0.5, 0.1)])
-def test_gradients_with_kl_penalty_and_entropy_bonus(world, mode, kl, entropy):
-    """Against the sum of the three terms, each averaged by definition, sequence by sequence."""
-    import torch
-
-    wanted = spec(rollouts={"temperature": 0.8}, loss_agg_mode=mode, kl_coef=kl, entropy_coef=entropy)
-    learner, step = drawn(world, wanted)
-    if kl:
-        far(learner.reference)
-    learner.training_step(learner.model, {"step": 1})
-    model, reference = loaded(world / "model"), far(loaded(world / "model"))
-    terms = [sequence_terms(model, reference, group, number, 0.8) for group in step.groups for number in range(4)]
-    assert len({len(policy) for policy, _, _ in terms}) > 1  # or both modes would be the same
-    if mode == "token-mean":
-        means = [torch.cat(values).mean() for values in zip(*terms)]
-    else:
-        means = [torch.stack([value.mean() for value in values]).mean() for values in zip(*terms)]
-    (means[0] + kl * means[1] - entropy * means[2]).backward()
-    assert close(learner.model, model)
-    told = [("loss", means[0]), ("entropy", means[2]), *([("kl", means[1])] if kl else [])]
-    for name, mean in told:
-        assert step.record[name] == pytest.approx(mean.item(), rel=1e-4, abs=1e-6), name
-    assert ("kl" in step.record) == (kl > 0)
-
-
-def sequence_terms(model, reference, group, number, temperature):
-    """By definition, of each token of a group's response: on-policy loss -A p / p, k3 estimate of KL, entropy."""
+def sequence_terms(model, reference, group, number, config, old=None):
+    """Return by definition, of each token of a response: clipped loss, k3 estimate of KL, entropy, whether clipped, log-prob."""
     import torch
 
     rewards, response = torch.tensor(group.rewards), group.responses[number]
-    ids, start = torch.tensor([group.problem.prompt + response.tokens.tolist()]), len(group.problem.prompt)
+    ids, start = torch.tensor([group.prompt.tokens + response.tokens.tolist()]), len(group.prompt.tokens)
+    temperature = config.rollouts.temperature
     scores = (model(input_ids=ids).logits[0, start - 1 : -1] / temperature).log_softmax(-1)
     with torch.no_grad():
         others = (reference(input_ids=ids).logits[0, start - 1 : -1] / temperature).log_softmax(-1)
     chosen, other = (each.gather(1, ids[0, start:, None])[:, 0] for each in (scores, others))
     advantage = (rewards[number] - rewards.mean()) / (rewards.std() + 1e-4)
-    policy = -(chosen - chosen.detach()).exp() * advantage
-    return policy, (other - chosen).exp() - (other - chosen) - 1, -(scores.exp() * scores).sum(-1)
+    ratio = (chosen - (chosen.detach() if old is None else old)).exp()
+    low, high = 1 - config.clip_low, 1 + config.clip_high
+    policy = -torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
+    clipped = ((ratio > high) & (advantage > 0)) | ((ratio < low) & (advantage < 0))
+    kl = (other - chosen).exp() - (other - chosen) - 1
+    return policy, kl, -(scores.exp() * scores).sum(-1), clipped.float(), chosen.detach()
+
+
+@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
+@pytest.mark.parametrize(("kl", "entropy", "size"), [(0.0, 0.0, 1), (0.0, 0.0, 64), (0.5, 0.0, 3), (0.0, 0.1, 3), (0.5, 0.1, 3)])
+def test_gradients_of_an_update(world, drawn, mode, kl, entropy, size):
+    """Against the policy loss, KL penalty and entropy bonus, each averaged by definition, sequence by sequence, without padding."""
+    import torch
+
+    wanted = spec(rollouts={"temperature": 0.8}, loss_agg_mode=mode, kl_coef=kl, entropy_coef=entropy, max_grad_norm=1e9)
+    policy, groups = drawn(wanted)
+    model, reference = loaded(world / "model"), far(loaded(world / "model"))
+    terms = [sequence_terms(model, reference, group, number, wanted.rl)[:3] for group in groups for number in range(4)]
+    assert len({len(loss) for loss, _, _ in terms}) > 1  # or both modes would be the same
+    if mode == "token-mean":
+        means = [torch.cat(values).mean() for values in zip(*terms)]
+    else:
+        means = [torch.stack([value.mean() for value in values]).mean() for values in zip(*terms)]
+    (means[0] + kl * means[1] - entropy * means[2]).backward()
+    (metrics,) = updated(policy, groups, wanted.rl, size, reference=reference if kl else None)
+    for before, after in zip(model.parameters(), policy.parameters()):
+        assert torch.allclose(before - after, before.grad, atol=2e-6, rtol=1e-4)
+    expected = {"loss": means[0], "entropy": means[2], "clip_fraction": torch.tensor(0.0), **({"kl": means[1]} if kl else {})}
+    assert metrics.keys() == {*expected, "grad_norm"}
+    for name, mean in expected.items():
+        assert metrics[name] == pytest.approx(mean.item(), rel=1e-4, abs=1e-6), name
+
+
+def test_two_updates_per_step_are_clipped_and_use_adamw(world, drawn):
+    import torch
+
+    wanted = spec(mini_batch_prompts=2, learning_rate=1e-2, clip_low=0.01, clip_high=0.03)
+    policy, groups = drawn(wanted)
+    assert len(groups) == 4
+    model = loaded(world / "model")
+    terms = [[sequence_terms(model, model, group, number, wanted.rl)[4] for number in range(4)] for group in groups]
+    optimizer, clipped = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0), []
+    for half in (0, 2):
+        pairs = [(group, number) for group in range(half, half + 2) for number in range(4)]
+        values = [sequence_terms(model, model, groups[group], number, wanted.rl, terms[group][number]) for group, number in pairs]
+        torch.cat([value[0] for value in values]).mean().backward()
+        clipped.append(float(torch.cat([value[3] for value in values]).mean()))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    metrics = updated(policy, groups, wanted.rl, updates=2, optimizer=torch.optim.AdamW(policy.parameters(), weight_decay=0.0))
+    assert [each["clip_fraction"] for each in metrics] == pytest.approx(clipped, abs=1e-3)
+    assert clipped[0] == 0 < clipped[1]
+    assert all(torch.allclose(ours, by_hand, atol=1e-4) for ours, by_hand in zip(policy.parameters(), model.parameters()))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_reference_of_kl_is_the_model_that_training_began_with(world, tmp_path, precision):
-    """In either precision; also after a kill: the records of a resumed run are those of one that ran through."""
+    """In either precision; also after a kill."""
     wanted = spec([{"steps": 3, "mixture": {"one": 1, "two": 1}}], kl_coef=1.0, precision=precision)
     whole = run(world, tmp_path / "whole", wanted, validation_settings=None)
     assert whole[0]["kl"] == 0 and whole[1]["kl"] > 1e-6
-    output = tmp_path / "out"
-    output.with_name(".out.partial").write_text("in the way of the final files")
-    with pytest.raises(FileExistsError):
-        run(world, output, wanted, save_every=1, validation_settings=None)
-    output.with_name(".out.partial").unlink()
-    (state,) = (tmp_path / "out-state").iterdir()
-    shutil.rmtree(state / "checkpoint-3")
-    records = run(world, output, wanted, validation_settings=None)
-    assert distance(output, tmp_path / "whole") == 0
+    records = killed_and_resumed(world, tmp_path / "out", wanted, validation_settings=None)
+    assert distance(tmp_path / "out", tmp_path / "whole") == 0
     assert without_seconds(records) == without_seconds(whole)
 
 
-def test_without_filter_every_group_is_trained_on(world, tmp_path):
+def test_without_filter_every_group_is_trained_on(world, drawn, tmp_path):
     """One batch of prompts_per_step groups; equal rewards give no gradient, but count in the mean."""
     settings = {"filter_groups": False, "prompts_per_step": 6, "mini_batch_prompts": 6, "generation_prompts": 2}
     wanted = spec([{"steps": 2, "mixture": {"one": 1, "unsolvable": 1}}], scheme="binary", **settings)
@@ -353,94 +367,15 @@ def test_without_filter_every_group_is_trained_on(world, tmp_path):
     for number, record in enumerate(records, 1):
         counts = [record[name] for name in ("prompts", "groups", "groups_kept", "generation_batches", "prompts_drawn")]
         assert counts == [6, 6, 6, 1, 6 * number] and record["limit_reached"] is False
-    learner, step = drawn(world, wanted)
-    equal = [group for group in step.groups if len(set(group.rewards)) == 1]
-    assert 0 < len(equal) < 6 == len(step.groups)
-    loss = learner.training_step(learner.model, {"step": 1})
-    reference = loaded(world / "model")
-    expected, _, _ = token_losses(reference, step.groups, 1.0, None, (0.2, 0.2))
-    expected.mean().backward()
-    assert float(loss) == pytest.approx(expected.mean().item(), abs=1e-6) and close(learner.model, reference)
+    _, groups = drawn(wanted)
+    equal = [group for group in groups if len(set(group.rewards)) == 1]
+    assert 0 < len(equal) < 6 == len(groups)
 
 
-@pytest.mark.parametrize("size", [1, 3, 64])
-def test_loss_and_gradients_of_an_on_policy_step(world, size):
-    learner, step = drawn(world, spec(rollouts={"temperature": 0.8}))
-    learner.micro_batch_size = size
-    loss = learner.training_step(learner.model, {"step": 1})
-    reference = loaded(world / "model")
-    expected, _, _ = token_losses(reference, step.groups, 0.8, None, (0.2, 0.2))
-    expected.mean().backward()
-    assert float(loss) == pytest.approx(expected.mean().item(), abs=1e-6)
-    assert close(learner.model, reference)
-    assert step.record["clip_fraction"] == 0
-
-
-def test_loss_clipping_and_gradients_of_a_step_with_two_updates(world):
-    import torch
-
-    clip = {"clip_low": 0.01, "clip_high": 0.03}
-    learner, step = drawn(world, spec(mini_batch_prompts=2, learning_rate=1e-2, **clip))
-    assert len(step.groups) == 4
-    loss = learner.training_step(learner.model, {"step": 1})
-
-    reference = loaded(world / "model")
-    _, _, old = token_losses(reference, step.groups, 1.0, None, (0.01, 0.03))
-    halves = [(step.groups[:2], old[:8]), (step.groups[2:], old[8:])]
-    optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-2, weight_decay=0.0)
-    losses, clipped = [], []
-    for number, (groups, before) in enumerate(halves):
-        if number:
-            torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-        tokens, outside, _ = token_losses(reference, groups, 1.0, before, (0.01, 0.03))
-        tokens.mean().backward()
-        losses.append(tokens.mean().item())
-        clipped.append(outside)
-    assert float(loss) == pytest.approx(sum(losses) / 2, abs=2e-5)
-    assert close(learner.model, reference)
-    assert not clipped[0].any() and clipped[1].any()
-    assert step.record["clip_fraction"] == pytest.approx(sum(float(half.float().mean()) for half in clipped) / 2, abs=1e-3)
-
-
-def test_entropy_and_rows(world):
-    """TRL's entropy is that of the model's next-token distribution at response tokens; prompts and padding have no part in it."""
-    import torch
-
-    learner, step = drawn(world, spec(rollouts={"temperature": 0.8}))
-    learner.training_step(learner.model, {"step": 1})
-    reference, values = loaded(world / "model"), []
-    for group in step.groups:
-        for response in group.responses:
-            ids = torch.tensor([group.problem.prompt + response.tokens.tolist()])
-            with torch.no_grad():
-                scores = (reference(input_ids=ids).logits[0, len(group.problem.prompt) - 1 : -1] / 0.8).log_softmax(-1)
-            values.append(-(scores.exp() * scores).sum(-1))
-    assert step.record["entropy"] == pytest.approx(float(torch.cat(values).mean()), rel=1e-4)
-
-
-def test_rows_are_padded_to_few_widths_within_the_models_positions():
-    import torch
-
-    from fofg.rollouts.decoding import Response
-    from fofg.training.grpo_rollouts import Group, Problem
-    from fofg.training.grpo_updates import as_rows
-
-    responses = [Response(torch.tensor([7, 8, 9]), "stop"), Response(torch.tensor([5]), "stop")]
-    group = Group(Problem(problem(0, 1), [1, 2]), responses, [1.0, 0.0], [1.0, 0.0])
-    rows = as_rows([group], "none", limit=7)
-    assert rows["input_ids"].tolist() == [[1, 2, 7, 8, 9, 0, 0], [1, 2, 5, 0, 0, 0, 0]]
-    assert rows["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 0, 0]]
-    assert rows["written"].tolist() == [[0, 0, 1, 1, 1, 0, 0], [0, 0, 1, 0, 0, 0, 0]]
-    assert rows["advantages"].tolist() == [[0.5], [-0.5]]
-    assert [as_rows([group], "none", limit=limit)["input_ids"].shape[1] for limit in (None, 100, 5)] == [16, 16, 5]
-
-
-def test_responses_are_rewarded_and_groups_without_difference_dropped(world):
-    _, step = drawn(world, spec())
+def test_responses_are_rewarded_and_groups_without_difference_dropped(drawn):
+    _, groups = drawn(spec())
     seen = set()
-    for group in step.groups:
+    for group in groups:
         assert len(set(group.rewards)) > 1
         for response, reward, correct in zip(group.responses, group.rewards, group.correct):
             assert correct == (reward == 1.0)
@@ -450,12 +385,12 @@ def test_responses_are_rewarded_and_groups_without_difference_dropped(world):
     assert {0.0, 1.0} <= seen
 
 
-def test_a_problem_that_comes_again_gets_other_responses(world):
+def test_a_problem_that_comes_again_gets_other_responses(drawn):
     wanted = spec([{"steps": 9, "mixture": {"one": 1}}], prompts_per_step=30, mini_batch_prompts=30, max_generation_batches=6)
-    _, step = drawn(world, wanted)
+    _, groups = drawn(wanted)
     texts = {}
-    for group in step.groups:
-        texts.setdefault(group.problem.index, []).append(tuple(tuple(response.tokens.tolist()) for response in group.responses))
+    for group in groups:
+        texts.setdefault(group.prompt.index, []).append(tuple(tuple(response.tokens.tolist()) for response in group.responses))
     again = [found for found in texts.values() if len(found) > 1]
     assert again and all(len(set(found)) == len(found) for found in again)
 
@@ -525,36 +460,27 @@ def test_a_step_with_too_few_groups_may_be_an_error(world, tmp_path):
 # --- going on after a kill ---
 
 
+def killed_and_resumed(world, output, wanted, last=None, **options):
+    """Train to the end but for the final files, lose the last checkpoint, and train again; the records."""
+    partial = output.with_name(f".{output.name}.partial")
+    partial.write_text("in the way of the final files")
+    with pytest.raises(FileExistsError):
+        run(world, output, wanted, save_every=1, **options)
+    partial.unlink()
+    _, newest = sorted(output.parent.glob(f"{output.name}-state/*/checkpoint-*.pt"))
+    newest.unlink()
+    return run(world, output, wanted, **(options if last is None else last))
+
+
 @pytest.mark.parametrize("steps", [(2, 3), (4, 1)], ids=["within a phase", "between phases"])
-def test_going_on_gives_the_same_model(world, tmp_path, steps):
-    """From the checkpoint of step 4, once the last one is lost."""
+def test_a_killed_run_resumes_to_the_same_model(world, tmp_path, capsys, steps):
+    """From the checkpoint of step 4, also with other settings of the validation."""
     wanted = spec([{**phase, "steps": number} for phase, number in zip(rl_problems.PHASES, steps)])
-    output, whole = tmp_path / "out", tmp_path / "whole"
-    partial = output.with_name(f".{output.name}.partial")
-    partial.write_text("in the way of the final files")
-    with pytest.raises(FileExistsError):
-        run(world, output, wanted, save_every=1)
-    partial.unlink()
-    (state,) = (tmp_path / "out-state").iterdir()
-    (state / "checkpoint-5").rename(whole)
-    assert (state / "checkpoint-4").is_dir()
-    records = run(world, output, wanted)
-    assert distance(output, whole) == 0
-    assert without_seconds(records) == without_seconds(metrics.read(whole / "metrics.jsonl"))
-
-
-def test_a_killed_run_resumes_with_other_validation_settings(world, trained, tmp_path, capsys):
-    output = tmp_path / "out"
-    partial = output.with_name(f".{output.name}.partial")
-    partial.write_text("in the way of the final files")
-    with pytest.raises(FileExistsError):
-        run(world, output, save_every=1, validation_settings=None)
-    partial.unlink()
-    (state,) = (tmp_path / "out-state").iterdir()
-    shutil.rmtree(state / "checkpoint-5")
-    run(world, output)
-    assert "going on after step 4" in capsys.readouterr().err
-    assert distance(output, trained.folder) == 0
+    whole = run(world, tmp_path / "whole", wanted)
+    records = killed_and_resumed(world, tmp_path / "out", wanted, last={}, validation_settings=None)
+    assert "resuming after step 4" in capsys.readouterr().err
+    assert distance(tmp_path / "out", tmp_path / "whole") == 0
+    assert [record["reward"] for record in records] == [record["reward"] for record in whole[1:]]
 
 
 LONG = spec(
@@ -583,7 +509,7 @@ def interrupt(world, output, step, number, **options):
     """Starts a run, sends it a signal once the checkpoint of ``step`` is complete, and returns how it ended."""
     process = subprocess.Popen(command(world, output, **options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 300
-    while not list(output.parent.glob(f"{output.name}-state/*/checkpoint-{step}/{resume.SEAL}")):
+    while not list(output.parent.glob(f"{output.name}-state/*/checkpoint-{step}.pt")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.005)
     process.send_signal(number)
@@ -608,9 +534,9 @@ def test_killed_twice(world, long, tmp_path):
     for step in (4, 48):
         code, told = interrupt(world, output, step, signal.SIGKILL)
         assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
-    assert "going on after step" in told
+    assert "resuming after step" in told
     finished = subprocess.run(command(world, output), capture_output=True, text=True, check=True)
-    assert "going on after step" in finished.stderr
+    assert "resuming after step" in finished.stderr
     assert distance(output, long.folder) == 0
     assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
     assert not (tmp_path / "out-state").exists()
@@ -622,10 +548,10 @@ def test_a_run_that_is_asked_to_stop_saves_and_fails(world, long, tmp_path):
     code, told = interrupt(world, output, 8, signal.SIGTERM, save_every=8)
     assert code == 1 and "error: stopped by SIGTERM after step" in told
     stopped = int(told.split("stopped by SIGTERM after step ")[1].split()[0])
-    kept = [int(path.name.split("-")[1]) for path in tmp_path.glob("out-state/*/checkpoint-*")]
+    kept = [int(path.stem.split("-")[1]) for path in tmp_path.glob("out-state/*/checkpoint-*.pt")]
     assert 8 < stopped < 80 and max(kept) == stopped
     finished = subprocess.run(command(world, output), capture_output=True, text=True, check=True)
-    assert f"going on after step {stopped} of 80" in finished.stderr
+    assert f"resuming after step {stopped} of 80" in finished.stderr
     assert distance(output, long.folder) == 0
     assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
 

@@ -32,37 +32,37 @@ def ground_truth(path: Path) -> None:
 
 
 def no_training_problems(path: Path) -> None:
-    from fofg.training import problem_files
+    from fofg.training import prompts
 
     write_parquet(path, PROBLEMS, [])
-    problem_files.read(path, problem_sets.DEFAULT.scoring)
+    prompts.read(path, problem_sets.DEFAULT.scoring)
 
 
 def training_problems_without_levels(path: Path) -> None:
-    from fofg.training import problem_files
+    from fofg.training import prompts
 
     row = problem_rows(1)[0]
     write_parquet(path, PROBLEMS, [[row | {"extra_info": row["extra_info"] | {"level": None}}]])
-    problem_files.read(path, problem_sets.DEFAULT.scoring)
+    prompts.read(path, problem_sets.DEFAULT.scoring)
 
 
 def train(path: Path) -> None:
-    from fofg.training import networks
+    from fofg.training import modeling
 
     damage_model(path, "model.safetensors")
-    networks.load(path, 8)
+    modeling.load(path, 8)
 
 
 def train_without_a_weight(path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from fofg.training import networks
+    from fofg.training import modeling
 
     damage_model(path)
     weights = load_file(path / "model.safetensors")
     weights.pop("model.norm.weight")
     save_file(weights, path / "model.safetensors", {"format": "pt"})
-    networks.load(path, 8)
+    modeling.load(path, 8)
 
 
 def sample_with_transformers(path: Path) -> None:

@@ -10,7 +10,7 @@ from test_datasets import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 #: Packages that take long to load, which programs load when they have work for them.
-SLOW = {"torch", "transformers", "trl", "datasets", "vllm", "verl", "matplotlib", "pandas", "scipy", "snakemake"}
+SLOW = {"torch", "transformers", "vllm", "verl", "matplotlib", "pandas", "scipy", "snakemake"}
 
 
 def loaded(code: str, *arguments: str) -> set[str]:

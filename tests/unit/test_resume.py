@@ -1,7 +1,5 @@
 """A killed training run goes on from its newest complete checkpoint, and ends as an uninterrupted one."""
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +9,8 @@ from pathlib import Path
 import pytest
 from test_sft import data, run, same, settings  # noqa: F401
 
-from fofg.training import metrics, resume
+from fofg.training import metrics
+from fofg.training.run import fingerprint, newest_checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_sft.py"
 #: 12 epochs of three steps.
@@ -33,9 +32,9 @@ def finish(data, output, **options):  # noqa: F811
 def interrupt(data, output, step, number, **options):  # noqa: F811
     """Starts a run, sends it a signal once the checkpoint of ``step`` is complete, and returns how it ended."""
     process = subprocess.Popen(command(data, output, **options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    seal = f"{output.name}-state/*/checkpoint-{step}/{resume.SEAL}"
+    checkpoint = f"{output.name}-state/*/checkpoint-{step}.pt"
     deadline = time.monotonic() + 600
-    while not list(output.parent.glob(seal)):
+    while not list(output.parent.glob(checkpoint)):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.005)
     process.send_signal(number)
@@ -44,7 +43,7 @@ def interrupt(data, output, step, number, **options):  # noqa: F811
 
 
 def checkpoints(output):
-    return sorted(int(path.name.split("-")[1]) for path in output.parent.glob(f"{output.name}-state/*/checkpoint-*"))
+    return sorted(int(path.stem.split("-")[1]) for path in output.parent.glob(f"{output.name}-state/*/checkpoint-*.pt"))
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +62,13 @@ def test_killed_with_torn_checkpoints(data, whole, tmp_path):  # noqa: F811
     code, _ = interrupt(data, output, 8, signal.SIGKILL)
     assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
     assert 8 in checkpoints(output)
-    last = int(resume.newest(next(output.parent.glob("out-state/*"))).name.partition("-")[2])
-    newest = next(output.parent.glob(f"*/*/checkpoint-{last}"))
-    shutil.copytree(newest, newest.with_name(f"checkpoint-{last + 4}"))  # torn: weights cut short, though sealed
-    weights = newest.with_name(f"checkpoint-{last + 4}") / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    shutil.copytree(newest, newest.with_name(f"checkpoint-{last + 8}"))  # torn: never sealed
-    (newest.with_name(f"checkpoint-{last + 8}") / resume.SEAL).unlink()
+    last = checkpoints(output)[-1]
+    (newest,) = output.parent.glob(f"out-state/*/checkpoint-{last}.pt")
+    newest.with_name(f"checkpoint-{last + 4}.pt").write_bytes(newest.read_bytes()[:-1000])
+    newest.with_name(f".checkpoint-{last + 8}.pt.partial").write_bytes(b"killed while it was written")
 
     told = finish(data, output)
-    assert f"going on after step {last} of {STEPS}" in told
+    assert f"resuming after step {last} of {STEPS}" in told
     assert same(output, whole)
     assert without_seconds(output) == without_seconds(whole)
     assert not (tmp_path / "out-state").exists()
@@ -84,7 +80,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_fails(data, whole, tmp_path):  # 
     assert code == 1 and "error: stopped before the time limit after step" in told
     stopped = int(told.split("stopped before the time limit after step ")[1].split()[0])
     assert 8 < stopped < STEPS and checkpoints(output)[-1] == stopped
-    assert f"going on after step {stopped} of" in finish(data, output, save_every=8)
+    assert f"resuming after step {stopped} of" in finish(data, output, save_every=8)
     assert same(output, whole)
     assert without_seconds(output) == without_seconds(whole)
 
@@ -104,7 +100,7 @@ def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):  # noqa: F81
     output = tmp_path / "out"
     without_final_files(data, output, SPEC)
     run(data, output, SPEC, micro_batch_size=2)
-    assert f"going on after step {STEPS} of {STEPS}" in capsys.readouterr().err
+    assert f"resuming after step {STEPS} of {STEPS}" in capsys.readouterr().err
     assert same(output, whole)
     assert without_seconds(output) == without_seconds(whole)
 
@@ -122,46 +118,28 @@ def test_fingerprint_covers_spec_model_and_content(tmp_path):
     train, test = tmp_path / "train", tmp_path / "test"
     train.write_text("a")
     test.write_text("b")
-    first = resume.fingerprint("spec", "model", [train, test])
-    assert resume.fingerprint("spec", "model", [train, test]) == first
+    first = fingerprint("spec", "model", [train, test])
+    assert fingerprint("spec", "model", [train, test]) == first
     others = [
-        resume.fingerprint("spec2", "model", [train, test]),
-        resume.fingerprint("spec", "model2", [train, test]),
-        resume.fingerprint("spec", "model", [test, train]),
+        fingerprint("spec2", "model", [train, test]),
+        fingerprint("spec", "model2", [train, test]),
+        fingerprint("spec", "model", [test, train]),
     ]
     test.write_text("c")
-    others.append(resume.fingerprint("spec", "model", [train, test]))
+    others.append(fingerprint("spec", "model", [train, test]))
     assert len({first, *others}) == 5
     test.rename(tmp_path / "moved")
-    assert resume.fingerprint("spec", "model", [train, tmp_path / "moved"]) == others[-1]
+    assert fingerprint("spec", "model", [train, tmp_path / "moved"]) == others[-1]
 
 
-def checkpoint(state, steps, seal=True):
-    folder = state / f"checkpoint-{steps}"
-    folder.mkdir(parents=True)
-    (folder / "weights").write_text("1234")
-    if seal:
-        resume.seal(folder)
-    return folder
+@pytest.mark.parametrize("damage", [b"", b"1234", None], ids=["empty", "nonsense", "cut short"])
+def test_the_newest_checkpoint_that_can_be_read(tmp_path, damage):
+    import torch
 
-
-def test_newest_complete_checkpoint_by_number(tmp_path):
-    assert resume.newest(tmp_path) is None
-    checkpoint(tmp_path, 9)
-    checkpoint(tmp_path, 100)
-    checkpoint(tmp_path, 200, seal=False)
-    assert resume.newest(tmp_path) == tmp_path / "checkpoint-100"
-    assert not (tmp_path / "checkpoint-200").exists()
-
-
-@pytest.mark.parametrize("damage", ["short", "missing", "seal"])
-def test_damaged_checkpoints_are_removed(tmp_path, damage):
-    good, bad = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
-    if damage == "short":
-        (bad / "weights").write_text("12")
-    elif damage == "missing":
-        (bad / "weights").unlink()
-    else:
-        (bad / resume.SEAL).write_text(json.dumps(["no", "sizes"]))
-    assert resume.newest(tmp_path) == good
-    assert not bad.exists()
+    assert newest_checkpoint(tmp_path) is None
+    for step in (9, 20, 100):
+        torch.save({"step": step}, tmp_path / f"checkpoint-{step}.pt")
+    torn = tmp_path / "checkpoint-100.pt"
+    torn.write_bytes(torn.read_bytes()[:300] if damage is None else damage)
+    assert newest_checkpoint(tmp_path) == {"step": 20}
+    assert not torn.exists()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fofg.config import Figures, Sft
+from fofg.config import Figures, SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
@@ -17,7 +17,7 @@ from fofg.stages import TrainSft
 from fofg.training import batches, metrics
 
 SETTINGS = {
-    "engine": "trl",
+    "engine": "torch",
     "learning_rate": 5e-3,
     "epochs": 2,
     "batch_size": 8,
@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 def settings(**changes):
-    return TrainSft(version=1, sft=Sft(**{**SETTINGS, **changes}))
+    return TrainSft(version=1, sft=SFTConfig(**{**SETTINGS, **changes}))
 
 
 def example(index):
@@ -73,11 +73,11 @@ def data(tmp_path_factory, tiny_model):
 
 
 def run(data, output, spec=None, test="test.parquet", train="train.parquet", model=None, **options):
-    from fofg.training import sft_trl
+    from fofg.training import sft
 
     options = {"micro_batch_size": 4, "save_every": 1000, "threads": 1, **options}
     state = output.parent / f"{output.name}-state"
-    sft_trl.train(spec or settings(), model or data / "base", data / train, data / test, output, state, **options)
+    sft.train(spec or settings(), model or data / "base", data / train, data / test, output, state, **options)
     return metrics.read(output / "metrics.jsonl")
 
 
@@ -419,16 +419,19 @@ def test_fewer_examples_than_a_batch(data, tmp_path):
     assert [record["step"] for record in records] == [0, 1, 2]
 
 
-def test_parts_hold_all_rows_without_needless_padding():
+@pytest.mark.parametrize(("multiple", "widths"), [(1, [9, 5, 1]), (4, [10, 8, 4])])
+def test_micro_batches_hold_all_rows_without_needless_padding(multiple, widths):
+    """Widths are rounded up, but not beyond the 10 positions of the model."""
     import torch
 
     lengths = [3, 9, 1, 9, 5]
-    mask = torch.tensor([[place < length for place in range(9)] for length in lengths]).long()
-    ids = torch.arange(45).view(5, 9) * mask
-    parts = batches.by_length({"input_ids": ids, "attention_mask": mask}, 2)
-    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, 9), (2, 5), (1, 1)]
-    kept = sorted(int(number) for part in parts for number in part["input_ids"].flatten() if number)
-    assert kept == sorted(int(number) for number in ids.flatten() if number)
+    rows = [{"input_ids": torch.arange(10 * row, 10 * row + length) + 1} for row, length in enumerate(lengths)]
+    parts = batches.micro_batches(rows, 2, torch.device("cpu"), multiple, max_width=10)
+    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, widths[0]), (2, widths[1]), (1, widths[2])]
+    for part in parts:
+        assert torch.equal(part["attention_mask"], (part["input_ids"] > 0).long())
+    kept = sorted(int(token) for part in parts for token in part["input_ids"].flatten() if token)
+    assert kept == sorted(int(token) for row in rows for token in row["input_ids"])
 
 
 def test_thinned_records_mean_the_loss_and_keep_the_rest():
@@ -447,7 +450,7 @@ def test_thinned_records_mean_the_loss_and_keep_the_rest():
 def test_precision_follows_the_machine(monkeypatch):
     import torch
 
-    from fofg.training.networks import precision
+    from fofg.training.modeling import precision
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)):

@@ -57,9 +57,9 @@ def test_what_changes_speed_alone_is_in_no_spec(change):
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        ({"stage1": {"sft": {"engine": "trl"}}}, {"stage1 sft"}),
-        ({"stage2": {"rft": {"sft": {"engine": "trl"}}}}, {"iteration's sft"}),
-        ({"stage2": {"rl": {"engine": "trl"}}}, {"rl"}),
+        ({"stage1": {"sft": {"engine": "torch"}}}, {"stage1 sft"}),
+        ({"stage2": {"rft": {"sft": {"engine": "torch"}}}}, {"iteration's sft"}),
+        ({"stage2": {"rl": {"engine": "torch"}}}, {"rl"}),
         ({"stage2": {"rl": {"max_generation_batches": 9}}}, {"rl"}),
         ({"rollout_engine": {"dtype": "float32"}}, {"stage1 rollouts"}),
         ({"scoring": {"scheme": "binary"}}, {"rl"}),

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from fofg.config import Sft
+from fofg.config import SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.stages import TrainSft
 from fofg.training import engines
-from fofg.training.sft_trl import train
+from fofg.training.sft import train
 
 PROGRAM = Path(__file__).parents[2] / "workflow/scripts/train_sft.py"
 SETTINGS = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "max_length": 9, "too_long": "skip", "warmup_ratio": 0}
@@ -23,24 +23,26 @@ SETTINGS |= {"schedule": "constant", "weight_decay": 0, "max_grad_norm": 1, "pre
 SETTINGS |= {"last_batch": "drop", "betas": (0.9, 0.999), "loss_agg_mode": "token-mean"}
 #: Its training doubles every weight.
 THEIRS = """
-from pathlib import Path
-from fofg.training import networks
+from fofg.training import modeling
+from fofg.training.run import training_run
 
 
 def double(spec, model, train_file, test_file, output, state, micro_batch_size, threads, gpus, nodes, save_every, **others):
-    network = networks.load(Path(model), longest=0)
-    for weight in network.parameters():
-        weight.data *= 2
-    networks.finish(spec, network, Path(model), Path(output), [{"step": 1, "loss": 0.5, "seconds": 1.0}])
+    with training_run(spec.text(), model, [train_file, test_file], output, state) as run:
+        network = modeling.load(model, max_length=0)
+        for weight in network.parameters():
+            weight.data *= 2
+        run.records = [{"step": 1, "loss": 0.5, "seconds": 1.0}]
+        run.finish(network)
 """
 
 
 def test_the_packages_own_are_found_by_name():
-    assert engines.find("sft", "trl") is train
-    assert engines.find("sft", "fofg.training.sft_trl:train") is train
+    assert engines.find("sft", "torch") is train
+    assert engines.find("sft", "fofg.training.sft:train") is train
 
 
-@pytest.mark.parametrize("name", ["nothing.like:this", "fofg.training.sft_trl:nothing", "verl.no.such:thing"])
+@pytest.mark.parametrize("name", ["nothing.like:this", "fofg.training.sft:nothing", "verl.no.such:thing"])
 def test_what_cannot_be_loaded_is_named(name):
     with pytest.raises(UserError, match=f"{name} can't be loaded"):
         engines.find("sft", name)
@@ -50,7 +52,7 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
     (tmp_path / "theirs.py").write_text(THEIRS)
     data = tmp_path / "none.parquet"
     write_parquet(data, RFT, [])
-    spec = TrainSft(version=1, sft=Sft(engine="theirs:double", **SETTINGS))
+    spec = TrainSft(version=1, sft=SFTConfig(engine="theirs:double", **SETTINGS))
     files = {"--model": tiny_model, "--train": data, "--test": data, "--output": tmp_path / "new", "--state": tmp_path / "state"}
     command = [sys.executable, PROGRAM, "--spec", spec.text(), *(part for pair in files.items() for part in pair)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
@@ -62,7 +64,7 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
 
 
 def test_verl_wants_a_gpu_and_its_settings(tiny_model, tmp_path):
-    spec = TrainSft(version=1, sft=Sft(engine="verl", **SETTINGS))
+    spec = TrainSft(version=1, sft=SFTConfig(engine="verl", **SETTINGS))
     files = {"--model": tiny_model, "--train": "t", "--test": "t", "--output": tmp_path / "new", "--state": tmp_path / "state"}
     command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -13,7 +13,7 @@ from fofg.report import learning, summary
 from fofg.report.reading import read_run
 from fofg.training import metrics
 from fofg.training.curricula import phase_of
-from fofg.training.monitor import Monitor
+from fofg.training.run import Run
 from fofg.training.verl import records
 from fofg.training.verl.records import Follower, Lines
 
@@ -202,13 +202,15 @@ def test_a_line_that_a_kill_has_torn_is_passed_over(tmp_path, name):
 
 
 class Followed:
-    """A log that grows, what is kept of it, and what the monitor has shown."""
+    """A log that grows, what is kept of it, and the run that logs it."""
 
     def __init__(self, folder, convert=two_a_epoch, total=4):
-        self.written, self.folder, self.monitor = folder / "verl.jsonl", folder, Monitor(total)
+        self.written, self.folder = folder / "verl.jsonl", folder
+        self.run = Run("{}", folder, folder, folder, folder / "tensorboard", None, None)
         self.lines = Lines(folder / "lines.jsonl", 0, folder / "drawn.jsonl")
-        self.monitor.open(folder / "tensorboard")
-        self.follower = Follower(self.written, self.lines, convert, self.monitor)
+        self.logging = self.run.logging(total)
+        self.logging.__enter__()
+        self.follower = Follower(self.written, self.lines, convert, self.run)
         self.follower.start()
 
     def write(self, text):
@@ -217,15 +219,15 @@ class Followed:
 
     def shows(self, *steps):
         end = time.monotonic() + 30
-        while [record["step"] for record in self.monitor.records] != list(steps):
-            assert time.monotonic() < end and self.follower.is_alive(), self.monitor.records
+        while [record["step"] for record in self.run.records] != list(steps):
+            assert time.monotonic() < end and self.follower.is_alive(), self.run.records
             time.sleep(0.05)
 
     def stop(self):
         try:
             self.follower.stop()
         finally:
-            self.monitor.close()
+            self.logging.__exit__(None, None, None)
 
 
 def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
@@ -233,17 +235,17 @@ def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
     text = trained(2, 1.5) + "\n"
     run.write(trained(1, 2.0) + "\n" + text[:30])
     time.sleep(1)
-    assert run.monitor.records == []
+    assert run.run.records == []
     run.write(text[30:])
     run.shows(1)
     run.write(line(2, **{"val/loss": 1.25}) + "\n" + trained(3) + "\n")
     run.shows(1, 2)
-    assert run.monitor.records[1]["test_loss"] == 1.25
+    assert run.run.records[1]["test_loss"] == 1.25
     run.write(trained(4) + "\n")
     run.stop()
-    assert [record["step"] for record in run.monitor.records] == [1, 2, 3, 4]
-    assert run.monitor.records == two_a_epoch(Lines(tmp_path / "lines.jsonl", 4, tmp_path / "drawn.jsonl").steps())
-    seconds = [record["seconds"] for record in run.monitor.records]
+    assert [record["step"] for record in run.run.records] == [1, 2, 3, 4]
+    assert run.run.records == two_a_epoch(Lines(tmp_path / "lines.jsonl", 4, tmp_path / "drawn.jsonl").steps())
+    seconds = [record["seconds"] for record in run.run.records]
     assert seconds == sorted(seconds) and seconds[-1] >= 1
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.0), (2, 1.5), (3, 1.0), (4, 1.0)]
@@ -252,14 +254,14 @@ def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
 def test_a_log_that_never_comes(tmp_path):
     run = Followed(tmp_path)
     run.stop()
-    assert run.monitor.records == []
+    assert run.run.records == []
 
 
 def test_numbers_that_are_none_are_shown_too(tmp_path):
     run = Followed(tmp_path)
     run.write(trained(1, None) + "\n" + trained(2) + "\n")
     run.stop()
-    assert [math.isnan(record["loss"]) for record in run.monitor.records] == [True, False]
+    assert [math.isnan(record["loss"]) for record in run.run.records] == [True, False]
 
 
 def test_a_log_that_says_other_things_is_an_error_not_silence(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from fofg.errors import UserError
 from fofg.runtime.signals import stop_reason
+from fofg.training.run import Run
 from fofg.training.verl import records, runs
 from fofg.training.verl.names import STOP, TOLD
 
@@ -39,19 +40,20 @@ else:
 def follow(tmp_path, monkeypatch):
     """Follows the program, and has this process hear of its time limit when that is ready."""
 
-    def run(then: str, seconds: int = 90) -> None:
+    def start(then: str, seconds: int = 90) -> None:
         monkeypatch.setenv("FOFG_SAVE_SECONDS", str(seconds))
         command = [sys.executable, "-c", PROGRAM, str(tmp_path), then]
         said = records.Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl")
         threading.Thread(target=interrupt, daemon=True).start()
-        runs.follow(command, tmp_path, said, partial(records.sft, steps_per_epoch=1), 3, tmp_path / "board", {})
+        run = Run("{}", tmp_path, tmp_path, tmp_path, tmp_path / "board", None, None)
+        runs.follow(run, command, tmp_path, said, partial(records.sft, steps_per_epoch=1), 3, {})
 
     def interrupt() -> None:
         while not (tmp_path / "ready").exists():
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGURG)
 
-    return run
+    return start
 
 
 def stopped(step: int) -> str:

@@ -5,11 +5,11 @@ from fofg.errors import UserError
 from fofg.stages import RlValidation, TrainRl
 
 DESCRIPTION = """\
-Trains a model by GRPO with dynamic sampling (paper §4.1) on a curriculum of problems, and writes the new model's folder with
+Train a model by GRPO with dynamic sampling (paper §4.1) on a curriculum of problems, and write the new model's folder with
 metrics.jsonl.
 
-A killed run goes on from its last checkpoint under --state; with engine trl it gives the weights of an uninterrupted one. Asked to
-stop, by SIGTERM or by SIGURG before a time limit, it saves one after the step that it is in; the exit code is 1. On a GPU if there
+A killed run resumes from its last checkpoint under --state; engine torch gives the weights of an uninterrupted run. Asked to stop,
+by SIGTERM or by SIGURG before a time limit, it saves a checkpoint after the current step and exits with code 1. Uses a GPU if there
 is one.
 """
 

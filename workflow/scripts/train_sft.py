@@ -4,10 +4,10 @@ from fofg import cli
 from fofg.stages import TrainSft
 
 DESCRIPTION = """\
-Fine-tunes a model on prompts and responses (paper §3.2), and writes the new model's folder with metrics.jsonl.
+Fine-tune a model on prompts and responses (paper §3.2), and write the new model's folder with metrics.jsonl.
 
-A killed run goes on from its last checkpoint under --state; with engine trl it gives the weights of an uninterrupted one. Asked to
-stop, by SIGTERM or by SIGURG before a time limit, it saves one after the step that it is in; the exit code is 1. On a GPU if there
+A killed run resumes from its last checkpoint under --state; engine torch gives the weights of an uninterrupted run. Asked to stop,
+by SIGTERM or by SIGURG before a time limit, it saves a checkpoint after the current step and exits with code 1. Uses a GPU if there
 is one.
 """
 

@@ -4,12 +4,12 @@ Defaults live in ``config/default.yaml``, which is complete; here are the types,
 configuration into the part that each rule depends on.
 """
 
-from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, Verl
+from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, VerlConfig
 from fofg.config.estimate import Plan
 from fofg.config.loading import keys, load, merge, read
 from fofg.config.root import Config
-from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, Sft, Stage1, Stage1Selection
-from fofg.config.stage2 import Evaluation, Failures, Grpo, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
+from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, SFTConfig, Stage1, Stage1Selection
+from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
 from fofg.config.types import DEFAULT, Section, canonical
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "Evaluation",
     "Failures",
     "Figures",
-    "Grpo",
+    "GRPOConfig",
     "Passk",
     "Phase",
     "Plan",
@@ -29,10 +29,10 @@ __all__ = [
     "Resources",
     "RolloutEngine",
     "Rollouts",
+    "SFTConfig",
     "Scoring",
     "Section",
     "Selection",
-    "Sft",
     "Stage1",
     "Stage1Selection",
     "Stage2",
@@ -42,7 +42,7 @@ __all__ = [
     "Training",
     "Use",
     "Validation",
-    "Verl",
+    "VerlConfig",
     "canonical",
     "keys",
     "load",

@@ -74,7 +74,7 @@ class RolloutEngine(Section):
         return {**self.options, **({"tensor_parallel_size": self.gpus} if self.name == "vllm" and self.gpus else {})}
 
 
-class Verl(Section):
+class VerlConfig(Section):
     """Engine ``verl``: memory and speed."""
 
     tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, a whole sequence at least")
@@ -93,7 +93,7 @@ class Training(Section):
 
     gpus: Natural = Field(description="GPUs per node that a job has to itself; 0: it uses the first it sees, if any")
     nodes: Count = Field(description="nodes of a job (engine verl)")
-    verl: Verl
+    verl: VerlConfig
     threads: Count = Field(description="CPU threads of Stage 1's fine-tuning")
     micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fofg.config.stage1 import Sft
+from fofg.config.stage1 import SFTConfig
 from fofg.config.stage2 import Stage2Rl
 from fofg.runtime.signals import END_SECONDS
 
@@ -17,10 +17,10 @@ def unfit(config: "Config") -> Iterator[str]:
     rl, training, rollout = config.stage2.rl, config.training, config.rollout_engine
     if rollout.name == "transformers" and rollout.gpus > 1:
         yield f"rollout_engine.gpus: {rollout.gpus}, but engine transformers uses one; set 1, or name: vllm"
-    trl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "trl"]
-    if trl and training.workers() > 1:
-        yield f"training.gpus: engine trl uses one GPU of one node; set {trl[0]}.engine: verl, or gpus: 1 and nodes: 1"
-    if trl and rollout.gpus and not training.gpus:
+    torch = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "torch"]
+    if torch and training.workers() > 1:
+        yield f"training.gpus: engine torch uses one GPU of one node; set {torch[0]}.engine: verl, or gpus: 1 and nodes: 1"
+    if torch and rollout.gpus and not training.gpus:
         yield "training.gpus: 0, but rollouts take GPUs (rollout_engine.gpus), and both would be on the first; set 1"
     if training.nodes > 1 and not training.gpus:
         yield "training.nodes: several nodes need GPUs; set training.gpus"
@@ -34,20 +34,20 @@ def unfit(config: "Config") -> Iterator[str]:
         yield from _unfit_for_rl(rl, config)
 
 
-def _unfit_for_sft(path: str, sft: Sft, config: "Config") -> Iterator[str]:
+def _unfit_for_sft(path: str, sft: SFTConfig, config: "Config") -> Iterator[str]:
     workers, tokens = config.training.workers(), config.training.verl.tokens_per_gpu
     if not workers:
-        yield f"{path}.engine: verl needs a GPU; set training.gpus, or engine: trl"
+        yield f"{path}.engine: verl needs a GPU; set training.gpus, or engine: torch"
     elif sft.batch_size % workers:
         yield f"{path}.batch_size: {sft.batch_size} is no multiple of the {workers} GPUs (training.gpus, nodes)"
     if sft.max_length > tokens:
         yield f"training.verl.tokens_per_gpu: {tokens}, but {path}.max_length is {sft.max_length}; raise it"
     if sft.last_batch != "drop":
-        yield f"{path}.last_batch: {sft.last_batch}, which engine verl lacks; set drop, or engine: trl"
+        yield f"{path}.last_batch: {sft.last_batch}, which engine verl lacks; set drop, or engine: torch"
     if sft.schedule == "linear":
-        yield f"{path}.schedule: linear, which engine verl lacks; set cosine or constant, or engine: trl"
+        yield f"{path}.schedule: linear, which engine verl lacks; set cosine or constant, or engine: torch"
     if sft.precision == "float32":
-        yield f"{path}.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"
+        yield f"{path}.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: torch"
 
 
 def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
@@ -55,7 +55,7 @@ def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
     workers, rows = training.workers(), rl.mini_batch_prompts * rl.rollouts.samples
     length = rl.rollouts.max_prompt_tokens + rl.rollouts.max_response_tokens
     if not workers:
-        yield "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: trl"
+        yield "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: torch"
     elif rows % workers:
         yield f"stage2.rl.mini_batch_prompts: {rows} responses per update, no multiple of the {workers} GPUs (training.gpus, nodes)"
     elif training.gpus % verl.tensor_parallel_size:
@@ -66,11 +66,11 @@ def _unfit_for_rl(rl: Stage2Rl, config: "Config") -> Iterator[str]:
             "response; raise it"
         )
     if rl.on_empty_step == "skip":
-        yield "stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: trl"
+        yield "stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: torch"
     if rl.filter_groups and rl.on_incomplete_step == "train" and rl.loss_agg_mode == "seq-mean-token-mean":
         yield (
             "stage2.rl.on_incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups,"
-            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: trl"
+            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: torch"
         )
     if rl.precision == "float32":
-        yield "stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: trl"
+        yield "stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: torch"

@@ -112,7 +112,7 @@ class Stage1Selection(Selection):
     keep_definitions: bool = Field(description="false (paper): the training prompt does not show the definitions")
 
 
-class Sft(Section):
+class SFTConfig(Section):
     """Supervised fine-tuning."""
 
     engine: TrainingEngine
@@ -141,4 +141,4 @@ class Stage1(Section):
 
     rollouts: Rollouts
     rft: Stage1Selection
-    sft: Sft
+    sft: SFTConfig

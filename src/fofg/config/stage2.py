@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.stage1 import Rollouts, Selection, Sft
+from fofg.config.stage1 import Rollouts, Selection, SFTConfig
 from fofg.config.types import (
     Betas,
     Count,
@@ -45,7 +45,7 @@ class Stage2Rft(Section):
     )
     rollouts: VariedRollouts
     selection: Selection
-    sft: Sft
+    sft: SFTConfig
 
 
 class Phase(Section):
@@ -68,7 +68,7 @@ class Validation(Section):
     greedy: bool = Field(description="true: greedy responses, as in the public code; false: sampled like the rollouts")
 
 
-class Grpo(Section):
+class GRPOConfig(Section):
     """Group relative policy optimization with dynamic sampling (paper §4.1)."""
 
     engine: TrainingEngine
@@ -113,7 +113,7 @@ class Grpo(Section):
         return rollouts
 
 
-class Stage2Rl(Grpo):
+class Stage2Rl(GRPOConfig):
     """Reinforcement learning: one model for each curriculum."""
 
     validation: Validation

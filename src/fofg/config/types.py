@@ -77,13 +77,15 @@ def known(name: str, names: tuple[str, ...], form: str, kind: str = "engine") ->
 
 
 def _trains(name: str) -> str:
-    return known(name, ("trl", "verl"), "package.module:function")
+    if name == "trl":
+        raise ValueError("engine trl is now called torch; set engine: torch")
+    return known(name, ("torch", "verl"), "package.module:function")
 
 
 TrainingEngine = Annotated[
     str,
     AfterValidator(_trains),
-    Field(description="trl: CPU or one GPU; verl: GPUs of one or several nodes; or package.module:function of your own"),
+    Field(description="torch: CPU or one GPU; verl: GPUs of one or several nodes; or package.module:function of your own"),
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Beta, Beta], Field(description="AdamW's decay rates of the gradient's running mean and mean square")]

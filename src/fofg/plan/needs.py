@@ -8,10 +8,10 @@ from fofg.plan.estimate import Cost, Estimate, estimate
 from fofg.plan.targets import targets
 from fofg.plan.work import Rollouts
 
-#: Engine -> megabytes of main memory for libraries, workers and buffers; bytes for each parameter of the model. ``trl``: float32
+#: Engine -> megabytes of main memory for libraries, workers and buffers; bytes for each parameter of the model. ``torch``: float32
 #: weights, gradients, two moments and a copy, all in main memory on a CPU; ``verl``: weights and moments wait there (offload), and
 #: are read at the end to be merged; rollouts: weights while they are loaded.
-_MEMORY = {"transformers": (2000, 6), "vllm": (12000, 3), "trl": (4000, 20), "verl": (24000, 18)}
+_MEMORY = {"transformers": (2000, 6), "vllm": (12000, 3), "torch": (4000, 20), "verl": (24000, 18)}
 #: Bytes for each parameter of the reference model of reinforcement learning with a KL penalty: float32 weights.
 _REFERENCE = 4
 #: So many times the expected time is asked for, and never less than these minutes.

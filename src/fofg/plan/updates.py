@@ -81,7 +81,7 @@ def _stage1_tuning(settings: Config) -> Training:
 def _tuning(
     settings: Config,
     stage: str,
-    sft: config.Sft,
+    sft: config.SFTConfig,
     selection: config.Selection,
     limits: config.Rollouts,
     problems: int,
@@ -106,6 +106,6 @@ def _tuning(
     )
 
 
-def _steps(sft: config.Sft, conversations: int) -> int:
+def _steps(sft: config.SFTConfig, conversations: int) -> int:
     """Return the optimizer steps of all epochs."""
     return sft.epochs * len(batches.sizes(conversations, sft.batch_size, sft.last_batch))

@@ -13,7 +13,6 @@ PACKAGES = (
     "torch",
     "transformers",
     "tokenizers",
-    "trl",
     "accelerate",
     "datasets",
     "safetensors",

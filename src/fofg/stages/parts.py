@@ -169,7 +169,7 @@ def link_iteration(settings: Config) -> LinkIteration:
 
 def train_rl(settings: Config, curriculum: str) -> TrainRl:
     rl = settings.stage2.rl
-    grpo = config.Grpo(**{name: getattr(rl, name) for name in config.Grpo.model_fields})
+    grpo = config.GRPOConfig(**{name: getattr(rl, name) for name in config.GRPOConfig.model_fields})
     return TrainRl(
         version=VERSIONS["train_rl"],
         rl=grpo,

@@ -85,7 +85,7 @@ class SelectRftData(Spec):
 
 
 class TrainSft(Spec):
-    sft: config.Sft
+    sft: config.SFTConfig
 
 
 class LinkIteration(Spec):
@@ -95,7 +95,7 @@ class LinkIteration(Spec):
 class TrainRl(Spec):
     """``phases``: a curriculum; its mixtures name datasets or Parquet files."""
 
-    rl: config.Grpo
+    rl: config.GRPOConfig
     phases: list[config.Phase]
     scoring: config.Scoring
 

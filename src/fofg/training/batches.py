@@ -1,10 +1,14 @@
-"""Which examples make up each optimizer step, and how a step is cut to fit the memory."""
+"""Plan the optimizer steps of an epoch, and cut a step into micro-batches of like length."""
 
 import random
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Literal
 
-Tensors = dict  # name -> tensor [rows, tokens]
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+Batch = dict[str, torch.Tensor]
 
 
 def sizes(rows: int, batch_size: int, last_batch: Literal["merge", "drop", "keep"]) -> list[int]:
@@ -33,14 +37,26 @@ def steps(rows: int, batch_size: int, epochs: int, seed: int, last_batch: Litera
     return result
 
 
-def by_length(batch: Tensors, size: int, multiple: int = 1) -> list[Tensors]:
-    """A padded batch in parts of at most ``size`` rows of like length, longest first, each as wide as its longest row.
+def micro_batches(
+    rows: Sequence[Batch], size: int, device: torch.device, multiple: int = 1, max_width: int | None = None
+) -> list[Batch]:
+    """Cut rows into micro-batches of at most ``size`` rows of like length, longest first, padded with 0 on the right.
 
-    ``batch``: tensors [rows, tokens] padded on the right, among them ``attention_mask``. ``multiple``: widths are rounded up to
-    multiples of it, as far as the batch is wide.
+    ``rows``: tensors [tokens], among them ``input_ids``, and scalars. The result gets an ``attention_mask`` (1: no padding). Widths
+    are rounded up to a ``multiple``, but not beyond ``max_width``.
     """
-    lengths = batch["attention_mask"].sum(dim=1)
-    order = lengths.argsort(descending=True, stable=True)
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
-    widths = [-(-int(lengths[part[0]]) // multiple) * multiple for part in parts]
-    return [{name: tensor[part, :width] for name, tensor in batch.items()} for part, width in zip(parts, widths)]
+    ordered = sorted(rows, key=lambda row: -len(row["input_ids"]))
+    result = []
+    for start in range(0, len(ordered), size):
+        part = [row | {"attention_mask": torch.ones_like(row["input_ids"])} for row in ordered[start : start + size]]
+        longest = len(part[0]["input_ids"])
+        width = max(longest, min(-(-longest // multiple) * multiple, max_width or longest + multiple))
+        result.append({name: _stack([row[name] for row in part], width).to(device) for name in part[0]})
+    return result
+
+
+def _stack(tensors: list[torch.Tensor], width: int) -> torch.Tensor:
+    if not tensors[0].ndim:
+        return torch.stack(tensors)[:, None]
+    padded = pad_sequence(tensors, batch_first=True)
+    return torch.nn.functional.pad(padded, (0, width - padded.shape[1]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from fofg.config import Sft
+from fofg.config import SFTConfig
 from fofg.data.files import count_rows, read_rows
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
@@ -15,29 +15,27 @@ from fofg.training.conversations import Encoded, conversation, encode
 
 #: The columns that training reads.
 EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
-#: All that is recorded where there is nothing to train on.
-UNCHANGED = {"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}
 
 
-def encode_file(tokenizer, path: str | Path, settings: Sft) -> Encoded:
+def encode_file(tokenizer, path: str | Path, config: SFTConfig) -> Encoded:
     """The conversations of a file, tokenized; what is too long is counted on standard error. Raises UserError for unfit rows."""
     rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenize", unit="row", leave=False)
-    examples = encode(tokenizer, map(conversation, rows), settings.max_length, settings.too_long, str(path))
+    examples = encode(tokenizer, map(conversation, rows), config.max_length, config.too_long, str(path))
     print(
-        f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {settings.max_length} tokens: "
+        f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {config.max_length} tokens: "
         f"{examples.skipped} skipped, {examples.truncated} truncated",
         file=sys.stderr,
     )
     return examples
 
 
-def fills_batch(examples: Encoded, settings: Sft, path: str | Path, allow_empty: bool) -> bool:
+def fills_batch(examples: Encoded, config: SFTConfig, path: str | Path, allow_empty: bool) -> bool:
     """Return whether an epoch has a batch. If not, say why on standard error, or raise UserError unless ``allow_empty``."""
-    if batches.sizes(len(examples), settings.batch_size, settings.last_batch):
+    if batches.sizes(len(examples), config.batch_size, config.last_batch):
         return True
     if len(examples):
-        reason = f"{len(examples)} examples to train on, fewer than sft.batch_size ({settings.batch_size})"
-        cure = "lower it" if settings.engine == "verl" else "lower it, set sft.last_batch: merge"
+        reason = f"{len(examples)} examples to train on, fewer than sft.batch_size ({config.batch_size})"
+        cure = "lower it" if config.engine == "verl" else "lower it, set sft.last_batch: merge"
     else:
         reason, cure = "no example to train on", "raise sft.max_length"
     if not allow_empty:

@@ -1,17 +1,39 @@
-"""Groups of responses to one problem: which of them teach, and what advantage each response has (GRPO, DAPO)."""
+"""GRPO groups: sample responses to each problem, drop groups with equal rewards (DAPO), compute group-relative advantages."""
 
-from collections.abc import Iterable, Sequence
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from statistics import fmean
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 
+from fofg.config import GRPOConfig, Phase, Scoring
+from fofg.rollouts.decoding import Decoder, Response
+from fofg.rollouts.engine import Request
+from fofg.rollouts.sampling import sample_seed
+from fofg.tasks.rewards import compute_scores
+from fofg.training import curricula
+from fofg.training.metrics import Record
+from fofg.training.prompts import Prompt
+
 #: Keeps the advantages of a group of nearly equal rewards finite, as in TRL.
 EPSILON = 1e-4
-#: What is wrong with an incomplete step that ends the run, and the cures; {}: groups of a full step.
+#: Why an incomplete step ends a run, and what to do; {}: groups of a full step.
 TOO_FEW = (
     "fewer than stage2.rl's prompts_per_step ({}); raise its max_generation_batches or generation_prompts, or set its "
     "on_incomplete_step: train"
 )
+
+
+class Group(NamedTuple):
+    """The responses to a prompt, each with its reward and whether it is correct (1.0, 0.0)."""
+
+    prompt: Prompt
+    responses: list[Response]
+    rewards: list[float]
+    correct: list[float]
 
 
 class HasRewards(Protocol):
@@ -23,44 +45,144 @@ class HasRewards(Protocol):
 AnyGroup = TypeVar("AnyGroup", bound=HasRewards)
 
 
-class Filled(NamedTuple, Generic[AnyGroup]):
-    """A step's groups: those it trains on, all that were drawn, how many batches they came in.
+def advantages(rewards: torch.Tensor, scale: Literal["group", "none"]) -> torch.Tensor:
+    """Return advantages, float32 [groups, samples], for rewards of that shape.
 
-    ``limit_reached``: the batches ran out before the step was full.
+    ``none``: A = r - mean of the group. ``group``: A = (r - mean) / (std + 1e-4), std being the unbiased standard deviation of the
+    group (Shao et al. 2024, as in TRL).
     """
-
-    kept: list[AnyGroup]
-    drawn: list[AnyGroup]
-    batches: int
-    limit_reached: bool
+    rewards = rewards.to(torch.float32)
+    centered = rewards - rewards.mean(dim=1, keepdim=True)
+    return centered if scale == "none" else centered / (rewards.std(dim=1, keepdim=True) + EPSILON)
 
 
 def differ(rewards: Sequence[float]) -> bool:
-    """Whether a group's rewards are not all equal; if they are, every advantage is 0."""
+    """Return whether a group's rewards are not all equal. If they are, every advantage is 0 and there is nothing to learn."""
     return any(reward != rewards[0] for reward in rewards)
 
 
-def fill(batches: Iterable[list[AnyGroup]], wanted: int, most: int) -> Filled[AnyGroup]:
-    """Dynamic sampling (DAPO): takes up to ``most`` batches until ``wanted`` groups have rewards that differ.
+def fill(batches: Iterable[list[AnyGroup]], size: int, max_batches: int) -> tuple[list[AnyGroup], list[list[AnyGroup]]]:
+    """Take batches until ``size`` groups have rewards that differ (DAPO's dynamic sampling), ``max_batches`` at most.
 
-    The first ``wanted`` of them are kept, in order. No batch is asked for that isn't needed.
+    Return the first ``size`` of those groups, and all batches taken.
     """
-    kept, drawn, taken = [], [], 0
+    kept: list[AnyGroup] = []
+    drawn: list[list[AnyGroup]] = []
     batches = iter(batches)
-    while len(kept) < wanted and taken < most:
-        batch = next(batches)
-        taken += 1
-        drawn += batch
-        kept += [group for group in batch if differ(group.rewards)]
-    return Filled(kept[:wanted], drawn, taken, len(kept) < wanted)
+    while len(kept) < size and len(drawn) < max_batches:
+        drawn.append(next(batches))
+        kept += [group for group in drawn[-1] if differ(group.rewards)]
+    return kept[:size], drawn
 
 
-def advantages(rewards: torch.Tensor, scale: Literal["group", "none"]) -> torch.Tensor:
-    """Advantages, float32 [groups, samples], for rewards of that shape.
+class GroupSampler:
+    """Draws the groups of each step of a curriculum from the current policy: the same ones for the same weights.
 
-    ``none``: A = r - mean of the group. ``group``: A = (r - mean) / (std + 1e-4), std being the unbiased standard deviation of the
-    group (Shao et al. 2024, as TRL computes it).
+    ``sources``: prompts of each name in the phases' mixtures; ``decoder``: holds the policy; ``generating``: a context in which
+    the policy may generate.
     """
-    rewards = rewards.to(torch.float32)
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
-    return centred if scale == "none" else centred / (rewards.std(dim=1, keepdim=True) + EPSILON)
+
+    def __init__(
+        self,
+        config: GRPOConfig,
+        phases: Sequence[Phase],
+        scoring: Scoring,
+        sources: dict[str, list[Prompt]],
+        decoder: Decoder,
+        generating: Callable[[], AbstractContextManager],
+    ):
+        self.config, self.phases, self.scoring, self.sources = config, phases, scoring, sources
+        self.decoder, self.generating = decoder, generating
+        self._phase, self._stream = 0, iter(())
+        self._seconds = {"seconds_generation": 0.0, "seconds_scoring": 0.0}
+
+    def draw(self, step: int, records: Sequence[Record]) -> tuple[list[Group], Record]:
+        """Return the groups to train on in a step (from 1), and the record of all that were drawn.
+
+        ``records``: of all steps before, which tell where in its stream of problems the phase is.
+        """
+        config, phase = self.config, curricula.phase_of(step, [phase.steps for phase in self.phases])
+        before = records[-1]["prompts_drawn"] if records and records[-1].get("phase") == phase else 0
+        if phase != self._phase:
+            sizes = {name: len(prompts) for name, prompts in self.sources.items()}
+            mixture = self.phases[phase - 1].mixture
+            self._phase, self._stream = phase, curricula.draws(mixture, sizes, config.seed, phase, skip=before)
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+        if config.filter_groups:
+            kept, batches = fill(self._batches(config.generation_prompts), config.prompts_per_step, config.max_generation_batches)
+        else:
+            batches = [next(self._batches(config.prompts_per_step))]
+            kept = batches[0]
+        drawn = [group for batch in batches for group in batch]
+        record = {
+            "step": step,
+            "phase": phase,
+            **_means(drawn),
+            "prompts": len(drawn),
+            "groups": len(drawn),
+            "groups_kept": len(kept),
+            "generation_batches": len(batches),
+            "limit_reached": len(kept) < config.prompts_per_step,
+            "prompts_drawn": before + len(drawn),
+            **{name: round(seconds, 3) for name, seconds in self._seconds.items()},
+        }
+        return kept, record
+
+    def validate(self, prompts: list[Prompt], decoder: Decoder) -> Record:
+        """Return the accuracy at each level and their mean: one response to each prompt, with the same seed each time."""
+        seeds = [(sample_seed(self.config.rollouts.seed, "validation", prompt.index, 0),) for prompt in prompts]
+        levels = _accuracies(self._groups(prompts, seeds, decoder), "validation_accuracy_level")
+        return {"validation_accuracy": fmean(levels.values()), **levels}
+
+    def _batches(self, size: int) -> Iterator[list[Group]]:
+        """Generate batches of ``size`` groups. A problem that comes again gets other seeds."""
+        rollouts = self.config.rollouts
+        while True:
+            draws = list(islice(self._stream, size))
+            prompts = [self.sources[draw.source][draw.row] for draw in draws]
+            seeds = [
+                tuple(
+                    sample_seed(rollouts.seed, self._phase, draw.number, prompt.index, sample) for sample in range(rollouts.samples)
+                )
+                for draw, prompt in zip(draws, prompts)
+            ]
+            yield self._groups(prompts, seeds, self.decoder)
+
+    def _groups(self, prompts: list[Prompt], seeds: list[tuple[int, ...]], decoder: Decoder) -> list[Group]:
+        """Sample a response for each seed of each prompt, and score them."""
+        responses: list[list[Response]] = [[None] * len(own_seeds) for own_seeds in seeds]
+        requests = [Request(prompt.row["prompt"], own_seeds) for prompt, own_seeds in zip(prompts, seeds)]
+        start = time.monotonic()
+        with self.generating():
+            for number, sample, response in decoder.generate(requests):
+                responses[number][sample] = response
+        generated = time.monotonic()
+        groups = [self._score(prompt, own_responses) for prompt, own_responses in zip(prompts, responses)]
+        self._seconds["seconds_generation"] += generated - start
+        self._seconds["seconds_scoring"] += time.monotonic() - generated
+        return groups
+
+    def _score(self, prompt: Prompt, responses: list[Response]) -> Group:
+        texts = [(self.decoder.text(response.tokens), response.finish_reason == "length") for response in responses]
+        scores = compute_scores(((prompt.row, text, truncated) for text, truncated in texts), self.scoring)
+        return Group(prompt, responses, *zip(*((score["score"], score["acc"]) for score in scores)))
+
+
+def _means(groups: list[Group]) -> Record:
+    """Return means over all responses."""
+    responses = [response for group in groups for response in group.responses]
+    return {
+        "reward": fmean(reward for group in groups for reward in group.rewards),
+        "accuracy": fmean(correct for group in groups for correct in group.correct),
+        **_accuracies(groups, "accuracy_level"),
+        "response_length": fmean(len(response.tokens) for response in responses),
+        "truncated": fmean(response.finish_reason == "length" for response in responses),
+    }
+
+
+def _accuracies(groups: list[Group], prefix: str) -> Record:
+    """Return the share of correct responses at each level, lowest first."""
+    by_level: dict[int, list[float]] = {}
+    for group in groups:
+        by_level.setdefault(group.prompt.level, []).extend(group.correct)
+    return {f"{prefix}{level}": fmean(by_level[level]) for level in sorted(by_level)}

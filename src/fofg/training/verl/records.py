@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fofg.data.files import write_text
 from fofg.training.metrics import Record
-from fofg.training.monitor import Monitor
+from fofg.training.run import Run
 from fofg.training.verl.names import PREFIX
 
 _VALIDATION = re.compile(r"val-core/.+/level(\d+)/acc/mean@1$")
@@ -66,14 +66,14 @@ def _read(file: Path) -> list[dict]:
 
 
 class Follower(threading.Thread):
-    """Reads lines from verl's log as they come, and shows each step, as soon as the next one begins, by the monitor.
+    """Reads lines from verl's log as they come, and logs each step as soon as the next one begins.
 
     ``convert``: from what verl says of all steps so far to our records of them.
     """
 
-    def __init__(self, written: Path, lines: Lines, convert: Callable[[list[dict]], list[Record]], monitor: Monitor):
+    def __init__(self, written: Path, lines: Lines, convert: Callable[[list[dict]], list[Record]], run: Run):
         super().__init__(name="metrics", daemon=True)
-        self.written, self.lines, self.convert, self.monitor = written, lines, convert, monitor
+        self.written, self.lines, self.convert, self._run = written, lines, convert, run
         self._end, self._began = threading.Event(), time.monotonic() - lines.seconds()
         self._rest, self._failed = "", None
 
@@ -113,8 +113,8 @@ class Follower(threading.Thread):
     def _show(self, complete: bool) -> None:
         """Hands on the records of finished steps: of all, or of all but the last, of which more lines may come."""
         records = self.convert(self.lines.steps())
-        for record in records[len(self.monitor.records) : len(records) if complete else -1]:
-            self.monitor.keep(record, **_shown(record))
+        for record in records[len(self._run.records) : len(records) if complete else -1]:
+            self._run.log(record, **_shown(record))
 
 
 def _shown(record: Record) -> dict[str, str]:

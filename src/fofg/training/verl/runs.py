@@ -13,20 +13,20 @@ from fofg.errors import UserError
 from fofg.runtime import subprocesses
 from fofg.runtime.signals import request_stop, stop_reason
 from fofg.training.metrics import Record
-from fofg.training.monitor import Monitor
+from fofg.training.run import Run
 from fofg.training.verl.checkpoints import last_step, stop_message
 from fofg.training.verl.names import DRAWN, LINES, STOP, TOLD
 from fofg.training.verl.records import Follower, Lines
 
 
-def work_folder(state: Path, key: str, workers: int) -> Path:
+def work_folder(folder: Path, workers: int) -> Path:
     """Run folder for this world size; FSDP shards cannot be resumed on another. Warns about checkpoints of other sizes."""
-    folder = (state / f"{key}-{workers}").absolute()
-    for other in state.glob(f"{key}-*"):
+    key, folder = folder.name, folder.with_name(f"{folder.name}-{workers}").absolute()
+    for other in folder.parent.glob(f"{key}-*"):
         if other.name != folder.name and (step := last_step(other)):
             number = other.name.rpartition("-")[2]
-            told = f"not going on from step {step}, which was made on {number} GPUs, not {workers}"
-            print(f"{told}; to go on from there, set training.gpus and nodes back", file=sys.stderr)
+            message = f"not resuming from step {step}, which was made on {number} GPUs, not {workers}"
+            print(f"{message}; to resume from there, set training.gpus and nodes back", file=sys.stderr)
     return folder
 
 
@@ -41,12 +41,12 @@ def lines(folder: Path) -> Lines:
 
 
 def follow(
+    run: Run,
     command: Sequence[str],
     folder: Path,
     said: Lines,
     convert: Callable[[list[dict]], list[Record]],
     total: int,
-    tensorboard: Path,
     environment: dict[str, str],
 ) -> None:
     """Runs a trainer in its folder, from its last checkpoint if there is one, to step ``total``.
@@ -54,10 +54,7 @@ def follow(
     ``said``: gets what it says; ``convert``: makes records of that. Asked to stop, the trainer saves after the step that it is in.
     Raises UserError then, if that was not its last, and if it failed.
     """
-    start, monitor = last_step(folder), Monitor(total)
-    monitor.records = convert(said.steps())
-    if start:
-        print(f"going on after step {start} of {total}", file=sys.stderr)
+    run.records = convert(said.steps())
     log, written, told, stop = folder / "verl.log", folder / "verl.jsonl", folder / TOLD, folder / STOP
     for old in (written, told, stop):
         old.unlink(missing_ok=True)
@@ -67,14 +64,13 @@ def follow(
         request_stop(stop, reason)
 
     print(f"verl's own output: {log}", file=sys.stderr)
-    monitor.open(tensorboard)
-    follower = Follower(written, said, convert, monitor)
-    follower.start()
-    try:
-        code = subprocesses.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
-    finally:
-        follower.stop()
-        monitor.close()
+    with run.logging(total):
+        follower = Follower(written, said, convert, run)
+        follower.start()
+        try:
+            code = subprocesses.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
+        finally:
+            follower.stop()
     if told.exists():
         raise UserError(told.read_text())
     if code or last_step(folder) < total:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fofg.config import Validation, Verl
+from fofg.config import Validation, VerlConfig
 from fofg.stages import TrainRl, TrainSft
 from fofg.training.verl.names import DRAWN, STOP, TOLD
 
@@ -20,7 +20,7 @@ from fofg.training.verl.names import DRAWN, STOP, TOLD
 TESTS = 10
 
 
-class Place(NamedTuple):
+class LaunchConfig(NamedTuple):
     """Where a run works.
 
     ``gpus``, ``cpus``: of each of its ``nodes``; ``folder``: of checkpoints, one every ``save_every`` steps; ``model``: its folder,
@@ -57,13 +57,13 @@ def program(module: str, values: dict, folder: Path) -> list[str]:
     return ["-m", module, *overrides(values | {"hydra": {"run": {"dir": str(folder)}, "output_subdir": None}})]
 
 
-def attention(verl: Verl) -> str:
+def attention(verl: VerlConfig) -> str:
     if verl.attention != "auto":
         return verl.attention
     return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
 
 
-def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None, steps: int) -> dict:
+def sft(spec: TrainSft, verl: VerlConfig, launch: LaunchConfig, train: Path, test: Path | None, steps: int) -> dict:
     """Of ``verl.trainer.sft_trainer``, for files of tokens (fofg.training.verl.rows) and a run of so many steps."""
     settings = spec.sft
     return {
@@ -78,7 +78,7 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
             "num_workers": 0,  # workers would die from a SIGTERM to all processes, before the trainer has saved
             "custom_cls": {"path": "pkg://fofg.training.verl.rows", "name": "Tokens"},
         },
-        "model": _model(verl, place),
+        "model": _model(verl, launch),
         "engine": {"param_offload": verl.offload, "optimizer_offload": verl.offload},
         "optim": {
             "lr": settings.learning_rate,
@@ -90,7 +90,7 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
         },
         "checkpoint": {"save_contents": ["model", "optimizer", "extra"]},
         "trainer": {
-            **_trainer(place, "sft"),
+            **_trainer(launch, "sft"),
             "total_epochs": settings.epochs,
             "total_training_steps": steps,
             "test_freq": max(1, math.ceil(steps / TESTS)) if test else -1,
@@ -102,8 +102,8 @@ def sft(spec: TrainSft, verl: Verl, place: Place, train: Path, test: Path | None
 
 def grpo(
     spec: TrainRl,
-    verl: Verl,
-    place: Place,
+    verl: VerlConfig,
+    launch: LaunchConfig,
     train: Path,
     validation: Path,
     steps: int,
@@ -118,15 +118,15 @@ def grpo(
     """
     settings, rollouts = spec.rl, spec.rl.rollouts
     greedy = bool(validated and validated.greedy)
-    length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, place.positions or sys.maxsize)
+    length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, launch.positions or sys.maxsize)
     draws = {
         "filter_groups": settings.filter_groups,
         "on_incomplete_step": on_incomplete_step,
         "generation_prompts": settings.generation_prompts,
         "max_generation_batches": settings.max_generation_batches,
-        "told": str(place.folder / TOLD),
-        "drawn": str(place.folder / DRAWN),
-        "stop": str(place.folder / STOP),
+        "told": str(launch.folder / TOLD),
+        "drawn": str(launch.folder / DRAWN),
+        "stop": str(launch.folder / STOP),
     }
     return {
         "algorithm": {
@@ -146,7 +146,7 @@ def grpo(
             "dataloader_num_workers": 0,
         },
         "actor_rollout_ref": {
-            "model": _model(verl, place),
+            "model": _model(verl, launch),
             "actor": _actor(spec, verl),
             "ref": {"fsdp_config": {"param_offload": verl.offload, "use_torch_compile": verl.torch_compile}},
             "rollout": {
@@ -161,7 +161,7 @@ def grpo(
                 "gpu_memory_utilization": verl.gpu_memory_utilization,
                 "enforce_eager": verl.enforce_eager,
                 "free_cache_engine": True,
-                "agent": {"num_workers": 2 * place.nodes},
+                "agent": {"num_workers": 2 * launch.nodes},
                 "val_kwargs": {
                     "do_sample": not greedy,
                     "temperature": 0.0 if greedy else rollouts.temperature,
@@ -172,7 +172,7 @@ def grpo(
         },
         "critic": {"enable": False},
         "reward": {
-            "num_workers": 2 * place.nodes,
+            "num_workers": 2 * launch.nodes,
             "custom_reward_function": {
                 "path": "pkg://fofg.tasks.rewards",
                 "name": "compute_score",
@@ -185,7 +185,7 @@ def grpo(
             },
         },
         "trainer": {
-            **_trainer(place, "rl"),
+            **_trainer(launch, "rl"),
             "use_v1": True,
             "v1": {
                 "trainer_mode": "sync",
@@ -200,21 +200,21 @@ def grpo(
             "val_before_train": validates_first,
             "max_actor_ckpt_to_keep": 2,
         },
-        "transfer_queue": {"backend": {"SimpleStorage": {"num_data_storage_units": place.nodes}}},
+        "transfer_queue": {"backend": {"SimpleStorage": {"num_data_storage_units": launch.nodes}}},
         "ray_kwargs": {"ray_init": {"+address": "auto"}},
     }
 
 
-def _model(verl: Verl, place: Place) -> dict:
+def _model(verl: VerlConfig, launch: LaunchConfig) -> dict:
     return {
-        "path": str(place.model),
+        "path": str(launch.model),
         "use_remove_padding": True,
         "enable_gradient_checkpointing": True,
         "+override_config": {"attn_implementation": attention(verl)},
     }
 
 
-def _actor(spec: TrainRl, verl: Verl) -> dict:
+def _actor(spec: TrainRl, verl: VerlConfig) -> dict:
     """Loss, optimizer, memory."""
     settings = spec.rl
     return {
@@ -251,14 +251,14 @@ def _actor(spec: TrainRl, verl: Verl) -> dict:
     }
 
 
-def _trainer(place: Place, name: str) -> dict:
+def _trainer(launch: LaunchConfig, name: str) -> dict:
     return {
-        "default_local_dir": str(place.folder),
+        "default_local_dir": str(launch.folder),
         "project_name": "fofg",
         "experiment_name": name,
         "logger": ["file"],
-        "save_freq": place.save_every,
+        "save_freq": launch.save_every,
         "resume_mode": "auto",
-        "n_gpus_per_node": place.gpus,
-        "nnodes": place.nodes,
+        "n_gpus_per_node": launch.gpus,
+        "nnodes": launch.nodes,
     }

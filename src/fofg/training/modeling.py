@@ -1,0 +1,196 @@
+"""Model utilities for training: load, compute log-probabilities, accumulate gradients on CPU threads, save."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.utils import logging
+
+from fofg import models
+from fofg.config import GRPOConfig, SFTConfig
+from fofg.data.files import cure, write_json, writing
+from fofg.errors import UserError
+from fofg.training import metrics
+from fofg.training.batches import Batch
+
+#: On a CPU and up to this length, plain attention is faster than PyTorch's fused kernel, whose bfloat16 backward pass is slow.
+PLAIN_ATTENTION = 1024
+
+
+def precision(setting: str) -> torch.dtype:
+    """Return the dtype of computation. ``auto``: bfloat16 where the GPU, or the CPU, has instructions for it, else float32."""
+    if setting != "auto":
+        return getattr(torch, setting)
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
+
+
+def make_deterministic(seed: int) -> None:
+    """Seed PyTorch (for dropout) and, on a GPU, choose the slower kernels that give the same result each time."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def load(model: Path, max_length: int):
+    """Load a model with float32 weights for rows of up to ``max_length`` tokens, on the GPU if there is one.
+
+    Raises UserError if it is damaged.
+    """
+    cuda = torch.cuda.is_available()
+    attention = "sdpa" if cuda or max_length > PLAIN_ATTENTION else "eager"
+    try:
+        network, report = AutoModelForCausalLM.from_pretrained(
+            model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); {cure(model)}") from None
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); {cure(model)}")
+    # A model's own sampling defaults play no part here, and unusual ones can't be saved.
+    network.generation_config = GenerationConfig(eos_token_id=network.generation_config.eos_token_id)
+    if cuda:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+    return network.to("cuda" if cuda else "cpu")
+
+
+def positions(network) -> int | None:
+    """Return the longest sequence that a model holds, in tokens; None if it has no limit."""
+    return getattr(network.config.get_text_config(), "max_position_embeddings", None)
+
+
+def adamw(network, config: SFTConfig | GRPOConfig) -> torch.optim.AdamW:
+    """Return the optimizer. Matrices decay; biases and the weights of norms, which are vectors, do not."""
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+
+
+def update(network, optimizer: torch.optim.Optimizer, learning_rate: float, max_grad_norm: float) -> float:
+    """Clip the gradients, make the update, and clear them. Return their norm before clipping."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(norm)
+
+
+def token_log_probs(network, batch: Batch, dtype: torch.dtype, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the log-probability of every token but the first, given those before it, and that of the whole vocabulary there.
+
+    ``batch``: ``input_ids`` and ``attention_mask`` [rows, tokens]. Shapes: [rows, tokens - 1] and [rows, tokens - 1, vocabulary].
+    """
+    with torch.autocast(network.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        output = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    vocabulary = (output.logits[:, :-1].float() / temperature).log_softmax(-1)  # a softmax in bfloat16 would lose too much
+    return vocabulary.gather(-1, batch["input_ids"][:, 1:, None])[..., 0], vocabulary
+
+
+class GradientWorkers:
+    """Threads that compute the micro-batches of an update, several at once on a CPU.
+
+    Few operators on small matrices are faster with two threads than with one, so the threads share the micro-batches instead.
+    Results come, and gradients are added, in the order of the micro-batches: the number of threads doesn't change them.
+    ``rows``: of an update; ``size``: of a micro-batch.
+    """
+
+    def __init__(self, network, threads: int, rows: int, size: int):
+        self._pool, self._threads, self._share = None, threads, threads
+        drops = any("drop" in name and value for name, value in network.config.to_dict().items() if isinstance(value, float))
+        if torch.cuda.is_available() or drops:  # dropout draws from one generator, so micro-batches must come in order
+            return
+        workers = min(threads, math.ceil(rows / size))
+        self._share = max(1, threads // workers)
+        torch.set_num_threads(self._share)
+        if workers > 1:
+            self._pool = ThreadPoolExecutor(workers, "gradients", torch.set_num_threads, (self._share,))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Give the caller all threads, for generation."""
+        torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._share)
+
+    def map(self, function: Callable, batches: Iterable) -> Iterator:
+        """Apply a function to every micro-batch."""
+        return self._pool.map(function, batches) if self._pool else map(function, batches)
+
+    def add_gradients(self, network, loss: Callable[[Batch], torch.Tensor], batches: Iterable[Batch]) -> float:
+        """Add the gradients of the sum of the micro-batches' losses to the model's. Return that sum."""
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+
+        def gradients(batch: Batch) -> tuple[float, tuple]:
+            value = loss(batch)
+            return value.detach(), torch.autograd.grad(value, weights, allow_unused=True)
+
+        total = torch.zeros((), device=network.device)
+        for value, computed in self.map(gradients, batches):
+            total += value
+            for weight, gradient in zip(weights, computed):
+                if gradient is not None:
+                    weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        return float(total)
+
+
+def random_state() -> list[torch.Tensor]:
+    """Return the state of PyTorch's generators, from which dropout draws."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def set_random_state(states: list[torch.Tensor]) -> None:
+    """Restore what ``random_state`` returned."""
+    torch.set_rng_state(states[0])
+    if torch.cuda.is_available() and len(states) > 1:
+        torch.cuda.set_rng_state_all(states[1:])
+
+
+def save(network, model: Path, output: Path, records: list[metrics.Record], spec: dict, validation: dict | None = None) -> None:
+    """Write a trained model's folder: weights as ``model`` stores them, its other files, metrics, spec and validation settings.
+
+    Everything is written beside ``output``, then moved file by file; weights of an earlier run are removed. Raises UserError if
+    a weight is not finite.
+    """
+    network.to(models.stored_dtype(model))
+    if not all(weight.isfinite().all() for weight in network.parameters()):
+        raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
+    partial = output.parent / f".{output.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    with writing(output):
+        network.save_pretrained(partial, max_shard_size="100TB")
+        models.copy_settings(model, partial)
+    metrics.write(partial / "metrics.jsonl", records)
+    write_json(partial / "spec.json", spec)
+    output.mkdir(parents=True, exist_ok=True)
+    if validation:
+        write_json(partial / "validation.json", validation)
+    else:
+        (output / "validation.json").unlink(missing_ok=True)
+    new = sorted(path.name for path in partial.iterdir())
+    for name in new:
+        shutil.copymode(partial / "metrics.jsonl", partial / name)  # safetensors makes its files private
+    for name in new:
+        os.replace(partial / name, output / name)
+    for old in models.weight_files(output):
+        if old.name not in new:
+            old.unlink()
+    partial.rmdir()

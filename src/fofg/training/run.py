@@ -1,0 +1,168 @@
+"""The frame of every training run: lock, resume, checkpoints, metrics, graceful stop, the finished model folder."""
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from fofg import models
+from fofg.data.files import replacing
+from fofg.errors import UserError
+from fofg.runtime.locks import exclusive
+from fofg.runtime.signals import stoppable
+from fofg.training import metrics, modeling
+from fofg.training.metrics import Record
+
+#: Checkpoints of a run that are kept: should the newest be unreadable, there is one before it.
+CHECKPOINTS = 2
+
+
+@contextmanager
+def training_run(
+    spec: str,
+    model: str | Path,
+    files: Iterable[str | Path],
+    output: str | Path,
+    state: str | Path,
+    tensorboard: str | Path | None = None,
+    validation: dict | None = None,
+) -> Iterator["Run"]:
+    """Lock ``state`` for a run, and remove it once the run has finished.
+
+    ``spec``: canonical JSON of what decides the result, besides the ``model`` folder and ``files``. What is resumed from lies in a
+    folder named by the digest of all three, so a run never continues from other work. ``validation``: how the run is measured.
+    Raises UserError if ``model`` is unfit, or another process holds ``state``.
+    """
+    model, output, state = Path(model), Path(output), Path(state)
+    models.check(model)
+    with exclusive(state), ExitStack() as stack:
+        key = fingerprint(spec, models.digest(model), files)
+        run = Run(spec, model, output, state / key, Path(tensorboard or output / "tensorboard"), validation, stack)
+        yield run
+        shutil.rmtree(state, ignore_errors=True)
+
+
+class Run:
+    """A run in progress. ``records``: of every step so far, those before a kill included; ``folder``: what it resumes from."""
+
+    def __init__(self, spec, model, output, folder, tensorboard, validation, stack):
+        self.spec, self.model, self.output, self.folder = spec, model, output, folder
+        self.tensorboard, self.validation, self._stack = tensorboard, validation, stack
+        self.records: list[Record] = []
+
+    def resume(self, network, optimizer, total: int, save_every: int) -> None:
+        """Load the newest checkpoint, if there is one, and start logging. From then on, SIGTERM waits for the end of a step."""
+        self._network, self._optimizer, self._save_every = network, optimizer, save_every
+        if checkpoint := newest_checkpoint(self.folder):
+            network.load_state_dict(checkpoint["model"])
+            optimizer.load_state_dict(checkpoint["optimizer"])
+            modeling.set_random_state(checkpoint["random"])
+            self.records = checkpoint["records"]
+        self._stack.enter_context(self.logging(total))
+        self._stop = self._stack.enter_context(stoppable())
+
+    @contextmanager
+    def logging(self, total: int) -> Iterator[None]:
+        """Show progress and write TensorBoard events. Those of earlier runs are removed, those after the checkpoint hidden."""
+        self.total, done = total, self.records[-1]["step"] if self.records else None
+        self._began = time.monotonic() - (self.records[-1]["seconds"] if self.records else 0.0)
+        if done is None:
+            shutil.rmtree(self.tensorboard, ignore_errors=True)
+        else:
+            print(f"resuming after step {done} of {total}", file=sys.stderr)
+        events = SummaryWriter(str(self.tensorboard), purge_step=None if done is None else done + 1)
+        with closing(events) as self._events, tqdm(total=total, initial=done or 0, desc="train", unit="step") as self._bar:
+            yield
+
+    def steps(self) -> Iterator[int]:
+        """Yield the numbers of the steps that are left. After each, save a checkpoint when one is due.
+
+        Raises UserError after a checkpoint if the run was asked to stop.
+        """
+        first = self.records[-1]["step"] + 1 if self.records else 1
+        for step in range(first, self.total + 1):
+            yield step
+            stopped = self._stop.is_set() and step < self.total
+            if step % self._save_every == 0 or step == self.total or stopped:
+                self._save(step)
+            if stopped:
+                raise stop_error(self._stop.reason, step, self.total)
+
+    def seconds(self) -> float:
+        """Return the time since the run began, without the time between a kill and its resumption."""
+        return round(time.monotonic() - self._began, 3)
+
+    def log(self, record: Record, **shown: str) -> None:
+        """Add the record of a step. The progress bar shows ``shown``, except before the first step."""
+        self.records.append(record)
+        for name, value in record.items():
+            if name not in ("step", "seconds"):
+                self._events.add_scalar(f"train/{name}", value, record["step"])
+        if record["step"]:
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(1)
+
+    def finish(self, network, log_every: int = 1) -> None:
+        """Write the model folder with ``metrics.jsonl`` (a line per ``log_every`` steps), ``spec.json``, ``validation.json``."""
+        records = metrics.thin(self.records, log_every)
+        modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation)
+
+    def keep_model(self) -> None:
+        """Finish without training: the model goes on unchanged."""
+        print(f"{self.output} is the model {self.model}, unchanged", file=sys.stderr)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
+        self.records = [{"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}]
+        self.finish(modeling.load(self.model, max_length=0))
+
+    def _save(self, step: int) -> None:
+        state = {
+            "model": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "random": modeling.random_state(),
+            "records": self.records,
+        }
+        # Renamed into place once it is whole: a kill while it is written leaves the checkpoint before as the newest.
+        with replacing(self.folder / f"checkpoint-{step}.pt") as temporary:
+            torch.save(state, temporary)
+        for old in _checkpoints(self.folder)[CHECKPOINTS:]:
+            old.unlink()
+
+
+def fingerprint(spec: str, model: str, files: Iterable[str | Path]) -> str:
+    """Return 32 hexadecimal digits that change with the spec, the digest of the model, or the content of any file."""
+    total = hashlib.sha256(f"{spec}\n{model}\n".encode())
+    for path in files:
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:32]
+
+
+def newest_checkpoint(folder: Path) -> dict | None:
+    """Load the checkpoint of the most steps, and remove any that can't be read."""
+    for path in _checkpoints(folder):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises half a dozen kinds for a damaged file
+            print(f"{path}: damaged checkpoint, removed ({type(error).__name__})", file=sys.stderr)
+            path.unlink()
+    return None
+
+
+def stop_error(reason: str, step: int, total: int) -> UserError:
+    """Return the error of a run that was asked to stop and has a checkpoint of ``step``."""
+    return UserError(f"stopped {reason} after step {step} of {total}; run the same command to resume")
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint files, newest first."""
+    numbered = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in folder.glob("checkpoint-*")}
+    return sorted((path for path, number in numbered.items() if number), key=lambda path: -int(numbered[path][1]))
