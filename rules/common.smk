@@ -27,7 +27,7 @@ from fofg.digests import digest
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name, relink
-from fofg.plan.needs import needs
+from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_sft_on_rows, model_size
 from fofg.report.versions import installed
 
 try:
@@ -40,6 +40,13 @@ try:
     STAGE1_PROBLEMS = settings.datasets["stage1_level1"].train
     if settings.use.stage1_problems:
         STAGE1_PROBLEMS = count_rows(settings.use.stage1_problems)
+        if not STAGE1_PROBLEMS:
+            raise UserError(
+                f"use.stage1_problems: {settings.use.stage1_problems} has no problems; correct the path, or make it again"
+            )
+    if settings.use.stage1_rft_data:
+        STAGE1_EXAMPLES = count_rows(f"{settings.use.stage1_rft_data}/train.parquet")
+    model_size(settings)  # damaged weights are an error here, not in the middle of the graph
 except UserError as error:
     raise WorkflowError(str(error))
 

@@ -16,11 +16,7 @@ rule generate_stage1_test_rollouts:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
-        gpu=settings.rollout_engine.gpus,
-        mem_mb=memory("generate_stage1_test_rollouts"),
-        runtime=minutes("generate_stage1_test_rollouts"),
-        nodes=1,
-        slurm_extra=SAVING,
+        **rollout_job("generate_stage1_test_rollouts", estimate_stage1_test),
     params:
         spec=stage1_test_spec,
         model=model_input_folder,
@@ -131,11 +127,7 @@ rule generate_held_out_rollouts:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
-        gpu=settings.rollout_engine.gpus,
-        mem_mb=memory("generate_held_out_rollouts"),
-        runtime=minutes("generate_held_out_rollouts"),
-        nodes=1,
-        slurm_extra=SAVING,
+        **rollout_job("generate_held_out_rollouts", estimate_held_out),
     params:
         spec=held_out_spec,
         model=model_input_folder,
@@ -211,11 +203,7 @@ rule generate_passk_rollouts:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
-        gpu=settings.rollout_engine.gpus,
-        mem_mb=memory("generate_passk_rollouts"),
-        runtime=minutes("generate_passk_rollouts"),
-        nodes=1,
-        slurm_extra=SAVING,
+        **rollout_job("generate_passk_rollouts", estimate_passk),
     params:
         spec=passk_spec,
         model=model_input_folder,

@@ -23,10 +23,7 @@ rule train_rl:
         environment(settings.stage2.rl.engine)
     threads: settings.training.stage2_threads
     resources:
-        **NODES,
-        gpu=settings.training.workers(),
-        mem_mb=memory("train_rl"),
-        runtime=minutes("train_rl"),
+        **training_job("train_rl", estimate_curriculum),
     params:
         spec=rl_spec,
         data=named("data", curriculum_names),

@@ -17,11 +17,7 @@ rule generate_rollouts:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
-        gpu=settings.rollout_engine.gpus,
-        mem_mb=memory("generate_rollouts"),
-        runtime=minutes("generate_rollouts"),
-        nodes=1,
-        slurm_extra=SAVING,
+        **rollout_job("generate_rollouts", estimate_round),
     params:
         spec=rollout_spec,
         problems=problems_argument,

@@ -24,10 +24,7 @@ rule train_sft:
         sft_environment
     threads: sft_threads
     resources:
-        **NODES,
-        gpu=settings.training.workers(),
-        mem_mb=memory("train_sft"),
-        runtime=minutes("train_sft"),
+        **training_job("train_sft", estimate_tuning),
     params:
         spec=tuning_spec,
         allow_empty=allow_empty,

@@ -56,12 +56,6 @@ def rollout_work(wildcards, output):
     return shlex.join(str(part) for pair in given.items() for part in pair)
 
 
-try:
-    NEEDS = needs(settings)
-except UserError as error:
-    raise WorkflowError(str(error))
-
-
 #: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
 SAVING = f"--signal=URG@{settings.cluster.grace_period}"
 #: Of training: on several nodes, one program starts others on all of them.
@@ -79,15 +73,73 @@ def growing(amount, kind="memory"):
     return lambda wildcards, attempt: amount if attempt == 1 else max(amount, min(3 * amount // 2, ROOM[kind]))
 
 
-def memory(rule):
-    """Megabytes of a job that runs a model: growing, unless the user has said how much."""
-    own = settings.cluster.resources.get(rule)
-    return NEEDS[rule].memory if own and own.mem_mb else growing(NEEDS[rule].memory)
+def model_job(rule, estimate):
+    """Resources of a job that runs a model; ``estimate(wildcards)`` is what it takes."""
+    override = settings.cluster.resources.get(rule)
+
+    def field(name):
+        return lambda wildcards: getattr(estimate(wildcards), name)
+
+    def memory(wildcards, attempt):
+        amount = field("mem_mb")(wildcards)
+        return amount if override and override.mem_mb else growing(amount)(wildcards, attempt)
+
+    return {name: field(name) for name in Estimate._fields} | {"mem_mb": memory}
 
 
-def minutes(rule):
-    """Time limit of a job that runs a model, which goes on where it was in its retry."""
-    return NEEDS[rule].minutes
+def rollout_job(rule, estimate):
+    """Resources of a job that makes rollouts."""
+    return {"nodes": 1, "slurm_extra": SAVING, "gpu": settings.rollout_engine.gpus} | model_job(rule, estimate)
+
+
+def training_job(rule, estimate):
+    """Resources of a job that trains."""
+    return {**NODES, "gpu": settings.training.workers()} | model_job(rule, estimate)
+
+
+def shard_rows(shard, problems, size):
+    """Number of problems in a shard."""
+    return min(size, problems - int(shard) * size)
+
+
+def estimate_round(wildcards):
+    """Rollouts are in their shard's file, in rollout.parquet and, if selected, in rft_data/."""
+    part, problems = settings.stage1, STAGE1_PROBLEMS
+    if iteration_of(wildcards.round) is not None:
+        part, problems = settings.stage2.rft, settings.stage2.rft.examples_per_iteration
+    rows = shard_rows(wildcards.shard, problems, settings.rollout_engine.shard_size)
+    return estimate_rollouts(settings, "generate_rollouts", part.rollouts, rows, copies=3)
+
+
+def estimate_tuning(wildcards):
+    rft = settings.stage2.rft
+    if iteration_of(wildcards.tuned) is not None:
+        return estimate_sft(settings, rft.sft, rft.rollouts, rft.selection, rft.examples_per_iteration)
+    part = settings.stage1
+    if settings.use.stage1_rft_data:
+        return estimate_sft_on_rows(settings, part.sft, part.rollouts, part.rft, STAGE1_EXAMPLES)
+    return estimate_sft(settings, part.sft, part.rollouts, part.rft, STAGE1_PROBLEMS)
+
+
+def estimate_stage1_test(wildcards):
+    problems = settings.datasets["stage1_level1"].test
+    return estimate_rollouts(settings, "generate_stage1_test_rollouts", settings.evaluation.rollouts, problems)
+
+
+def estimate_held_out(wildcards):
+    limits = settings.evaluation.rollouts
+    if wildcards.decoding == "greedy":
+        limits = limits.model_copy(update={"samples": 1})
+    return estimate_rollouts(settings, "generate_held_out_rollouts", limits, settings.datasets[settings.evaluation.dataset].test)
+
+
+def estimate_passk(wildcards):
+    rows = shard_rows(wildcards.shard, settings.datasets[settings.passk.dataset].test, settings.passk.shard_size)
+    return estimate_rollouts(settings, "generate_passk_rollouts", settings.passk.rollouts, rows)
+
+
+def estimate_curriculum(wildcards):
+    return estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])
 
 
 def share_gpus():

@@ -9,9 +9,7 @@ import yaml
 
 from fofg.config import DEFAULT, Config, load, merge, read
 from fofg.errors import UserError, explain
-from fofg.plan import table
-from fofg.plan.estimate import estimate
-from fofg.plan.jobs import by_rules
+from fofg.plan import as_dict, as_text, dry_run
 from fofg.runtime import run_registry
 
 
@@ -39,7 +37,7 @@ def main() -> None:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="OVERLAY", help="merged left to right over config/default.yaml")
-    _add_default(parser)
+    parser.add_argument("--default", default=DEFAULT, help="the complete configuration (default: %(default)s)")
     parser.set_defaults(run=_config)
 
 
@@ -47,14 +45,10 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="targets of the workflow (default: all)")
     parser.add_argument("--configfile", nargs="+", default=[], metavar="OVERLAY", help="as of snakemake; targets go first")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of snakemake")
-    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs that are used at once (default: those of the largest job)")
-    parser.add_argument("--json", action="store_true", help="print JSON, with the bounds of every count")
-    _add_default(parser)
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs in use at once (default: those of the largest job)")
+    parser.add_argument("--remaining", action="store_true", help="leave out what is up to date (default: all from nothing)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_plan)
-
-
-def _add_default(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--default", default=DEFAULT, help="the complete configuration (default: %(default)s)")
 
 
 def _config(arguments: argparse.Namespace) -> None:
@@ -63,13 +57,13 @@ def _config(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    values = read([arguments.default, *arguments.configfile])
+    values = read([DEFAULT, *arguments.configfile])
     for pair in arguments.config:
         merge(values, _assignment(pair))
     settings = load(values)
-    show = table.as_json if arguments.json else table.text
-    plan = estimate(settings, arguments.targets or ["all"], arguments.gpus)
-    print(show(settings, plan, by_rules(settings, plan)))
+    jobs = dry_run(arguments.targets, arguments.configfile, arguments.config, arguments.remaining)
+    plan = as_dict(settings, jobs, arguments.gpus)
+    print(json.dumps(plan, indent=2) if arguments.json else as_text(settings, plan))
 
 
 def _assignment(pair: str) -> dict:

@@ -14,9 +14,14 @@ import yaml
 from checkouts import Checkout, environment
 from cluster import Cluster, wait_for
 
+ROOT = Path(__file__).parents[2]
 #: Snakemake as it runs submitted jobs: the queue is asked soon and often.
 SUBMITTING = (sys.executable, Path(__file__).with_name("frequent_polling.py"))
 POLLING = ("--slurm-init-seconds-before-status-checks", "2")
+#: Rules whose jobs Snakemake's main process runs.
+SOURCE = "".join(path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")])
+LOCAL = set(re.findall(r"^ +(\w+),$", SOURCE.partition("localrules:")[2].partition("\n\n\n")[0], re.MULTILINE))
+LOCAL |= set(re.findall(r"^(?:use )?rule (\w+)(?:(?!^\S).)*?^    localrule: True", SOURCE, re.MULTILINE | re.DOTALL))
 #: A run that takes longer than this many seconds hangs.
 PATIENCE = 1200
 
@@ -51,9 +56,9 @@ class Site:
         return subprocess.run(command, cwd=self.folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE)
 
     def planned(self, *targets: str, overlays=()) -> dict[str, int]:
-        """Rule -> what the cluster should see of its jobs, as `fofg plan` tells beforehand."""
+        """Return the jobs by rule that `fofg plan` announces, without those that Snakemake's main process runs."""
         out = self.program("fofg", "plan", *targets, "--json", "--configfile", *map(str, overlays)).stdout
-        return {row["rule"]: row["submissions"] for row in json.loads(out)["jobs"] if row["submissions"]}
+        return {row["rule"]: row["jobs"] for row in json.loads(out)["rules"] if row["rule"] not in LOCAL}
 
     def job(self, rule: str, state: str = "RUNNING") -> str:
         """Number of a job of a rule that is in a state, as soon as there is one."""

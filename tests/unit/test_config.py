@@ -307,7 +307,7 @@ def test_numbers_in_options_of_an_engine_may_be_text(values):
         "datasets.stage2_level1.stage",
         "datasets.stage2_level1.train",
         "stage2.rl.clip_low",
-        "plan.bytes_per_token",
+        "plan.start_seconds",
     ],
 )
 def test_a_boolean_is_no_number(values, path, value):

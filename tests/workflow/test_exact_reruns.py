@@ -332,7 +332,6 @@ EXPECTED = {
     "plan.rollout_tokens_per_second": (9.5, NOTHING),
     "plan.sft_tokens_per_second": (9.5, NOTHING),
     "plan.rl_tokens_per_second": (9.5, NOTHING),
-    "plan.pretraining_tokens_per_second": (9.5, NOTHING),
     "plan.start_seconds": (9.5, NOTHING),
     "plan.rl_step_seconds": (9.5, NOTHING),
     "plan.mean_prompt_tokens": (9.5, NOTHING),
@@ -340,7 +339,6 @@ EXPECTED = {
     "plan.generation_batches": (9.5, NOTHING),
     "plan.kept_share": (0.9, NOTHING),
     "plan.model_parameters": (9, NOTHING),
-    "plan.bytes_per_token": (9.5, NOTHING),
 }
 GPU = {"training": {"gpus": 1}}
 VERL = GPU | {

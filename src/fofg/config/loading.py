@@ -98,6 +98,8 @@ RENAMED = {
     "stage2.rl.empty_step": "stage2.rl.on_empty_step",
     "stage2.rl.incomplete_step": "stage2.rl.on_incomplete_step",
 }
+#: Keys of an earlier version that nothing reads any more.
+REMOVED = {"plan.pretraining_tokens_per_second", "plan.bytes_per_token"}
 
 
 def load(values: dict) -> Config:
@@ -117,6 +119,8 @@ def _line(item: dict) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if path in RENAMED:
         return f"{path}: now called {RENAMED[path]}"
+    if path in REMOVED:
+        return f"{path}: no longer used; remove it"
     if item["type"] == "extra_forbidden":
         *parents, key = item["loc"]
         close = difflib.get_close_matches(str(key), _fields_at(parents), n=1, cutoff=0.5)

@@ -1,0 +1,212 @@
+"""``fofg plan``: what Snakemake would run for some targets, and what that takes.
+
+Jobs come from a dry run of the workflow. Those that run a model state tokens, time and disk as resources (``fofg.resources``).
+"""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fofg.config import Config, Plan
+from fofg.config.types import CHECKOUT
+from fofg.errors import UserError
+from fofg.resources import Estimate, model_size
+
+#: Starts of a job on a cluster: profiles/slurm has three retries.
+MAX_STARTS = 4
+_UNKNOWN = Estimate(*[0] * len(Estimate._fields))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a dry run. ``estimate`` is zero but for memory and time limit where a job runs no model."""
+
+    rule: str
+    inputs: list[str]
+    outputs: list[str]
+    gpus: int
+    estimate: Estimate
+
+
+def dry_run(
+    targets: Sequence[str], configfiles: Sequence[str] = (), values: Sequence[str] = (), remaining: bool = False
+) -> list[Job]:
+    """List the jobs of some targets in an order in which they can run; ``remaining``: without those that are up to date.
+
+    Raises UserError with Snakemake's message.
+    """
+    command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(CHECKOUT / "Snakefile"), "--cores", "1", "--dry-run"]
+    command += ["--logger", "fofg", *([] if remaining else ["--forceall"])]
+    command += ["--configfile", *configfiles] if configfiles else []
+    command += ["--config", *values] if values else []
+    paths = [str(CHECKOUT / "workflow/plugins"), os.getenv("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        if unknown := re.search(r"No rule to produce (\S+)", done.stderr):
+            raise UserError(f"{unknown[1]}: no such target; `snakemake --list-target-rules` lists them")
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("Using ")]
+        raise UserError("\n".join(lines) or f"snakemake failed with exit status {done.returncode}")
+    return _sort([job for job in map(_job, done.stdout.splitlines()) if job.outputs])
+
+
+def _sort(jobs: Sequence[Job]) -> list[Job]:
+    """Sort jobs by their depth in the graph, then by name; Snakemake lists inputs first, but in an order that varies."""
+    depths: dict[str, int] = {}
+    for job in jobs:
+        depth = 1 + max((depths.get(path, 0) for path in job.inputs), default=0)
+        depths |= dict.fromkeys(job.outputs, depth)
+    return sorted(jobs, key=lambda job: (depths[job.outputs[0]], job.rule, job.outputs))
+
+
+def _job(line: str) -> Job:
+    job = json.loads(line)
+    resources = job["resources"]
+    estimate = _UNKNOWN._replace(**{name: resources[name] for name in Estimate._fields if name in resources})
+    return Job(job["rule_name"], job["input"], job["output"], resources.get("gpu", 0), estimate)
+
+
+def summarize(settings: Config, rule: str, jobs: Sequence[Job]) -> dict[str, Any]:
+    """Sum up the jobs of one rule.
+
+    ``gpus``, ``mem_mb`` (per node) and ``minutes`` (the time limit) are what the largest job requests. ``starts`` is how often the
+    longest job has to start within its limit. ``requested_gpu_hours`` counts one start of each job.
+    """
+    total = Estimate(*(sum(column) for column in zip(*(job.estimate for job in jobs))))
+    largest = Estimate(*(max(column) for column in zip(*(job.estimate for job in jobs))))
+    usable, start = 60 * largest.runtime - settings.cluster.grace_period, settings.plan.start_seconds
+    fits = largest.seconds <= usable or not largest.seconds
+    return {
+        "rule": rule,
+        "jobs": len(jobs),
+        "responses": total.responses,
+        "tokens": total.tokens,
+        "max_tokens": total.max_tokens,
+        "gpu_hours": total.gpu_seconds / 3600,
+        "max_gpu_hours": total.max_gpu_seconds / 3600,
+        "kept_gb": total.kept_mb / 1000,
+        "gpus": max(job.gpus for job in jobs),
+        "mem_mb": largest.mem_mb,
+        "minutes": largest.runtime,
+        "expected_minutes": largest.seconds / 60,
+        "starts": 1 if fits else math.ceil((largest.seconds - start) / max(usable - start, 1)),
+        "requested_gpu_hours": sum(job.gpus * job.estimate.runtime for job in jobs) / 60,
+    }
+
+
+def wall_seconds(settings: Config, jobs: Sequence[Job], gpus: int) -> float:
+    """Schedule jobs in their order, each on the GPUs that it requests, once its inputs are there; without GPUs one at a time.
+
+    Raises UserError if a job requests more GPUs than there are.
+    """
+    shared = settings.rollout_engine.jobs_per_gpu
+    free = [0.0] * max(gpus * shared, 1)  # when each slot becomes free
+    made: dict[str, float] = {}
+    for job in jobs:
+        begin = max((made.get(path, 0.0) for path in job.inputs), default=0.0)
+        slots = round(job.estimate.gpu_seconds / job.estimate.seconds * shared) if job.gpus and job.estimate.seconds else 1
+        if slots > len(free):
+            raise UserError(
+                f"--gpus: {gpus}, but {job.rule} requests {job.gpus}; lower rollout_engine.gpus, training.gpus or nodes"
+            )
+        if job.estimate.seconds:
+            free.sort()
+            begin = max(begin, free[slots - 1])
+            free[:slots] = [begin + job.estimate.seconds] * slots
+        made |= dict.fromkeys(job.outputs, begin + job.estimate.seconds)
+    return max(made.values(), default=0.0)
+
+
+def as_dict(settings: Config, jobs: Sequence[Job], gpus: int | None) -> dict[str, Any]:
+    """Return the whole plan: a row per rule, totals, and the assumptions behind them."""
+    rules = [
+        summarize(settings, rule, [job for job in jobs if job.rule == rule]) for rule in dict.fromkeys(job.rule for job in jobs)
+    ]
+    most = max((job.gpus for job in jobs), default=0)
+    if gpus and not most:
+        raise UserError("--gpus: no job requests a GPU; set rollout_engine.gpus and training.gpus")
+    devices = gpus or most
+    sums = ("jobs", "responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb", "requested_gpu_hours")
+    side_by_side = max(1, devices // max(settings.training.workers(), 1))
+    total = {name: sum(row[name] for row in rules) for name in sums}
+    total["wall_hours"] = wall_seconds(settings, jobs, devices) / 3600
+    total["state_gb"] = sum(sorted((job.estimate.state_mb for job in jobs), reverse=True)[:side_by_side]) / 1000
+    assumptions = settings.plan.model_dump(mode="json") | {"model_parameters": model_size(settings)}
+    return {"gpus": devices, "rules": rules, "total": total, "assumptions": assumptions}
+
+
+def as_text(settings: Config, plan: dict[str, Any]) -> str:
+    """Format a plan as a table of rules, totals, warnings and assumptions."""
+    unit, total = "GPU" if plan["gpus"] else "machine", plan["total"]
+    headings = [
+        "rule",
+        "jobs",
+        "responses",
+        "tokens",
+        "tokens ≤",
+        f"{unit} h",
+        f"{unit} h ≤",
+        "GB",
+        "GB RAM",
+        "limit",
+        "GPUs",
+        "GPU h asked",
+    ]
+    priced = [row for row in plan["rules"] if row["gpu_hours"]]
+    lines = [_cells(row) for row in priced]
+    if others := sum(row["jobs"] for row in plan["rules"]) - sum(row["jobs"] for row in priced):
+        lines.append(["others", str(others)])
+    lines.append(_cells(total | {"rule": "in all"}))
+    columns = len(headings) if plan["gpus"] else len(headings) - 2
+    parts = [_table([line[:columns] for line in [headings, *lines]])]
+    parts += [warning for row in priced if (warning := _warning(settings, row))]
+    if priced:
+        on = f"{plan['gpus']} GPUs" if plan["gpus"] else "this machine"
+        parts.append(f"wall clock  {total['wall_hours']:.3g} hours on {on}")
+        parts.append(f"disk  {total['kept_gb']:.3g} GB under {settings.run_dir}, {total['state_gb']:.3g} GB more during training")
+        fields = [
+            [f"{plan['assumptions'][name]:,.12g}", f"plan.{name}", str(field.description)]
+            for name, field in Plan.model_fields.items()
+        ]
+        parts += ["", "Estimated with these; replace them by what you measure (benchmarks/rollouts.py, metrics.jsonl):"]
+        parts.append("\n".join(f"  {value:>13}  {key:<30}  {meaning}" for value, key, meaning in fields))
+    return "\n".join(parts)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    counts = [row["jobs"], *(row[name] for name in ("responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb"))]
+    minutes = row.get("minutes")
+    requests = [f"{row['mem_mb'] / 1000:.1f}", f"{minutes // 60}:{minutes % 60:02}", str(row["gpus"])] if minutes else ["", "", ""]
+    return [row["rule"], *map(_short, counts), *requests, _short(row["requested_gpu_hours"])]
+
+
+def _short(value: float) -> str:
+    """Format a number with three digits and a prefix: 250M."""
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= factor:
+            factor = min(factor, 1e3) if prefix == "k" else factor
+            return f"{value / factor:.3g}{prefix}" if value < 999.5 * factor else f"{value / factor:,.0f}{prefix}"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2g}" if value < 10 else f"{value:.3g}"
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Align columns: the first to the left, all others to the right."""
+    rows = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows)
+
+
+def _warning(settings: Config, row: dict[str, Any]) -> str:
+    """Say what becomes of a job that takes longer than its limit."""
+    if row["starts"] == 1:
+        return ""
+    job = f"{row['rule']}: a job is expected to take {row['expected_minutes']:.0f} minutes with a limit of {row['minutes']}"
+    if row["starts"] <= MAX_STARTS:
+        return f"{job}; it resumes in {row['starts'] - 1} retries"
+    return f"{job} and needs {row['starts']} starts, but profiles/slurm gives {MAX_STARTS}; raise cluster.max_runtime"

@@ -1,0 +1,226 @@
+"""Estimate what a job that runs a model takes: memory from the model's size and engine, time from tokens and throughputs.
+
+Rules request these numbers (``resources:``) and ``fofg plan`` adds them up. For n problems, s samples and a limit of r response
+tokens, rollouts take at most n * s * r tokens. The expected number is n * s * min(m, r), where m is ``plan.mean_response_tokens``.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from fofg.config import Config, Resources, Rollouts, Selection, SFTConfig
+from fofg.config.stage2 import Phase
+from fofg.errors import UserError
+from fofg.models import INDEX
+
+#: Engine -> megabytes of main memory for libraries, workers and buffers; bytes per parameter of the model.
+_MEMORY = {
+    "transformers": (2000, 6),
+    "vllm": (12000, 3),
+    "torch": (4000, 20),  # float32 weights, gradients, two moments and a copy
+    "verl": (24000, 18),  # weights and moments are offloaded to main memory, and merged there at the end
+}
+#: Bytes per parameter of the reference model that a KL penalty needs: float32 weights.
+_REFERENCE = 4
+#: Bytes per parameter of a checkpoint to resume from: float32 weights and AdamW's two moments. Two are kept while a third is
+#: written.
+_STATE, _STATES = 12, 3
+#: Bytes of a stored response token, compressed.
+_STORED_TOKEN = 1.5
+#: A time limit is this multiple of the expected time, and no shorter than these minutes.
+_MARGIN, _MIN_MINUTES = 3, 30
+
+
+class Estimate(NamedTuple):
+    """What one job takes; rules pass every field to Snakemake as a resource of this name.
+
+    ``mem_mb`` is per node and ``runtime`` a time limit in minutes. ``gpu_seconds`` are those of all GPUs together (of the machine,
+    if the job uses none), ``max_`` holds if every response is as long as allowed. ``kept_mb`` stays on disk, ``state_mb`` is
+    needed during training.
+    """
+
+    mem_mb: int
+    runtime: int
+    responses: int
+    tokens: int
+    max_tokens: int
+    seconds: int
+    gpu_seconds: int
+    max_gpu_seconds: int
+    kept_mb: int
+    state_mb: int = 0
+
+
+def estimate_rollouts(settings: Config, rule: str, limits: Rollouts, problems: int, copies: int = 1) -> Estimate:
+    """Estimate one rollout job on ``problems`` problems; each response is stored ``copies`` times."""
+    engine = settings.rollout_engine
+    gpus = engine.gpus / engine.jobs_per_gpu if engine.gpus else 1.0
+    responses = problems * limits.samples
+    tokens, max_tokens = responses * _response_tokens(settings, limits), responses * limits.max_response_tokens
+    throughput = settings.plan.rollout_tokens_per_second
+    return _estimate(
+        settings,
+        rule,
+        mem_mb=_memory(engine.name, model_size(settings)),
+        gpus=gpus,
+        gpu_seconds=(tokens / throughput, max_tokens / throughput),
+        responses=responses,
+        tokens=(tokens, max_tokens),
+        kept_mb=tokens * _STORED_TOKEN * copies / 1e6,
+    )
+
+
+def estimate_sft(settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, problems: int) -> Estimate:
+    """Estimate fine-tuning on what is selected from rollouts on ``problems`` problems: at most every response (paper §3.2)."""
+    max_examples = problems * min(limits.samples, selection.max_per_problem or limits.samples)
+    examples = min(max_examples, round(problems * limits.samples * settings.plan.kept_share))
+    max_length = min(sft.max_length, limits.max_prompt_tokens + limits.max_response_tokens)
+    length = min(_turn_tokens(settings, limits), max_length)
+    return _estimate_sft(settings, sft, examples * length, max_examples * max_length)
+
+
+def estimate_sft_on_rows(settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, rows: int) -> Estimate:
+    """Estimate fine-tuning on the user's own conversations."""
+    length = min(_turn_tokens(settings, limits) * selection.turns_per_example, sft.max_length)
+    return _estimate_sft(settings, sft, rows * length, rows * sft.max_length)
+
+
+def _estimate_sft(settings: Config, sft: SFTConfig, tokens: float, max_tokens: int) -> Estimate:
+    """Estimate fine-tuning that reads this many tokens per epoch."""
+    tokens, max_tokens = sft.epochs * tokens, sft.epochs * max_tokens
+    throughput = settings.plan.sft_tokens_per_second
+    gpu_seconds = (tokens / throughput, max_tokens / throughput)
+    return _estimate_training(settings, "train_sft", sft.engine, gpu_seconds, (tokens, max_tokens))
+
+
+def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
+    """Estimate reinforcement learning on a curriculum, its rollouts and validations included (paper §4.1).
+
+    A step draws ``generation_prompts`` prompts at a time until ``prompts_per_step`` groups have rewards that differ; without
+    ``filter_groups`` it draws ``prompts_per_step``. Validations run before the first step, every N steps and after the last.
+    """
+    plan, rl = settings.plan, settings.stage2.rl
+    limits, steps = rl.rollouts, sum(phase.steps for phase in phases)
+    prompts = max_prompts = rl.prompts_per_step
+    if rl.filter_groups:
+        max_prompts = rl.max_generation_batches * rl.generation_prompts
+        prompts = min(max(round(plan.generation_batches * rl.generation_prompts), prompts), max_prompts)
+    validated = 0
+    if rl.validation.every:
+        levels = 1 + rl.validation.levels[1] - rl.validation.levels[0]
+        validated = (1 + math.ceil(steps / rl.validation.every)) * levels * rl.validation.problems
+    responses, max_responses = (steps * number * limits.samples + validated for number in (prompts, max_prompts))
+    sampled, max_sampled = responses * _response_tokens(settings, limits), max_responses * limits.max_response_tokens
+    examples = steps * rl.prompts_per_step * limits.samples
+    trained, max_trained = (
+        examples * _turn_tokens(settings, limits),
+        examples * (limits.max_prompt_tokens + limits.max_response_tokens),
+    )
+    step_seconds = steps * plan.rl_step_seconds * _training_gpus(settings)
+    gpu_seconds, max_gpu_seconds = (
+        step_seconds + generated / plan.rollout_tokens_per_second + updated / plan.rl_tokens_per_second
+        for generated, updated in ((sampled, trained), (max_sampled, max_trained))
+    )
+    tokens = (sampled + trained, max_sampled + max_trained)
+    return _estimate_training(settings, "train_rl", rl.engine, (gpu_seconds, max_gpu_seconds), tokens, responses)
+
+
+def _estimate_training(
+    settings: Config, rule: str, engine: str, gpu_seconds: tuple[float, float], tokens: tuple[float, float], responses: int = 0
+) -> Estimate:
+    size = model_size(settings)
+    reference = _REFERENCE if rule == "train_rl" and settings.stage2.rl.kl_coef else 0
+    return _estimate(
+        settings,
+        rule,
+        mem_mb=_memory(engine, size / settings.training.nodes, reference),
+        gpus=_training_gpus(settings),
+        gpu_seconds=gpu_seconds,
+        responses=responses,
+        tokens=tokens,
+        kept_mb=2 * size / 1e6,
+        state_mb=_STATES * _STATE * size / 1e6,
+    )
+
+
+def _estimate(
+    settings: Config,
+    rule: str,
+    *,
+    mem_mb: int,
+    gpus: float,
+    gpu_seconds: tuple[float, float],
+    responses: int,
+    tokens: tuple[float, float],
+    kept_mb: float,
+    state_mb: float = 0,
+) -> Estimate:
+    """Add the start to the time, set the time limit, and let ``cluster.resources`` override what is requested."""
+    cluster, start = settings.cluster, settings.plan.start_seconds
+    seconds = start + gpu_seconds[0] / gpus
+    limit = min(cluster.max_runtime, max(_MIN_MINUTES, math.ceil((_MARGIN * seconds + cluster.grace_period) / 60)))
+    override = cluster.resources.get(rule, Resources())
+    return Estimate(
+        mem_mb=override.mem_mb or mem_mb,
+        runtime=override.runtime or limit,
+        responses=responses,
+        tokens=round(tokens[0]),
+        max_tokens=round(tokens[1]),
+        seconds=math.ceil(seconds),
+        gpu_seconds=math.ceil(seconds * gpus),
+        max_gpu_seconds=math.ceil(start * gpus + gpu_seconds[1]),
+        kept_mb=math.ceil(kept_mb),
+        state_mb=math.ceil(state_mb),
+    )
+
+
+def _memory(engine: str, parameters: float, reference: int = 0) -> int:
+    """Return megabytes, rounded up to hundreds; an engine of the user's own counts as the largest of the package's."""
+    base, per_parameter = _MEMORY.get(engine, _MEMORY["verl"])
+    return math.ceil((base + (per_parameter + reference) * parameters / 1e6) / 100) * 100
+
+
+def _training_gpus(settings: Config) -> int:
+    return max(1, settings.training.workers())
+
+
+def _response_tokens(settings: Config, limits: Rollouts) -> float:
+    return min(settings.plan.mean_response_tokens, limits.max_response_tokens)
+
+
+def _turn_tokens(settings: Config, limits: Rollouts) -> float:
+    """Return the expected tokens of a prompt and its response."""
+    return min(settings.plan.mean_prompt_tokens, limits.max_prompt_tokens) + _response_tokens(settings, limits)
+
+
+def model_size(settings: Config) -> int:
+    """Count the parameters of ``base_model``; ``plan.model_parameters`` if it is no folder of safetensors.
+
+    Raises UserError for damaged weights.
+    """
+    return _count_parameters(Path(settings.base_model)) or settings.plan.model_parameters
+
+
+@cache
+def _count_parameters(folder: Path) -> int:
+    """Sum the tensors' sizes in the headers of a model's files: those that an index names, if there is one."""
+    names = {"model.safetensors"} if (folder / "model.safetensors").exists() else set()
+    if (folder / INDEX).exists():
+        names = set(_read_json(folder / INDEX)["weight_map"].values())
+    tensors = [tensor for name in names for key, tensor in _read_json(folder / name, 8).items() if key != "__metadata__"]
+    return sum(math.prod(tensor["shape"]) for tensor in tensors)
+
+
+def _read_json(path: Path, prefix: int = 0) -> dict:
+    """Read a JSON file, or a header of JSON whose length is in the file's first ``prefix`` bytes (little-endian)."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(prefix), "little") if prefix else -1
+            if length > path.stat().st_size:
+                raise ValueError("cut off")
+            return json.loads(file.read(length))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged weights ({error}); download or make them again") from None

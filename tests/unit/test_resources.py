@@ -1,0 +1,177 @@
+"""Memory, time and disk of jobs that run a model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from fofg.config import Config, load, merge, read
+from fofg.errors import UserError
+from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_sft_on_rows, model_size
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = 8_030_261_248
+
+
+def configured(*overlays: str, **changes) -> Config:
+    values = read([ROOT / "config/default.yaml", *(ROOT / "config" / name for name in overlays)])
+    merge(values, {"base_model": str(ROOT / "resources/tiny-base")} if not overlays else {})
+    merge(values, changes)
+    return load(values)
+
+
+def paper(**changes) -> Config:
+    return configured("paper.yaml", **changes)
+
+
+def rollouts(config: Config, problems: int = 1000) -> Estimate:
+    return estimate_rollouts(config, "generate_rollouts", config.stage1.rollouts, problems)
+
+
+def sft(config: Config, problems: int = 50_000) -> Estimate:
+    return estimate_sft(config, config.stage1.sft, config.stage1.rollouts, config.stage1.rft, problems)
+
+
+def rl(config: Config, curriculum: str = "level2") -> Estimate:
+    return estimate_rl(config, config.stage2.rl.curricula[curriculum])
+
+
+# --- tokens and time of the paper's run, by hand ---------------------------------------------------------------------
+
+
+def test_rollouts_of_the_paper():
+    """3,125 problems per shard, 10 samples of 500 expected tokens, 12,000 tokens/s, 120 s to start."""
+    job = rollouts(paper(), 3125)
+    assert (job.responses, job.tokens, job.max_tokens) == (31_250, 15_625_000, 31_250 * 8192)
+    assert job.seconds == job.gpu_seconds == pytest.approx(120 + 15_625_000 / 12_000, abs=1)
+    assert job.max_gpu_seconds == pytest.approx(120 + 31_250 * 8192 / 12_000, abs=1)
+    assert job.kept_mb == pytest.approx(1.5 * 15.625, abs=1)
+
+
+def test_fine_tuning_of_the_paper():
+    """23% of 500,000 responses are kept, read twice, 700 tokens with their prompts; at most all of them with 5,120."""
+    job = sft(paper())
+    assert (job.tokens, job.max_tokens) == (2 * 115_000 * 700, 2 * 500_000 * 5120)
+    assert job.seconds == pytest.approx(120 + 161e6 / 7000 / 8, abs=1)
+    assert job.gpu_seconds == pytest.approx(8 * job.seconds, abs=8)
+
+
+def test_reinforcement_learning_of_the_paper():
+    """700 steps of 16 groups of 16, found in 2 to 10 batches of 32 prompts; 29 validations of 2,048 problems; 15 s a step."""
+    job = rl(paper())
+    assert job.responses == 700 * 64 * 16 + 29 * 2048
+    sampled, trained = 500 * job.responses, 179_200 * 700
+    assert job.tokens == sampled + trained
+    assert job.max_tokens == (700 * 320 * 16 + 29 * 2048) * 8192 + 179_200 * 9216
+    assert job.seconds == pytest.approx(120 + 700 * 15 + (sampled / 12_000 + trained / 4000) / 8, abs=1)
+    assert job.runtime == pytest.approx((3 * job.seconds + 900) / 60, abs=1)
+
+
+def test_reinforcement_learning_without_dynamic_sampling_or_validation():
+    config = configured(stage2={"rl": {"filter_groups": False, "validation": {"every": 0}}})
+    assert rl(config).responses == 24 * 32 * 8
+
+
+def test_selection_and_length_limit_the_examples():
+    config = configured(stage1={"rft": {"max_per_problem": 1}, "sft": {"max_length": 50}})
+    assert sft(config, 2000)[3:5] == (2 * 2000 * 50,) * 2
+
+
+def test_own_conversations_have_up_to_five_turns():
+    config = configured()
+    job = estimate_sft_on_rows(config, config.stage1.sft, config.stage1.rollouts, config.stage1.rft, 100)
+    assert (job.tokens, job.max_tokens) == (2 * 100 * 5 * (30 + 45), 2 * 100 * 1024)
+
+
+def test_jobs_that_share_a_gpu_take_longer_and_no_more_of_it():
+    alone, shared = rollouts(paper()), rollouts(paper(rollout_engine={"jobs_per_gpu": 4}))
+    assert shared.seconds - 120 == pytest.approx(4 * (alone.seconds - 120), abs=4)
+    assert shared.gpu_seconds - 30 == pytest.approx(alone.gpu_seconds - 120, abs=1)
+
+
+@given(st.integers(1, 20), st.integers(1, 300), st.floats(0.01, 1), st.integers(1, 8))
+@settings(max_examples=25)
+def test_more_work_never_takes_less(samples, tokens, kept, batches):
+    def change(samples=samples, tokens=tokens, kept=kept, batches=batches):
+        limits = {"samples": samples + 1, "max_response_tokens": tokens}
+        rl_section = {"rollouts": limits, "max_generation_batches": batches, "validation": {"every": 0}}
+        values = {"stage1": {"rollouts": limits}, "stage2": {"rl": rl_section}}
+        return configured(**values, plan={"kept_share": kept, "mean_response_tokens": 45.0})
+
+    base = change()
+    for more in (
+        change(samples=samples + 3),
+        change(tokens=tokens + 5),
+        change(kept=min(1, 2 * kept)),
+        change(batches=batches + 1),
+    ):
+        for estimate in (rollouts, sft, rl):
+            before, after = estimate(base), estimate(more)
+            assert all(low <= high for low, high in zip(before, after))
+            assert after.tokens <= after.max_tokens and after.gpu_seconds <= after.max_gpu_seconds
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def test_memory_of_8b_parameters():
+    """24,000 MB and 18 bytes each for verl, 12,000 MB and 3 bytes each for vLLM, to the next 100 MB."""
+    assert (sft(paper()).mem_mb, rl(paper()).mem_mb, rollouts(paper()).mem_mb) == (168_600, 168_600, 36_100)
+    assert rl(paper(training={"nodes": 2})).mem_mb == 96_300
+    assert rl(configured()).mem_mb == 4_100
+
+
+def test_a_kl_penalty_needs_a_reference_model():
+    """22 bytes per parameter in place of 18, for reinforcement learning alone."""
+    config = paper(stage2={"rl": {"kl_coef": 0.001}})
+    assert (sft(config).mem_mb, rl(config).mem_mb) == (168_600, 200_700)
+
+
+def test_disk_of_8b_parameters():
+    """A model in bfloat16; three states of float32 weights and two moments."""
+    assert rl(paper()).kept_mb == pytest.approx(2 * PARAMETERS / 1e6, abs=1)
+    assert rl(paper()).state_mb == pytest.approx(3 * 12 * PARAMETERS / 1e6, abs=1)
+
+
+def test_time_limits_are_half_an_hour_at_least_and_never_above_max_runtime():
+    assert rl(configured()).runtime == 30
+    assert rl(paper(cluster={"max_runtime": 100})).runtime == 100
+
+
+def test_cluster_resources_override_the_estimate():
+    resources = {"train_rl": {"mem_mb": 200_000}, "train_sft": {"runtime": 2880}}
+    config = paper(cluster={"resources": resources})
+    assert (rl(config).mem_mb, rl(config).runtime) == (200_000, rl(paper()).runtime)
+    assert (sft(config).mem_mb, sft(config).runtime) == (sft(paper()).mem_mb, 2880)
+
+
+# --- the model's size ------------------------------------------------------------------------------------------------
+
+
+def test_parameters_of_a_folder_are_counted(tiny_model):
+    assert model_size(configured(base_model=str(tiny_model))) == sum(
+        tensor.size for tensor in load_file(tiny_model / "model.safetensors").values()
+    )
+
+
+def test_parameters_of_shards_are_counted(tmp_path):
+    for name, shape in {"one": (3, 5), "two": (7,), "stray": (100,)}.items():
+        save_file({name: np.zeros(shape, np.float16)}, tmp_path / f"{name}.safetensors")
+    index = {"weight_map": {name: f"{name}.safetensors" for name in ("one", "two")}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert model_size(configured(base_model=str(tmp_path))) == 22
+
+
+def test_a_hub_name_has_the_stated_number():
+    assert model_size(paper()) == PARAMETERS
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, (5).to_bytes(8, "little") + b"{not}"])
+def test_damaged_weights_are_named(tmp_path, content):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"model.safetensors: damaged weights"):
+        model_size(configured(base_model=str(tmp_path)))

@@ -1,0 +1,169 @@
+"""``fofg plan``: jobs of a dry run with what they take."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from fofg.__main__ import main
+from fofg.config import load, read
+from fofg.config.compute import ModelRule
+from fofg.plan import MAX_STARTS, Job, dry_run, summarize, wall_seconds
+from fofg.resources import Estimate
+
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "config/paper.yaml"
+
+
+@pytest.fixture
+def fofg(monkeypatch, capsys):
+    """Run ``fofg plan`` in this process; return its exit status and output."""
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str) -> tuple[int | str | None, str]:
+        monkeypatch.setattr(sys, "argv", ["fofg", "plan", *arguments])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        return status, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory) -> dict:
+    """The plan of the paper's whole run."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fofg", "plan", "--json", "--configfile", str(PAPER)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_jobs_of_the_paper_s_run(paper):
+    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of rollouts: 16 shards of Stage 1, 3 of each iteration."""
+    jobs = {row["rule"]: row["jobs"] for row in paper["rules"]}
+    assert (jobs["generate_rollouts"], jobs["train_sft"], jobs["train_rl"]) == (16 + 6 * 3, 7, 3)
+    assert (jobs["generate_held_out_rollouts"], jobs["generate_passk_rollouts"]) == (22, 3 * 32)
+    assert jobs["create_problems"] == 6
+    assert not {"all", "evaluate", "build_tiny_base"} & jobs.keys()
+
+
+def test_totals_of_the_paper_s_run(paper):
+    total = paper["total"]
+    assert total["responses"] == 500_000 + 96_000 + 3 * (716_800 + 29 * 2048) + 512 + 22 * 2048 + 6_144_000
+    for name in ("gpu_hours", "max_gpu_hours", "tokens", "requested_gpu_hours"):
+        assert total[name] == pytest.approx(sum(row[name] for row in paper["rules"]))
+    (rl,) = [row for row in paper["rules"] if row["rule"] == "train_rl"]
+    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 168_600, 945, 1)
+    assert rl["requested_gpu_hours"] == 3 * 8 * 945 / 60
+    assert total["gpu_hours"] / 8 < total["wall_hours"] < total["gpu_hours"]
+    assert total["state_gb"] == pytest.approx(3 * 12 * 8.03, rel=0.01)
+    assert paper["assumptions"]["rollout_tokens_per_second"] == 12_000
+
+
+def test_the_default_run_takes_about_what_was_measured(fofg):
+    """22 minutes for everything on two cores (README)."""
+    status, out = fofg("--json")
+    assert status == 0
+    assert 22 / 1.5 < 60 * json.loads(out)["total"]["gpu_hours"] < 22 * 1.5
+
+
+def test_text_has_a_row_per_rule_and_no_gpus_where_none_is_used(fofg):
+    status, out = fofg("stage1_rft")
+    assert status == 0
+    assert re.search(r"^generate_rollouts +2 +8,000 ", out, re.MULTILINE)
+    assert "machine h" in out and "GPU" not in out
+    assert max(map(len, out.splitlines())) <= 132
+
+
+def test_own_files_take_the_place_of_jobs_and_are_counted(fofg, tmp_path):
+    pq.write_table(pa.table({"row": range(2500)}), tmp_path / "own.parquet")
+    curricula = {"mine": [{"steps": 2, "mixture": {"stage1_level1": 1}}]}
+    use = {"stage1_problems": str(tmp_path / "own.parquet")}
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(yaml.safe_dump({"use": use, "stage2": {"rl": {"curricula": curricula}}, "run_dir": str(tmp_path / "run")}))
+    jobs = dry_run(["stage2_rl_mine"], [str(overlay)])
+    rounds = [job for job in jobs if job.rule == "generate_rollouts"]
+    assert sorted(job.estimate.responses for job in rounds) == [2000, 4000, 4000]
+
+
+def test_only_remaining_jobs_are_planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "snakemake", "stage1_create_problems", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert dry_run(["stage1_create_problems"], remaining=True) == []
+    assert len(dry_run(["stage1_create_problems"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evalute"], "error: evalute: no such target; "),
+        (
+            ["all", "--config", "plan={rollout_tokens: 3}"],
+            "plan.rollout_tokens: no such key; did you mean plan.rollout_tokens_per_s",
+        ),
+        (["all", "--config", "nonsense"], "error: --config: 'nonsense' is not KEY=VALUE"),
+        (["all", "--configfile", "nowhere.yaml"], "error: nowhere.yaml: No such file"),
+        (["stage1_rft", "--gpus", "4"], "error: --gpus: no job requests a GPU"),
+        (["stage1_rft", "--gpus", "4", "--configfile", str(PAPER)], "error: --gpus: 4, but train_sft requests 8"),
+        (["stage1_rft", "--config", "use={stage1_problems: nowhere}"], "nowhere"),
+    ],
+)
+def test_mistakes_are_named(fofg, arguments, message):
+    status, out = fofg(*arguments)
+    assert message in str(status)
+    assert out == ""
+
+
+# --- schedule and limits ---------------------------------------------------------------------------------------------
+
+
+def job(name: str, seconds: int, *inputs: str, gpus: int = 1, runtime: int = 60) -> Job:
+    estimate = Estimate(1000, runtime, 0, 0, 0, seconds, seconds * gpus, 0, 0)
+    return Job("train_rl", list(inputs), [name], gpus, estimate)
+
+
+def test_jobs_wait_for_inputs_and_for_free_gpus():
+    config = load(read([ROOT / "config/default.yaml", PAPER]))
+    jobs = [job("a", 10), job("b", 10), job("c", 10), job("d", 5, "a", "b", gpus=2)]
+    assert [wall_seconds(config, jobs, gpus) for gpus in (2, 3)] == [25, 15]
+
+
+def test_a_job_with_a_short_limit_needs_several_starts():
+    """5.16 hours with starts of 120 s; each start has an hour, less 900 s to save and 120 s to start: 43 minutes of work."""
+    config = load(read([ROOT / "config/default.yaml", PAPER]))
+    assert summarize(config, "train_rl", [job("a", 18_580)])["starts"] == 8
+    assert summarize(config, "train_rl", [job("a", 18_580, runtime=310 + 15)])["starts"] == 1
+
+
+def test_starts_are_those_of_the_profile():
+    (retries,) = re.findall(r"^retries: (\d+)$", (ROOT / "profiles/slurm/config.yaml").read_text(), re.MULTILINE)
+    assert int(retries) + 1 == MAX_STARTS
+
+
+# --- names that stand in more than one place -------------------------------------------------------------------------
+
+
+def test_configuration_and_profile_name_the_rules_that_run_a_model(paper):
+    profile = (ROOT / "profiles/slurm/config.yaml").read_text()
+    (listed,) = re.findall(r"^  gpu_rules:\n((?:    - \w+\n)+)", profile, re.MULTILINE)
+    assert {line.strip(" -") for line in listed.splitlines()} == set(get_args(ModelRule))
+    assert {row["rule"] for row in paper["rules"] if row["tokens"]} == set(get_args(ModelRule))
+
+
+def test_the_drawn_workflow_is_the_rulegraph():
+    command = [sys.executable, "-m", "snakemake", "all", "--rulegraph", "dot"]
+    graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    drawn = set(re.findall(r">(\w+)</text>", (ROOT / "docs/rulegraph.svg").read_text()))
+    assert drawn == set(re.findall(r'label = "(\w+)', graph)), "snakemake all --rulegraph dot | dot -Tsvg > docs/rulegraph.svg"
