@@ -4,7 +4,7 @@ import shutil
 from base64 import urlsafe_b64encode
 
 import pytest
-from plans import DEFAULT, ROOT, configured
+from configs import DEFAULT, ROOT, configured
 
 from fofg import provenance
 from fofg.config import keys, read

@@ -1,31 +1,23 @@
 """Memory, time and disk of jobs that run a model."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import PAPER, configured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from fofg.config import Config, load, merge, read
+from fofg.config import Config
 from fofg.errors import UserError
 from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_sft_on_rows, model_size
 
-ROOT = Path(__file__).parents[2]
 PARAMETERS = 8_030_261_248
 
 
-def configured(*overlays: str, **changes) -> Config:
-    values = read([ROOT / "config/default.yaml", *(ROOT / "config" / name for name in overlays)])
-    merge(values, {"base_model": str(ROOT / "resources/tiny-base")} if not overlays else {})
-    merge(values, changes)
-    return load(values)
-
-
 def paper(**changes) -> Config:
-    return configured("paper.yaml", **changes)
+    return configured(PAPER, **changes)
 
 
 def rollouts(config: Config, problems: int = 1000) -> Estimate:

@@ -4,22 +4,18 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from configs import PAPER, ROOT, configured
 
 from fofg.__main__ import main
-from fofg.config import load, read
 from fofg.config.compute import ModelRule
 from fofg.plan import MAX_STARTS, Job, dry_run, summarize, wall_seconds
 from fofg.resources import Estimate
-
-ROOT = Path(__file__).parents[2]
-PAPER = ROOT / "config/paper.yaml"
 
 
 @pytest.fixture
@@ -135,14 +131,14 @@ def job(name: str, seconds: int, *inputs: str, gpus: int = 1, runtime: int = 60)
 
 
 def test_jobs_wait_for_inputs_and_for_free_gpus():
-    config = load(read([ROOT / "config/default.yaml", PAPER]))
+    config = configured(PAPER)
     jobs = [job("a", 10), job("b", 10), job("c", 10), job("d", 5, "a", "b", gpus=2)]
     assert [wall_seconds(config, jobs, gpus) for gpus in (2, 3)] == [25, 15]
 
 
 def test_a_job_with_a_short_limit_needs_several_starts():
     """5.16 hours with starts of 120 s; each start has an hour, less 900 s to save and 120 s to start: 43 minutes of work."""
-    config = load(read([ROOT / "config/default.yaml", PAPER]))
+    config = configured(PAPER)
     assert summarize(config, "train_rl", [job("a", 18_580)])["starts"] == 8
     assert summarize(config, "train_rl", [job("a", 18_580, runtime=310 + 15)])["starts"] == 1
 
