@@ -22,84 +22,46 @@ if settings.container:
     container: settings.container
 
 
-include: "rules/inputs.smk"
-include: "rules/specs.smk"
 include: "rules/work.smk"
 include: "rules/cluster.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"
-include: "rules/rollouts.smk"
-include: "rules/rft.smk"
-include: "rules/sft.smk"
-include: "rules/rl.smk"
+include: "rules/stage1.smk"
+include: "rules/stage2_rft.smk"
+include: "rules/stage2_rl.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
-include: "rules/records.smk"
+include: "rules/hooks.smk"
 
 
-# Targets, and work of seconds: on a cluster the main process does it itself. A module's rules have
-# other names.
-if workflow.modifier.is_main_snakefile():
-
-    localrules:
-        all,
-        analyze_failures,
-        classify_failures,
-        create_chunk,
-        evaluate,
-        figures,
-        link_iteration_data,
-        link_iteration_model,
-        passk,
-        plot_accuracy,
-        plot_exposure,
-        plot_failures,
-        plot_learning_curves,
-        plot_main_comparison,
-        plot_passk,
-        plot_selection,
-        plot_training,
-        record_versions,
-        score_held_out,
-        score_rollouts,
-        stage1_create_problems,
-        stage1_create_train_data,
-        stage1_rft,
-        stage2_create_problems,
-        stage2_rft_create_problems,
-        stage2_rft_create_train_data,
-        stage2_rft_train,
-        summarize_accuracy,
-        summarize_evaluation,
-        summarize_failures,
-        summarize_passk,
-        tiny_base,
-        write_summary,
+# What Stage 1 reports of its training examples and of its model; nothing where these are the user's own.
+SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_selection.output]
+TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_training.output]
 
 
 rule stage1_create_problems:
     """Stage 1: Level-1 problems, train and test."""
     input:
-        stage1_problems("train"),
-        stage1_problems("test"),
+        STAGE1_TRAIN,
+        "<data>/stage1_level1/test.parquet",
 
 
 rule stage1_create_train_data:
     """Stage 1: rollouts of the base model and the RFT data selected from them."""
     input:
-        stage1_rft_data("train"),
-        stage1_rft_data("test"),
-        stage1_problems("train"),
-        stage1_selection_results(),
+        f"{STAGE1_RFT_DATA}/train.parquet",
+        f"{STAGE1_RFT_DATA}/test.parquet",
+        STAGE1_TRAIN,
+        SELECTED,
 
 
 rule stage1_rft:
     """Stage 1: the fine-tuned model, its loss curve, and its accuracy before and after."""
     input:
-        stage1_problems("train"),
+        STAGE1_TRAIN,
         model_files("stage1-rft"),
-        stage1_selection_results(),
-        stage1_training_results(),
+        SELECTED,
+        TRAINED,
         rules.summarize_accuracy.output,
         rules.plot_accuracy.output,
 
@@ -115,7 +77,7 @@ rule stage2_create_problems:
 rule stage2_rft_create_problems:
     """Stage 2, RFT: the problems of each iteration."""
     input:
-        [chunk(iteration) for iteration in range(settings.stage2.rft.num_iterations)],
+        expand(rules.create_chunk.output, iteration=range(settings.stage2.rft.num_iterations)),
 
 
 rule stage2_rft_create_train_data:
@@ -129,7 +91,7 @@ rule stage2_rft_train:
     input:
         rules.link_iteration_data.output,
         rules.link_iteration_model.output,
-        verdict_files(RFT_MODELS),
+        expand(rules.score_held_out.output, model=RFT_MODELS),
 
 
 for curriculum in CURRICULA:
@@ -139,7 +101,7 @@ for curriculum in CURRICULA:
         name:
             f"stage2_rl_{curriculum}"
         input:
-            model_files(f"stage2-rl-{curriculum}"),
+            model_files(names.rl_model(curriculum)),
         localrule: True
 
 
@@ -172,8 +134,8 @@ rule figures:
         rules.plot_learning_curves.output,
         rules.plot_passk.output,
         rules.plot_failures.output,
-        stage1_selection_results(),
-        stage1_training_results(),
+        SELECTED,
+        TRAINED,
         rules.plot_accuracy.output,
 
 

@@ -1,4 +1,49 @@
-"""The model that everything starts from."""
+"""The model that everything starts from, and which files are a model."""
+
+#: Files that training writes into a model's folder.
+MODEL_FILES = {
+    "weights": "model.safetensors",
+    "config": "config.json",
+    "generation_config": "generation_config.json",
+    "tokenizer": "tokenizer.json",
+    "tokenizer_config": "tokenizer_config.json",
+    "chat_template": "chat_template.jinja",
+    "metrics": "metrics.jsonl",
+}
+
+
+def trained(folder):
+    """Outputs of a rule that trains a model."""
+    return {key: f"{folder}/{name}" for key, name in MODEL_FILES.items()}
+
+
+def model_files(model):
+    """Files whose change means another model: the base, one that a stage trains, or the user's own in its place."""
+    own = settings.use.stage1_checkpoint
+    if model == names.STAGE1 and own:
+        patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
+        files = sorted(path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(own), pattern)))
+        return files or [f"{own}/config.json"]
+    # The base model's weights are links; its source.json, which has their digest, stands in for them.
+    folder, weights = ("<checkpoints>/base", "source.json") if model == names.BASE else (f"<models>/{model}", "model.safetensors")
+    return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
+
+
+@cache
+def base_model_identity():
+    """The digest of a folder's files, else the hub name. Not the path: moved, a model would rerun everything."""
+    model = settings.base_model
+    try:
+        if os.path.isdir(model):
+            return digest(Path(model), DIGESTS)
+        check_name(model)
+    except UserError as error:
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            raise WorkflowError(str(error))
+        logger.warning(error)  # one may look at a plan on another machine
+    except OSError as error:
+        raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
+    return model
 
 
 rule prepare_base_model:
@@ -19,12 +64,11 @@ rule prepare_base_model:
         mem_mb=growing(2000),
         runtime=growing(60, "minutes"),
     params:
-        spec=base_model_spec,
-        model=untracked(settings.base_model),
-        folder=output_folder,
+        spec=tracked(base_model=lambda wildcards: base_model_identity(), plain_prompt=settings.plain_prompt),
+        folder=subpath(output[0], parent=True),
+        model=flags(model=settings.base_model),
     shell:
-        'python "$SCRIPTS"/prepare_base_model.py --spec {params.spec:q} --model {params.model:q}'
-        " --output {params.folder:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} prepare_base_model --spec {params.spec:q} --output {params.folder:q} {params.model}"
 
 
 rule build_tiny_base:
@@ -45,9 +89,8 @@ rule build_tiny_base:
         mem_mb=16000,
         runtime=1440,
     params:
-        spec=fixed(stages.build_tiny_base(settings)),
-        folder=output_folder,
-        save_every=untracked(settings.training.pretraining_save_every),
+        spec=tracked(tiny_base=settings.tiny_base, template=settings.problems.template),
+        folder=subpath(output[0], parent=True),
+        speed=flags(save_every=settings.training.pretraining_save_every),
     shell:
-        'python "$SCRIPTS"/build_tiny_base.py --spec {params.spec:q} --output {params.folder:q}'
-        " --workers {threads} --save-every {params.save_every} 2>&1 | tee {log:q}"
+        "run_logged {log:q} build_tiny_base --spec {params.spec:q} --output {params.folder:q} {params.speed} --workers {threads}"

@@ -19,10 +19,10 @@ if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
     raise WorkflowError(f"{CHECKOUT}: the workflow runs from a checkout; clone the repository and name the path of its Snakefile")
 sys.path.insert(0, f"{CHECKOUT}/src")
 
-from fofg import names, provenance, stages
+from fofg import failed_jobs, names, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
-from fofg.config import DEFAULT, canonical, load, merge, read
+from fofg.config import DEFAULT, GRPOConfig, Selection, canonical, load, merge, read
 from fofg.digests import digest
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
@@ -59,27 +59,43 @@ for option, profile in zip(sys.argv, sys.argv[1:]):
             known = sorted(glob.glob(f"{CHECKOUT}/profiles/*"))
             raise WorkflowError(f"--workflow-profile: no {profile}/config.yaml; there are {', '.join(known)}")
 
-# Jobs run the Python that runs Snakemake, or the one that FOFG_PYTHON names, whatever is first on PATH; under `--sdm`, the one of the
-# conda environment or the image. Other commands of an importing workflow keep theirs. `exec`: signals reach the program itself.
+# Jobs run the Python that runs Snakemake, or the one that FOFG_PYTHON names, whatever is first on PATH; under `--sdm`, the one of
+# the conda environment or the image.
 PYTHON = shutil.which(os.getenv("FOFG_PYTHON") or sys.executable)
 if not PYTHON:
     raise WorkflowError(f"FOFG_PYTHON: no program {os.getenv('FOFG_PYTHON')}; name an environment's Python, or unset it")
 PYTHON = os.path.abspath(PYTHON)
-HERE = shlex.quote(CHECKOUT)
 DEPLOYMENT = workflow.deployment_settings.deployment_method
-PYTHON_FUNCTION = ""
-if DeploymentMethod.CONDA not in DEPLOYMENT and not (settings.container and DeploymentMethod.APPTAINER in DEPLOYMENT):
-    run_python = f'PATH={shlex.quote(os.path.dirname(PYTHON))}:$PATH exec {shlex.quote(PYTHON)} "$@"'
-    PYTHON_FUNCTION = f'python() {{ if [[ ${{1-}} == "$SCRIPTS"* ]]; then {run_python}; fi; command python "$@"; }}; '
-# A failure anywhere in a pipe fails the job. FOFG_SUPERVISOR: a program stops by itself, saving its state, when the Snakemake that
-# started it is gone. A cluster sends SIGTERM to all processes of a job; tee stays to write down what the program says to that.
-PREFIX = (
-    'set -euo pipefail; tee() { (trap "" TERM; exec tee "$@"); }; '
-    f"{PYTHON_FUNCTION}export SCRIPTS={HERE}/workflow/scripts FOFG_SUPERVISOR={os.getpid()} FOFG_SAVE_SECONDS={settings.cluster.grace_period} "
-    f"PYTHONPATH={HERE}/src${{PYTHONPATH:+:$PYTHONPATH}} FOFG_TASK={settings.problems.task} "
-    "OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 "
-    "TOKENIZERS_PARALLELISM=false HF_HUB_DISABLE_TELEMETRY=1 TQDM_MININTERVAL=2; "
-)
+OWN_PYTHON = DeploymentMethod.CONDA in DEPLOYMENT or (settings.container and DeploymentMethod.APPTAINER in DEPLOYMENT)
+VARIABLES = {
+    "SCRIPTS": f"{CHECKOUT}/workflow/scripts",
+    # A program saves its state and stops when the Snakemake that started it is gone.
+    "FOFG_SUPERVISOR": os.getpid(),
+    "FOFG_SAVE_SECONDS": settings.cluster.grace_period,
+    "FOFG_OWN_FILES": os.pathsep.join(map(os.path.abspath, specs.own_files(settings))),
+    "FOFG_TASK": settings.problems.task,
+    # Idle OpenMP threads that spin take the cores that other jobs compute on.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Big tensors come from the heap and stay there: mapping and clearing their pages anew each step is slower.
+    "MALLOC_MMAP_THRESHOLD_": 4 << 30,
+    "MALLOC_TRIM_THRESHOLD_": 16 << 30,
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": 1,
+    "TQDM_MININTERVAL": 2,
+}
+# A failure anywhere in a pipe fails the job. A cluster sends SIGTERM to all processes of a job: tee stays, to write down what the
+# program says to that.
+PREFIX = f"""
+set -euo pipefail
+export {" ".join(f"{name}={shlex.quote(str(value))}" for name, value in VARIABLES.items())}
+export PYTHONPATH={shlex.quote(f"{CHECKOUT}/src")}${{PYTHONPATH:+:$PYTHONPATH}}
+run_logged() {{
+    local log=$1 program=$2; shift 2
+    {"" if OWN_PYTHON else f"PATH={shlex.quote(os.path.dirname(PYTHON))}:$PATH "}{"python" if OWN_PYTHON else shlex.quote(PYTHON)} \
+        "$SCRIPTS/$program.py" "$@" 2>&1 | (trap "" TERM; exec tee "$log")
+}}
+"""
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"
 CAPTIONS = f"{CHECKOUT}/report"
@@ -88,26 +104,26 @@ DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 MODELS = settings.models()
 CURRICULA = list(settings.stage2.rl.curricula)
 RFT_MODELS = [model for model in MODELS if model.startswith(names.RFT)]
-LAST_ITERATION = settings.stage2.rft.num_iterations - 1
+RL_MODELS = [model for model in MODELS if model.startswith(names.RL)]
+FIRST_FORMAT = f".{settings.figures.formats[0]}"
 
 
-def run_path(path):
-    """A path under the run's root."""
+def in_run(path):
     return os.path.normpath(os.path.join(settings.run_dir, path))
 
 
-for name in ("data", "checkpoints", "results", "logs", "benchmarks"):
-    if workflow.modifier.path_modifier.replace_prefix(run_path(f"{name}/")) != run_path(f"{name}/"):
+for folder in ("data", "checkpoints", "results", "logs", "benchmarks"):
+    if workflow.modifier.path_modifier.replace_prefix(in_run(folder) + "/") != in_run(folder) + "/":
         raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
 
 
 pathvars:
-    data=run_path(names.DATA),
-    checkpoints=run_path(names.CHECKPOINTS),
-    models=run_path(names.MODELS),
-    results=run_path("results"),
-    logs=run_path("logs"),
-    benchmarks=run_path("benchmarks"),
+    data=in_run(names.DATA),
+    checkpoints=in_run(names.CHECKPOINTS),
+    models=in_run(names.MODELS),
+    results=in_run("results"),
+    logs=in_run("logs"),
+    benchmarks=in_run("benchmarks"),
 
 
 def tracked(section=None, code=1, **sections):
@@ -129,28 +145,27 @@ def figure(stem):
     return [f"<results>/figures/{stem}.{extension}" for extension in settings.figures.formats]
 
 
-def iteration_of(name):
-    """Number of an RFT iteration, from a round's or a model's name; None in Stage 1."""
-    digits = re.search(r"iter(\d+)$", name)
-    return int(digits[1]) if digits else None
+def flags(**values):
+    """Arguments of a program, ``--micro-batch-size 4``, that change its speed, not its result. True: the flag alone; None: none.
+
+    Snakemake does not compare parameters that are functions of the output.
+    """
+    words = []
+    for name, value in values.items():
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [value.text() if hasattr(value, "text") else str(value)]
+    return lambda wildcards, output: shlex.join(words)
 
 
-def untracked(value):
-    """A parameter that does not change what a job makes, if it succeeds: Snakemake does not compare functions of the output."""
-    return lambda wildcards, output: value
+def named(key, names):
+    """Arguments NAME=FILE of a job's input or output files of that key. ``names`` may be a function of the wildcards."""
 
+    def arguments(wildcards, input, output):
+        each = names(wildcards) if callable(names) else names
+        return [f"{name}={path}" for name, path in zip(each, input.get(key) or output.get(key), strict=True)]
 
-def model_input_folder(wildcards, input):
-    return os.path.dirname(input.model[0])
-
-
-def output_folder(wildcards, output):
-    return os.path.dirname(output[0])
-
-
-def output_stem(wildcards, output):
-    """Path of a figure without its extension."""
-    return os.path.splitext(output[0])[0]
+    return arguments
 
 
 wildcard_constraints:
@@ -158,38 +173,7 @@ wildcard_constraints:
     split="train|test",
     shard=r"\d+",
     iteration=r"\d+",
-    round=r"stage1_level1|stage2_rft_level2/iter\d+",
-    tuned=r"stage1-rft|stage2-rft-iter\d+",
     curriculum="|".join(CURRICULA),
     definitions="|".join(DEFINITIONS),
     decoding="sampled|greedy",
     model="|".join(MODELS),
-
-
-onstart:
-    # Snakemake passes over the image if it is not told to use it.
-    if settings.container and DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
-        raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
-    share_gpus()
-    try:
-        run_registry.check_released(".snakemake", settings.run_dir)
-        check_cluster()
-    except UserError as error:
-        raise WorkflowError(str(error))
-    try:
-        relink(Path(settings.base_model), Path("<checkpoints>/base"), DIGESTS)
-        run_registry.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
-        provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
-    except OSError as error:
-        raise WorkflowError(explain(error) or str(error))
-
-
-onsuccess:
-    # Every output belonged to this run: none of an earlier configuration is left.
-    if set(existing_outputs()) <= {str(output) for job in workflow.dag.jobs for output in job.output}:
-        provenance.forget(settings.run_dir)
-    run_registry.erase(".snakemake")
-
-
-onerror:
-    run_registry.erase(".snakemake")

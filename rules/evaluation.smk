@@ -1,29 +1,44 @@
-"""Accuracy on test problems, pass@k, failures."""
+"""Evaluation: accuracy on test problems, pass@k, failures."""
+
+TESTED_AFTER_STAGE1 = ["base", "stage1-rft"]
 
 
-rule generate_stage1_test_rollouts:
+def evaluated(wildcards):
+    """The model that is evaluated."""
+    return model_files(wildcards.model)
+
+
+def definitions(wildcards):
+    """Prompts of Stage 1's test problems, definitions visible or hidden."""
+    return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template}
+
+
+def decoding(wildcards):
+    """Sampled responses, or one greedy response per problem."""
+    rollouts = settings.evaluation.rollouts
+    return {"rollouts": rollouts if wildcards.decoding == "sampled" else specs.greedy(rollouts)}
+
+
+def passk_shard(wildcards):
+    return specs.shard(int(wildcards.shard), settings.passk.shard_size, settings.datasets[settings.passk.dataset].test)
+
+
+use rule generate_rollouts as generate_stage1_test_rollouts with:
     """Rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
     input:
-        problems=stage1_problems("test"),
-        model=evaluated_files,
+        model=evaluated,
+        problems="<data>/stage1_level1/test.parquet",
     output:
         rollouts="<results>/evaluation/{model}/{definitions}/rollouts.parquet",
     log:
         "<logs>/generate_stage1_test_rollouts/{model}-{definitions}.log",
     benchmark:
         "<benchmarks>/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv"
-    conda:
-        environment(settings.rollout_engine.name)
-    threads: settings.rollout_engine.threads
+    priority: 0
     resources:
         **rollout_job("generate_stage1_test_rollouts", estimate_stage1_test),
     params:
-        spec=stage1_test_spec,
-        model=model_input_folder,
-        work=rollout_work,
-    shell:
-        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        spec=tracked(definitions, **ENGINE, rollouts=settings.evaluation.rollouts),
 
 
 rule score_rollouts:
@@ -36,15 +51,16 @@ rule score_rollouts:
         "<logs>/score_rollouts/{model}-{definitions}.log",
     benchmark:
         "<benchmarks>/results/score_rollouts/{model}-{definitions}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=fixed(stages.score_rollouts(settings)),
+        spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
     shell:
-        'python "$SCRIPTS"/score_rollouts.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.verdicts:q} 2>&1 | tee {log:q}'
+        "run_logged {log:q} score_rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.verdicts:q}"
 
 
 rule summarize_accuracy:
@@ -52,11 +68,11 @@ rule summarize_accuracy:
     input:
         verdicts=expand(
             rules.score_rollouts.output.verdicts,
-            model=["base", "stage1-rft"],
+            model=TESTED_AFTER_STAGE1,
             definitions=DEFINITIONS,
         ),
-        train=stage1_problems("train"),
-        test=stage1_problems("test"),
+        train=STAGE1_TRAIN,
+        test="<data>/stage1_level1/test.parquet",
     output:
         csv=report(
             "<results>/stage1_accuracy.csv",
@@ -69,17 +85,18 @@ rule summarize_accuracy:
         "<logs>/summarize_accuracy.log",
     benchmark:
         "<benchmarks>/results/summarize_accuracy.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.summarize_accuracy(["base", "stage1-rft"])),
-        verdicts=named("verdicts", [f"{model}/{definitions}" for model in ("base", "stage1-rft") for definitions in DEFINITIONS]),
+        spec=tracked(models=TESTED_AFTER_STAGE1, code=2),
+        verdicts=named("verdicts", [f"{model}/{definitions}" for model in TESTED_AFTER_STAGE1 for definitions in DEFINITIONS]),
     shell:
-        'python "$SCRIPTS"/summarize_accuracy.py --spec {params.spec:q} --verdicts {params.verdicts:q} --train {input.train:q}'
-        " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} summarize_accuracy --spec {params.spec:q} --verdicts {params.verdicts:q} --train {input.train:q}"
+        " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q}"
 
 
 rule plot_accuracy:
@@ -98,71 +115,64 @@ rule plot_accuracy:
         "<logs>/plot_accuracy.log",
     benchmark:
         "<benchmarks>/results/plot_accuracy.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.plot_figures(settings)),
-        stem=output_stem,
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
     shell:
-        'python "$SCRIPTS"/plot_accuracy.py --spec {params.spec:q} '
-        "--accuracy {input.accuracy:q} "
-        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} plot_accuracy --spec {params.spec:q}" " --accuracy {input.accuracy:q}" " --stem {params.stem:q}"
 
 
-rule generate_held_out_rollouts:
+use rule generate_rollouts as generate_held_out_rollouts with:
     """Responses of one model to the evaluation's problems, sampled or greedy."""
     input:
-        problems=problems_file(settings.evaluation.dataset, "test"),
-        model=evaluated_files,
+        model=evaluated,
+        problems=f"<data>/{settings.evaluation.dataset}/test.parquet",
     output:
         rollouts="<results>/evaluation/{model}/held-out/{decoding}/rollouts.parquet",
     log:
         "<logs>/generate_held_out_rollouts/{model}-{decoding}.log",
     benchmark:
         "<benchmarks>/results/generate_held_out_rollouts/{model}-{decoding}.tsv"
-    conda:
-        environment(settings.rollout_engine.name)
-    threads: settings.rollout_engine.threads
+    priority: 0
     resources:
         **rollout_job("generate_held_out_rollouts", estimate_held_out),
     params:
-        spec=held_out_spec,
-        model=model_input_folder,
-        work=rollout_work,
-    shell:
-        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        spec=tracked(decoding, **ENGINE),
 
 
 rule score_held_out:
     """Verdicts on all of a model's responses to the evaluation's problems."""
     input:
-        rollouts=held_out_rollouts,
+        rollouts=expand(rules.generate_held_out_rollouts.output, decoding=DECODINGS, allow_missing=True),
     output:
         verdicts="<results>/evaluation/{model}/verdicts.parquet",
     log:
         "<logs>/score_held_out/{model}.log",
     benchmark:
         "<benchmarks>/results/score_held_out/{model}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=fixed(stages.score_rollouts(settings)),
+        spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
         rollouts=named("rollouts", DECODINGS),
     shell:
-        'python "$SCRIPTS"/score_held_out.py --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.verdicts:q} 2>&1 | tee {log:q}'
+        "run_logged {log:q} score_held_out --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.verdicts:q}"
 
 
 rule summarize_evaluation:
     """Table: accuracy of every model by decoding and level, with 95% intervals."""
     input:
-        verdicts=list(of_models("<results>/evaluation/{model}/verdicts.parquet", MODELS).values()),
+        verdicts=expand("<results>/evaluation/{model}/verdicts.parquet", model=MODELS),
     output:
         parquet="<results>/accuracy.parquet",
         csv=report(
@@ -175,48 +185,46 @@ rule summarize_evaluation:
         "<logs>/summarize_evaluation.log",
     benchmark:
         "<benchmarks>/results/summarize_evaluation.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.summarize_evaluation(settings)),
+        spec=tracked(models=MODELS),
         verdicts=named("verdicts", MODELS),
     shell:
-        'python "$SCRIPTS"/summarize_evaluation.py --spec {params.spec:q} --verdicts {params.verdicts:q}'
-        " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} summarize_evaluation --spec {params.spec:q} --verdicts {params.verdicts:q}"
+        " --parquet {output.parquet:q} --csv {output.csv:q}"
 
 
-rule generate_passk_rollouts:
+use rule generate_rollouts as generate_passk_rollouts with:
     """Many responses of one model to a shard of the problems of pass@k."""
     input:
-        problems=problems_file(settings.passk.dataset, "test"),
-        model=evaluated_files,
+        model=evaluated,
+        problems=f"<data>/{settings.passk.dataset}/test.parquet",
     output:
         rollouts="<results>/passk/{model}/rollouts/{shard}.parquet",
     log:
         "<logs>/generate_passk_rollouts/{model}/{shard}.log",
     benchmark:
         "<benchmarks>/results/generate_passk_rollouts/{model}/{shard}.tsv"
-    conda:
-        environment(settings.rollout_engine.name)
-    threads: settings.rollout_engine.threads
+    priority: 0
     resources:
         **rollout_job("generate_passk_rollouts", estimate_passk),
     params:
-        spec=passk_spec,
-        model=model_input_folder,
-        work=rollout_work,
-    shell:
-        'python "$SCRIPTS"/generate_rollouts.py --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}'
-        " --output {output.rollouts:q} {params.work} --threads {threads} 2>&1 | tee {log:q}"
+        spec=tracked(passk_shard, **ENGINE, rollouts=settings.passk.rollouts),
 
 
 rule count_passk:
     """Correct responses of one model to each problem."""
     input:
-        rollouts=passk_shards,
+        rollouts=expand(
+            rules.generate_passk_rollouts.output,
+            shard=shards(settings.datasets[settings.passk.dataset].test, settings.passk.shard_size),
+            allow_missing=True,
+        ),
     output:
         counts="<results>/passk/{model}/counts.parquet",
     log:
@@ -229,15 +237,15 @@ rule count_passk:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=fixed(stages.count_passk(settings)),
+        spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
     shell:
-        'python "$SCRIPTS"/count_passk.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.counts:q} 2>&1 | tee {log:q}'
+        "run_logged {log:q} count_passk --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.counts:q}"
 
 
 rule summarize_passk:
     """Table: pass@k by model and level."""
     input:
-        counts=list(of_models("<results>/passk/{model}/counts.parquet", settings.passk.models).values()),
+        counts=expand("<results>/passk/{model}/counts.parquet", model=settings.passk.models),
     output:
         parquet="<results>/passk.parquet",
         csv=report(
@@ -250,17 +258,18 @@ rule summarize_passk:
         "<logs>/summarize_passk.log",
     benchmark:
         "<benchmarks>/results/summarize_passk.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.summarize_passk(settings)),
+        spec=tracked(models=settings.passk.models),
         counts=named("counts", settings.passk.models),
     shell:
-        'python "$SCRIPTS"/summarize_passk.py --spec {params.spec:q} --counts {params.counts:q}'
-        " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} summarize_passk --spec {params.spec:q} --counts {params.counts:q}"
+        " --parquet {output.parquet:q} --csv {output.csv:q}"
 
 
 rule classify_failures:
@@ -273,21 +282,22 @@ rule classify_failures:
         "<logs>/classify_failures/{model}.log",
     benchmark:
         "<benchmarks>/results/classify_failures/{model}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=fixed(stages.classify_failures(settings)),
+        spec=tracked(levels=settings.failures.levels, answer_rule=settings.scoring.answer_rule, code=2),
     shell:
-        'python "$SCRIPTS"/classify_failures.py --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.failures:q} 2>&1 | tee {log:q}'
+        "run_logged {log:q} classify_failures --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.failures:q}"
 
 
 rule summarize_failures:
     """Table: shares of the classes by model and level."""
     input:
-        failures=list(of_models("<results>/evaluation/{model}/failures.parquet", MODELS).values()),
+        failures=expand("<results>/evaluation/{model}/failures.parquet", model=MODELS),
     output:
         parquet="<results>/failures.parquet",
         csv=report(
@@ -300,14 +310,15 @@ rule summarize_failures:
         "<logs>/summarize_failures.log",
     benchmark:
         "<benchmarks>/results/summarize_failures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.summarize_failures(settings)),
+        spec=tracked(models=MODELS),
         failures=named("failures", MODELS),
     shell:
-        'python "$SCRIPTS"/summarize_failures.py --spec {params.spec:q} --failures {params.failures:q}'
-        " --parquet {output.parquet:q} --csv {output.csv:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} summarize_failures --spec {params.spec:q} --failures {params.failures:q}"
+        " --parquet {output.parquet:q} --csv {output.csv:q}"

@@ -1,10 +1,36 @@
-"""Problems of the string task."""
+"""Problems of every dataset, and what is in them."""
+
+#: Stage-1 problems: made, or the user's own.
+STAGE1_TRAIN = settings.use.stage1_problems or f"<data>/{names.STAGE1_DATASET}/train.parquet"
+
+
+def problem_files(stage=None):
+    """``dataset/split`` -> file, of every dataset (of a stage, if given), and the user's own."""
+    files = {
+        f"{dataset}/{split}": f"<data>/{dataset}/{split}.parquet"
+        for dataset, settings_of in settings.datasets.items()
+        for split in ("train", "test")
+        if getattr(settings_of, split) and stage in (None, settings_of.stage)
+    }
+    if f"{names.STAGE1_DATASET}/train" in files:
+        files[f"{names.STAGE1_DATASET}/train"] = STAGE1_TRAIN
+    return files if stage else files | specs.own_problems(settings)
+
+
+def descriptions(stage=None):
+    """Dataset -> its description, of the same datasets."""
+    datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
+    return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
+
+
+def problems_spec(wildcards):
+    return specs.problems(settings, wildcards.dataset, wildcards.split)
 
 
 rule create_problems:
     """Sample the problems of one split of a dataset."""
     output:
-        problems=problems_file("{dataset}", "{split}"),
+        problems="<data>/{dataset}/{split}.parquet",
     log:
         "<logs>/create_problems/{dataset}-{split}.log",
     benchmark:
@@ -15,9 +41,9 @@ rule create_problems:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=problems_spec,
+        spec=tracked(problems_spec, code=2),
     shell:
-        'python "$SCRIPTS"/create_problems.py --spec {params.spec:q} --output {output.problems:q} 2>&1 | tee {log:q}'
+        "run_logged {log:q} create_problems --spec {params.spec:q} --output {output.problems:q}"
 
 
 rule describe_datasets:
@@ -36,33 +62,8 @@ rule describe_datasets:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=fixed(stages.describe_datasets(settings)),
+        spec=tracked(disjoint=settings.problems.sampler == "balanced"),
         files=named("files", problem_files()),
         outputs=named("descriptions", descriptions()),
     shell:
-        'python "$SCRIPTS"/describe_datasets.py --spec {params.spec:q} --files {params.files:q}'
-        " --outputs {params.outputs:q} 2>&1 | tee {log:q}"
-
-
-rule create_chunk:
-    """The problems of one RFT iteration: a cut of the shuffled training problems."""
-    input:
-        problems=chunk_source(),
-    output:
-        problems=chunk("{iteration}"),
-    log:
-        "<logs>/create_chunk/{iteration}.log",
-    benchmark:
-        "<benchmarks>/results/create_chunk/{iteration}.tsv"
-    priority: 20
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    params:
-        spec=chunk_spec,
-        iterations=untracked(settings.stage2.rft.num_iterations),
-    shell:
-        'python "$SCRIPTS"/create_chunk.py --spec {params.spec:q} --problems {input.problems:q} --iterations {params.iterations}'
-        " --output {output.problems:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} describe_datasets --spec {params.spec:q} --files {params.files:q} --outputs {params.outputs:q}"

@@ -17,24 +17,23 @@ rule plot_main_comparison:
         "<logs>/plot_main_comparison.log",
     benchmark:
         "<benchmarks>/results/plot_main_comparison.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.plot_figures(settings)),
-        stem=output_stem,
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
     shell:
-        'python "$SCRIPTS"/plot_main_comparison.py --spec {params.spec:q} '
-        "--accuracy {input.accuracy:q} "
-        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} plot_main_comparison --spec {params.spec:q}" " --accuracy {input.accuracy:q}" " --stem {params.stem:q}"
 
 
 rule plot_learning_curves:
     """Figure: reinforcement learning by step, RFT by iteration."""
     input:
-        metrics=list(rl_metrics().values()),
+        metrics=expand("<models>/{model}/metrics.jsonl", model=RL_MODELS),
         accuracy=rules.summarize_evaluation.output.parquet,
     output:
         report(
@@ -48,19 +47,20 @@ rule plot_learning_curves:
         "<logs>/plot_learning_curves.log",
     benchmark:
         "<benchmarks>/results/plot_learning_curves.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.plot_figures(settings)),
-        stem=output_stem,
-        rl=named("metrics", rl_metrics()),
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
+        rl=named("metrics", RL_MODELS),
     shell:
-        'python "$SCRIPTS"/plot_learning_curves.py --spec {params.spec:q} '
-        "--rl {params.rl:q} --accuracy {input.accuracy:q} "
-        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} plot_learning_curves --spec {params.spec:q}"
+        " --rl {params.rl:q} --accuracy {input.accuracy:q}"
+        " --stem {params.stem:q}"
 
 
 rule plot_passk:
@@ -79,18 +79,17 @@ rule plot_passk:
         "<logs>/plot_passk.log",
     benchmark:
         "<benchmarks>/results/plot_passk.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.plot_figures(settings)),
-        stem=output_stem,
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
     shell:
-        'python "$SCRIPTS"/plot_passk.py --spec {params.spec:q} '
-        "--passk {input.passk:q} "
-        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} plot_passk --spec {params.spec:q}" " --passk {input.passk:q}" " --stem {params.stem:q}"
 
 
 rule plot_failures:
@@ -109,18 +108,17 @@ rule plot_failures:
         "<logs>/plot_failures.log",
     benchmark:
         "<benchmarks>/results/plot_failures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.plot_figures(settings)),
-        stem=output_stem,
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
     shell:
-        'python "$SCRIPTS"/plot_failures.py --spec {params.spec:q} '
-        "--failures {input.failures:q} "
-        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} plot_failures --spec {params.spec:q}" " --failures {input.failures:q}" " --stem {params.stem:q}"
 
 
 rule plot_exposure:
@@ -139,18 +137,17 @@ rule plot_exposure:
         "<logs>/plot_exposure.log",
     benchmark:
         "<benchmarks>/results/plot_exposure.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.plot_figures(settings)),
-        stem=output_stem,
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
     shell:
-        'python "$SCRIPTS"/plot_exposure.py --spec {params.spec:q} '
-        "--datasets {input.datasets:q} "
-        "--stem {params.stem:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} plot_exposure --spec {params.spec:q}" " --datasets {input.datasets:q}" " --stem {params.stem:q}"
 
 
 rule write_summary:
@@ -160,7 +157,7 @@ rule write_summary:
         passk=rules.summarize_passk.output.parquet,
         failures=rules.summarize_failures.output.parquet,
         dataset=descriptions()[settings.evaluation.dataset],
-        metrics=list(rl_metrics().values()),
+        metrics=expand("<models>/{model}/metrics.jsonl", model=RL_MODELS),
     output:
         summary=report(
             "<results>/summary.md",
@@ -172,17 +169,18 @@ rule write_summary:
         "<logs>/write_summary.log",
     benchmark:
         "<benchmarks>/results/write_summary.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.write_summary(settings)),
-        rl=named("metrics", rl_metrics()),
+        spec=tracked(models=MODELS, base_model=settings.base_model, code=2),
+        rl=named("metrics", RL_MODELS),
     shell:
-        'python "$SCRIPTS"/write_summary.py --spec {params.spec:q} --accuracy {input.accuracy:q} --passk {input.passk:q}'
-        " --failures {input.failures:q} --dataset {input.dataset:q} --rl {params.rl:q} --output {output.summary:q} 2>&1 | tee {log:q}"
+        "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q} --passk {input.passk:q}"
+        " --failures {input.failures:q} --dataset {input.dataset:q} --rl {params.rl:q} --output {output.summary:q}"
 
 
 rule record_versions:
@@ -198,12 +196,71 @@ rule record_versions:
         "<logs>/record_versions.log",
     benchmark:
         "<benchmarks>/results/record_versions.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=fixed(stages.record_versions(installed())),
+        spec=tracked(packages=installed()),
     shell:
-        'python "$SCRIPTS"/record_versions.py --spec {params.spec:q} --output {output.versions:q} 2>&1 | tee {log:q}'
+        "run_logged {log:q} record_versions --spec {params.spec:q} --output {output.versions:q}"
+
+
+rule plot_selection:
+    """Figure: Stage-1 responses kept and dropped by reason, exposure by function."""
+    input:
+        selection="<data>/stage1_level1/rft_data/selection.json",
+    output:
+        report(
+            figure("stage1_selection")[0],
+            caption=f"{CAPTIONS}/selection.rst",
+            category="Stage 1",
+            labels={"figure": "RFT data"},
+        ),
+        figure("stage1_selection")[1:],
+    log:
+        "<logs>/plot_selection.log",
+    benchmark:
+        "<benchmarks>/results/plot_selection.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
+    shell:
+        "run_logged {log:q} plot_selection --spec {params.spec:q}" " --selection {input.selection:q}" " --stem {params.stem:q}"
+
+
+rule plot_training:
+    """Figure: loss and learning rate of Stage 1 by step."""
+    input:
+        metrics="<models>/stage1-rft/metrics.jsonl",
+    output:
+        report(
+            figure("stage1_training")[0],
+            caption=f"{CAPTIONS}/training.rst",
+            category="Stage 1",
+            labels={"figure": "Training"},
+        ),
+        figure("stage1_training")[1:],
+    log:
+        "<logs>/plot_training.log",
+    benchmark:
+        "<benchmarks>/results/plot_training.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=tracked(settings.figures, code=3),
+        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
+    shell:
+        "run_logged {log:q} plot_training --spec {params.spec:q}" " --metrics {input.metrics:q}" " --stem {params.stem:q}"

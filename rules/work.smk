@@ -6,56 +6,6 @@ def environment(engine):
     return f"{CHECKOUT}/envs/{'gpu' if engine in ('vllm', 'verl') else 'cpu'}.yaml"
 
 
-def sft_settings(wildcards):
-    """Fine-tuning of Stage 1, or of an RFT iteration."""
-    return (settings.stage1 if iteration_of(wildcards.tuned) is None else settings.stage2.rft).sft
-
-
-def sft_environment(wildcards):
-    return environment(sft_settings(wildcards).engine)
-
-
-def training_work(engine, micro_batch_size, save_every, *more):
-    """Arguments of a training program."""
-    training = settings.training
-    given = {
-        "--micro-batch-size": micro_batch_size,
-        "--save-every": save_every,
-        "--gpus": training.gpus,
-        "--nodes": training.nodes,
-    }
-    if engine == "verl":
-        given["--verl"] = training.verl.model_dump_json()
-    return shlex.join([str(part) for pair in given.items() for part in pair] + [str(part) for part in more])
-
-
-def sft_work(wildcards, output):
-    training = settings.training
-    engine = sft_settings(wildcards).engine
-    return training_work(engine, training.micro_batch_size, training.save_every, "--log-every", training.log_every)
-
-
-def rl_work(wildcards, output):
-    training = settings.training
-    rl = settings.stage2.rl
-    more = ["--batch-size", settings.rollout_engine.batch_size]
-    more += ["--on-empty-step", rl.on_empty_step, "--on-incomplete-step", rl.on_incomplete_step]
-    if validation := stages.rl_validation(settings):
-        more += ["--validation", validation.model_dump_json()]
-    return training_work(settings.stage2.rl.engine, training.rl_micro_batch_size, training.rl_save_every, *more)
-
-
-def rollout_work(wildcards, output):
-    engine = settings.rollout_engine
-    given = {
-        "--batch-size": engine.batch_size,
-        "--gpus": engine.gpus,
-        "--jobs-per-gpu": engine.jobs_per_gpu,
-        "--options": json.dumps(engine.speed_options()),
-    }
-    return shlex.join(str(part) for pair in given.items() for part in pair)
-
-
 #: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
 SAVING = f"--signal=URG@{settings.cluster.grace_period}"
 #: Of training: on several nodes, one program starts others on all of them.
@@ -97,28 +47,39 @@ def training_job(rule, estimate):
     return {**NODES, "gpu": settings.training.workers()} | model_job(rule, estimate)
 
 
+def training_places(engine):
+    """Arguments of a job that trains: on which GPUs, and how verl uses them."""
+    training = settings.training
+    return {"gpus": training.gpus, "nodes": training.nodes, "verl": training.verl if engine == "verl" else None}
+
+
 def shard_rows(shard, problems, size):
     """Number of problems in a shard."""
     return min(size, problems - int(shard) * size)
 
 
-def estimate_round(wildcards):
+def estimate_stage1_shard(wildcards):
     """Rollouts are in their shard's file, in rollout.parquet and, if selected, in rft_data/."""
-    part, problems = settings.stage1, STAGE1_PROBLEMS
-    if iteration_of(wildcards.round) is not None:
-        part, problems = settings.stage2.rft, settings.stage2.rft.examples_per_iteration
-    rows = shard_rows(wildcards.shard, problems, settings.rollout_engine.shard_size)
-    return estimate_rollouts(settings, "generate_rollouts", part.rollouts, rows, copies=3)
+    rows = shard_rows(wildcards.shard, STAGE1_PROBLEMS, settings.rollout_engine.shard_size)
+    return estimate_rollouts(settings, "generate_rollouts", settings.stage1.rollouts, rows, copies=3)
 
 
-def estimate_tuning(wildcards):
+def estimate_iteration_shard(wildcards):
     rft = settings.stage2.rft
-    if iteration_of(wildcards.tuned) is not None:
-        return estimate_sft(settings, rft.sft, rft.rollouts, rft.selection, rft.examples_per_iteration)
+    rows = shard_rows(wildcards.shard, rft.examples_per_iteration, settings.rollout_engine.shard_size)
+    return estimate_rollouts(settings, "generate_rollouts", rft.rollouts, rows, copies=3)
+
+
+def estimate_stage1_sft(wildcards):
     part = settings.stage1
     if settings.use.stage1_rft_data:
         return estimate_sft_on_rows(settings, part.sft, part.rollouts, part.rft, STAGE1_EXAMPLES)
     return estimate_sft(settings, part.sft, part.rollouts, part.rft, STAGE1_PROBLEMS)
+
+
+def estimate_iteration_sft(wildcards):
+    rft = settings.stage2.rft
+    return estimate_sft(settings, rft.sft, rft.rollouts, rft.selection, rft.examples_per_iteration)
 
 
 def estimate_stage1_test(wildcards):

@@ -1,40 +1,41 @@
-"""What all programs share: a spec argument, plain errors, a log line for the machine's settings."""
+"""What all programs share: a spec argument, plain errors."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
-from fofg.config import VerlConfig
+from fofg.config import Section, VerlConfig
 from fofg.data.files import leave_out_pandas
 from fofg.errors import UserError, explain
 from fofg.runtime.processes import exit_with_supervisor
 from fofg.runtime.signals import record_time_limit
-from fofg.stages import Spec
-
-AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose help shows the description as written and every default."""
+    """Return a parser whose help shows the description as written."""
     return argparse.ArgumentParser(
-        description=f"{description}\n\nUsable without Snakemake; a workflow rule runs it with the same arguments.",
+        description=f"{description}\n\nUsable without Snakemake; a rule runs it with the same arguments.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
-def add_spec(arguments: argparse.ArgumentParser, model: type[AnySpec]) -> None:
-    """Adds ``--spec``: JSON text, or @FILE, that the model accepts."""
+def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Section, **fields: Any) -> None:
+    """Add ``--spec``: JSON text, or @FILE, with the keys of a section of the configuration and of ``fields`` (name -> type).
 
-    def read(text: str) -> AnySpec:
+    ``code``, the number of the code's version, is one of its keys.
+    """
+    keys = {name: (kind, ...) for name, kind in fields.items()}
+    model = create_model("Spec", __base__=section, code=(int, 0), **keys)
+
+    def read(text: str) -> Section:
         try:
             if text.startswith("@"):
-                with open(text[1:], encoding="utf-8") as file:
-                    text = file.read()
+                text = Path(text[1:]).read_text(encoding="utf-8")
             return model.model_validate_json(text)
         except (OSError, ValidationError) as error:
             raise argparse.ArgumentTypeError(str(error)) from None

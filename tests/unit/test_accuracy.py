@@ -201,7 +201,7 @@ def test_scripts_from_rollouts_to_figure(tmp_path):
         write_parquet(tmp_path / f"{definitions}.parquet", ROLLOUTS, [[rollout(index, responses) for index in range(5)]])
 
     def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
+        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
 
     scoring = {"answer_rule": "published"}

@@ -113,6 +113,6 @@ def test_the_program_writes_the_chunk_and_its_spec(tmp_path, problems):
     done = run(spec(2))
     assert done.returncode == 0, done.stderr
     assert pq.read_metadata(tmp_path / "2.parquet").num_rows == 16
-    assert json.loads((tmp_path / "2.spec.json").read_text()) == {"version": 1, "iteration": 2, "size": 16, "seed": 1}
+    assert json.loads((tmp_path / "2.spec.json").read_text()) == {"code": 1, "iteration": 2, "size": 16, "seed": 1}
     done = run(spec(2, size=17))
     assert done.returncode == 1 and done.stderr.startswith("error: ") and "3 chunks of 17 need 51" in done.stderr

@@ -329,7 +329,7 @@ def test_scripts_from_rollouts_to_table(tmp_path):
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(0, [RIGHT, PARTIAL])]])
 
     def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
+        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
 
     done = call(

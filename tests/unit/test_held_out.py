@@ -127,7 +127,7 @@ def test_parquet_and_csv_hold_the_same_rows(tmp_path):
 
 def test_scripts_from_rollouts_to_table(tmp_path, rollouts):
     def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
+        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
 
     scoring = {"answer_rule": "published"}

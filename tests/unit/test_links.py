@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from fofg.errors import UserError
-from fofg.rft.links import publish, read_pair
-from fofg.stages import LinkIteration
+from fofg.rft.links import publish
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/link_iteration.py"
 NAMES = ("rollout.parquet", "rft_data/train.parquet")
@@ -94,21 +93,13 @@ def test_unfit_pairs_are_errors_before_any_link_is_made(run):
         publish([(run / "iter1/rollout.parquet", run / "final/rollout.parquet")])
 
 
-def test_pairs_as_text():
-    assert read_pair("a/b=c/d") == (Path("a/b"), Path("c/d"))
-    assert read_pair("lr=1/b=lr=1/d") == (Path("lr=1/b"), Path("lr=1/d"))
-    for text in ("a", "=b", "a=", "a=b=c", ""):
-        with pytest.raises(UserError, match="is not of the form TARGET=LINK"):
-            read_pair(text)
-
-
 def test_the_program_links(run):
-    def start(*texts: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, SCRIPT, "--spec", LinkIteration(version=1).text(), "--pairs", *texts]
+    def start(targets, links) -> subprocess.CompletedProcess:
+        command = [sys.executable, SCRIPT, "--targets", *targets, "--links", *links]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    done = start(*(f"{target}={link}" for target, link in pairs(run, "iter1")))
+    done = start(*zip(*pairs(run, "iter1")))
     assert done.returncode == 0, done.stderr
     assert (run / "final/rollout.parquet").read_text() == "iter1 rollout.parquet"
-    done = start(f"{run}/iter9/x={run}/final/x")
+    done = start([run / "iter9/x"], [run / "final/x"])
     assert done.returncode == 1 and done.stderr.startswith("error: ") and "no such file" in done.stderr

@@ -137,7 +137,7 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path, below):
 
 def create_problems(output: Path) -> list[str]:
     spec = (
-        '{"version":1,"dataset":"d","stage":2,"levels":[1,1],"split":"train","rows":200,"problems":{"sampler":"balanced","seed":1,'
+        '{"code":1,"dataset":"d","stage":2,"levels":[1,1],"split":"train","rows":200,"problems":{"sampler":"balanced","seed":1,'
         '"input_length":[3,6],"max_output_length":32,"template":"{code} {input}"}}'
     )
     return ["create_problems.py", "--spec", spec, "--output", str(output / "problems.parquet")]
@@ -147,14 +147,14 @@ def record_versions(output: Path) -> list[str]:
     return [
         "record_versions.py",
         "--spec",
-        '{"version":1,"packages":{"python":"' + "3" * 3000 + '"}}',
+        '{"code":1,"packages":{"python":"' + "3" * 3000 + '"}}',
         "--output",
         str(output / "v.md"),
     ]
 
 
 def prepare_base_model(output: Path) -> list[str]:
-    spec = '{"version":1,"base_model":"resources/tiny-base","plain_prompt":true}'
+    spec = '{"code":1,"base_model":"resources/tiny-base","plain_prompt":true}'
     return ["prepare_base_model.py", "--spec", spec, "--output", str(output)]
 
 

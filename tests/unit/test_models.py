@@ -164,7 +164,7 @@ def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_pat
     logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, tmp_path / "out")]
     assert torch.equal(*logits)
     source = json.loads((tmp_path / "out" / "source.json").read_text())
-    assert source["spec"] == {"plain_prompt": True, "version": 1} and source["digest"]
+    assert source["spec"] == {"plain_prompt": True, "code": 1} and source["digest"]
 
 
 def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_path):

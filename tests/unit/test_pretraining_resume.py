@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 SPEC = {
-    "version": 1,
+    "code": 1,
     "template": 'Code:\n{code}\nWhat is main_solution({input})? End with {"output": "..."}',
     "tiny_base": {
         "hidden_size": 32,

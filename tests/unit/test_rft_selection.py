@@ -457,7 +457,7 @@ def test_the_programs_select_and_plot(tmp_path):
     plotted = run(
         "plot_selection.py",
         "--spec",
-        json.dumps({"version": 1, "figures": figures.model_dump()}),
+        json.dumps(figures.model_dump()),
         "--selection",
         tmp_path / "selection.json",
         "--stem",

@@ -202,7 +202,7 @@ def test_the_program_writes_the_same_summary(files, tmp_path):
         sys.executable,
         ROOT / "workflow/scripts/write_summary.py",
         "--spec",
-        json.dumps({"version": 1, "models": tables.MODELS, "base_model": "a/model"}),
+        json.dumps({"code": 1, "models": tables.MODELS, "base_model": "a/model"}),
     ]
     command += [part for name in ("accuracy", "passk", "failures", "dataset") for part in (f"--{name}", files[name])]
     command += ["--rl", *(f"{model}={files[model]}" for model in tables.CURRICULA), "--output", tmp_path / "again.md"]
@@ -234,7 +234,7 @@ def test_versions_are_found_without_loading_the_packages():
 
 
 def test_the_table_of_versions_keeps_its_order(tmp_path):
-    spec = json.dumps({"version": 1, "packages": {"a-plugin": "9", "torch": "2.1", "fofg": "0.1", "python": "3.11.7"}})
+    spec = json.dumps({"code": 1, "packages": {"a-plugin": "9", "torch": "2.1", "fofg": "0.1", "python": "3.11.7"}})
     script = ROOT / "workflow/scripts/record_versions.py"
     subprocess.run([sys.executable, script, "--spec", spec, "--output", tmp_path / "versions.md"], check=True)
     (rows,) = read_tables((tmp_path / "versions.md").read_text())

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["snakemake.cli", "snakemake_executor_plugin_slurm", "fofg.stages", "fofg.resources"])
+SERVER.set_forkserver_preload(["snakemake.cli", "snakemake_executor_plugin_slurm", "fofg.specs", "fofg.resources"])
 
 
 def dry_run(folder: Path, arguments: list[str]) -> tuple[int, str]:

@@ -72,17 +72,17 @@ def passk(*models):
 
 def tuned_iteration(iteration):
     """An RFT iteration's training, and what comes of its model: its evaluation and the next iteration."""
-    jobs = {("train_sft", iteration)} | held_out(f"stage2-rft-iter{iteration}") | {("link_iteration_model",)}
+    jobs = {("train_iteration", iteration)} | held_out(f"stage2-rft-iter{iteration}") | {("link_iteration_model",)}
     return jobs | (rolled_out_iteration(iteration + 1) if iteration + 1 in ITERATIONS else set())
 
 
 def selected_iteration(iteration):
-    return {("select_rft_data", iteration), ("link_iteration_data",)} | tuned_iteration(iteration)
+    return {("select_iteration_data", iteration), ("link_iteration_data",)} | tuned_iteration(iteration)
 
 
 def rolled_out_iteration(iteration):
-    shards = {("generate_rollouts", iteration, shard) for shard in (0, 1)}
-    return shards | {("gather_rollouts", iteration)} | selected_iteration(iteration)
+    shards = {("generate_iteration_rollouts", iteration, shard) for shard in (0, 1)}
+    return shards | {("gather_iteration_rollouts", iteration)} | selected_iteration(iteration)
 
 
 def chunks():
@@ -95,10 +95,10 @@ def trained(*models):
 
 
 STAGE1_MODEL = stage1_test("stage1-rft") | held_out("stage1-rft") | passk("stage1-rft") | rolled_out_iteration(0) | trained(*RL)
-SFT = {("train_sft", "stage1"), ("plot_training",)} | STAGE1_MODEL
-SELECTION = {("select_rft_data", "stage1"), ("plot_selection",)} | SFT
-GATHER = {("gather_rollouts", "stage1")} | SELECTION
-ROLLOUTS = {("generate_rollouts", "stage1", shard) for shard in (0, 1)} | GATHER
+SFT = {("train_sft",), ("plot_training",)} | STAGE1_MODEL
+SELECTION = {("select_rft_data",), ("plot_selection",)} | SFT
+GATHER = {("gather_rollouts",)} | SELECTION
+ROLLOUTS = {("generate_rollouts", shard) for shard in (0, 1)} | GATHER
 BASE_MODEL = stage1_test("base") | held_out("base") | passk("base") | ROLLOUTS
 BASE = {("prepare_base_model",)} | BASE_MODEL
 ENGINE = BASE_MODEL | STAGE1_MODEL
@@ -207,7 +207,7 @@ EXPECTED = {
     "datasets.stage1_level1.levels": ([2, 2], OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST),
     "datasets.stage1_level1.train": (
         36,
-        made("stage1_level1") | {("generate_rollouts", "stage1", 2)} | GATHER,
+        made("stage1_level1") | {("generate_rollouts", 2)} | GATHER,
     ),
     "datasets.stage1_level1.test": (9, OF_STAGE1_TEST),
     **dataset_keys("stage2_level1", (49, True), (0, False), OF_LEVEL1),
@@ -285,7 +285,7 @@ EXPECTED = {
     "rollout_engine.dtype": ("bfloat16", ENGINE),
     "rollout_engine.shard_size": (
         8,
-        {("generate_rollouts", "stage1", shard) for shard in (0, 1, 2)} | GATHER | rolled_out_iteration(0),
+        {("generate_rollouts", shard) for shard in (0, 1, 2)} | GATHER | rolled_out_iteration(0),
     ),
     "rollout_engine.batch_size": (7, NOTHING),
     "rollout_engine.threads": (2, NOTHING),

@@ -114,7 +114,7 @@ def test_a_prefix_of_a_module_is_refused(snakemake):
 @pytest.mark.parametrize(("image", "own"), [("null", True), ("docker://an/image", False)], ids=["no image", "image"])
 def test_jobs_in_an_image_run_its_python(snakemake, image, own):
     """Snakemake hands the prefix of all commands to the shell in the image, where its own Python's path means nothing."""
-    lines = 'print("function:", "python()" in fofg.PREFIX)\n'
+    lines = 'print("function:", fofg.PYTHON in fofg.PREFIX)\n'
     (snakemake.folder / "Snakefile").write_text(MODULE + lines)
     (snakemake.folder / "mine.yaml").write_text(f"fofg: {{container: {image}}}\n")
     done = snakemake("--list-target-rules", "--sdm", "apptainer")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from fofg import cli
-from fofg.stages import BuildTinyBase
+from fofg.config import TinyBase
 
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    cli.add_spec(arguments, BuildTinyBase)
+    cli.add_spec(arguments, tiny_base=TinyBase, template=str)
     arguments.add_argument("--output", type=Path, required=True, help="the model's folder, in Hugging Face format")
     cli.add_state(arguments)
     arguments.add_argument("--workers", type=int, default=1, help="processes that make the corpus (default 1)")

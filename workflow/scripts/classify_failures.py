@@ -3,13 +3,14 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
+from fofg.config.types import Levels
 from fofg.data.files import write_spec
-from fofg.stages import ClassifyFailures
+from fofg.specs import AnswerRule
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, ClassifyFailures)
+    add_spec(arguments, levels=Levels, answer_rule=AnswerRule)
     arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row per problem")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="classes, a row per response")
     options = arguments.parse_args()

@@ -4,12 +4,12 @@ import sys
 
 from fofg.cli import add_spec, parser, run
 from fofg.data.files import write_spec
-from fofg.stages import CountPassk
+from fofg.specs import AnswerRule
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, CountPassk)
+    add_spec(arguments, answer_rule=AnswerRule)
     arguments.add_argument("--rollouts", required=True, nargs="+", metavar="PARQUET", help="rollouts, every shard once")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="counts, a row per problem")
     options = arguments.parse_args()

@@ -2,12 +2,11 @@
 
 from fofg import cli
 from fofg.data import files
-from fofg.stages import CreateChunk
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    cli.add_spec(parser, CreateChunk)
+    cli.add_spec(parser, iteration=int, size=int, seed=int | None)
     parser.add_argument("--problems", required=True, metavar="PARQUET", help="all problems, a row each")
     parser.add_argument("--iterations", required=True, type=int, metavar="N", help="chunks in all, for which there must be rows")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the chunk; its spec is written beside it")

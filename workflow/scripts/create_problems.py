@@ -2,12 +2,12 @@
 
 from fofg import cli
 from fofg.data import datasets, files
-from fofg.stages import CreateProblems
+from fofg.specs import ProblemsSpec
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    cli.add_spec(parser, CreateProblems)
+    cli.add_spec(parser, ProblemsSpec)
     parser.add_argument("--output", required=True, help="Parquet file; its spec is written beside it as NAME.spec.json")
     arguments = parser.parse_args()
     datasets.write(arguments.output, arguments.spec)

@@ -2,12 +2,11 @@
 
 from fofg import cli
 from fofg.errors import UserError
-from fofg.stages import DescribeDatasets
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    cli.add_spec(parser, DescribeDatasets)
+    cli.add_spec(parser, disjoint=bool)
     parser.add_argument("--files", required=True, nargs="+", metavar="NAME/SPLIT=PARQUET", help="problems: train or test of each")
     parser.add_argument("--outputs", required=True, nargs="+", metavar="NAME=JSON", help="the description of each dataset")
     arguments = parser.parse_args()

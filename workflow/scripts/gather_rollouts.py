@@ -3,14 +3,13 @@
 import sys
 
 from fofg import cli
-from fofg.stages import GatherRollouts
 
 DESCRIPTION = "Joins the rollouts of all shards, in the order of the problems, and checks that none is missing."
 
 
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
-    cli.add_spec(arguments, GatherRollouts)
+    cli.add_spec(arguments, shards=int)
     arguments.add_argument(
         "--shards", required=True, nargs="+", metavar="PARQUET", help="files of generate_rollouts.py, in any order"
     )

@@ -6,7 +6,7 @@ import sys
 
 from fofg import cli
 from fofg.runtime import gpus
-from fofg.stages import GenerateRollouts
+from fofg.specs import RolloutsSpec
 
 DESCRIPTION = """\
 Makes the responses of one shard of problems (spec: first, rows) and writes one row per problem.
@@ -18,8 +18,10 @@ On a CPU shared with other work, set OMP_WAIT_POLICY=PASSIVE before the start.
 
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
-    cli.add_spec(arguments, GenerateRollouts)
-    arguments.add_argument("--problems", metavar="PARQUET", help="problem file (default: sample them as the spec says)")
+    cli.add_spec(arguments, RolloutsSpec)
+    arguments.add_argument(
+        "--problems", nargs="*", metavar="PARQUET", help="a problem file, or none: the spec says how to sample them"
+    )
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="the shard's rollouts")
     cli.add_state(arguments)
@@ -41,7 +43,7 @@ def main() -> None:
 
     done = shards.generate(
         options.spec,
-        options.problems,
+        options.problems[0] if options.problems else None,
         options.model,
         options.output,
         cli.state_folder(options),

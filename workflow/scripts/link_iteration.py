@@ -1,19 +1,18 @@
 """Gives files of the last iteration their final names, by relative symbolic links."""
 
+from pathlib import Path
+
 from fofg import cli
-from fofg.stages import LinkIteration
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    cli.add_spec(parser, LinkIteration)
-    parser.add_argument(
-        "--pairs", required=True, nargs="+", metavar="TARGET=LINK", help="a file, and the name that it gets besides"
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("--targets", required=True, nargs="+", metavar="FILE", help="files of the last iteration")
+    parser.add_argument("--links", required=True, nargs="+", metavar="FILE", help="a second name for each, in the same order")
+    options = parser.parse_args()
     from fofg.rft import links
 
-    links.publish(map(links.read_pair, arguments.pairs))
+    links.publish(zip(map(Path, options.targets), map(Path, options.links), strict=True))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The base model as all stages use it: weights linked, chat template plain."""
 
 from fofg import cli
-from fofg.stages import PrepareBaseModel
 
 DESCRIPTION = """\
 Finds the base model (spec: base_model, a folder or a name on the hub), checks it, and writes its folder anew.
@@ -12,7 +11,7 @@ The weights are links to the model's own. With plain_prompt, the chat template a
 
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
-    cli.add_spec(arguments, PrepareBaseModel)
+    cli.add_spec(arguments, base_model=str, plain_prompt=bool)
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="model folder to write")
     arguments.add_argument("--model", metavar="FOLDER", help="the model, where spec.base_model is its digest")
     options = arguments.parse_args()

@@ -1,12 +1,11 @@
 """Table of the versions of the packages that a run uses."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.stages import RecordVersions
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, RecordVersions)
+    add_spec(arguments, packages=dict[str, str])
     arguments.add_argument("--output", required=True, help="table to write (Markdown)")
     options = arguments.parse_args()
     from fofg.report.versions import write_versions

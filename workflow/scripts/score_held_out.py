@@ -4,12 +4,12 @@ import sys
 
 from fofg.cli import add_spec, parser, run
 from fofg.data.files import write_spec
-from fofg.stages import ScoreRollouts
+from fofg.specs import AnswerRule
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, ScoreRollouts)
+    add_spec(arguments, answer_rule=AnswerRule)
     arguments.add_argument(
         "--rollouts", required=True, nargs="+", metavar="DECODING=PARQUET", help="rollouts, sampled=FILE and, if any, greedy=FILE"
     )

@@ -3,12 +3,12 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
-from fofg.stages import ScoreRollouts
+from fofg.specs import AnswerRule
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, ScoreRollouts)
+    add_spec(arguments, answer_rule=AnswerRule)
     arguments.add_argument("--rollouts", required=True, metavar="PARQUET", help="rollouts, a row per problem")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="verdicts, a row per response")
     options = arguments.parse_args()

@@ -4,12 +4,12 @@ Writes the training and the test split (Parquet) and a summary (JSON) of what wa
 """
 
 from fofg.cli import add_spec, parser, run
-from fofg.stages import SelectRftData
+from fofg.specs import SelectionSpec
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, SelectRftData)
+    add_spec(arguments, SelectionSpec)
     arguments.add_argument("--rollouts", required=True, help="rollouts to read: one row per problem, its responses in lists")
     arguments.add_argument("--train", required=True, help="Parquet file to write: training examples")
     arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")

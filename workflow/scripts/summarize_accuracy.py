@@ -1,12 +1,11 @@
 """Tables of accuracy by model, definitions (visible or hidden) and level, with 95% Wilson intervals."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.stages import SummarizeAccuracy
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, SummarizeAccuracy)
+    add_spec(arguments, models=list[str])
     arguments.add_argument(
         "--verdicts", required=True, nargs="+", metavar="NAME=FILE", help="verdicts of model/visible or model/hidden"
     )

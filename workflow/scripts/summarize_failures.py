@@ -2,12 +2,11 @@
 
 from fofg.cli import add_spec, parser, run
 from fofg.data.files import write_spec
-from fofg.stages import SummarizeFailures
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, SummarizeFailures)
+    add_spec(arguments, models=list[str])
     arguments.add_argument(
         "--failures", required=True, nargs="+", metavar="MODEL=PARQUET", help="classes of every model's responses"
     )

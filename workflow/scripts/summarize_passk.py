@@ -2,12 +2,11 @@
 
 from fofg.cli import add_spec, parser, run
 from fofg.data.files import write_spec
-from fofg.stages import SummarizePassk
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, SummarizePassk)
+    add_spec(arguments, models=list[str])
     arguments.add_argument("--counts", required=True, nargs="+", metavar="MODEL=PARQUET", help="counts of every model")
     arguments.add_argument("--parquet", required=True, help="table to write, a row per model, level and k")
     arguments.add_argument("--csv", required=True, help="the same as CSV")

@@ -2,7 +2,7 @@
 
 from fofg import cli
 from fofg.errors import UserError
-from fofg.stages import RlValidation, TrainRl
+from fofg.specs import RLSpec, ValidationSpec
 
 DESCRIPTION = """\
 Train a model by GRPO with dynamic sampling (paper §4.1) on a curriculum of problems, and write the new model's folder with
@@ -16,16 +16,16 @@ is one.
 
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
-    cli.add_spec(arguments, TrainRl)
+    cli.add_spec(arguments, RLSpec)
     cli.add_training(arguments, micro_batch_size=8, save_every=2)
     arguments.add_argument(
         "--data", required=True, nargs="+", metavar="NAME=PARQUET", help="problems of each name in the curriculum's mixtures"
     )
     arguments.add_argument(
         "--validation",
-        type=RlValidation.model_validate_json,
+        type=ValidationSpec.model_validate_json,
         metavar="JSON",
-        help=f"held-out problems, and when and how to answer them (default: never): {', '.join(RlValidation.model_fields)}",
+        help=f"held-out problems, and when and how to answer them (default: never): {', '.join(ValidationSpec.model_fields)}",
     )
     arguments.add_argument(
         "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
@@ -67,7 +67,7 @@ def main() -> None:
     )
 
 
-def _named(text: str, spec: TrainRl) -> tuple[str, str]:
+def _named(text: str, spec: RLSpec) -> tuple[str, str]:
     """Name and file. A name may be a path with an equals sign in it."""
     for name in sorted({name for phase in spec.phases for name in phase.mixture}, key=len, reverse=True):
         if text.startswith(f"{name}="):

@@ -1,12 +1,11 @@
 """Summary of the whole experiment: a table a question, the paper's numbers beside this run's."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.stages import WriteSummary
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, WriteSummary)
+    add_spec(arguments, models=list[str], base_model=str)
     arguments.add_argument("--accuracy", required=True, help="table that summarize_evaluation.py wrote (Parquet)")
     arguments.add_argument("--passk", required=True, help="table that summarize_passk.py wrote (Parquet)")
     arguments.add_argument("--failures", required=True, help="table that summarize_failures.py wrote (Parquet)")

@@ -26,6 +26,10 @@ class Section(BaseModel):
     # A program reads one section; building the validators of all would be a third of its start-up.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
+    def text(self) -> str:
+        """Return the section as canonical JSON."""
+        return canonical(self)
+
     @field_validator("*", mode="before")
     @classmethod
     def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
@@ -34,14 +38,8 @@ class Section(BaseModel):
 
 def canonical(section: Any = None, **sections: Any) -> str:
     """Return a section of the configuration, with others or plain values by name beside its keys, as canonical JSON."""
-    values = {**_plain(section or {}), **{name: _plain(value) for name, value in sections.items()}}
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    values = {**dict(section or {}), **sections}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), default=lambda model: model.model_dump(mode="json"))
 
 
 @cache

@@ -27,16 +27,6 @@ def publish(pairs: Iterable[Pair]) -> None:
         _replace(target, link)
 
 
-def read_pair(text: str) -> Pair:
-    """Target and link of ``TARGET=LINK``, both paths having equally many ``=``. Raises UserError for another form."""
-    parts = text.split("=")
-    half = len(parts) // 2
-    target, link = "=".join(parts[:half]), "=".join(parts[half:])
-    if len(parts) % 2 or not target or not link:
-        raise UserError(f"--pairs: {text!r} is not of the form TARGET=LINK")
-    return Path(target), Path(link)
-
-
 def _place(path: Path) -> Path:
     """Where a path lies, through links on the way to it but not through itself."""
     return Path(os.path.realpath(path.parent), path.name)

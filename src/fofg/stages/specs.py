@@ -3,7 +3,7 @@
 import json
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from fofg import config
 from fofg.config import Section
@@ -13,7 +13,7 @@ Rule = Literal["published", "lenient"]
 
 
 class Spec(Section):
-    version: int
+    code: int = Field(validation_alias=AliasChoices("code", "version"))
 
     def text(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

@@ -1,0 +1,55 @@
+"""What happens before the first job and after the last, and which files of an earlier run may stay."""
+
+from snakemake.settings.types import PersistenceBackend
+
+
+def existing_outputs():
+    """Outputs of all rules that are there."""
+    for producer in workflow.rules:
+        for output in producer.output:
+            parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
+            pattern = re.sub(r"(?<=/)[*](?=/)", "**", "*".join(parts))
+            for path in glob.iglob(pattern, recursive=True):
+                if producer.is_producer(path):
+                    yield path
+
+
+CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
+if workflow.is_main_process and workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE and CHANGED_KEYS != []:
+    unrecorded = provenance.unrecorded(sorted(set(existing_outputs())))
+    try:
+        provenance.refuse(CHANGED_KEYS, unrecorded, settings.run_dir, workflow.main_snakefile)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if unrecorded:
+        logger.warning(provenance.unknown(unrecorded, settings.run_dir))
+
+
+onstart:
+    # Snakemake passes over the image if it is not told to use it.
+    if settings.container and DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
+        raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
+    share_gpus()
+    try:
+        run_registry.check_released(".snakemake", settings.run_dir)
+        check_cluster()
+    except UserError as error:
+        raise WorkflowError(str(error))
+    try:
+        relink(Path(settings.base_model), Path("<checkpoints>/base"), DIGESTS)
+        run_registry.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
+        provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
+    except OSError as error:
+        raise WorkflowError(explain(error) or str(error))
+
+
+onsuccess:
+    # Every output belonged to this run: none of an earlier configuration is left.
+    if set(existing_outputs()) <= {str(output) for job in workflow.dag.jobs for output in job.output}:
+        provenance.forget(settings.run_dir)
+    run_registry.erase(".snakemake")
+
+
+onerror:
+    run_registry.erase(".snakemake")
+    print(failed_jobs.report(log), file=sys.stderr)

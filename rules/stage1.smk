@@ -1,0 +1,136 @@
+"""Stage 1: rollouts with the definitions visible, the correct ones of them, and fine-tuning on these."""
+
+ENGINE = specs.engine(settings)
+#: Stage-1 training examples: selected, or the user's own.
+STAGE1_RFT_DATA = settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data"
+
+
+def stage1_shard(wildcards):
+    return specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS)
+
+
+def shards(problems, size=settings.rollout_engine.shard_size):
+    """Numbers of the shards of so many problems."""
+    return range(math.ceil(problems / size))
+
+
+rule generate_rollouts:
+    """Rollouts of the base model for one shard of Stage-1 problems, definitions visible.
+
+    A job samples the problems that it needs, as its spec says, instead of reading train.parquet: that is replaced when there are
+    more problems, or when it was deleted, and Snakemake would rerun every shard (``ancient`` helps only while the file exists).
+    """
+    input:
+        model=model_files("base"),
+        problems=settings.use.stage1_problems or [],
+    output:
+        rollouts="<data>/stage1_level1/rollouts/{shard}.parquet",
+    log:
+        "<logs>/generate_rollouts/stage1_level1/{shard}.log",
+    benchmark:
+        "<benchmarks>/results/generate_rollouts/stage1_level1/{shard}.tsv"
+    priority: 20
+    conda:
+        environment(settings.rollout_engine.name)
+    threads: settings.rollout_engine.threads
+    resources:
+        **rollout_job("generate_rollouts", estimate_stage1_shard),
+    params:
+        spec=tracked(stage1_shard, **ENGINE, rollouts=settings.stage1.rollouts),
+        model=subpath(input[0], parent=True),
+        speed=flags(
+            batch_size=settings.rollout_engine.batch_size,
+            gpus=settings.rollout_engine.gpus,
+            jobs_per_gpu=settings.rollout_engine.jobs_per_gpu,
+            options=json.dumps(settings.rollout_engine.speed_options()),
+        ),
+    shell:
+        "run_logged {log:q} generate_rollouts --spec {params.spec:q} --problems {input.problems:q} --model {params.model:q}"
+        " --output {output.rollouts:q} {params.speed} --threads {threads}"
+
+
+rule gather_rollouts:
+    """The rollouts of all shards in one file."""
+    input:
+        shards=expand(rules.generate_rollouts.output, shard=shards(STAGE1_PROBLEMS)),
+    output:
+        rollouts="<data>/stage1_level1/rollout.parquet",
+    log:
+        "<logs>/gather_rollouts/stage1_level1.log",
+    benchmark:
+        "<benchmarks>/results/gather_rollouts/stage1_level1.tsv"
+    priority: 20
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30, "minutes"),
+    params:
+        spec=tracked(shards=len(shards(STAGE1_PROBLEMS))),
+    shell:
+        "run_logged {log:q} gather_rollouts --spec {params.spec:q} --shards {input.shards:q} --output {output.rollouts:q}"
+
+
+rule select_rft_data:
+    """The correct responses to problems that are not always solved, as training examples without definitions."""
+    input:
+        rollouts=rules.gather_rollouts.output.rollouts,
+    output:
+        train="<data>/stage1_level1/rft_data/train.parquet",
+        test="<data>/stage1_level1/rft_data/test.parquet",
+        selection="<data>/stage1_level1/rft_data/selection.json",
+    log:
+        "<logs>/select_rft_data/stage1_level1.log",
+    benchmark:
+        "<benchmarks>/results/select_rft_data/stage1_level1.tsv"
+    priority: 20
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60, "minutes"),
+    params:
+        spec=tracked(
+            selection=specs.part(Selection, settings.stage1.rft),
+            template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
+            answer_rule=settings.scoring.answer_rule,
+            code=3,
+        ),
+        allow_empty="",
+    shell:
+        "run_logged {log:q} select_rft_data --spec {params.spec:q} --rollouts {input.rollouts:q} --train {output.train:q}"
+        " --test {output.test:q} --summary {output.selection:q} {params.allow_empty} --workers {threads}"
+
+
+rule train_sft:
+    """The Stage-1 model: the base, fine-tuned on its own correct responses."""
+    input:
+        model=model_files("base"),
+        train=f"{STAGE1_RFT_DATA}/train.parquet",
+        test=f"{STAGE1_RFT_DATA}/test.parquet",
+    output:
+        **trained("<models>/stage1-rft"),
+    log:
+        "<logs>/train_sft/stage1-rft.log",
+    benchmark:
+        "<benchmarks>/results/train_sft/stage1-rft.tsv"
+    priority: 20
+    conda:
+        environment(settings.stage1.sft.engine)
+    threads: settings.training.threads
+    resources:
+        **training_job("train_sft", estimate_stage1_sft),
+    params:
+        spec=tracked(sft=settings.stage1.sft, code=4),
+        model=subpath(input[0], parent=True),
+        folder=subpath(output[0], parent=True),
+        speed=flags(
+            micro_batch_size=settings.training.micro_batch_size,
+            save_every=settings.training.save_every,
+            log_every=settings.training.log_every,
+            **training_places(settings.stage1.sft.engine),
+        ),
+    shell:
+        "run_logged {log:q} train_sft --spec {params.spec:q} --model {params.model:q} --train {input.train:q} --test {input.test:q}"
+        " --output {params.folder:q} {params.speed} --threads {threads}"

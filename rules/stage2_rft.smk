@@ -1,0 +1,165 @@
+"""Stage 2, RFT: each iteration rolls out problems of its own with the model of the one before, and fine-tunes that model."""
+
+RFT = settings.stage2.rft
+#: The problems that are cut into chunks: made, or the user's own.
+CHUNKED = settings.use.stage2_rft_problems or f"<data>/{RFT.dataset}/train.parquet"
+ITERATION = "<data>/stage2_rft_level2/iter{iteration}"
+LAST = RFT.num_iterations - 1
+
+
+def model_before(wildcards):
+    """The model that an iteration rolls out and fine-tunes: that of the one before, or of Stage 1."""
+    iteration = int(wildcards.iteration)
+    return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
+
+
+def chunk(wildcards):
+    return {"iteration": int(wildcards.iteration), "size": RFT.examples_per_iteration, "seed": RFT.chunk_seed}
+
+
+def iteration_shard(wildcards):
+    return specs.shard(int(wildcards.shard), settings.rollout_engine.shard_size, RFT.examples_per_iteration)
+
+
+rule create_chunk:
+    """The problems of one iteration: a cut of the shuffled training problems."""
+    input:
+        problems=CHUNKED,
+    output:
+        problems="<data>/stage2_level2_rft/{iteration}.parquet",
+    log:
+        "<logs>/create_chunk/{iteration}.log",
+    benchmark:
+        "<benchmarks>/results/create_chunk/{iteration}.tsv"
+    priority: 20
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=tracked(chunk),
+        iterations=flags(iterations=RFT.num_iterations),
+    shell:
+        "run_logged {log:q} create_chunk --spec {params.spec:q} --problems {input.problems:q} --output {output.problems:q}"
+        " {params.iterations}"
+
+
+use rule generate_rollouts as generate_iteration_rollouts with:
+    """Rollouts of one shard of an iteration's problems, by the model of the iteration before."""
+    input:
+        model=model_before,
+        problems=rules.create_chunk.output.problems,
+    output:
+        rollouts=f"{ITERATION}/rollouts/{{shard}}.parquet",
+    log:
+        "<logs>/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.log",
+    benchmark:
+        "<benchmarks>/results/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.tsv"
+    resources:
+        **rollout_job("generate_rollouts", estimate_iteration_shard),
+    params:
+        spec=tracked(iteration_shard, **ENGINE, rollouts=RFT.rollouts),
+
+
+use rule gather_rollouts as gather_iteration_rollouts with:
+    """The rollouts of all shards of an iteration in one file."""
+    input:
+        shards=expand(
+            rules.generate_iteration_rollouts.output,
+            shard=shards(RFT.examples_per_iteration),
+            allow_missing=True,
+        ),
+    output:
+        rollouts=f"{ITERATION}/rollout.parquet",
+    log:
+        "<logs>/gather_rollouts/stage2_rft_level2/iter{iteration}.log",
+    benchmark:
+        "<benchmarks>/results/gather_rollouts/stage2_rft_level2/iter{iteration}.tsv"
+    params:
+        spec=tracked(shards=len(shards(RFT.examples_per_iteration))),
+
+
+use rule select_rft_data as select_iteration_data with:
+    """The correct responses of an iteration, as training examples."""
+    input:
+        rollouts=rules.gather_iteration_rollouts.output.rollouts,
+    output:
+        train=f"{ITERATION}/rft_data/train.parquet",
+        test=f"{ITERATION}/rft_data/test.parquet",
+        selection=f"{ITERATION}/rft_data/selection.json",
+    log:
+        "<logs>/select_rft_data/stage2_rft_level2/iter{iteration}.log",
+    benchmark:
+        "<benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
+    params:
+        # Stage 2's prompts have no definitions, so they stay as they are.
+        spec=tracked(selection=RFT.selection, template=None, answer_rule=settings.scoring.answer_rule, code=3),
+        allow_empty=flags(allow_empty=RFT.on_empty_selection == "keep_model"),
+
+
+use rule train_sft as train_iteration with:
+    """The model of an iteration: the one before, fine-tuned on its own correct responses."""
+    input:
+        model=model_before,
+        train=rules.select_iteration_data.output.train,
+        test=rules.select_iteration_data.output.test,
+    output:
+        **trained("<models>/stage2-rft-iter{iteration}"),
+    log:
+        "<logs>/train_sft/stage2-rft-iter{iteration}.log",
+    benchmark:
+        "<benchmarks>/results/train_sft/stage2-rft-iter{iteration}.tsv"
+    conda:
+        environment(RFT.sft.engine)
+    threads: settings.training.stage2_threads
+    resources:
+        **training_job("train_sft", estimate_iteration_sft),
+    params:
+        spec=tracked(sft=RFT.sft, code=4),
+        speed=flags(
+            micro_batch_size=settings.training.micro_batch_size,
+            save_every=settings.training.save_every,
+            log_every=settings.training.log_every,
+            allow_empty=RFT.on_empty_selection == "keep_model",
+            **training_places(RFT.sft.engine),
+        ),
+
+
+rule link_iteration_data:
+    """The rollouts and RFT data of the last iteration under names without its number."""
+    input:
+        expand(rules.gather_iteration_rollouts.output, iteration=LAST),
+        expand(rules.select_iteration_data.output, iteration=LAST),
+    output:
+        "<data>/stage2_rft_level2/rollout.parquet",
+        "<data>/stage2_rft_level2/rft_data/train.parquet",
+        "<data>/stage2_rft_level2/rft_data/test.parquet",
+        "<data>/stage2_rft_level2/rft_data/selection.json",
+    log:
+        "<logs>/link_iteration_data.log",
+    benchmark:
+        "<benchmarks>/results/link_iteration_data.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=tracked(),
+    shell:
+        "run_logged {log:q} link_iteration --targets {input:q} --links {output:q}"
+
+
+use rule link_iteration_data as link_iteration_model with:
+    """The model of the last iteration under a name without its number."""
+    input:
+        expand(rules.train_iteration.output, iteration=LAST),
+    output:
+        **trained("<models>/stage2-rft"),
+    log:
+        "<logs>/link_iteration_model.log",
+    benchmark:
+        "<benchmarks>/results/link_iteration_model.tsv"

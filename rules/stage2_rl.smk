@@ -1,0 +1,51 @@
+"""Stage 2, RL: one model for each curriculum."""
+
+
+def curriculum_sources(wildcards):
+    """Name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
+    sources = specs.curriculum_sources(settings, wildcards.curriculum)
+    return {name: path or f"<data>/{name}/train.parquet" for name, path in sources.items()}
+
+
+def curriculum_files(wildcards):
+    return list(curriculum_sources(wildcards).values())
+
+
+def phases(wildcards):
+    return settings.stage2.rl.curricula[wildcards.curriculum]
+
+
+rule train_rl:
+    """GRPO from the Stage-1 model on the problems of a curriculum."""
+    input:
+        model=model_files("stage1-rft"),
+        data=curriculum_files,
+    output:
+        **trained("<models>/stage2-rl-{curriculum}"),
+    log:
+        "<logs>/train_rl/{curriculum}.log",
+    benchmark:
+        "<benchmarks>/results/train_rl/{curriculum}.tsv"
+    priority: 10
+    conda:
+        environment(settings.stage2.rl.engine)
+    threads: settings.training.stage2_threads
+    resources:
+        **training_job("train_rl", estimate_curriculum),
+    params:
+        spec=tracked(rl=specs.part(GRPOConfig, settings.stage2.rl), phases=phases, scoring=settings.scoring, code=3),
+        data=named("data", curriculum_sources),
+        model=subpath(input[0], parent=True),
+        folder=subpath(output[0], parent=True),
+        speed=flags(
+            micro_batch_size=settings.training.rl_micro_batch_size,
+            save_every=settings.training.rl_save_every,
+            batch_size=settings.rollout_engine.batch_size,
+            on_empty_step=settings.stage2.rl.on_empty_step,
+            on_incomplete_step=settings.stage2.rl.on_incomplete_step,
+            validation=specs.validation(settings),
+            **training_places(settings.stage2.rl.engine),
+        ),
+    shell:
+        "run_logged {log:q} train_rl --spec {params.spec:q} --model {params.model:q} --data {params.data:q}"
+        " --output {params.folder:q} {params.speed} --threads {threads}"

@@ -1,0 +1,143 @@
+"""What a job depends on when that is more than a section of the configuration.
+
+A rule gives its job one canonical JSON string (``fofg.config.canonical``), which Snakemake compares with that of the last run. GPU
+counts, batch sizes, and checkpoint intervals are no part of it: they change speed, not results.
+"""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from fofg import names
+from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, Validation
+
+#: What decides which answers are correct; only RL depends on the rewards as well.
+AnswerRule = Literal["published", "lenient"]
+AnySection = TypeVar("AnySection", bound=Section)
+#: What the published sampler uses whatever the configuration says: inputs of 3 to 10 letters, outputs of any length.
+PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
+
+
+class ProblemsSpec(Section):
+    """Problems ``first`` ... ``first + rows - 1`` of one split of a dataset of the stage (1, 2) and levels (lowest, highest)."""
+
+    code: int = 0
+    dataset: str
+    stage: int
+    levels: tuple[int, int]
+    split: Literal["train", "test"]
+    first: int = 0
+    rows: int
+    problems: Problems
+
+
+class RolloutsSpec(Section):
+    """Rollouts of problems ``first`` ... ``first + rows - 1`` of a dataset (``rows`` null: through its last problem).
+
+    ``problems``: how to sample them; null reads them from rows of the same numbers in a file. ``definitions``: null uses the
+    prompts as they are; true or false rebuilds them with ``template``, definitions visible or hidden. ``options``: settings of a
+    custom engine, which may change its results.
+    """
+
+    code: int = 0
+    engine: str
+    options: dict[str, bool | int | float | str | None] | None = None
+    dtype: Literal["auto", "bfloat16", "float32"]
+    first: int = 0
+    rows: int | None = None
+    problems: ProblemsSpec | None = None
+    definitions: bool | None = None
+    template: str | None = None
+    rollouts: Rollouts
+
+
+class SelectionSpec(Section):
+    """``template``: of prompts without definitions, which replace the sampled ones; null: prompts stay as they are."""
+
+    code: int = 0
+    selection: Selection
+    answer_rule: AnswerRule
+    template: str | None
+
+
+class RLSpec(Section):
+    """``phases``: a curriculum; its mixtures name datasets or Parquet files."""
+
+    code: int = 0
+    rl: GRPOConfig
+    phases: list[Phase]
+    scoring: Scoring
+
+
+class ValidationSpec(Validation):
+    """``source``: how to sample ``dataset``. Not part of an RL run's spec, since a measurement changes no model."""
+
+    source: ProblemsSpec
+
+
+def part(model: type[AnySection], section: Section) -> AnySection:
+    """Return the keys of a section that ``model``, which it extends, has."""
+    return model(**{name: getattr(section, name) for name in model.model_fields})
+
+
+def problems(config: Config, dataset: str, split: str, first: int = 0, rows: int | None = None) -> ProblemsSpec:
+    """Return what a split of a dataset depends on, or a part of it. ``rows`` None: all of the split."""
+    chosen, settings = config.datasets[dataset], config.problems
+    if settings.sampler == "paper":
+        settings = settings.model_copy(update=PUBLISHED)
+    rows = getattr(chosen, split) if rows is None else rows
+    where = {"stage": chosen.stage, "levels": chosen.levels, "split": split}
+    return ProblemsSpec(dataset=dataset, **where, first=first, rows=rows, problems=settings)
+
+
+def shard(number: int, size: int, problems: int) -> dict[str, int]:
+    """Return ``first`` and ``rows`` of a shard of ``size`` of all ``problems``. A full shard does not depend on their number."""
+    return {"first": number * size, "rows": min(size, problems - number * size)}
+
+
+def stage1_shard(config: Config, number: int, problems_in_all: int) -> dict:
+    """Return what a shard of Stage-1 rollouts depends on; its job samples its own problems unless they are the user's file."""
+    where = shard(number, config.rollout_engine.shard_size, problems_in_all)
+    if config.use.stage1_problems:
+        return where
+    return {**where, "problems": problems(config, names.STAGE1_DATASET, "train", **where)}
+
+
+def engine(config: Config) -> dict:
+    """Return what rollouts depend on besides their own section: the engine, and options where they may change results."""
+    settings = config.rollout_engine
+    own = settings.options if settings.is_own() and settings.options else None
+    return {"engine": settings.name, "dtype": settings.dtype, "options": own}
+
+
+def greedy(rollouts: Rollouts) -> Rollouts:
+    """Return the settings of one greedy response per problem."""
+    return rollouts.model_copy(update={"temperature": 0.0, "samples": 1, "top_p": 1.0, "seed": 0})
+
+
+def validation(config: Config) -> ValidationSpec | None:
+    """Return how RL runs are validated, or None if they are not."""
+    settings = config.stage2.rl.validation
+    if not settings.every:
+        return None
+    return ValidationSpec(**settings.model_dump(), source=problems(config, settings.dataset, "test"))
+
+
+def curriculum_sources(config: Config, curriculum: str) -> dict[str, str | None]:
+    """Return the names in a curriculum's mixtures, sorted: datasets, with None, and the user's Parquet files, with their paths."""
+    sources = {name for phase in config.stage2.rl.curricula[curriculum] for name in phase.mixture}
+    return {name: name if name.endswith(".parquet") else None for name in sorted(sources)}
+
+
+def own_problems(config: Config) -> dict[str, str]:
+    """Return ``dataset/split`` -> file of the user's own training problems: mixed into curricula, or cut into chunks."""
+    phases = [phase for phases in config.stage2.rl.curricula.values() for phase in phases]
+    paths = [name for phase in phases for name in phase.mixture if name.endswith(".parquet")]
+    if config.use.stage2_rft_problems:
+        paths.append(config.use.stage2_rft_problems)
+    return {f"own{number}_{Path(path).stem}/train": path for number, path in enumerate(dict.fromkeys(paths))}
+
+
+def own_files(config: Config) -> list[str]:
+    """Return the files and folders that the user provides; a damaged one of these is not to be removed and made again."""
+    paths = [config.base_model, *config.use.model_dump().values(), *own_problems(config).values()]
+    return [path for path in paths if path]
