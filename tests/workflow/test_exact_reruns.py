@@ -198,6 +198,7 @@ EXPECTED = {
     "base_model": ("someone/another-model", BASE),
     "container": ("docker://fofg-gpu", NOTHING),
     "plain_prompt": (False, BASE),
+    "problems.task": ("my_tasks:Mine", PROBLEMS),
     "problems.sampler": ("paper", PROBLEMS),
     "problems.seed": (7, PROBLEMS),
     "problems.input_length": ([4, 6], PROBLEMS),
