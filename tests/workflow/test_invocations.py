@@ -73,7 +73,7 @@ def test_a_run_from_another_folder_finds_the_checkouts_files_and_snakemakes_pyth
     more = ("-s", ROOT / "Snakefile", "--configfile", "mine.yaml", "--workflow-profile", "slurm")
     planned = snakemake("all", "--dry-run", "--printshellcmds", *more)
     assert planned.returncode == 0, planned.stdout + planned.stderr
-    assert f"--model {ROOT}/resources/tiny-base " in planned.stdout
+    assert f"--model {ROOT}/resources/tiny-base\n" in planned.stdout
 
 
 def test_files_are_made_in_directory_by_the_python_that_is_named(snakemake, tmp_path):
