@@ -21,8 +21,7 @@ def model_files(model):
     """Files whose change means another model: the base, one that a stage trains, or the user's own in its place."""
     own = settings.use.stage1_checkpoint
     if model == names.STAGE1 and own:
-        patterns = ("*.json", "*.jinja", "*.safetensors", "*.model")
-        files = sorted(path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(own), pattern)))
+        files = [str(path) for path in (*settings_files(Path(own)), *weight_files(Path(own)))]
         return files or [f"{own}/config.json"]
     # The base model's weights are links; its source.json, which has their digest, stands in for them.
     folder, weights = ("<checkpoints>/base", "source.json") if model == names.BASE else (f"<models>/{model}", "model.safetensors")

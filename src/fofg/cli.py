@@ -43,6 +43,28 @@ def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Sectio
     arguments.add_argument("--spec", type=read, required=True, help=f"JSON, or @FILE: {', '.join(model.model_fields)}")
 
 
+class NamedFiles(argparse.Action):
+    """Collect ``NAME=FILE`` arguments into a dictionary. A name that is itself a path with an equals sign names its own file."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        files: dict[str, str] = {}
+        for text in values:
+            name, _, path = text.partition("=")
+            if text == f"{text[: len(text) // 2]}={text[: len(text) // 2]}":
+                name = path = text[: len(text) // 2]
+            if not (name and path):
+                parser.error(f"{option_string}: {text!r} is not of the form {self.metavar}")
+            if name in files:
+                parser.error(f"{option_string}: {name} is named twice")
+            files[name] = path
+        setattr(namespace, self.dest, files)
+
+
+def add_files(arguments: argparse.ArgumentParser, option: str, metavar: str, meaning: str) -> None:
+    """Add a required option of ``NAME=FILE`` arguments, parsed into a dictionary."""
+    arguments.add_argument(option, required=True, nargs="+", action=NamedFiles, metavar=metavar, help=meaning)
+
+
 def count(text: str) -> int:
     """A whole number above 0, as an argument's type."""
     number = int(text)

@@ -1,25 +1,22 @@
-"""Model folders in Hugging Face format: finding the base model, checking it, and its plain-prompt variant."""
+"""Find, check and prepare models: folders in Hugging Face format."""
 
 import json
 import os
 import re
 import shutil
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 from fofg.chat_templates import plain
-from fofg.data.files import write_json, write_text
-from fofg.digests import OURS, digest
+from fofg.data.files import cure, write_json, write_text
 from fofg.errors import UserError
+from fofg.model_files import SETTINGS, copy_settings, digest, weight_files
 from fofg.stages import PrepareBaseModel
-
-#: Everything of a model but its weights: configuration, tokenizer, chat template, code.
-SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt", "*.py")
-INDEX = "model.safetensors.index.json"
 
 
 def find(base_model: str) -> Path:
-    """The folder of ``base_model``: itself, or the snapshot of a hub name. Raises UserError if there is no such model."""
+    """Return the folder of ``base_model``: itself, or the snapshot of a hub name. Raises UserError if there is no such model."""
     if Path(base_model).is_dir():
         return Path(base_model)
     check_name(base_model)
@@ -33,10 +30,9 @@ def find(base_model: str) -> Path:
             f"base_model: {base_model} is neither a folder nor a model on the hub; correct it, or log in if it is gated"
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
         raise UserError(
-            f"base_model: no folder {base_model}, and the hub does not give a model of that name ({reason}); check the name or "
-            f"your connection, or download it elsewhere (hf download {base_model} --local-dir FOLDER) and set base_model: FOLDER"
+            f"base_model: no folder {base_model}, and the hub does not give a model of that name ({_reason(error)}); check the "
+            "name or your connection, or download the model first (hf download NAME --local-dir FOLDER) and set base_model: FOLDER"
         ) from None
 
 
@@ -46,38 +42,20 @@ def check_name(base_model: str) -> None:
         raise UserError(f"base_model: no folder {base_model}; correct the path, or give a hub name such as owner/name")
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Files of weights, with the index of several."""
-    return sorted([*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")])
-
-
-def settings_files(folder: Path) -> list[Path]:
-    """A model's files other than weights."""
-    found = {path for pattern in SETTINGS for path in folder.glob(pattern)}
-    return sorted(path for path in found if path.name not in OURS and not path.name.endswith(".safetensors.index.json"))
-
-
-def copy_settings(source: Path, target: Path) -> None:
-    """Copies a model's files other than weights."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in settings_files(source):
-        shutil.copyfile(path, target / path.name)
-
-
 def read_config(folder: Path) -> dict:
-    """``config.json``. Raises UserError if it is missing or no configuration."""
+    """Read ``config.json``. Raises UserError if it is missing or no model configuration."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config["model_type"]
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no config.json; a model is a folder in Hugging Face format") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder}/config.json: not a model's configuration ({error}); give a folder in Hugging Face format"
-        ) from None
+        raise UserError(f"{folder}: config.json is no model configuration ({error}); {cure(folder)}") from None
     return config
 
 
 def check(folder: Path) -> None:
-    """Raises UserError unless configuration, tokenizer and whole safetensors weights are there and fit together."""
+    """Raise UserError unless configuration, tokenizer and complete weights are there and fit together."""
     config = read_config(folder)
     for path in _weights_needed(folder):
         _check_weights(path)
@@ -90,24 +68,64 @@ def check(folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path):
-    """The tokenizer of a folder. Raises UserError if there is none."""
+    """Load the tokenizer of a folder. Raises UserError if there is none."""
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{folder}: no readable tokenizer ({reason}); give a folder with tokenizer.json") from None
+        raise UserError(f"{folder}: no readable tokenizer ({_reason(error)}); give a folder with tokenizer.json") from None
+
+
+def load_chat_tokenizer(folder: Path):
+    """Load a tokenizer that has a chat template. Raises UserError if it has none."""
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.chat_template is None:
+        raise UserError(
+            f"{folder}: the tokenizer has no chat template; use an instruct model, or add chat_template.jinja to the folder"
+        )
+    return tokenizer
+
+
+def end_tokens(folder: Path, tokenizer) -> list[int]:
+    """Return every token that ends a response: the tokenizer's own, and those of the model's generation settings.
+
+    Raises UserError if there is none.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        if (folder / "generation_config.json").is_file():
+            generation = GenerationConfig.from_pretrained(folder)
+        else:
+            generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise unreadable(folder, error) from None
+    configured = generation.eos_token_id
+    ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
+    if not ends:
+        raise UserError(f"{folder}: no end token; set eos_token_id in generation_config.json")
+    return sorted(ends)
+
+
+def unreadable(folder: Path, error: Exception) -> UserError:
+    """Return the error of a model that can't be loaded."""
+    return UserError(f"{folder}: not a readable model ({_reason(error)}); {cure(folder)}")
+
+
+def diverged() -> UserError:
+    """Return the error of a model whose logits are not finite."""
+    return UserError("the model's logits are not finite: its training diverged; train it again with a lower learning_rate")
 
 
 def positions(folder: Path) -> int | None:
-    """The longest sequence that a model holds, in tokens; None if it has no limit."""
+    """Return the longest sequence that a model holds, in tokens; None if it has no limit."""
     config = read_config(folder)
     return config.get("text_config", config).get("max_position_embeddings")
 
 
 def stored_dtype(folder: Path):
-    """The torch type in which a model's configuration says that its weights are stored."""
+    """Return the torch type in which a model's configuration says that its weights are stored."""
     import torch
 
     config = read_config(folder)
@@ -115,30 +133,30 @@ def stored_dtype(folder: Path):
 
 
 def prepare(spec: PrepareBaseModel, output: str | Path, model: str | None = None) -> None:
-    """Makes the folder that all stages start from: the base model's files, weights as links, and its chat template.
+    """Make the folder that all stages start from: the base model's files, weights as links, and its chat template.
 
-    ``plain_prompt``: the template without a system text of its own (paper App. C). The template always is ``chat_template.jinja``.
+    ``plain_prompt``: the template without its own system text (paper App. C). The template always is ``chat_template.jinja``.
     ``model``: the model's folder or hub name where the spec holds its digest. Raises UserError if it is missing, damaged or unfit.
     """
     source, output = find(model or spec.base_model), Path(output)
     check(source)
-    template = chat_template(source, spec.plain_prompt)
+    tokenizer = load_chat_tokenizer(source)
+    template = plain(tokenizer, tokenizer.get_chat_template()) if spec.plain_prompt else tokenizer.get_chat_template()
     output.mkdir(parents=True, exist_ok=True)
     for old in output.iterdir():
         if old.is_file() or old.is_symlink():
             old.unlink()
     copy_settings(source, output)
-    for path in weight_files(source):
-        _link(path, output / path.name)
+    _provide_weights(source, output)
     if not all((output / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
-        load_tokenizer(source).save_pretrained(output)
+        tokenizer.save_pretrained(output)
     if not (output / "generation_config.json").exists():
         _write_generation_config(source, output)
     settings = json.loads((output / "tokenizer_config.json").read_text(encoding="utf-8"))
     settings.pop("chat_template", None)
     write_json(output / "tokenizer_config.json", settings)
     write_text(output / "chat_template.jinja", template)
-    # Stages take this file for all others: its content changes with any of them, but not with the place they came from.
+    # This file stands in for all others: its content changes with any of them, but not with the folder they came from.
     record = {"spec": spec.model_dump(mode="json", exclude={"base_model"}), "source": digest(source), "digest": digest(output)}
     write_json(output / "source.json", record)
 
@@ -160,22 +178,17 @@ def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None)
                 _link(source / link.name, link)
 
 
-def chat_template(folder: Path, plain_prompt: bool) -> str:
-    """A model's chat template, or its plain variant. Raises UserError if it has none."""
-    tokenizer = load_tokenizer(folder)
-    try:
-        template = tokenizer.get_chat_template()
-    except ValueError:
-        raise UserError(
-            f"base_model: {folder} has no chat template; use an instruct model, or put a chat_template.jinja into its folder"
-        ) from None
-    return plain(tokenizer, template) if plain_prompt else template
-
-
 def _weights_needed(folder: Path) -> list[Path]:
-    if (folder / INDEX).exists():
-        names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / name for name in sorted(set(names))]
+    """Return the files of a model's weights: one, or the shards that an index names; safetensors are preferred."""
+    for whole in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{whole}.index.json"
+        if (folder / whole).exists():
+            return [folder / whole]
+        if index.exists():
+            try:
+                return [folder / name for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))]
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise UserError(f"{index}: not an index of weights ({error!r}); {cure(index)}") from None
     return [folder / "model.safetensors"]
 
 
@@ -183,12 +196,28 @@ def _check_weights(path: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     try:
+        if path.suffix == ".bin":
+            if not zipfile.is_zipfile(path):
+                raise OSError("no zip file" if path.stat().st_size else "")
+            return
         with safe_open(path, "pt") as file:  # compares the size of the file with its header
             next(iter(file.keys()))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the weights must be in safetensors format") from None
+        raise UserError(f"{path}: no such file; give a folder with all of the model's weights") from None
     except (SafetensorError, OSError, StopIteration) as error:
-        raise UserError(f"{path}: damaged weights ({error or 'empty'}); download or make them again") from None
+        raise UserError(f"{path}: damaged weights ({error or 'empty'}); {cure(path)}") from None
+
+
+def _provide_weights(source: Path, output: Path) -> None:
+    """Link safetensors; convert PyTorch's own format, which not all engines read."""
+    if _weights_needed(source)[0].suffix == ".bin":
+        from transformers import AutoModelForCausalLM
+
+        AutoModelForCausalLM.from_pretrained(source, dtype="auto").save_pretrained(output)
+        shutil.copyfile(source / "config.json", output / "config.json")
+        return
+    for path in source.glob("*.safetensors*"):
+        _link(path, output / path.name)
 
 
 def _write_generation_config(source: Path, output: Path) -> None:
@@ -198,7 +227,7 @@ def _write_generation_config(source: Path, output: Path) -> None:
 
 
 def _link(path: Path, link: Path) -> None:
-    """A link to a file: relative below the working folder, else absolute; a hard link or a copy where links can't be made."""
+    """Link a file: relative below the working folder, else absolute; by a hard link or a copy where links can't be made."""
     here = Path.cwd()
     near = path.absolute().is_relative_to(here) and link.absolute().is_relative_to(here)
     target = os.path.relpath(path.absolute(), link.absolute().parent) if near else path.absolute()
@@ -209,3 +238,8 @@ def _link(path: Path, link: Path) -> None:
         except OSError:
             link.unlink(missing_ok=True)
     raise UserError(f"{link}: can't be written; check the folder's rights and the free space")
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

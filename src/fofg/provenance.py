@@ -15,8 +15,8 @@ from pathlib import Path
 
 from fofg.config import Config, keys
 from fofg.data.files import write_json
-from fofg.digests import digest
 from fofg.errors import UserError
+from fofg.model_files import digest
 
 #: Keys and sections that change no file's content.
 FREE = (

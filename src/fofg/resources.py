@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fofg.config import Config, Resources, Rollouts, Selection, SFTConfig
 from fofg.config.stage2 import Phase
 from fofg.errors import UserError
-from fofg.models import INDEX
+from fofg.model_files import INDEX
 
 #: Engine -> megabytes of main memory for libraries, workers and buffers; bytes per parameter of the model.
 _MEMORY = {

@@ -4,16 +4,14 @@ import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from fofg import models
+from fofg import model_files, models
 from fofg.chat_templates import plain
-from fofg.digests import digest
 from fofg.errors import UserError
+from fofg.model_files import digest
 from fofg.stages import PrepareBaseModel
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "prepare_base_model.py"
@@ -239,12 +237,6 @@ def test_a_digest_is_kept_by_size_and_time_and_does_not_depend_on_the_folder(tin
     assert digest(base, cache) != first
 
 
-def test_the_models_own_template_is_kept_when_asked(tiny_model, tmp_path):
-    base = with_template(tiny_model, tmp_path / "base", CHATML)
-    models.prepare(spec(base, plain_prompt=False), tmp_path / "out")
-    assert (tmp_path / "out" / "chat_template.jinja").read_text() == CHATML
-
-
 def test_template_inside_the_tokenizer_configuration(tiny_model, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny_model, base)
@@ -261,7 +253,7 @@ def test_preparing_again_replaces_what_was_there(tiny_model, tmp_path):
     (tmp_path / "out" / "model-00001-of-00002.safetensors").write_bytes(b"old")
     before = (tiny_model / "model.safetensors").read_bytes()
     models.prepare(spec(tiny_model), tmp_path / "out")
-    assert [path.name for path in models.weight_files(tmp_path / "out")] == ["model.safetensors"]
+    assert [path.name for path in model_files.weight_files(tmp_path / "out")] == ["model.safetensors"]
     assert (tiny_model / "model.safetensors").read_bytes() == before
 
 
@@ -281,19 +273,73 @@ def test_a_folder_without_tokenizer_configuration_gets_one(tiny_model, tmp_path)
     assert prepared("Hi there?") == own("Hi there?") and len(prepared) == len(own)
 
 
-def test_weights_in_several_files(tiny_model, tmp_path):
+def in_shards(tiny_model, folder):
+    """Copy the model with its weights in several files and an index."""
     from transformers import AutoModelForCausalLM
 
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
-    (base / "model.safetensors").unlink()
-    AutoModelForCausalLM.from_pretrained(tiny_model).save_pretrained(base, max_shard_size="50KB")
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("model.safetensors"))
+    AutoModelForCausalLM.from_pretrained(tiny_model).save_pretrained(folder, max_shard_size="50KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    return folder
+
+
+def weights(folder):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def test_a_sharded_model_is_prepared_trained_from_and_saved_whole(tiny_model, tmp_path):
+    from fofg.training import modeling
+
+    base = in_shards(tiny_model, tmp_path / "base")
     models.prepare(spec(base), tmp_path / "out")
-    assert len(models.weight_files(tmp_path / "out")) > 2
-    AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert all(path.is_symlink() for path in (tmp_path / "out").glob("model-*.safetensors"))
+    models.check(tmp_path / "out")
+    assert equal(weights(tmp_path / "out"), weights(tiny_model))
+    for folder in (tmp_path / "out", base):
+        modeling.save(modeling.load(folder, max_length=8), folder, tmp_path / "trained", [], {})
+        assert equal(weights(tmp_path / "trained"), weights(tiny_model))
+    assert [path.name for path in model_files.weight_files(tmp_path / "trained")] == ["model.safetensors"]
+
+
+def test_a_missing_shard_or_a_damaged_index_is_named(tiny_model, tmp_path):
+    base = in_shards(tiny_model, tmp_path / "base")
     next(base.glob("model-00002*")).unlink()
     with pytest.raises(UserError, match="model-00002"):
-        models.prepare(spec(base), tmp_path / "out2")
+        models.prepare(spec(base), tmp_path / "out")
+    (base / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(UserError, match=r"index\.json: not an index of weights"):
+        models.prepare(spec(base), tmp_path / "out")
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["one file", "shards"])
+def test_weights_in_pytorchs_format_are_converted(tiny_model, tmp_path, shards):
+    import torch
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("model.safetensors"))
+    parts = list(weights(tiny_model).items())
+    if shards:
+        files = {"pytorch_model-00001-of-00002.bin": parts[:3], "pytorch_model-00002-of-00002.bin": parts[3:]}
+        index = {"metadata": {}, "weight_map": {name: file for file, part in files.items() for name, _ in part}}
+        (base / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    else:
+        files = {"pytorch_model.bin": parts}
+    for file, part in files.items():
+        torch.save(dict(part), base / file)
+    before = digest(base)
+    models.prepare(spec(base), tmp_path / "out")
+    models.check(tmp_path / "out")
+    assert equal(weights(tmp_path / "out"), weights(tiny_model))
+    (base / file).write_bytes((base / file).read_bytes()[:-100])
+    assert digest(base) != before
+    with pytest.raises(UserError, match=r"\.bin: damaged weights"):
+        models.prepare(spec(base), tmp_path / "out")
 
 
 def damaged(tiny_model, folder, how):
@@ -360,15 +406,3 @@ def test_the_hub_out_of_reach(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=r"base_model: no folder some/model.*your connection.*base_model: FOLDER"):
         models.find("some/model")
-
-
-def test_script_reports_one_line(tiny_model, tmp_path):
-    def call(base):
-        command = [sys.executable, SCRIPT, "--spec", spec(base).text(), "--output", tmp_path / "out"]
-        return subprocess.run(command, capture_output=True, text=True)
-
-    done = call(tmp_path / "nowhere")
-    assert done.returncode == 1 and done.stderr.startswith("error: base_model: no folder")
-    assert call(tiny_model).returncode == 0
-    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "source.json"):
-        assert (tmp_path / "out" / name).is_file()

@@ -9,8 +9,8 @@ from configs import DEFAULT, ROOT, configured
 from fofg import provenance
 from fofg.config import keys, read
 from fofg.data.files import write_json
-from fofg.digests import digest
 from fofg.errors import UserError
+from fofg.model_files import digest
 
 DEFAULT_SEED = configured().problems.seed
 

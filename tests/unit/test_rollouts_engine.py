@@ -147,7 +147,7 @@ def test_unusable_models_are_named(tiny_model, tmp_path):
     broken = shutil.copytree(tiny_model, tmp_path / "broken")
     weights = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(UserError, match=r"broken: not a readable model"):
+    with pytest.raises(UserError, match=r"broken/model.safetensors: damaged weights"):
         TransformersEngine(broken, settings())
     (broken / "model.safetensors").write_bytes(weights)
     (broken / "chat_template.jinja").unlink()

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from test_rollouts_shards import problem, spec, write
 
-from fofg.digests import READ_WHOLE, digest
 from fofg.errors import UserError
+from fofg.model_files import READ_WHOLE, digest
 from fofg.rollouts import shards
 from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.transformers_engine import TransformersEngine

@@ -1,7 +1,6 @@
 """Reinforcement learning of a model on problems."""
 
 from fofg import cli
-from fofg.errors import UserError
 from fofg.specs import RLSpec, ValidationSpec
 
 DESCRIPTION = """\
@@ -18,9 +17,7 @@ def main() -> None:
     arguments = cli.parser(DESCRIPTION)
     cli.add_spec(arguments, RLSpec)
     cli.add_training(arguments, micro_batch_size=8, save_every=2)
-    arguments.add_argument(
-        "--data", required=True, nargs="+", metavar="NAME=PARQUET", help="problems of each name in the curriculum's mixtures"
-    )
+    cli.add_files(arguments, "--data", "NAME=PARQUET", "problems of each name in the curriculum's mixtures")
     arguments.add_argument(
         "--validation",
         type=ValidationSpec.model_validate_json,
@@ -43,7 +40,6 @@ def main() -> None:
         help="a step with too few groups after the last draw: stop, or train on those (default: train)",
     )
     options = arguments.parse_args()
-    data = dict(_named(text, options.spec) for text in options.data)
     cli.use_gpus(options)
     from fofg.data import validation
     from fofg.training import engines
@@ -55,7 +51,7 @@ def main() -> None:
     engines.find("rl", engine)(
         spec=options.spec,
         model=options.model,
-        data=data,
+        data=options.data,
         validation=validation.sample(options.validation) if options.validation else [],
         validation_settings=options.validation,
         output=options.output,
@@ -65,17 +61,6 @@ def main() -> None:
         save_every=options.save_every,
         tensorboard=options.tensorboard,
     )
-
-
-def _named(text: str, spec: RLSpec) -> tuple[str, str]:
-    """Name and file. A name may be a path with an equals sign in it."""
-    for name in sorted({name for phase in spec.phases for name in phase.mixture}, key=len, reverse=True):
-        if text.startswith(f"{name}="):
-            return name, text.removeprefix(f"{name}=")
-    name, found, path = text.partition("=")
-    if not found:
-        raise UserError(f"--data: {text} is not NAME=PARQUET")
-    return name, path
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,12 +34,12 @@ def leave_out_pandas() -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path in the folder of ``path``; renamed to it if the block ends well, removed if it does not.
+    """Yield a temporary path beside ``path``; rename it to that if the block succeeds, remove it otherwise.
 
     Its name is always the same, so that what a killed process left is written over. One process at a time may write a path.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = _partial(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -49,6 +50,28 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         finally:
             with suppress(NotADirectoryError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged(folder: str | os.PathLike) -> Iterator[Path]:
+    """Yield an empty temporary folder; if the block succeeds, move its files into ``folder``, replacing those of the same names."""
+    folder = Path(folder)
+    temporary = _partial(folder)
+    with writing(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(temporary.iterdir()):
+                path.chmod(temporary.stat().st_mode & 0o666)  # safetensors makes its files private
+                os.replace(path, folder / path.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
@@ -63,35 +86,41 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         raise
 
 
+def damaged_parquet(path: str | os.PathLike, error: Exception) -> UserError:
+    """Return the error of a Parquet file that can't be read."""
+    reason = str(error).splitlines()[0][:200]
+    return UserError(f"{path}: damaged Parquet file ({reason}); {cure(path)}")
+
+
 def cure(path: str | os.PathLike) -> str:
     """Say what to do about a damaged file: one that a rule makes can be made again, the user's own can't.
 
     The workflow lists the user's own files and folders in FOFG_OWN_FILES; without it, a file counts as theirs.
     """
-    own, place = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
-    if own is None or any(place.is_relative_to(one) for one in own.split(os.pathsep) if one):
+    own, absolute = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
+    if own is None or any(absolute.is_relative_to(parent) for parent in own.split(os.pathsep) if parent):
         return "replace it with an undamaged one"
     return "remove it and run again"
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a text file whole, in UTF-8."""
+    """Write a text file in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike, value) -> None:
-    """Writes indented JSON with sorted keys."""
+    """Write indented JSON with sorted keys."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_spec(path: str | os.PathLike, spec) -> None:
-    """Writes the spec (a pydantic model) that a file was made from beside it, as NAME.spec.json."""
+    """Write the spec (a pydantic model) that a file was made from beside it, as NAME.spec.json."""
     write_json(Path(path).with_suffix(".spec.json"), spec.model_dump(mode="json"))
 
 
 def write_parquet(path: str | os.PathLike, schema: pa.Schema, batches: Iterable[pa.RecordBatch | list[dict]]) -> int:
-    """Streams record batches (or lists of rows) of ``schema`` into one file. Returns the number of rows."""
+    """Stream record batches (or lists of rows) of ``schema`` into one file. Return the number of rows."""
     rows = 0
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for batch in batches:
@@ -104,7 +133,7 @@ def write_parquet(path: str | os.PathLike, schema: pa.Schema, batches: Iterable[
 
 
 def open_parquet(path: str | os.PathLike, schema: pa.Schema | None = None) -> pq.ParquetFile:
-    """An open Parquet file. Raises UserError if it is missing, truncated, or lacks a column of ``schema``."""
+    """Open a Parquet file. Raises UserError if it is missing, truncated, or lacks a column of ``schema``."""
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
@@ -123,23 +152,22 @@ def open_parquet(path: str | os.PathLike, schema: pa.Schema | None = None) -> pq
 
 
 def read_batches(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
-    """The record batches of a Parquet file (of the schema's columns), one in memory at a time. Raises UserError as open_parquet."""
+    """Yield the record batches of a Parquet file, one in memory at a time. Raises UserError as open_parquet does."""
     with open_parquet(path, schema) as file:
         columns = schema.names if schema is not None else None
         try:
             yield from file.iter_batches(batch_size=batch_size, columns=columns)
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise UserError(f"{path}: damaged Parquet file ({reason}); {cure(path)}") from None
+            raise damaged_parquet(path, error) from None
 
 
 def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:
-    """The rows of a Parquet file as dictionaries, a batch in memory at a time. Raises UserError as open_parquet does."""
+    """Yield the rows of a Parquet file as dictionaries, a batch in memory at a time. Raises UserError as open_parquet does."""
     for batch in read_batches(path, schema, batch_size):
         yield from batch.to_pylist()
 
 
 def count_rows(path: str | os.PathLike) -> int:
-    """Rows of a Parquet file, from its footer. Raises UserError as open_parquet does."""
+    """Return the number of rows of a Parquet file, from its footer. Raises UserError as open_parquet does."""
     with open_parquet(path) as file:
         return file.metadata.num_rows

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from fofg.data.files import cure, leave_out_pandas, open_parquet
+from fofg.data.files import damaged_parquet, leave_out_pandas, open_parquet
 from fofg.data.schemas import ROLLOUTS
 from fofg.errors import UserError
 from fofg.runtime.processes import exit_with
@@ -44,8 +44,7 @@ class Span(NamedTuple):
             try:
                 yield from file.iter_batches(self.batch_rows, row_groups=self.groups, columns=columns)
             except (pa.ArrowException, OSError) as error:
-                reason = str(error).splitlines()[0][:200]
-                raise UserError(f"{self.path}: damaged Parquet file ({reason}); {cure(self.path)}") from None
+                raise damaged_parquet(self.path, error) from None
 
 
 class RolloutFile:

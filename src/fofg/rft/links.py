@@ -4,40 +4,37 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from fofg.data.files import replacing
 from fofg.errors import UserError
 
-Pair = tuple[Path, Path]
 
+def publish(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Link each target under a final name, replacing a file or link of that name; pairs are (target, link).
 
-def publish(pairs: Iterable[Pair]) -> None:
-    """Makes a link to each target, in place of whatever file or link has its name; pairs are (target, link).
-
-    A name is never without its file in between. Raises UserError, before any link is made, if a target is missing or the link
+    A name never lacks its file in between. Raises UserError, before any link is made, if a target is missing or the link
     itself, or a folder has the link's name.
     """
-    places = [(_place(target), _place(link)) for target, link in pairs]
-    for target, link in places:
+    resolved = [(_resolve_parent(target), _resolve_parent(link)) for target, link in pairs]
+    for target, link in resolved:
         if not target.exists():
             raise UserError(f"{target}: no such file; make it first")
         if target == link:
             raise UserError(f"{link}: can't be a link to itself; give another name")
         if link.is_dir() and not link.is_symlink():
             raise UserError(f"{link}: a folder has this name; move it away")
-    for target, link in places:
+    for target, link in resolved:
         _replace(target, link)
 
 
-def _place(path: Path) -> Path:
-    """Where a path lies, through links on the way to it but not through itself."""
+def _resolve_parent(path: Path) -> Path:
+    """Resolve links on the way to a path, but not the path itself."""
     return Path(os.path.realpath(path.parent), path.name)
 
 
 def _replace(target: Path, link: Path) -> None:
-    temporary = link.with_name(f".{link.name}.partial")
     try:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.path.relpath(target, link.parent))
-        os.replace(temporary, link)
+        with replacing(link) as temporary:
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(os.path.relpath(target, link.parent))
     except OSError as error:
         raise UserError(f"{link}: can't be made a link ({error.strerror}); use a folder on a file system with links") from None

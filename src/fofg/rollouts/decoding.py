@@ -11,7 +11,7 @@ import torch
 
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
-from fofg.errors import UserError
+from fofg.models import diverged
 from fofg.rollouts.cache import decoding_cache
 from fofg.rollouts.engine import Request
 from fofg.rollouts.sampling import choose
@@ -90,7 +90,7 @@ class Decoder:
         cache = decoding_cache(self.model.config)
         logits = self._forward(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
         if not logits.isfinite().all():
-            raise UserError("the model's logits are not finite: its training diverged; train it again with a lower learning_rate")
+            raise diverged()
         cache.reorder_cache(owner)
         return logits[owner], cache, mask[owner]
 
@@ -111,15 +111,3 @@ def token_ids(tokenizer, prompts: Sequence[list[Message]]) -> list[list[int]]:
 def response_text(tokenizer, tokens: Sequence[int] | torch.Tensor) -> str:
     """The text of a response's token ids, without special tokens."""
     return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-def end_tokens(model, tokenizer) -> list[int]:
-    """Every token that ends a response: the tokenizer's own and those of the model's generation settings; perhaps none."""
-    return configured_end_tokens(model.generation_config, tokenizer)
-
-
-def configured_end_tokens(generation_config, tokenizer) -> list[int]:
-    """The same, without the model: from its generation settings."""
-    configured = generation_config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
-    return sorted(ends - {None})

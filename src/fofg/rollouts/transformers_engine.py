@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
+from fofg import models
 from fofg.config import Rollouts
-from fofg.data.files import cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
-from fofg.rollouts.decoding import Decoder, end_tokens, token_ids
+from fofg.rollouts.decoding import Decoder, token_ids
 from fofg.rollouts.engine import Request, Sample
 
 
@@ -28,16 +28,14 @@ class TransformersEngine:
         self.tokenizer, self.model = _load(model, getattr(torch, dtype), self.device)
         self.positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.identity = {"device": self.device, "dtype": dtype}
-        ends = end_tokens(self.model, self.tokenizer)
-        if not ends:
-            raise UserError(f"{model}: no end token; set eos_token_id in generation_config.json")
+        ends = models.end_tokens(model, self.tokenizer)
         self._decoder = Decoder(self.model, self.tokenizer, settings, ends, batch_size)
 
     def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
         return [len(ids) for ids in token_ids(self.tokenizer, prompts)]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
-        """Each sample as it ends. Raises UserError if the GPU's memory is short."""
+        """Yield each sample as it ends. Raises UserError if the GPU's memory is short."""
         try:
             for number, position, response in self._decoder.generate(requests):
                 yield number, position, self._sample(response.tokens, response.finish_reason)
@@ -49,16 +47,11 @@ class TransformersEngine:
 
 
 def _load(folder: Path, dtype: torch.dtype, device: str):
-    """Tokenizer and model of a folder. Raises UserError if they can't be read, don't fit together, or lack a chat template."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no config.json; a model is a folder in Hugging Face format")
+    """Load tokenizer and model of a folder. Raises UserError if they can't be read, don't fit, or lack a chat template."""
+    models.check(folder)
+    tokenizer = models.load_chat_tokenizer(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise UserError(f"{folder}: not a readable model ({str(error).strip().splitlines()[0][:200]}); {cure(folder)}") from None
-    if tokenizer.chat_template is None:
-        raise UserError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise UserError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model fewer; use files that belong together")
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise models.unreadable(folder, error) from None
     return tokenizer, model.to(device).eval()

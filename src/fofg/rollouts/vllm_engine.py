@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, GenerationConfig
+from transformers import AutoConfig
 
 from fofg import models
 from fofg.config import Rollouts
-from fofg.data.files import cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
-from fofg.rollouts.decoding import configured_end_tokens, response_text, token_ids
+from fofg.rollouts.decoding import response_text, token_ids
 from fofg.rollouts.engine import Request, Sample
 from fofg.runtime import gpus
 
@@ -79,7 +78,7 @@ class VllmEngine:
         return [len(ids) for ids in token_ids(self.tokenizer, prompts)]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
-        """All samples of a request once the last of them ends. Raises UserError if the GPU's memory is short."""
+        """Yield all samples of a request once the last of them ends. Raises UserError if the GPU's memory is short."""
         from vllm.inputs import tokens_input
 
         engine = self.llm.llm_engine
@@ -98,7 +97,7 @@ class VllmEngine:
             engine.abort_request(sorted(running))
 
     def parameters(self, seeds: Sequence[int]):
-        """vLLM's sampling parameters for one response a seed.
+        """Return vLLM's sampling parameters for one response per seed.
 
         vLLM seeds the samples of a request with the request's seed and the numbers after it; so the first seed stands for all.
         Greedy, it refuses more than one sample, and they would all be equal. Raises UserError for settings that vLLM refuses.
@@ -132,17 +131,17 @@ class VllmEngine:
             yield number, position, sample
 
     def _check_logits(self) -> None:
-        """Raises UserError if the model gives no finite logits, as the transformers engine does."""
+        """Raise UserError if the model gives no finite logits, as the transformers engine does."""
         from vllm import SamplingParams
 
         parameters = SamplingParams(max_tokens=1, temperature=0, logprobs=0, detokenize=False)
         output = self.llm.generate([{"prompt_token_ids": [0]}], parameters, use_tqdm=False)[0].outputs[0]
         if not math.isfinite(output.cumulative_logprob):
-            raise UserError("the model's logits are not finite: its training diverged; train it again with a lower learning_rate")
+            raise models.diverged()
 
 
 def _vllm():
-    """The package. Raises UserError if it isn't installed."""
+    """Import vLLM. Raises UserError if it isn't installed."""
     for name, value in (ENVIRONMENT | gpus.compiler_settings()).items():
         os.environ.setdefault(name, value)
     try:
@@ -155,29 +154,18 @@ def _vllm():
 
 
 def _read(folder: Path):
-    """Tokenizer, configuration of the language model, and end tokens. Raises UserError if they can't be read or don't fit."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no config.json; a model is a folder in Hugging Face format")
+    """Read tokenizer, language model configuration and end tokens. Raises UserError if they can't be read or don't fit."""
     models.check(folder)
-    tokenizer = models.load_tokenizer(folder)
-    if tokenizer.chat_template is None:
-        raise UserError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
+    tokenizer = models.load_chat_tokenizer(folder)
     try:
         config = AutoConfig.from_pretrained(folder)
-        if (folder / "generation_config.json").is_file():
-            generation = GenerationConfig.from_pretrained(folder)
-        else:
-            generation = GenerationConfig.from_model_config(config)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: not a readable model ({_reason(error)}); {cure(folder)}") from None
-    ends = configured_end_tokens(generation, tokenizer)
-    if not ends:
-        raise UserError(f"{folder}: no end token; set eos_token_id in generation_config.json")
-    return tokenizer, config.get_text_config(), ends
+        raise models.unreadable(folder, error) from None
+    return tokenizer, config.get_text_config(), models.end_tokens(folder, tokenizer)
 
 
 def _forbidden(folder: Path, model_tokens: int, tokenizer_tokens: int) -> dict[int, float] | None:
-    """A bias that keeps tokens beyond the tokenizer from being sampled; None if the model's vocabulary isn't padded.
+    """Return a bias that keeps tokens beyond the tokenizer from being sampled; None if the model's vocabulary isn't padded.
 
     Raises UserError if they are too many.
     """
@@ -191,7 +179,7 @@ def _forbidden(folder: Path, model_tokens: int, tokenizer_tokens: int) -> dict[i
 
 
 def _start(folder: Path, **arguments):
-    """A running ``vllm.LLM``. Raises UserError if memory is short, or for what vLLM refuses."""
+    """Start ``vllm.LLM``. Raises UserError if memory is short, or for what vLLM refuses."""
     from vllm import LLM
 
     try:
@@ -210,6 +198,6 @@ def _start(folder: Path, **arguments):
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error's message, or of the first of pydantic's."""
-    told = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
-    return (told.strip().splitlines() or [type(error).__name__])[0][:300]
+    """Return the first line of an error's message, or of the first of pydantic's."""
+    message = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
+    return (message.strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,14 +1,12 @@
 """The embedded base model from nothing: tokenizer, pre-training, and a folder in Hugging Face format."""
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import torch
 from transformers import GenerationConfig
 
-from fofg.data.files import write_json
+from fofg.data.files import staged, write_json
 from fofg.runtime.locks import exclusive
 from fofg.stages import BuildTinyBase
 from fofg.tiny_base import tokenizer as tokenizers
@@ -36,14 +34,9 @@ def _build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_ev
     end, pad = map(tokenizer.token_to_id, (tokenizers.END, tokenizers.PAD))
     model = new_model(settings, tokenizer.get_vocab_size(), end, pad)
     Run(model, batches, settings, spec.text(), state, workers, save_every).train()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
-        staged = Path(temporary)
-        model.generation_config = GenerationConfig(do_sample=True, eos_token_id=end, pad_token_id=pad)
-        model.to(torch.bfloat16).save_pretrained(staged)
-        tokenizers.save(tokenizer, staged, LONGEST)
-        shutil.copyfile(state / "metrics.jsonl", staged / "metrics.jsonl")
-        write_json(staged / "spec.json", spec.model_dump(mode="json"))
-        output.mkdir(exist_ok=True)
-        for path in sorted(staged.iterdir()):
-            os.replace(path, output / path.name)
+    model.generation_config = GenerationConfig(do_sample=True, eos_token_id=end, pad_token_id=pad)
+    with staged(output) as folder:
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizers.save(tokenizer, folder, LONGEST)
+        shutil.copyfile(state / "metrics.jsonl", folder / "metrics.jsonl")
+        write_json(folder / "spec.json", spec.model_dump(mode="json"))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fofg import models
 from fofg.config import GRPOConfig, Validation
 from fofg.errors import UserError
-from fofg.rollouts.decoding import Decoder, end_tokens
+from fofg.rollouts.decoding import Decoder
 from fofg.stages import TrainRl
 from fofg.training import batches, modeling, prompts
 from fofg.training.batches import Batch
@@ -58,7 +58,7 @@ def train(
         explained_out_of_memory(micro_batch_size, batch_size),
     ):
         modeling.make_deterministic(config.seed)
-        tokenizer, rollouts = models.load_tokenizer(model), config.rollouts
+        tokenizer, rollouts = models.load_chat_tokenizer(model), config.rollouts
         policy = modeling.load(model, rollouts.max_prompt_tokens + rollouts.max_response_tokens)
         # The KL divergence is measured from the model that training began with.
         reference = modeling.load(model, rollouts.max_prompt_tokens + rollouts.max_response_tokens) if config.kl_coef else None
@@ -68,7 +68,7 @@ def train(
         optimizer, threads = modeling.adamw(policy, config), threads or torch.get_num_threads()
         workers = GradientWorkers(policy, threads, config.mini_batch_prompts * rollouts.samples, micro_batch_size)
 
-        ends = _end_tokens(policy, tokenizer, model)
+        ends = models.end_tokens(model, tokenizer)
         sampler = GroupSampler(
             config,
             spec.phases,
@@ -220,11 +220,3 @@ def explained_out_of_memory(micro_batch_size: int, batch_size: int) -> Iterator[
 
 def _size(batch: Batch) -> tuple[int, int]:
     return int(batch["response_mask"].sum()), len(batch["response_mask"])
-
-
-def _end_tokens(policy, tokenizer, model: Path) -> list[int]:
-    if tokenizer.chat_template is None:
-        raise UserError(f"{model}: the tokenizer has no chat template; add chat_template.jinja")
-    if not (ends := end_tokens(policy, tokenizer)):
-        raise UserError(f"{model}: no end token; set eos_token_id in generation_config.json")
-    return ends

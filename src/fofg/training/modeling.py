@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging
 
-from fofg import models
+from fofg import model_files, models
 from fofg.config import GRPOConfig, SFTConfig
-from fofg.data.files import cure, write_json, writing
+from fofg.data.files import cure, staged, write_json
 from fofg.errors import UserError
 from fofg.training import metrics
 from fofg.training.batches import Batch
@@ -173,24 +172,14 @@ def save(network, model: Path, output: Path, records: list[metrics.Record], spec
     network.to(models.stored_dtype(model))
     if not all(weight.isfinite().all() for weight in network.parameters()):
         raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
-    partial = output.parent / f".{output.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    with writing(output):
-        network.save_pretrained(partial, max_shard_size="100TB")
-        models.copy_settings(model, partial)
-    metrics.write(partial / "metrics.jsonl", records)
-    write_json(partial / "spec.json", spec)
-    output.mkdir(parents=True, exist_ok=True)
-    if validation:
-        write_json(partial / "validation.json", validation)
-    else:
-        (output / "validation.json").unlink(missing_ok=True)
-    new = sorted(path.name for path in partial.iterdir())
-    for name in new:
-        shutil.copymode(partial / "metrics.jsonl", partial / name)  # safetensors makes its files private
-    for name in new:
-        os.replace(partial / name, output / name)
-    for old in models.weight_files(output):
+    with staged(output) as folder:
+        network.save_pretrained(folder, max_shard_size="100TB")  # rules declare one file of weights
+        model_files.copy_settings(model, folder)
+        metrics.write(folder / "metrics.jsonl", records)
+        write_json(folder / "spec.json", spec)
+        if validation:
+            write_json(folder / "validation.json", validation)
+        new = {path.name for path in folder.iterdir()}
+    for old in [*model_files.weight_files(output), output / "validation.json"]:
         if old.name not in new:
-            old.unlink()
-    partial.rmdir()
+            old.unlink(missing_ok=True)

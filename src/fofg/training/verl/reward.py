@@ -1,10 +1,11 @@
 """verl's reward manager, which tells our reward function also whether a response was cut at the token limit."""
 
+from pathlib import Path
+
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
-from verl.utils.model import get_generation_config
 
-from fofg.rollouts.decoding import configured_end_tokens
+from fofg.models import end_tokens
 
 
 class RewardManager(NaiveRewardManager):
@@ -17,7 +18,7 @@ class RewardManager(NaiveRewardManager):
         super().__init__(config, tokenizer, compute_score, **others)
         tokenizer.clean_up_tokenization_spaces = False
         self.limit = config.data.max_response_length
-        self.ends = configured_end_tokens(get_generation_config(config.actor_rollout_ref.model.path), tokenizer)
+        self.ends = end_tokens(Path(config.actor_rollout_ref.model.path), tokenizer)
 
     async def run_single(self, data: DataProto) -> dict:
         row = data[-1:][0]
