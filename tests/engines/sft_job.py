@@ -7,7 +7,7 @@ import verl_on_cpu
 from verl_configs import load
 
 from fofg import cli, stages
-from fofg.training import sft_verl
+from fofg.training.verl import sft
 
 #: Steps of a run and of an epoch, and between checkpoints: more than there are, so that only a stop leaves one.
 STEPS, EPOCH, SAVE_EVERY = 36, 6, 100
@@ -25,7 +25,7 @@ def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
     verl_on_cpu.use()
     files = [folder / "model", folder / "train.parquet", folder / "test.parquet", folder / name, folder / f"{name}-state"]
-    sft_verl.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, save_every=SAVE_EVERY)
+    sft.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, save_every=SAVE_EVERY)
 
 
 if __name__ == "__main__":

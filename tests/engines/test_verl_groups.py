@@ -20,7 +20,7 @@ from fofg.training.curricula import phase_of
 from fofg.training.groups import advantages
 from fofg.training.verl import records
 from fofg.training.verl.groups import Groups
-from fofg.training.verl.names import DRAWN, TOLD
+from fofg.training.verl.protocol import DRAWN, ERROR
 
 pytestmark = pytest.mark.engines
 SAME, MIXED = (1, "RRRR"), (1, "RWRW")
@@ -77,14 +77,14 @@ def test_at_the_limit_it_trains_on_fewer(run):
     batch, metrics = run.step()
     assert run.refills == [2, 2] and chosen(batch) == [2]
     assert counts(metrics) == {"groups": 6, "groups_kept": 1, "generation_batches": 3, "limit_reached": 1}
-    assert not (run.folder / TOLD).exists()
+    assert not (run.folder / ERROR).exists()
 
 
 def test_a_step_of_equal_rewards_ends_the_run_and_says_what_to_do(run):
     run.load([SAME, (1, "WWWW"), (2, "NNNC"), SAME, MIXED], wanted=2, generation=2, most=2)
     with pytest.raises(RuntimeError, match=r"step 7: rewards differ in none of 4 groups \(mean reward 0.25\)"):
         run.step(7)
-    told = (run.folder / TOLD).read_text()
+    told = (run.folder / ERROR).read_text()
     assert told.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
     for cure in ("max_generation_batches", "generation_prompts", "temperature"):
         assert cure in told
@@ -94,7 +94,7 @@ def test_a_step_with_too_few_groups_may_end_the_run(run):
     run.load([SAME, SAME, MIXED, SAME], wanted=2, generation=2, most=2, on_incomplete_step="error")
     with pytest.raises(RuntimeError, match="step 7: rewards differ in 1 of 4 groups"):
         run.step(7)
-    told = (run.folder / TOLD).read_text()
+    told = (run.folder / ERROR).read_text()
     assert "fewer than stage2.rl's prompts_per_step (2)" in told and "on_incomplete_step: train" in told
 
 

@@ -19,9 +19,9 @@ from verl.workers.utils.losses import sft_loss
 from verl_configs import composed, rl
 
 from fofg.data.files import read_rows
-from fofg.training import sft_verl
 from fofg.training.conversations import IGNORED, conversation, encode
 from fofg.training.verl import rows
+from fofg.training.verl.sft import forget_data_position
 
 pytestmark = pytest.mark.engines
 BATCH = 4
@@ -208,5 +208,5 @@ def test_a_stopped_run_reads_the_rows_that_come_next_also_at_the_end_of_an_epoch
     assert epochs_of(written, tmp_path, 0, stopped) == whole[:stopped]
     if stopped % 2 == 0:
         assert len(epochs_of(written, tmp_path, stopped, 6)) < 6 - stopped  # verl by itself loses an epoch
-        sft_verl._begin_epoch(tmp_path / f"global_step_{stopped}")
+        forget_data_position(tmp_path / f"global_step_{stopped}")
     assert epochs_of(written, tmp_path, stopped, 6) == whole[stopped:]

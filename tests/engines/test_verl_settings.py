@@ -14,9 +14,8 @@ from omegaconf import open_dict
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils import torch_functional
 from verl.utils.config import omega_conf_to_dataclass, validate_config
-from verl_configs import OVERLAYS, composed, load, place
+from verl_configs import OVERLAYS, composed, grpo, load, place
 
-from fofg import stages
 from fofg.training.verl import settings
 
 pytestmark = pytest.mark.engines
@@ -26,18 +25,15 @@ RL_SECTIONS = ["actor", "rollout", "model", "rollout.checkpoint_engine"]
 SFT_SECTIONS = ["model", "engine", "optim", "checkpoint", "profiler"]
 
 
-def rl_values(chosen, folder, model, steps=700, validates_first=True, **spec):
-    given = stages.train_rl(chosen, "level2")
-    given = given.model_copy(update={"rl": given.rl.model_copy(update=spec)})
+def rl_values(chosen, folder, model, steps=700, validates_first=True, **rl):
     where = place(chosen, folder, model, chosen.training.rl_save_every)
-    problems, validation = (folder / "t.parquet", folder / "v.parquet"), chosen.stage2.rl.validation
-    return settings.grpo(given, chosen.training.verl, where, *problems, steps, validates_first, validation)
+    return grpo(chosen, where, folder / "t.parquet", folder / "v.parquet", steps, validates_first, **rl)
 
 
 def sft_values(chosen, folder, model, steps=1812, test=True, iteration=False):
-    spec = stages.train_iteration(chosen) if iteration else stages.train_stage1(chosen)
+    config = chosen.stage2.rft.sft if iteration else chosen.stage1.sft
     where = place(chosen, folder, model, chosen.training.save_every)
-    return settings.sft(spec, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet" if test else None, steps)
+    return settings.sft(config, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet" if test else None, steps)
 
 
 def rl(overlay, folder, model, **changes):
@@ -184,8 +180,7 @@ def test_a_run_without_test_examples(tmp_path, tiny_model):
 def test_a_model_of_fewer_positions_limits_the_roll_outs(tmp_path, tiny_model):
     chosen = load("paper.yaml")
     where = place(chosen, tmp_path, tiny_model, 25, positions=4096)
-    spec = stages.train_rl(chosen, "level1")
-    values = settings.grpo(spec, chosen.training.verl, where, tmp_path / "t", tmp_path / "v", 1, False, None)
+    values = grpo(chosen, where, tmp_path / "t", tmp_path / "v", 1, False)
     assert composed("ppo_trainer", values).actor_rollout_ref.rollout.max_model_len == 4096
 
 
@@ -222,7 +217,7 @@ def test_paths_arrive_as_they_are(name, tmp_path, tiny_model):
     assert config.data.train_files == str(folder / "t.parquet") and config.data.val_files == str(folder / "v.parquet")
     assert config.trainer.default_local_dir == str(folder)
     files = config.trainer.v1.sampler.sampler_kwargs
-    assert (files.told, files.drawn) == (str(folder / "told"), str(folder / "drawn.jsonl"))
+    assert (files.error, files.drawn) == (str(folder / "error"), str(folder / "drawn.jsonl"))
     assert sft("paper.yaml", folder, tiny_model).data.val_files == str(folder / "v.parquet")
 
 
@@ -232,7 +227,7 @@ def test_every_text_arrives_as_it_is(text):
     assert OverridesParser.create().parse_override(override).value() == text
 
 
-@pytest.mark.parametrize("misspelt", ["data.train_batchsize", "actor_rollout_ref.actor.clip_ratio_hi", "trainer.v1.sampler.told"])
+@pytest.mark.parametrize("misspelt", ["data.train_batchsize", "actor_rollout_ref.actor.clip_ratio_hi", "trainer.v1.sampler.error"])
 def test_a_key_that_verl_does_not_know_is_refused(misspelt, tmp_path, tiny_model):
     values = rl_values(load("paper.yaml"), tmp_path, tiny_model)
     composed("ppo_trainer", values)

@@ -22,7 +22,7 @@ from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.training.conversations import IGNORED
 from fofg.training.examples import encode_file
-from fofg.training.verl.checkpoints import last_step
+from fofg.training.verl.protocol import last_step
 
 pytestmark = pytest.mark.engines
 

@@ -12,7 +12,7 @@ from verl_run import Run
 from fofg.runtime.signals import request_stop
 from fofg.training.curricula import phase_of
 from fofg.training.verl import records
-from fofg.training.verl.names import DRAWN, LINES, STOP, TOLD
+from fofg.training.verl.protocol import DRAWN, ERROR, LINES, STOP
 
 pytestmark = pytest.mark.engines
 SAME, MIXED = (1, "RRRR"), (1, "RWRW")
@@ -47,7 +47,7 @@ class Learning:
             said = ""
         except RuntimeError as error:
             said = str(error)
-            assert (self.run.folder / TOLD).read_text() == said
+            assert (self.run.folder / ERROR).read_text() == said
         for line in self.written.read_text().splitlines():
             lines.add(line, 1.0)
         return said
@@ -118,7 +118,7 @@ def test_asked_when_a_step_is_done_but_not_saved_it_saves_the_next(learning):
 
 def test_asked_in_its_last_step_it_ends_well(learning):
     assert learning.start(at={("update", STEPS): learning.ask_and_wait}) == ""
-    assert learning.run.saved() == STEPS and not (learning.run.folder / TOLD).exists()
+    assert learning.run.saved() == STEPS and not (learning.run.folder / ERROR).exists()
 
 
 @pytest.mark.parametrize("validates_first", [False, True])

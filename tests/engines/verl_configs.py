@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_module
 
-from fofg import config, stages
+from fofg import config
 from fofg.config import Config
 from fofg.config.loading import merge
 from fofg.training.verl import settings
@@ -25,6 +25,13 @@ def place(chosen: Config, folder: Path, model: Path, save_every: int, positions:
     return LaunchConfig(chosen.training.gpus, chosen.training.nodes, 4, folder, save_every, model, positions)
 
 
+def grpo(chosen: Config, where: LaunchConfig, train: Path, validation_file: Path, steps: int, validates_first: bool, **rl) -> dict:
+    """Settings of verl's trainer; ``rl``: changes of keys of stage2.rl."""
+    section, verl = chosen.stage2.rl.model_copy(update=rl), chosen.training.verl
+    given = section, chosen.scoring, verl, where, validation_file, section.validation, "train"
+    return settings.grpo(*given, train, steps, validates_first)
+
+
 def composed(name: str, values: dict, *more: str):
     """``ppo_trainer`` or ``sft_trainer_engine`` with nested settings, and with overrides as they are."""
     with initialize_config_module("verl.trainer.config", version_base=None):
@@ -38,7 +45,6 @@ def rl(folder: Path, model: Path, rl_changes: dict, *more: str, scoring: dict | 
     """
     chosen = load("gpu-tiny.yaml", {"stage2": {"rl": rl_changes}, "scoring": scoring or {}})
     where = place(chosen, folder, model, 25, positions=512)
-    spec = stages.train_rl(chosen, "level2")
     problems = folder / "t.parquet", folder / "v.parquet"
-    values = settings.grpo(spec, chosen.training.verl, where, *problems, 10, False, chosen.stage2.rl.validation)
+    values = grpo(chosen, where, *problems, 10, False)
     return composed("ppo_trainer", values, *more)

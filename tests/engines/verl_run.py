@@ -20,7 +20,7 @@ from verl.utils.skip import SkipManager
 from verl_configs import rl
 
 from fofg.training.verl import rows
-from fofg.training.verl.checkpoints import last_step
+from fofg.training.verl.protocol import last_step
 
 #: Responses to a problem, and tokens that one may have.
 SAMPLES, LIMIT = 4, 32
@@ -125,7 +125,7 @@ class Run:
         kwargs = self.config.trainer.v1.sampler.sampler_kwargs
         kwargs.generation_prompts, kwargs.max_generation_batches = generation, most
         kwargs.update({"filter_groups": True, "on_incomplete_step": "train", **more})
-        for name in (kwargs.told, kwargs.drawn, kwargs.stop):
+        for name in (kwargs.error, kwargs.drawn, kwargs.stop):
             Path(name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         self.config.trainer.default_local_dir = str(self.folder / "checkpoints")
@@ -155,7 +155,7 @@ class Run:
         options.total_training_steps, options.save_freq = steps, save_every
         options.test_freq, options.val_before_train = validate_every, validates_first
         Path(options.default_local_dir).mkdir(exist_ok=True)
-        for name in ("told", "stop"):
+        for name in ("error", "stop"):
             Path(options.v1.sampler.sampler_kwargs[name]).unlink(missing_ok=True)
         self.trainer.at, self.trainer.actor_rollout_wg = at, Weights()
         self.begin()

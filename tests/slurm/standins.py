@@ -11,8 +11,9 @@ from pathlib import Path
 
 from fofg.config import VerlConfig
 from fofg.runtime import ray_cluster, subprocesses
-from fofg.training import grpo_verl, modeling, sft_verl
-from fofg.training.verl import settings
+from fofg.training import modeling
+from fofg.training.verl import grpo, settings
+from fofg.training.verl import sft as fine_tuning
 
 HERE = Path(__file__).parent
 SETTINGS = {"tokens_per_gpu": 1024, "offload": False, "attention": "sdpa", "tensor_parallel_size": 1, "torch_compile": False}
@@ -25,7 +26,7 @@ def sft(micro_batch_size: int, **given) -> None:
     import verl_on_cpu
 
     verl_on_cpu.use()
-    sft_verl.train(**given, verl=VERL)
+    fine_tuning.train(**given, verl=VERL)
 
 
 def rl(spec, model, output, state, gpus: int, nodes: int, threads: int, **given) -> None:
@@ -34,7 +35,7 @@ def rl(spec, model, output, state, gpus: int, nodes: int, threads: int, **given)
     folder.mkdir(parents=True, exist_ok=True)
     place = settings.LaunchConfig(gpus, nodes, threads, folder, 1, Path(model), None)
     found, log = folder / "found.json", folder / "ray.log"
-    command = [*grpo_verl._cluster(place), sys.executable, str(HERE / "ray_tasks.py"), str(found)]
+    command = [*grpo._cluster(place), sys.executable, str(HERE / "ray_tasks.py"), str(found)]
     if code := subprocesses.run(command, log, ray_cluster.environment()):
         raise subprocesses.failure(log, code, "the program")
     steps = [{"step": step, **one} for step, one in enumerate(json.loads(found.read_text()), 1)]

@@ -13,7 +13,7 @@ from fofg.errors import UserError
 from fofg.runtime.signals import stop_reason
 from fofg.training.run import Run
 from fofg.training.verl import records, runs
-from fofg.training.verl.names import STOP, TOLD
+from fofg.training.verl.protocol import ERROR, STOP
 
 #: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument says.
 PROGRAM = """
@@ -28,7 +28,7 @@ while not (stop.exists() and stop.read_text()):
 if then == "saves":
     tracker.write_text("3")
 elif then == "tells":
-    (folder / "told").write_text("in its own words")
+    (folder / "error").write_text("in its own words")
 elif then == "fails":
     sys.exit("no space left")
 else:
@@ -67,7 +67,7 @@ def test_a_run_that_reaches_its_last_step_is_no_failure(follow, tmp_path):
 
 
 def test_a_run_that_has_saved_says_so_itself(follow, tmp_path):
-    (tmp_path / TOLD).write_text("by an earlier start")
+    (tmp_path / ERROR).write_text("by an earlier start")
     with pytest.raises(UserError, match="in its own words"):
         follow("tells")
 

@@ -14,8 +14,8 @@ from fofg.errors import UserError
 
 #: Kind of training, name in the configuration -> "module:function".
 ENGINES = {
-    "sft": {"torch": "fofg.training.sft:train", "verl": "fofg.training.sft_verl:train"},
-    "rl": {"torch": "fofg.training.grpo:train", "verl": "fofg.training.grpo_verl:train"},
+    "sft": {"torch": "fofg.training.sft:train", "verl": "fofg.training.verl.sft:train"},
+    "rl": {"torch": "fofg.training.grpo:train", "verl": "fofg.training.verl.grpo:train"},
 }
 
 

@@ -13,11 +13,11 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from fofg.data.files import write_text
 from fofg.runtime.signals import stop_reason
 from fofg.training.groups import TOO_FEW
-from fofg.training.verl.checkpoints import last_step, stop_message
-from fofg.training.verl.names import PREFIX
+from fofg.training.run import stop_error
+from fofg.training.verl.protocol import PREFIX, last_step
 
 _POLL_SECONDS = 0.5
-#: What is wrong with a step without groups, and the cures.
+#: Why a step without groups ends a run, and what to do.
 NO_GROUPS = (
     "so there is nothing to train on; raise stage2.rl's max_generation_batches or generation_prompts, take problems that are "
     "sometimes solved, or raise its temperature"
@@ -25,64 +25,63 @@ NO_GROUPS = (
 
 
 class Groups(ReplayBuffer):
-    """The groups of a step whose rewards differ (``trainer.v1.sampler.custom_sampler``).
+    """Replay buffer that fills a step with groups whose rewards differ (``trainer.v1.sampler.custom_sampler``).
 
-    ``sampler_kwargs``: ``filter_groups``, false to keep all groups of one batch; ``generation_prompts``, prompts of a batch;
-    ``max_generation_batches`` of a step; ``on_incomplete_step``, ``train`` or ``error`` where too few groups are left; ``told``, a
-    file for the error that ends a run; ``drawn``, one for what is recorded of each step's groups, since verl saves a checkpoint
-    before it writes the step's metrics; ``stop``, one that others make to have the run save after the step that it is in, and end.
-    verl's own would go on drawing for ever where all rewards are equal.
+    verl's own would draw forever where all rewards are equal. ``sampler_kwargs``: ``filter_groups`` (false: keep all groups of one
+    batch), ``generation_prompts``, ``max_generation_batches`` and ``on_incomplete_step`` of stage2.rl, and three files: ``error``
+    for the message that ends a run; ``drawn`` for the metrics of each step's groups, since verl saves a checkpoint before it writes
+    its own; ``stop``, which others create to have the run save after the current step and exit.
     """
 
-    #: Sees to it that verl saves when it is asked to stop; from the first step on.
+    #: Makes verl save once a stop is requested; from the first step on.
     watch: threading.Thread | None = None
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int):
         """Return (groups to train on or to validate with, metrics).
 
         If the last batch leaves fewer than ``batch_size`` groups, the step trains on those. Raises RuntimeError if there are none,
-        if there are too few for ``on_incomplete_step: error``, or if asked to stop.
+        if there are too few for ``on_incomplete_step: error``, or if a stop was requested and nothing is unsaved.
         """
-        self._heed(global_steps, partition_id)
+        self._check_stop(global_steps, partition_id)
         if partition_id == "val":
             return super().sample(global_steps, partition_id, batch_size)
-        settings = self.sampler_kwargs
-        size = settings.generation_prompts if settings.filter_groups else batch_size
+        config = self.sampler_kwargs
+        size = config.generation_prompts if config.filter_groups else batch_size
         batches = -(-batch_size // size)  # of fewer, the step couldn't be full
         if more := batches * size - batch_size:  # the trainer has asked for batch_size prompts already
             self.refill_fn(more)
-        while len(kept := self._kept(partition_id)) < batch_size and batches < settings.max_generation_batches:
+        while len(kept := self._kept(partition_id)) < batch_size and batches < config.max_generation_batches:
             self.refill_fn(size)
             batches += 1
         record = self._record(partition_id, kept, batches) | {"limit_reached": int(len(kept) < batch_size)}
         metrics = {PREFIX + name: value for name, value in record.items()}
-        with open(settings.drawn, "a", encoding="utf-8") as file:
+        with open(config.drawn, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": global_steps, "data": metrics}) + "\n")
         if not kept:
-            self._give_up(global_steps, record, NO_GROUPS)
-        if len(kept) < batch_size and settings.on_incomplete_step == "error":
-            self._give_up(global_steps, record, TOO_FEW.format(batch_size))
+            self._fail(global_steps, record, NO_GROUPS)
+        if len(kept) < batch_size and config.on_incomplete_step == "error":
+            self._fail(global_steps, record, TOO_FEW.format(batch_size))
         chosen = kept[:batch_size]
         drawn = set(self.finished_keys[partition_id] | self.failure_keys[partition_id])
         snapshot = dict(self.partitions[partition_id])
         self._clear_groups(partition_id, drawn - set(chosen))
         return self._materialize_batch(partition_id, chosen, snapshot), metrics
 
-    def _heed(self, step: int, partition_id: str) -> None:
-        """Asked to stop: raises RuntimeError if nothing is unsaved, or has verl save after this step."""
+    def _check_stop(self, step: int, partition_id: str) -> None:
+        """If a stop was requested, raise RuntimeError when nothing is unsaved; otherwise verl saves after this step."""
         trainer, file = self.refill_fn.__self__, Path(self.sampler_kwargs.stop)
         saved = last_step(Path(trainer.config.trainer.default_local_dir))
         unsaved = self.watch and (partition_id == "val" or saved < step - 1)
         if (reason := stop_reason(file)) and not unsaved:
-            told = stop_message(reason, saved, trainer.total_training_steps)
-            write_text(Path(self.sampler_kwargs.told), told)
-            raise RuntimeError(told)
+            message = str(stop_error(reason, saved, trainer.total_training_steps))
+            write_text(Path(self.sampler_kwargs.error), message)
+            raise RuntimeError(message)
         if not self.watch and partition_id != "val":
-            self.watch = threading.Thread(target=_save_when_asked, args=(trainer.config, file), daemon=True)
+            self.watch = threading.Thread(target=_save_on_request, args=(trainer.config, file), daemon=True)
             self.watch.start()
 
     def _kept(self, partition_id: str) -> list[str]:
-        """Waits for all prompts that are under way; the groups to train on, in the order in which they were drawn."""
+        """Wait for all prompts in progress, and return the groups to train on, in the order in which they were drawn."""
         while True:
             self._sync_metadata_from_transfer_queue()
             if not (self.pending_keys[partition_id] or self.running_keys[partition_id]):
@@ -94,20 +93,20 @@ class Groups(ReplayBuffer):
         data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields", "data_source"])
         self.responses = defaultdict(list)
         for key, scores, extra, source in zip(keys, data["rm_scores"], data["extra_fields"], data["data_source"], strict=True):
-            told = getattr(extra, "data", extra)["reward_extra_info"]
+            reward = getattr(extra, "data", extra)["reward_extra_info"]
             length = self.partitions[partition_id][key]["response_len"]
             level = str(getattr(source, "data", source)).rpartition("/level")[2]
-            self.responses[key.split("_")[0]].append((float(scores.sum()), told["acc"], told["truncated"], length, level))
+            self.responses[key.split("_")[0]].append((float(scores.sum()), reward["acc"], reward["truncated"], length, level))
         drawn = self.prompt_global_steps[partition_id]  # TransferQueue lists keys as they came
         if not self.sampler_kwargs.filter_groups:
             return list(drawn)
         return [uid for uid in drawn if len({reward for reward, *_ in self.responses[uid]}) > 1]
 
     def _record(self, partition_id: str, kept: list[str], batches: int) -> dict[str, float]:
-        """Means over all responses that were drawn, and counts."""
+        """Return means over all responses that were drawn, and counts."""
         rewards, correct, truncated, lengths, levels = zip(*(row for group in self.responses.values() for row in group))
         by_level = {
-            f"accuracy_level{level}": fmean(value for value, own in zip(correct, levels) if own == level)
+            f"accuracy_level{level}": fmean(value for value, its_level in zip(correct, levels) if its_level == level)
             for level in sorted(set(levels))
         }
         return {
@@ -121,15 +120,15 @@ class Groups(ReplayBuffer):
             "generation_batches": batches,
         }
 
-    def _give_up(self, step: int, record: dict[str, float], why: str) -> None:
+    def _fail(self, step: int, record: dict[str, float], reason: str) -> None:
         groups = f"{record['groups_kept'] or 'none'} of {record['groups']} groups"
-        told = f"step {step}: rewards differ in {groups} (mean reward {record['reward']:.2f})"
-        write_text(Path(self.sampler_kwargs.told), f"{told}, {why}")
-        raise RuntimeError(told)
+        message = f"step {step}: rewards differ in {groups} (mean reward {record['reward']:.2f})"
+        write_text(Path(self.sampler_kwargs.error), f"{message}, {reason}")
+        raise RuntimeError(message)
 
 
-def _save_when_asked(config, file: Path) -> None:
-    """Waits for the wish to stop, and has verl save after each step from then on; verl looks at this when a step is done."""
+def _save_on_request(config, file: Path) -> None:
+    """Wait for a stop request, then have verl save after each step. verl reads this key when a step is done."""
     while not stop_reason(file):
         time.sleep(_POLL_SECONDS)
     config.trainer.save_freq = 1

@@ -1,4 +1,4 @@
-"""verl's metrics as our own: followed while they are written, kept with their time, and read again after a kill."""
+"""verl's metrics as fofg's records: followed while they are written, kept with their time, and read again after a kill."""
 
 import json
 import math
@@ -11,42 +11,53 @@ from pathlib import Path
 from fofg.data.files import write_text
 from fofg.training.metrics import Record
 from fofg.training.run import Run
-from fofg.training.verl.names import PREFIX
+from fofg.training.verl.protocol import PREFIX
 
 _VALIDATION = re.compile(r"val-core/.+/level(\d+)/acc/mean@1$")
 _POLL_SECONDS = 0.5
+#: Metric of verl's actor -> ours.
+_ACTOR = {
+    "lr": "learning_rate",
+    "pg_loss": "loss",
+    "pg_clipfrac": "clip_fraction",
+    "entropy": "entropy",
+    "grad_norm": "grad_norm",
+}
 
 
 class Lines:
-    """What verl's file logger wrote, ``{"step", "data"}`` a line, with the seconds since the run began, over all its starts.
+    """Lines of verl's file logger (``{"step", "data"}``) with the seconds since the run began, over all its starts.
 
-    ``file``: where they are kept; ``step``: that of the checkpoint at which the run goes on, behind which lines are dropped;
-    ``drawn``: lines of the sampler's, for steps whose own was not written before a kill.
+    ``file``: where they are kept; ``step``: the checkpoint's, after which lines are dropped; ``drawn``: lines of fofg's sampler,
+    for steps whose own line was lost in a kill.
     """
 
     def __init__(self, file: Path, step: int, drawn: Path):
         self.file = file
         self.lines = [line for line in _read(file) if step and line["step"] <= step]
-        known, late = {line["step"] for line in self.lines}, self.seconds()
-        lost = {line["step"]: line | {"seconds": late} for line in _read(drawn) if line["step"] <= step}
+        known, seconds = {line["step"] for line in self.lines}, self.seconds()
+        lost = {line["step"]: line | {"seconds": seconds} for line in _read(drawn) if line["step"] <= step}
         self.lines += [line for number, line in lost.items() if number not in known]
         self.lines.sort(key=lambda line: line["step"])
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, "".join(json.dumps(line) + "\n" for line in self.lines))
 
     def seconds(self) -> float:
+        """Return the seconds of the last line."""
         return self.lines[-1]["seconds"] if self.lines else 0.0
 
     def add(self, line: str, seconds: float) -> None:
+        """Keep a line of verl's."""
         self.lines.append(json.loads(line) | {"seconds": round(seconds, 3)})
         with open(self.file, "a", encoding="utf-8") as file:
             file.write(json.dumps(self.lines[-1]) + "\n")
 
     def validated(self, step: int) -> bool:
+        """Return whether a step has a validation."""
         return any(_validation(line["data"]) for line in self.lines if line["step"] == step)
 
     def steps(self) -> list[dict]:
-        """One a step: what all its lines say; verl writes null for what is no number."""
+        """Return the metrics of each step, from all its lines. verl writes null for NaN."""
         merged: dict[int, dict] = {}
         for line in self.lines:
             data = {name: math.nan if value is None else value for name, value in line["data"].items()}
@@ -55,140 +66,122 @@ class Lines:
 
 
 def _read(file: Path) -> list[dict]:
-    """Lines of a file, up to one that a kill has torn."""
-    found: list[dict] = []
+    """Read lines up to one that a kill has torn."""
+    lines: list[dict] = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError:
             break
-    return found
+    return lines
 
 
 class Follower(threading.Thread):
-    """Reads lines from verl's log as they come, and logs each step as soon as the next one begins.
+    """Thread that follows verl's log, and logs each step as soon as the next one begins.
 
-    ``convert``: from what verl says of all steps so far to our records of them.
+    ``convert``: makes records of the metrics of all steps so far.
     """
 
     def __init__(self, written: Path, lines: Lines, convert: Callable[[list[dict]], list[Record]], run: Run):
         super().__init__(name="metrics", daemon=True)
         self.written, self.lines, self.convert, self._run = written, lines, convert, run
         self._end, self._began = threading.Event(), time.monotonic() - lines.seconds()
-        self._rest, self._failed = "", None
+        self._rest, self._error = "", None
 
     def run(self) -> None:
         try:
             self._follow()
-        except Exception as error:  # told by ``stop``: a thread's own would be lost
-            self._failed = error
+        except Exception as error:  # raised by ``stop``: nobody would see a thread's own
+            self._error = error
+
+    def stop(self) -> None:
+        """Read to the end of the log. Raises what went wrong in the thread."""
+        self._end.set()
+        self.join()
+        if self._error:
+            raise self._error
 
     def _follow(self) -> None:
-        place = 0
+        offset = 0
         while True:
             last = self._end.is_set()
             if self.written.exists():
                 with open(self.written, encoding="utf-8") as file:
-                    file.seek(place)
-                    text = file.read()
-                    place = file.tell()
-                self._take(text)
-            self._show(complete=last)
+                    file.seek(offset)
+                    *whole, self._rest = (self._rest + file.read()).split("\n")
+                    offset = file.tell()
+                for line in whole:
+                    self.lines.add(line, time.monotonic() - self._began)
+            records = self.convert(self.lines.steps())
+            # More lines of the last step may come, until the log ends.
+            for record in records[len(self._run.records) : len(records) if last else -1]:
+                shown = {name: f"{record[name]:.3f}" for name in ("loss", "reward", "accuracy") if name in record}
+                self._run.log(record, **shown)
             if last:
                 return
             self._end.wait(_POLL_SECONDS)
 
-    def stop(self) -> None:
-        """Reads to the end of the log. Raises what went wrong while it was read."""
-        self._end.set()
-        self.join()
-        if self._failed:
-            raise self._failed
-
-    def _take(self, text: str) -> None:
-        *whole, self._rest = (self._rest + text).split("\n")
-        for line in whole:
-            self.lines.add(line, time.monotonic() - self._began)
-
-    def _show(self, complete: bool) -> None:
-        """Hands on the records of finished steps: of all, or of all but the last, of which more lines may come."""
-        records = self.convert(self.lines.steps())
-        for record in records[len(self._run.records) : len(records) if complete else -1]:
-            self._run.log(record, **_shown(record))
-
-
-def _shown(record: Record) -> dict[str, str]:
-    names = {"loss": "loss", "reward": "reward", "accuracy": "accuracy"}
-    return {label: f"{record[name]:.3f}" for name, label in names.items() if name in record}
-
 
 def sft(steps: list[dict], steps_per_epoch: int) -> list[Record]:
-    """Records of fine-tuning: loss, learning rate, gradient norm, epoch, tokens so far, perhaps the loss on test examples."""
+    """Return the records of fine-tuning, as of ``fofg.training.sft``."""
     records, tokens = [], 0
-    for said in steps:
-        tokens += int(said.get("train/global_tokens", 0))
+    for metrics in steps:
+        tokens += int(metrics.get("train/global_tokens", 0))
         record = {
-            "step": said["step"],
-            "epoch": said["step"] / steps_per_epoch,
-            "loss": said["train/loss"],
-            "learning_rate": said["train/lr"],
-            "grad_norm": said["train/grad_norm"],
+            "step": metrics["step"],
+            "epoch": metrics["step"] / steps_per_epoch,
+            "loss": metrics["train/loss"],
+            "learning_rate": metrics["train/lr"],
+            "grad_norm": metrics["train/grad_norm"],
             "tokens": tokens,
-            "seconds": said["seconds"],
+            "seconds": metrics["seconds"],
         }
-        records.append(record | ({"test_loss": said["val/loss"]} if "val/loss" in said else {}))
+        records.append(record | ({"test_loss": metrics["val/loss"]} if "val/loss" in metrics else {}))
     return records
 
 
 def grpo(steps: list[dict], phase_of: Callable[[int], int]) -> list[Record]:
-    """Records of reinforcement learning: what Groups says of a step's groups, what the trainer says of its update, validation."""
+    """Return the records of reinforcement learning, as of ``fofg.training.grpo``: of groups, update and validation."""
     records: list[Record] = []
-    for said in steps:
-        step, validation = said["step"], _validation(said)
+    for metrics in steps:
+        step, validation = metrics["step"], _validation(metrics)
         if not step:
-            records.append({"step": 0, **validation, "seconds": said["seconds"]})
+            records.append({"step": 0, **validation, "seconds": metrics["seconds"]})
             continue
-        drawn = {name.removeprefix(PREFIX): value for name, value in said.items() if name.startswith(PREFIX)}
+        drawn = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
+        drawn |= {name: int(drawn[name]) for name in ("groups", "groups_kept", "generation_batches")}
         before = records[-1] if records and records[-1].get("phase") == phase_of(step) else {}
-        counts = {name: int(drawn[name]) for name in ("groups", "groups_kept", "generation_batches", "limit_reached")}
         record = {
             "step": step,
             "phase": phase_of(step),
             **drawn,
-            **counts,
-            "prompts": counts["groups"],
-            "prompts_drawn": before.get("prompts_drawn", 0) + counts["groups"],
-            "limit_reached": bool(counts["limit_reached"]),
-            **_update(said),
+            "limit_reached": bool(drawn["limit_reached"]),
+            "prompts": drawn["groups"],
+            "prompts_drawn": before.get("prompts_drawn", 0) + drawn["groups"],
+            **_update(metrics),
             **validation,
-            "seconds": said["seconds"],
+            "seconds": metrics["seconds"],
         }
         records.append(record)
     return records
 
 
-def _update(said: dict) -> Record:
-    """What the trainer says of a step's update; nothing if it was killed before it could."""
-    if "timing_s/step" not in said:
+def _update(metrics: dict) -> Record:
+    """Return the metrics of a step's update; none if verl was killed before it wrote them."""
+    if "timing_s/step" not in metrics:
         return {}
-    names = {
-        "learning_rate": "lr",
-        "loss": "pg_loss",
-        "clip_fraction": "pg_clipfrac",
-        "entropy": "entropy",
-        "grad_norm": "grad_norm",
-    }
+    generation = metrics["timing_s/gen"]
+    names = _ACTOR | ({"kl_loss": "kl"} if "actor/kl_loss" in metrics else {})
     return {
-        "seconds_generation": round(said["timing_s/gen"], 3),
-        **{ours: said[f"actor/{theirs}"] for ours, theirs in names.items()},
-        **({"kl": said["actor/kl_loss"]} if "actor/kl_loss" in said else {}),
-        "seconds_training": round(said["timing_s/step"] - said["timing_s/gen"], 3),
+        "seconds_generation": round(generation, 3),
+        **{ours: metrics[f"actor/{theirs}"] for theirs, ours in names.items()},
+        "seconds_training": round(metrics["timing_s/step"] - generation, 3),
     }
 
 
-def _validation(said: dict) -> Record:
-    found = {int(match[1]): value for name, value in said.items() if (match := _VALIDATION.match(name))}
-    if not found:
+def _validation(metrics: dict) -> Record:
+    by_level = {int(match[1]): value for name, value in metrics.items() if (match := _VALIDATION.match(name))}
+    if not by_level:
         return {}
-    levels = {f"validation_accuracy_level{level}": found[level] for level in sorted(found)}
+    levels = {f"validation_accuracy_level{level}": by_level[level] for level in sorted(by_level)}
     return {"validation_accuracy": sum(levels.values()) / len(levels), **levels}

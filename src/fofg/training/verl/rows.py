@@ -21,10 +21,10 @@ _CHUNK = 1000
 class Tokens:
     """verl's dataset of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, float32 weights.
 
-    verl makes it (``data.custom_cls``) with its own arguments, of which it needs the path alone.
+    verl makes it (``data.custom_cls``) with arguments of its own, of which only the path is needed.
     """
 
-    def __init__(self, parquet_files: str, *verls, **others):
+    def __init__(self, parquet_files: str, *args, **kwargs):
         table = pq.read_table(parquet_files, schema=TOKENS)
         self.rows = {name: table.column(name).combine_chunks() for name in TOKENS.names}
 
@@ -32,7 +32,7 @@ class Tokens:
         return len(self.rows["input_ids"])
 
     def __getitem__(self, row: int) -> dict:
-        import torch  # a dataset of tokens is written without it
+        import torch  # a file of tokens is written without it
 
         ids, weights = (np.asarray(self.rows[name][row].values) for name in TOKENS.names)
         return {
@@ -43,26 +43,22 @@ class Tokens:
 
 
 def write_tokens(path: Path, examples: Encoded, seed: int, loss_agg_mode: str) -> None:
-    """Writes conversations in the order of a shuffle; verl shuffles them anew in each epoch, always in the same way."""
+    """Write conversations in shuffled order. verl shuffles again in each epoch, but always in the same way."""
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
     write_parquet(path, TOKENS, _chunks(_row(examples, row, loss_agg_mode) for row in order))
 
 
 def write_tests(path: Path, examples: Encoded, batch_size: int, loss_agg_mode: str) -> None:
-    """Writes test conversations, each once or more, so that they fill whole batches: verl drops what does not."""
+    """Write test conversations, repeated until they fill whole batches: verl drops a remainder."""
     rows = -(-len(examples) // batch_size) * batch_size
     write_parquet(path, TOKENS, _chunks(_row(examples, row % len(examples), loss_agg_mode) for row in range(rows)))
 
 
 def write_problems(path: Path, rows: Iterable[dict]) -> None:
-    """Writes problems (fofg.data.schemas.PROBLEMS); ``data_source`` tells their level too, by which verl groups what it reports."""
-    write_parquet(path, PROBLEMS, _chunks(row | {"data_source": source(row)} for row in rows))
-
-
-def source(row: dict) -> str:
-    """``data_source`` of a problem with its level."""
-    return f"{row['data_source']}/level{row['extra_info']['level']}"
+    """Write problems (fofg.data.schemas.PROBLEMS) with their level in ``data_source``, by which verl groups what it reports."""
+    levels = (row | {"data_source": f"{row['data_source']}/level{row['extra_info']['level']}"} for row in rows)
+    write_parquet(path, PROBLEMS, _chunks(levels))
 
 
 def _row(examples: Encoded, row: int, loss_agg_mode: str) -> dict:

@@ -1,4 +1,4 @@
-"""A run of one of verl's trainers: started, followed, and its last checkpoint made a model's folder."""
+"""Run one of verl's trainers, and turn its last checkpoint into a model."""
 
 import shutil
 import signal
@@ -13,30 +13,24 @@ from fofg.errors import UserError
 from fofg.runtime import subprocesses
 from fofg.runtime.signals import request_stop, stop_reason
 from fofg.training.metrics import Record
-from fofg.training.run import Run
-from fofg.training.verl.checkpoints import last_step, stop_message
-from fofg.training.verl.names import DRAWN, LINES, STOP, TOLD
+from fofg.training.run import Run, stop_error
+from fofg.training.verl.protocol import DRAWN, ERROR, LINES, STOP, last_step
 from fofg.training.verl.records import Follower, Lines
 
 
-def work_folder(folder: Path, workers: int) -> Path:
-    """Run folder for this world size; FSDP shards cannot be resumed on another. Warns about checkpoints of other sizes."""
-    key, folder = folder.name, folder.with_name(f"{folder.name}-{workers}").absolute()
-    for other in folder.parent.glob(f"{key}-*"):
-        if other.name != folder.name and (step := last_step(other)):
+def world_folder(folder: Path, workers: int) -> Path:
+    """Return the run folder for this number of GPUs: FSDP shards can't be resumed on another. Warn about checkpoints of others."""
+    own = folder.with_name(f"{folder.name}-{workers}").absolute()
+    for other in own.parent.glob(f"{folder.name}-*"):
+        if other.name != own.name and (step := last_step(other)):
             number = other.name.rpartition("-")[2]
             message = f"not resuming from step {step}, which was made on {number} GPUs, not {workers}"
             print(f"{message}; to resume from there, set training.gpus and nodes back", file=sys.stderr)
-    return folder
-
-
-def stopped(reason: str, step: int, total: int) -> UserError:
-    """Return the error of a run that was stopped after ``step``, that of its last checkpoint."""
-    return UserError(stop_message(reason, step, total))
+    return own
 
 
 def lines(folder: Path) -> Lines:
-    """What the steps up to a run's last checkpoint said."""
+    """Return verl's metrics up to a run's last checkpoint."""
     return Lines(folder / LINES, last_step(folder), folder / DRAWN)
 
 
@@ -44,52 +38,51 @@ def follow(
     run: Run,
     command: Sequence[str],
     folder: Path,
-    said: Lines,
+    kept: Lines,
     convert: Callable[[list[dict]], list[Record]],
     total: int,
     environment: dict[str, str],
 ) -> None:
-    """Runs a trainer in its folder, from its last checkpoint if there is one, to step ``total``.
+    """Run a trainer in its folder, from its last checkpoint if there is one, to step ``total``, and log its steps as they come.
 
-    ``said``: gets what it says; ``convert``: makes records of that. Asked to stop, the trainer saves after the step that it is in.
-    Raises UserError then, if that was not its last, and if it failed.
+    ``kept``: gets verl's metrics; ``convert``: makes records of them. When a stop is requested, the trainer saves after the step
+    that it is in. Raises UserError then, unless that was the last, and if the trainer fails.
     """
-    run.records = convert(said.steps())
-    log, written, told, stop = folder / "verl.log", folder / "verl.jsonl", folder / TOLD, folder / STOP
-    for old in (written, told, stop):
+    run.records = convert(kept.steps())
+    log, written, error, stop = folder / "verl.log", folder / "verl.jsonl", folder / ERROR, folder / STOP
+    for old in (written, error, stop):
         old.unlink(missing_ok=True)
 
     def save(reason: str) -> None:
-        print(f"asked to stop {reason}: verl ends when it has saved the step that it is in", file=sys.stderr)
+        print(f"stop requested {reason}: verl saves after the current step and exits", file=sys.stderr)
         request_stop(stop, reason)
 
     print(f"verl's own output: {log}", file=sys.stderr)
     with run.logging(total):
-        follower = Follower(written, said, convert, run)
+        follower = Follower(written, kept, convert, run)
         follower.start()
         try:
             code = subprocesses.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
         finally:
             follower.stop()
-    if told.exists():
-        raise UserError(told.read_text())
+    if error.exists():
+        raise UserError(error.read_text())
     if code or last_step(folder) < total:
         failure = subprocesses.failure(log, code, "verl")
         if not stop_reason(stop):
             raise failure
         if code != -signal.SIGTERM:  # it could not save
             print(failure, file=sys.stderr)
-        raise stopped(stop_reason(stop), last_step(folder), total)
+        raise stop_error(stop_reason(stop), last_step(folder), total)
 
 
 def merged(checkpoint: Path, model: Path, folder: Path):
-    """The network of a checkpoint of verl's (FSDP shards), by verl's own merger; ``model``: that the training began with."""
+    """Return the model of a verl checkpoint (FSDP shards), by verl's own merger, in the dtype of ``model``."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+    command += ["--local_dir", str(checkpoint), "--target_dir", str(folder)]
     log = folder.with_suffix(".log")
-    code = subprocesses.run(
-        [*command, "--local_dir", str(checkpoint), "--target_dir", str(folder)], log, {"CUDA_VISIBLE_DEVICES": ""}
-    )
+    code = subprocesses.run(command, log, {"CUDA_VISIBLE_DEVICES": ""})
     if code == -signal.SIGTERM:
         raise UserError("stopped after the last step, while its checkpoint was merged; run the same command to resume")
     if code:

@@ -1,6 +1,7 @@
-"""Settings of verl's trainers, from a spec: overrides of their own configurations, which know all else.
+"""Settings of verl's trainers: overrides of their own configurations, which hold everything else.
 
-Source of the values: the spec, and ``training.verl`` for memory and speed. docs/paper.md compares the spec's with the paper's.
+The values come from ``stage1.sft``, ``stage2.rft.sft`` or ``stage2.rl``, and from ``training.verl`` for memory and speed.
+docs/paper.md compares them with the paper's.
 """
 
 import importlib.util
@@ -12,18 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fofg.config import Validation, VerlConfig
-from fofg.stages import TrainRl, TrainSft
-from fofg.training.verl.names import DRAWN, STOP, TOLD
+from fofg.config import GRPOConfig, Scoring, SFTConfig, Validation, VerlConfig
+from fofg.training.verl.protocol import DRAWN, ERROR, STOP
 
-#: Times that the test loss is computed during a run.
+#: Test losses computed during a run.
 TESTS = 10
 
 
 class LaunchConfig(NamedTuple):
-    """Where a run works.
+    """Where and how a run works.
 
-    ``gpus``, ``cpus``: of each of its ``nodes``; ``folder``: of checkpoints, one every ``save_every`` steps; ``model``: its folder,
+    ``gpus``, ``cpus``: per node; ``folder``: of checkpoints, one every ``save_every`` steps; ``model``: the folder to start from;
     ``positions``: the longest sequence that it holds.
     """
 
@@ -37,7 +37,7 @@ class LaunchConfig(NamedTuple):
 
 
 def overrides(values: dict, prefix: str = "") -> Iterator[str]:
-    """Nested settings as Hydra's ``key=value``; a key that begins with + is one that verl's own configuration lacks."""
+    """Yield nested settings as Hydra's ``key=value``. A key that begins with + is one that verl's own configuration lacks."""
     for name, value in values.items():
         key = f"+{prefix}{name[1:]}" if name.startswith("+") else f"{prefix}{name}"
         if isinstance(value, dict):
@@ -48,106 +48,107 @@ def overrides(values: dict, prefix: str = "") -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """A text in Hydra's quotes, in which backslashes have a meaning before a quote alone."""
-    return '"' + re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (found[2] and '\\"'), text) + '"'
+    """Quote a text for Hydra, in whose quotes backslashes have a meaning only before a quote."""
+    return '"' + re.sub(r'(\\*)("|$)', lambda match: 2 * match[1] + (match[2] and '\\"'), text) + '"'
 
 
 def program(module: str, values: dict, folder: Path) -> list[str]:
-    """What runs one of verl's trainers with settings; Hydra's own log goes to a folder too, not to the working folder."""
+    """Return what runs one of verl's trainers with config. Hydra's own log goes to ``folder``, not to the working folder."""
     return ["-m", module, *overrides(values | {"hydra": {"run": {"dir": str(folder)}, "output_subdir": None}})]
 
 
 def attention(verl: VerlConfig) -> str:
+    """Return the attention implementation. ``auto``: flash_attention_2 where it is installed."""
     if verl.attention != "auto":
         return verl.attention
     return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
 
 
-def sft(spec: TrainSft, verl: VerlConfig, launch: LaunchConfig, train: Path, test: Path | None, steps: int) -> dict:
-    """Of ``verl.trainer.sft_trainer``, for files of tokens (fofg.training.verl.rows) and a run of so many steps."""
-    settings = spec.sft
+def sft(config: SFTConfig, verl: VerlConfig, launch: LaunchConfig, train: Path, test: Path | None, steps: int) -> dict:
+    """Return the settings of ``verl.trainer.sft_trainer`` for files of tokens (fofg.training.verl.rows)."""
     return {
         "data": {
             "train_files": str(train),
             "val_files": test and str(test),
-            "train_batch_size": settings.batch_size,
+            "train_batch_size": config.batch_size,
             "use_dynamic_bsz": True,
             "max_token_len_per_gpu": verl.tokens_per_gpu,
-            "max_length": settings.max_length,
+            "max_length": config.max_length,
             "pad_mode": "no_padding",
-            "num_workers": 0,  # workers would die from a SIGTERM to all processes, before the trainer has saved
+            "num_workers": 0,  # workers would die of a SIGTERM to all processes before the trainer has saved
             "custom_cls": {"path": "pkg://fofg.training.verl.rows", "name": "Tokens"},
         },
         "model": _model(verl, launch),
         "engine": {"param_offload": verl.offload, "optimizer_offload": verl.offload},
         "optim": {
-            "lr": settings.learning_rate,
-            "lr_scheduler_type": settings.schedule,
-            "lr_warmup_steps": math.ceil(settings.warmup_ratio * steps),
-            "weight_decay": settings.weight_decay,
-            "betas": list(settings.betas),
-            "clip_grad": settings.max_grad_norm,
+            "lr": config.learning_rate,
+            "lr_scheduler_type": config.schedule,
+            "lr_warmup_steps": math.ceil(config.warmup_ratio * steps),
+            "weight_decay": config.weight_decay,
+            "betas": list(config.betas),
+            "clip_grad": config.max_grad_norm,
         },
         "checkpoint": {"save_contents": ["model", "optimizer", "extra"]},
         "trainer": {
             **_trainer(launch, "sft"),
-            "total_epochs": settings.epochs,
+            "total_epochs": config.epochs,
             "total_training_steps": steps,
             "test_freq": max(1, math.ceil(steps / TESTS)) if test else -1,
             "max_ckpt_to_keep": 2,
-            "seed": settings.seed,
+            "seed": config.seed,
         },
     }
 
 
 def grpo(
-    spec: TrainRl,
+    config: GRPOConfig,
+    scoring: Scoring,
     verl: VerlConfig,
     launch: LaunchConfig,
-    train: Path,
-    validation: Path,
+    validation_file: Path,
+    validation: Validation | None,
+    on_incomplete_step: str,
+    train_file: Path,
     steps: int,
     validates_first: bool,
-    validated: Validation | None,
-    on_incomplete_step: str = "train",
 ) -> dict:
-    """Of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
+    """Return the settings of ``verl.trainer.main_ppo`` (V1 trainer, synchronous), up to step number ``steps``.
 
-    ``train``: problems in the order in which they are drawn; ``validation``: problems to answer when and how ``validated``
-    says (None: never); ``on_incomplete_step``: the key of that name.
+    ``train_file``: problems in the order in which they are drawn; ``validation``: when and how the problems of ``validation_file``
+    are answered (None: never).
     """
-    settings, rollouts = spec.rl, spec.rl.rollouts
-    greedy = bool(validated and validated.greedy)
+    rollouts = config.rollouts
+    greedy = bool(validation and validation.greedy)
     length = min(rollouts.max_prompt_tokens + rollouts.max_response_tokens, launch.positions or sys.maxsize)
     draws = {
-        "filter_groups": settings.filter_groups,
+        "filter_groups": config.filter_groups,
         "on_incomplete_step": on_incomplete_step,
-        "generation_prompts": settings.generation_prompts,
-        "max_generation_batches": settings.max_generation_batches,
-        "told": str(launch.folder / TOLD),
+        "generation_prompts": config.generation_prompts,
+        "max_generation_batches": config.max_generation_batches,
+        "error": str(launch.folder / ERROR),
         "drawn": str(launch.folder / DRAWN),
         "stop": str(launch.folder / STOP),
     }
     return {
         "algorithm": {
             "adv_estimator": "grpo",
-            "norm_adv_by_std_in_grpo": settings.scale_rewards == "group",
+            "norm_adv_by_std_in_grpo": config.scale_rewards == "group",
             "use_kl_in_reward": False,
-            "filter_groups": {"enable": settings.filter_groups, "metric": "reward"},
+            "filter_groups": {"enable": config.filter_groups, "metric": "reward"},
         },
         "data": {
-            "train_files": str(train),
-            "val_files": str(validation),
-            "train_batch_size": settings.prompts_per_step,
+            "train_files": str(train_file),
+            "val_files": str(validation_file),
+            "train_batch_size": config.prompts_per_step,
             "max_prompt_length": rollouts.max_prompt_tokens,
             "max_response_length": rollouts.max_response_tokens,
             "shuffle": False,
-            "seed": settings.seed,
+            "seed": config.seed,
             "dataloader_num_workers": 0,
         },
         "actor_rollout_ref": {
             "model": _model(verl, launch),
-            "actor": _actor(spec, verl),
+            "actor": _actor(config, verl),
             "ref": {"fsdp_config": {"param_offload": verl.offload, "use_torch_compile": verl.torch_compile}},
             "rollout": {
                 "name": "vllm",
@@ -176,7 +177,7 @@ def grpo(
             "custom_reward_function": {
                 "path": "pkg://fofg.tasks.rewards",
                 "name": "compute_score",
-                "+reward_kwargs": {"scheme": spec.scoring.scheme, "answer_rule": spec.scoring.answer_rule},
+                "+reward_kwargs": {"scheme": scoring.scheme, "answer_rule": scoring.answer_rule},
             },
             "reward_manager": {
                 "source": "importlib",
@@ -194,9 +195,9 @@ def grpo(
                     "sampler_kwargs": {f"+{name}": value for name, value in draws.items()},
                 },
             },
-            "total_epochs": 1_000_000_000,  # the number of steps ends a run, not that of epochs
+            "total_epochs": 1_000_000_000,  # the number of steps ends a run, not the number of epochs
             "total_training_steps": steps,
-            "test_freq": (validated and validated.every) or -1,
+            "test_freq": (validation and validation.every) or -1,
             "val_before_train": validates_first,
             "max_actor_ckpt_to_keep": 2,
         },
@@ -214,32 +215,30 @@ def _model(verl: VerlConfig, launch: LaunchConfig) -> dict:
     }
 
 
-def _actor(spec: TrainRl, verl: VerlConfig) -> dict:
-    """Loss, optimizer, memory."""
-    settings = spec.rl
+def _actor(config: GRPOConfig, verl: VerlConfig) -> dict:
     return {
         "strategy": "fsdp",
-        "ppo_mini_batch_size": settings.mini_batch_prompts,
+        "ppo_mini_batch_size": config.mini_batch_prompts,
         "ppo_epochs": 1,
-        "clip_ratio": settings.clip_low,
-        "clip_ratio_low": settings.clip_low,
-        "clip_ratio_high": settings.clip_high,
-        "loss_agg_mode": settings.loss_agg_mode,
-        "use_kl_loss": settings.kl_coef > 0,
-        "kl_loss_coef": settings.kl_coef,
+        "clip_ratio": config.clip_low,
+        "clip_ratio_low": config.clip_low,
+        "clip_ratio_high": config.clip_high,
+        "loss_agg_mode": config.loss_agg_mode,
+        "use_kl_loss": config.kl_coef > 0,
+        "kl_loss_coef": config.kl_coef,
         "kl_loss_type": "low_var_kl",
-        "entropy_coeff": settings.entropy_coef,
+        "entropy_coeff": config.entropy_coef,
         "calculate_entropy": True,
         "entropy_from_logits_with_chunking": True,
-        "grad_clip": settings.max_grad_norm,
+        "grad_clip": config.max_grad_norm,
         "use_dynamic_bsz": True,
         "ppo_max_token_len_per_gpu": verl.tokens_per_gpu,
         "optim": {
-            "lr": settings.learning_rate,
+            "lr": config.learning_rate,
             "lr_scheduler_type": "constant",
-            "lr_warmup_steps": math.ceil(settings.warmup_steps * settings.mini_batch_prompts / settings.prompts_per_step),
-            "weight_decay": settings.weight_decay,
-            "betas": list(settings.betas),
+            "lr_warmup_steps": math.ceil(config.warmup_steps * config.mini_batch_prompts / config.prompts_per_step),
+            "weight_decay": config.weight_decay,
+            "betas": list(config.betas),
         },
         "fsdp_config": {
             "param_offload": verl.offload,

@@ -1,6 +1,6 @@
-"""verl's trainer of fine-tuning, started as verl's own is; asked to stop, it saves after the step that it is in and ends.
+"""verl's trainer of fine-tuning, which on a stop request saves after the current step and exits.
 
-It is asked by a file in the run's folder (fofg.training.verl.stops), or by a signal to any of its processes.
+The request is a file in the run's folder, or a signal to any of its processes.
 """
 
 # ruff: noqa: E402 - signals and environment first
@@ -21,16 +21,16 @@ from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
 from fofg.data.files import write_text
-from fofg.training.verl.checkpoints import stop_message
-from fofg.training.verl.names import STOP, TOLD
+from fofg.training.run import stop_error
+from fofg.training.verl.protocol import ERROR, STOP
 
 
-class Ended(Exception):
-    """The run has saved what it has, and ends before its last step; says why."""
+class Stopped(Exception):
+    """The run has saved a checkpoint and exits before its last step; the message says why."""
 
 
 class Trainer(SFTTrainer):
-    """verl's, whose checkpoints, metrics and validation are as without a stop."""
+    """verl's trainer, with checkpoints, metrics and validation as if nothing stopped it."""
 
     def __init__(self, config, stop: Stop):
         self.stop, self.stop_file = stop, Path(config.trainer.default_local_dir) / STOP
@@ -42,20 +42,20 @@ class Trainer(SFTTrainer):
         self._train_batch, self.training_client.train_batch = self.training_client.train_batch, self._train
 
     def _train(self, data):
-        """A step. Behind it verl looks at ``save_freq``. Raises Ended in place of a step for which nothing is unsaved."""
-        if self.saves or (not self.trained and self._asked()):
+        """Train a step; after it, verl looks at ``save_freq``. Raises Stopped in place of a step when nothing is unsaved."""
+        if self.saves or (not self.trained and self._stop_requested()):
             reason = self.stop.reason or stop_reason(self.stop_file) or TIME_LIMIT
-            raise Ended(stop_message(reason, self.resume_global_step + self.trained, self.total_training_steps))
+            raise Stopped(stop_error(reason, self.resume_global_step + self.trained, self.total_training_steps))
         output = self._train_batch(data=data)
         self.trained += 1
-        if self._asked():
+        if self._stop_requested():
             self.saves, self.save_freq = True, 1
         return output
 
-    def _asked(self) -> bool:
-        """Whether any process has heard of a wish to stop: all give the same answer, since all have to save."""
-        heard = self.stop.is_set() or (self.rank == 0 and bool(stop_reason(self.stop_file)))
-        votes = torch.tensor(int(heard), device=self.device_name)
+    def _stop_requested(self) -> bool:
+        """Return whether any process knows of a stop request: all give the same answer, since all have to save."""
+        known = self.stop.is_set() or (self.rank == 0 and bool(stop_reason(self.stop_file)))
+        votes = torch.tensor(int(known), device=self.device_name)
         torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
         return bool(votes.item())
 
@@ -69,10 +69,10 @@ def main(config) -> None:
         trainer = Trainer(config, stop)
         try:
             trainer.fit()
-        except Ended as ended:
+        except Stopped as stopped:
             if trainer.rank == 0:
-                print(ended, flush=True)
-                write_text(Path(config.trainer.default_local_dir) / TOLD, str(ended))
+                print(stopped, flush=True)
+                write_text(Path(config.trainer.default_local_dir) / ERROR, str(stopped))
         destroy_global_process_group()
 
 

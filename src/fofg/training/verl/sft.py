@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fofg import models
-from fofg.config import VerlConfig
+from fofg.config import SFTConfig, VerlConfig
 from fofg.data.files import open_parquet
 from fofg.runtime import subprocesses
 from fofg.stages import TrainSft
@@ -16,6 +16,7 @@ from fofg.training.conversations import Encoded
 from fofg.training.examples import EXAMPLES, check_length, encode_file, fills_batch
 from fofg.training.run import Run, training_run
 from fofg.training.verl import records, rows, runs, settings
+from fofg.training.verl.protocol import last_step
 
 
 def train(
@@ -26,9 +27,9 @@ def train(
     output: str | Path,
     state: str | Path,
     verl: VerlConfig,
+    save_every: int,
     gpus: int = 1,
     nodes: int = 1,
-    save_every: int = 100,
     log_every: int = 1,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
@@ -37,45 +38,42 @@ def train(
     """Train as ``fofg.training.sft.train`` does, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
     Test examples are repeated to fill a batch. A killed run resumes from verl's last checkpoint under ``state``, made with the same
-    number of GPUs; asked to stop, it saves one.
+    number of GPUs; when a stop is requested, it saves one.
     """
-    config, model, output, state = spec.sft, Path(model), Path(output), Path(state)
-    files = [Path(train_file), Path(test_file)]
+    config, model, files = spec.sft, Path(model), [Path(train_file), Path(test_file)]
     for path in files:
         open_parquet(path, EXAMPLES).close()
     with training_run(spec.text(), model, files, output, state, tensorboard) as run:
-        folder = runs.work_folder(run.folder, gpus * nodes)
+        folder = runs.world_folder(run.folder, gpus * nodes)
         tokenizer, positions = models.load_tokenizer(model), models.positions(model)
         examples, tests = (encode_file(tokenizer, path, config) for path in files)
         if not fills_batch(examples, config, train_file, allow_empty):
             return run.keep_model()
         check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), positions)
         launch = settings.LaunchConfig(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
-        run.finish(_run(run, spec, verl, launch, examples, tests), log_every)
+        run.finish(_run(run, config, verl, launch, examples, tests), log_every)
 
 
-def _run(run: Run, spec: TrainSft, verl: VerlConfig, launch: settings.LaunchConfig, examples: Encoded, tests: Encoded):
+def _run(run: Run, config: SFTConfig, verl: VerlConfig, launch: settings.LaunchConfig, examples: Encoded, tests: Encoded):
     """Run the trainer to the last step, and return the trained model."""
-    batch, folder = spec.sft.batch_size, launch.folder
-    per_epoch = len(batches.sizes(len(examples), batch, spec.sft.last_batch))
-    steps = per_epoch * spec.sft.epochs
-    train, test = folder / "train.parquet", folder / "test.parquet" if len(tests) else None
-    rows.write_tokens(train, examples, spec.sft.seed, spec.sft.loss_agg_mode)
+    folder, per_epoch = launch.folder, len(batches.sizes(len(examples), config.batch_size, config.last_batch))
+    steps, train, test = per_epoch * config.epochs, folder / "train.parquet", folder / "test.parquet" if len(tests) else None
+    rows.write_tokens(train, examples, config.seed, config.loss_agg_mode)
     if test:
-        rows.write_tests(test, tests, batch, spec.sft.loss_agg_mode)
-    values = settings.sft(spec, verl, launch, train, test, steps)
-    command = [*_torchrun(launch), *settings.program("fofg.training.verl.sft_program", values, folder)]
+        rows.write_tests(test, tests, config.batch_size, config.loss_agg_mode)
     convert = partial(records.sft, steps_per_epoch=per_epoch)
-    if (done := runs.last_step(folder)) < steps:
+    if (done := last_step(folder)) < steps:
         if done % per_epoch == 0:
-            _begin_epoch(folder / f"global_step_{done}")
+            forget_data_position(folder / f"global_step_{done}")
+        values = settings.sft(config, verl, launch, train, test, steps)
+        command = [*_torchrun(launch), *settings.program("fofg.training.verl.sft_program", values, folder)]
         runs.follow(run, command, folder, runs.lines(folder), convert, steps, {})
     run.records = convert(runs.lines(folder).steps())
     return runs.merged(folder / f"global_step_{steps}", launch.model, folder / "merged")
 
 
-def _begin_epoch(checkpoint: Path) -> None:
-    """Forgets where verl's data loader was at the end of an epoch, in which it would look for the next one's rows."""
+def forget_data_position(checkpoint: Path) -> None:
+    """Remove the data loader's position at the end of an epoch, in which verl would look for the next epoch's rows."""
     for state in checkpoint.glob("data_*.pt"):
         state.unlink()
 
@@ -84,6 +82,6 @@ def _torchrun(launch: settings.LaunchConfig) -> list[str]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={launch.gpus}"]
     if launch.nodes == 1:
         return [*torchrun, "--standalone"]
-    meeting = f"--rdzv-endpoint={socket.gethostname()}:{subprocesses.free_port()}"
-    group = [f"--nnodes={launch.nodes}", "--rdzv-backend=c10d", f"--rdzv-id={os.environ.get('SLURM_JOB_ID')}", meeting]
+    rendezvous = f"--rdzv-endpoint={socket.gethostname()}:{subprocesses.free_port()}"
+    group = [f"--nnodes={launch.nodes}", "--rdzv-backend=c10d", f"--rdzv-id={os.environ.get('SLURM_JOB_ID')}", rendezvous]
     return [*subprocesses.on_all_nodes(launch.nodes, launch.gpus, launch.cpus), *torchrun, *group]

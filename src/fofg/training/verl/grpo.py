@@ -1,0 +1,130 @@
+"""Reinforcement learning with verl and vLLM, on the GPUs of one or several nodes: GRPO with dynamic sampling (paper §4.1)."""
+
+import math
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate, islice
+from pathlib import Path
+
+from fofg import models
+from fofg.config import GRPOConfig, Phase, Validation, VerlConfig
+from fofg.runtime import ray_cluster, subprocesses
+from fofg.runtime.gpus import compiler_settings
+from fofg.runtime.signals import stop_reason
+from fofg.stages import TrainRl
+from fofg.training import curricula, prompts
+from fofg.training.prompts import Prompt
+from fofg.training.run import Run, stop_error, training_run
+from fofg.training.verl import records, rows, runs, settings
+from fofg.training.verl.protocol import STOP, last_step
+
+#: Ray counts a core for each of verl's processes, most of which wait. With fewer, the last ones would wait forever.
+PROCESSES = 15
+
+
+def train(
+    spec: TrainRl,
+    model: str | Path,
+    data: Mapping[str, str | Path],
+    validation: Sequence[dict],
+    output: str | Path,
+    state: str | Path,
+    verl: VerlConfig,
+    save_every: int,
+    gpus: int = 1,
+    nodes: int = 1,
+    tensorboard: str | Path | None = None,
+    threads: int | None = None,
+    on_incomplete_step: str = "train",
+    validation_settings: Validation | None = None,
+) -> None:
+    """Train as ``fofg.training.grpo.train`` does, by verl's own trainer (V1, synchronous) with rollouts by vLLM.
+
+    The same problems in the same order, rewards and metrics; responses differ from run to run. A step of which no group's rewards
+    differ is an error. A killed run resumes from verl's last checkpoint under ``state``, made with the same number of GPUs. When a
+    stop is requested, it saves one after the step that it is in, and UserError is raised.
+    """
+    config, model, files = spec.rl, Path(model), prompts.files(spec.phases, data)
+    validated = validation_settings and validation_settings.model_dump(mode="json")
+    with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run:
+        folder = runs.world_folder(run.folder, gpus * nodes)
+        positions, tokenizer = models.positions(model), models.load_tokenizer(model)
+        launch = settings.LaunchConfig(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
+        sources = prompts.load(files, config, spec.scoring, tokenizer, positions)
+        held_out = prompts.load_validation(validation, validation_settings, config, tokenizer, positions)
+        held_out_file = folder / "validation.parquet"
+        rows.write_problems(held_out_file, [prompt.row for prompt in held_out or next(iter(sources.values()))[:1]])
+        measured = validation_settings if held_out else None
+        compose = partial(settings.grpo, config, spec.scoring, verl, launch, held_out_file, measured, on_incomplete_step)
+        _run_phases(run, config, spec.phases, launch, sources, measured.every if measured else 0, compose)
+        steps = sum(phase.steps for phase in spec.phases)
+        run.finish(runs.merged(folder / f"global_step_{steps}" / "actor", model, folder / "merged"))
+
+
+def _run_phases(
+    run: Run,
+    config: GRPOConfig,
+    phases: Sequence[Phase],
+    launch: settings.LaunchConfig,
+    sources: dict[str, list[Prompt]],
+    validate_every: int,
+    compose: Callable[[Path, int, bool], dict],
+) -> None:
+    """Run the trainer once per phase, each from the checkpoint of the one before.
+
+    A step draws prompts until it has its groups, so which problems a phase takes isn't known beforehand: each phase gets a file of
+    as many as it can draw at most. ``compose``: returns verl's settings, given that file, the last step, and whether to validate
+    first.
+    """
+    folder, lengths = launch.folder, [phase.steps for phase in phases]
+    total = sum(lengths)
+    # verl's copy of the problems is for this run alone.
+    environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
+    environment |= compiler_settings() | ray_cluster.environment()
+    convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
+    for number, end in enumerate(accumulate(lengths), 1):
+        done, kept = last_step(folder), runs.lines(folder)
+        validates = validate_every > 0 and (done % validate_every == 0 or done == total) and not kept.validated(done)
+        if done >= end and not (validates and number == len(phases)):
+            continue
+        problems = folder / f"phase{number}.parquet"
+        rows.write_problems(problems, drawn(config, phases[number - 1], number, sources))
+        if done == end - lengths[number - 1]:  # verl would go on where it was among the problems of the phase before
+            (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
+        values = compose(problems, end, validates)
+        command = [*_cluster(launch), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
+        runs.follow(run, command, folder, kept, convert, end, environment)
+        if end < total and (reason := stop_reason(folder / STOP)):  # in the phase's last step
+            raise stop_error(reason, end, total)
+    run.records = convert(runs.lines(folder).steps())
+
+
+def drawn(config: GRPOConfig, phase: Phase, number: int, sources: dict[str, list[Prompt]]) -> Iterator[dict]:
+    """Yield the rows of all problems that a phase can draw at most, in the order in which it draws them."""
+    per_step = config.prompts_per_step
+    if config.filter_groups:
+        batches = max(config.max_generation_batches, math.ceil(config.prompts_per_step / config.generation_prompts))
+        per_step = batches * config.generation_prompts
+    sizes = {name: len(prompts) for name, prompts in sources.items()}
+    stream = curricula.draws(phase.mixture, sizes, config.seed, number)
+    return (sources[draw.source][draw.row].row for draw in islice(stream, phase.steps * per_step))
+
+
+def _cluster(launch: settings.LaunchConfig) -> list[str]:
+    """Return what runs a command once, in a private Ray cluster on the GPUs of all nodes."""
+    options = {
+        "--head": socket.gethostname(),
+        "--port": subprocesses.free_port(),
+        "--nodes": launch.nodes,
+        "--gpus": launch.gpus,
+        "--cpus": max(os.cpu_count(), PROCESSES + launch.gpus),
+        "--folder": launch.folder,
+        "--stop-file": launch.folder / STOP,
+        **({} if launch.nodes > 1 else {"--rank": 0}),
+    }
+    everywhere = subprocesses.on_all_nodes(launch.nodes, launch.gpus, launch.cpus) if launch.nodes > 1 else []
+    given = [str(part) for option in options.items() for part in option]
+    return [*everywhere, sys.executable, "-m", "fofg.runtime.ray_cluster", *given, "--"]
