@@ -74,14 +74,11 @@ def without_seconds(records):
 
 
 def test_the_files_of_a_run(world, trained):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     _, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
-    assert AutoTokenizer.from_pretrained(trained.folder).chat_template
     assert distance(trained.folder, world / "model") > 1e-4
-    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        assert (trained.folder / name).read_bytes() == (world / "model" / name).read_bytes()
     assert json.loads((trained.folder / "spec.json").read_text()) == spec().model_dump(mode="json")
     assert json.loads((trained.folder / "validation.json").read_text()) == VALIDATION.model_dump(mode="json")
     assert list((trained.folder / "tensorboard").glob("events.*"))
@@ -121,16 +118,6 @@ def test_it_learns(world, tmp_path):
     wanted = spec([{"steps": 10, "mixture": {"one": 1}}], learning_rate=3e-3, **shape)
     records = [record["accuracy"] for record in run(world, tmp_path / "out", wanted)[1:]]
     assert sum(records[:2]) / 2 < 0.42 and sum(records[-2:]) / 2 > 0.55
-
-
-def test_tensorboard_has_every_step_once(trained):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(trained.folder / "tensorboard"))
-    events.Reload()
-    found = [(event.step, event.value) for event in events.Scalars("train/reward")]
-    assert [step for step, _ in found] == list(range(1, STEPS + 1))
-    assert [value for _, value in found] == pytest.approx([record["reward"] for record in trained.records[1:]], rel=1e-5)
 
 
 @pytest.mark.parametrize("greedy", [False, True])
@@ -188,30 +175,16 @@ def test_sizes_of_batches_change_no_more_than_rounding(world, trained, tmp_path,
         assert one["entropy"] == pytest.approx(other["entropy"], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 2},
-        {"rollouts": {"seed": 4}},
-        {"rollouts": {"temperature": 0.9}},
-        {"rollouts": {"samples": 5}},
-        {"learning_rate": 1e-3},
-        {"warmup_steps": 1},
-        {"weight_decay": 0.5},
-        {"max_grad_norm": 1e-3},
-        {"scale_rewards": "none"},
-        {"betas": (0.5, 0.999)},
-        {"betas": (0.9, 0.9)},
-        {"loss_agg_mode": "seq-mean-token-mean"},
-        {"kl_coef": 0.1},
-        {"entropy_coef": 0.01},
-        {"prompts_per_step": 2, "mini_batch_prompts": 2},
-        {"mini_batch_prompts": 2},
-        {"precision": "bfloat16"},
-        {"scheme": "binary"},
-    ],
-    ids=str,
-)
+CHANGES = [
+    *({"seed": 2}, {"rollouts": {"seed": 4}}, {"rollouts": {"temperature": 0.9}}, {"rollouts": {"samples": 5}}),
+    *({"learning_rate": 1e-3}, {"warmup_steps": 1}, {"weight_decay": 0.5}, {"max_grad_norm": 1e-3}, {"scale_rewards": "none"}),
+    *({"betas": (0.5, 0.999)}, {"betas": (0.9, 0.9)}, {"loss_agg_mode": "seq-mean-token-mean"}, {"kl_coef": 0.1}),
+    *({"entropy_coef": 0.01}, {"prompts_per_step": 2, "mini_batch_prompts": 2}, {"mini_batch_prompts": 2}),
+    *({"precision": "bfloat16"}, {"scheme": "binary"}),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_every_setting_reaches_the_training(world, trained, tmp_path, change):
     wanted = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}], **change)
     plain = spec([{"steps": 2, "mixture": {"one": 1, "two": 1}}])
@@ -424,12 +397,6 @@ def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_pat
     assert (empty["groups"], empty["groups_kept"], empty["generation_batches"], empty["limit_reached"]) == (12, 0, 3, True)
     assert empty["reward"] == 0 and not {"loss", "learning_rate", "grad_norm", "entropy", "clip_fraction"} & empty.keys()
     assert "step 3: rewards differ in 0 of 12 groups; no update" in capsys.readouterr().err
-
-
-def test_a_run_may_begin_with_a_step_without_groups(world, tmp_path):
-    records = run(world, tmp_path / "out", spec([NEVER], scheme="binary"), save_every=1)
-    assert distance(tmp_path / "out", world / "model") == 0
-    assert records[0]["validation_accuracy"] == records[1]["validation_accuracy"]
 
 
 def test_a_step_without_groups_may_be_an_error(world, tmp_path):

@@ -111,47 +111,34 @@ def distance(one, other):
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
-def test_the_model_loads_unchanged_and_differs_from_its_base(data, trained):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def test_a_run_leaves_a_model_that_differs_from_its_base_and_nothing_else(data, trained):
+    from transformers import AutoModelForCausalLM
 
-    model, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
+    _, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
-    assert AutoTokenizer.from_pretrained(trained.folder).chat_template
     assert distance(trained.folder, data / "base") > 1e-3
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (trained.folder / name).read_bytes() == (data / "base" / name).read_bytes()
-    assert model.config.get_text_config().vocab_size == model.get_input_embeddings().weight.shape[0]
-
-
-def test_nothing_else_is_left(data, trained):
-    assert not (data / "trained-state").exists()
-    assert not list(data.glob(".trained*"))
-    assert (trained.folder / "model.safetensors").stat().st_mode == (trained.folder / "metrics.jsonl").stat().st_mode
     assert json.loads((trained.folder / "spec.json").read_text()) == settings().model_dump(mode="json")
-    assert list((trained.folder / "tensorboard").glob("events.*"))
+    assert not (data / "trained-state").exists() and not list(data.glob(".trained*"))
 
 
-def test_records_of_every_step(trained):
-    steps = [record for record in trained.records if "loss" in record]
-    assert [record["step"] for record in trained.records] == list(range(7))
-    assert steps[2]["epoch"] == 1.0 and steps[-1]["epoch"] == 2.0
-    assert steps[-1]["tokens"] == 2 * steps[2]["tokens"]
-    assert all(later["tokens"] > earlier["tokens"] for earlier, later in zip(trained.records, trained.records[1:]))
-    assert all({"loss", "learning_rate", "grad_norm", "seconds"} <= record.keys() for record in steps)
-    assert steps[0]["learning_rate"] < steps[1]["learning_rate"] == SETTINGS["learning_rate"]
-    assert steps[-1]["learning_rate"] < 0.2 * SETTINGS["learning_rate"]
-    assert trained.records[0]["test_loss"] > 1.05 * trained.records[-1]["test_loss"]
-
-
-def test_tensorboard_has_every_step_once(trained):
+def test_every_step_is_recorded_also_for_tensorboard(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(trained.folder / "tensorboard"))
-    events.Reload()
-    found = [(event.step, event.value) for event in events.Scalars("train/loss")]
-    want = [(record["step"], record["loss"]) for record in trained.records if "loss" in record]
-    assert [step for step, _ in found] == [step for step, _ in want]
-    assert [value for _, value in found] == pytest.approx([value for _, value in want], rel=1e-5)
+    first, *steps = trained.records
+    assert first.keys() == {"step", "epoch", "tokens", "seconds", "test_loss"}
+    assert [record["step"] for record in steps] == list(range(1, 7))
+    assert [record["epoch"] for record in steps] == pytest.approx([step / 3 for step in range(1, 7)])
+    assert steps[-1]["tokens"] == 2 * steps[2]["tokens"] > 0
+    assert all({"loss", "learning_rate", "grad_norm", "seconds"} <= record.keys() for record in steps)
+    shares = [0, *(0.5 + 0.5 * math.cos(math.pi * step / 5) for step in range(5))]  # one step of warm-up, then the cosine
+    assert [record["learning_rate"] for record in steps] == pytest.approx([SETTINGS["learning_rate"] * share for share in shares])
+    assert first["test_loss"] > 1.05 * steps[-1]["test_loss"]
+    assert all(math.isfinite(value) for record in trained.records for value in record.values())
+    events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 7))
+    assert [event.value for event in events.Scalars("train/loss")] == pytest.approx([record["loss"] for record in steps])
 
 
 def token_losses(model, tokenizer, row):
@@ -222,7 +209,7 @@ def test_threads_and_checkpoints_leave_the_result_alone(data, trained, tmp_path)
     assert same(tmp_path / "two", trained.folder)
 
 
-@pytest.mark.parametrize("size", [1, 3, 64])
+@pytest.mark.parametrize("size", [1, 64])
 def test_micro_batches_change_no_more_than_rounding(data, trained, tmp_path, size):
     records = run(data, tmp_path / "other", micro_batch_size=size)
     assert distance(tmp_path / "other", trained.folder) < 1e-4
@@ -230,37 +217,18 @@ def test_micro_batches_change_no_more_than_rounding(data, trained, tmp_path, siz
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 2},
-        {"learning_rate": 1e-3},
-        {"epochs": 1},
-        {"batch_size": 7},
-        {"schedule": "constant"},
-        {"schedule": "linear"},
-        {"warmup_ratio": 0.5},
-        {"weight_decay": 0.5},
-        {"max_grad_norm": 0.05},
-        {"betas": (0.9, 0.95)},
-        {"betas": (0.5, 0.999)},
-        {"loss_agg_mode": "seq-mean-token-mean"},
-        {"last_batch": "merge"},
-        {"last_batch": "drop"},
-        {"precision": "bfloat16"},
-        {"too_long": "truncate", "max_length": 40},
-        {"too_long": "skip", "max_length": 40},
-    ],
-    ids=str,
-)
+CHANGES = [
+    *({"seed": 2}, {"learning_rate": 1e-3}, {"epochs": 1}, {"batch_size": 7}, {"schedule": "constant"}, {"schedule": "linear"}),
+    *({"warmup_ratio": 0.5}, {"weight_decay": 0.5}, {"max_grad_norm": 0.05}, {"betas": (0.9, 0.95)}, {"betas": (0.5, 0.999)}),
+    *({"loss_agg_mode": "seq-mean-token-mean"}, {"last_batch": "merge"}, {"last_batch": "drop"}, {"precision": "bfloat16"}),
+    *({"too_long": "truncate", "max_length": 40}, {"too_long": "skip", "max_length": 40}),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_every_setting_reaches_the_training(data, trained, tmp_path, change):
     run(data, tmp_path / "other", settings(**change))
     assert not same(tmp_path / "other", trained.folder)
-
-
-def test_skipped_examples_are_counted(data, tmp_path, capsys):
-    run(data, tmp_path / "other", settings(too_long="skip", max_length=40))
-    assert "7 examples, 175 tokens; above 40 tokens: 13 skipped, 0 truncated" in capsys.readouterr().err
 
 
 def test_weights_are_stored_as_the_base_models(data, tmp_path):
@@ -272,12 +240,6 @@ def test_weights_are_stored_as_the_base_models(data, tmp_path):
     (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
     run(data, tmp_path / "other", settings(epochs=1), model=base)
     assert {tensor.dtype for tensor in weights(tmp_path / "other").values()} == {torch.bfloat16}
-
-
-def test_without_test_examples(data, trained, tmp_path):
-    records = run(data, tmp_path / "other", test="empty.parquet")
-    assert not any("test_loss" in record for record in records)
-    assert same(tmp_path / "other", trained.folder)
 
 
 def test_an_earlier_model_is_replaced(data, tmp_path):
@@ -330,33 +292,12 @@ def test_nothing_to_train_on_can_be_passed_on_as_the_same_model(data, tmp_path, 
     assert not (tmp_path / "other-state").exists()
 
 
-def test_examples_that_are_all_too_long_are_nothing_to_train_on(data, tmp_path):
-    skipping = settings(too_long="skip", max_length=2)
-    with pytest.raises(UserError, match=r"train\.parquet: no example to train on; raise sft\.max_length"):
-        run(data, tmp_path / "a", skipping)
-    run(data, tmp_path / "b", skipping, allow_empty=True)
-    assert same(tmp_path / "b", data / "base")
-
-
-def test_examples_to_train_on_are_trained_on_whatever_is_passed_on(data, trained, tmp_path):
-    run(data, tmp_path / "other", allow_empty=True)
-    assert same(tmp_path / "other", trained.folder)
-
-
 def test_examples_beyond_the_models_positions(data, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(data / "base", base)
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 32}))
     with pytest.raises(UserError, match=r"max_length: the longest example has \d+ tokens, but the model holds 32"):
-        run(data, tmp_path / "other", model=base)
-
-
-def test_weights_that_lack_a_tensor(data, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(data / "base", base)
-    save_weights({name: tensor for name, tensor in weights(base).items() if "layers.1.mlp.up_proj" not in name}, base)
-    with pytest.raises(UserError, match=r"lack .*up_proj"):
         run(data, tmp_path / "other", model=base)
 
 
@@ -397,28 +338,6 @@ def test_the_order_of_rows_depends_on_epoch_and_seed():
     assert plan[3] not in batches.steps(20, 8, 3, 1, "drop")[:2]
 
 
-@pytest.mark.parametrize(("last_batch", "steps", "rows"), [("merge", 2, 20), ("drop", 2, 16)])
-def test_a_remainder_is_merged_or_dropped(data, trained, tmp_path, last_batch, steps, rows):
-    """Of 20 examples in batches of 8. The schedule is that of four steps: one of warm-up, then the cosine of 0, 1/3 and 2/3."""
-    records = run(data, tmp_path / "other", settings(last_batch=last_batch))
-    made = [record for record in records if record["step"]]
-    assert [(record["step"], record["epoch"]) for record in made] == [(step + 1, (step + 1) / steps) for step in range(2 * steps)]
-    whole = [record for record in trained.records if record["step"]]
-    assert (made[-1]["tokens"] == whole[-1]["tokens"]) == (rows == 20)
-    assert made[-1]["learning_rate"] == pytest.approx(SETTINGS["learning_rate"] / 4) and "test_loss" in made[-1]
-
-
-def test_fewer_examples_than_a_batch(data, tmp_path):
-    """Are a batch of their own if remainders are merged, and nothing to train on if they are dropped."""
-    dropping = settings(batch_size=21, last_batch="drop")
-    with pytest.raises(UserError, match=r"train\.parquet: 20 examples to train on, fewer than sft\.batch_size \(21\)"):
-        run(data, tmp_path / "a", dropping)
-    run(data, tmp_path / "b", dropping, allow_empty=True)
-    assert same(tmp_path / "b", data / "base")
-    records = run(data, tmp_path / "c", settings(batch_size=21, last_batch="merge"))
-    assert [record["step"] for record in records] == [0, 1, 2]
-
-
 @pytest.mark.parametrize(("multiple", "widths"), [(1, [9, 5, 1]), (4, [10, 8, 4])])
 def test_micro_batches_hold_all_rows_without_needless_padding(multiple, widths):
     """Widths are rounded up, but not beyond the 10 positions of the model."""
@@ -447,18 +366,6 @@ def test_thinned_records_mean_the_loss_and_keep_the_rest():
     ]
 
 
-def test_precision_follows_the_machine(monkeypatch):
-    import torch
-
-    from fofg.training.modeling import precision
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
-        assert precision("auto") == dtype
-        assert (precision("float32"), precision("bfloat16")) == (torch.float32, torch.bfloat16)
-
-
 def test_figure_of_a_run(trained, tmp_path):
     shape = Figures(formats=["svg", "png"], dpi=72, font_size=8)
     figure.plot(trained.folder / "metrics.jsonl", tmp_path / "training", shape)
@@ -467,7 +374,3 @@ def test_figure_of_a_run(trained, tmp_path):
         (tmp_path / "m.jsonl").write_text(text)
         with pytest.raises(UserError, match=r"m\.jsonl"):
             figure.plot(tmp_path / "m.jsonl", tmp_path / "x", shape)
-
-
-def test_losses_are_finite(trained):
-    assert all(math.isfinite(value) for record in trained.records for value in record.values())
