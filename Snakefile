@@ -30,13 +30,13 @@ include: "rules/stage1.smk"
 include: "rules/stage2_rft.smk"
 include: "rules/stage2_rl.smk"
 include: "rules/evaluation.smk"
-include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/hooks.smk"
 
 
 # What Stage 1 reports of its training examples and of its model; nothing where these are the user's own.
-SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_selection.output]
-TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_training.output]
+SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_stage1_selection.output]
+TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_stage1_training.output]
 
 
 rule stage1_create_problems:
@@ -62,8 +62,8 @@ rule stage1_rft:
         model_files("stage1-rft"),
         SELECTED,
         TRAINED,
-        rules.summarize_accuracy.output,
-        rules.plot_accuracy.output,
+        rules.summarize_stage1.output,
+        rules.plot_stage1_accuracy.output,
 
 
 rule stage2_create_problems:
@@ -108,15 +108,15 @@ for curriculum in CURRICULA:
 rule evaluate:
     """Accuracy by level of every model: base, Stage 1, RFT iterations, reinforcement learning."""
     input:
-        rules.summarize_evaluation.output,
-        rules.plot_main_comparison.output,
+        rules.summarize_accuracy.output,
+        rules.plot_accuracy_by_level.output,
 
 
 rule passk:
     """pass@k by level."""
     input:
         rules.summarize_passk.output,
-        rules.plot_passk.output,
+        rules.plot_pass_at_k.output,
 
 
 rule analyze_failures:
@@ -130,13 +130,13 @@ rule figures:
     """All figures."""
     input:
         rules.plot_exposure.output,
-        rules.plot_main_comparison.output,
+        rules.plot_accuracy_by_level.output,
         rules.plot_learning_curves.output,
-        rules.plot_passk.output,
+        rules.plot_pass_at_k.output,
         rules.plot_failures.output,
         SELECTED,
         TRAINED,
-        rules.plot_accuracy.output,
+        rules.plot_stage1_accuracy.output,
 
 
 rule tiny_base:

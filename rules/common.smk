@@ -140,11 +140,6 @@ def tracked(section=None, code=1, **sections):
     return spec
 
 
-def figure(stem):
-    """Files of one figure, one for each format."""
-    return [f"<results>/figures/{stem}.{extension}" for extension in settings.figures.formats]
-
-
 def flags(**values):
     """Arguments of a program, ``--micro-batch-size 4``, that change its speed, not its result. True: the flag alone; None: none.
 

@@ -23,6 +23,12 @@ def passk_shard(wildcards):
     return specs.shard(int(wildcards.shard), settings.passk.shard_size, settings.datasets[settings.passk.dataset].test)
 
 
+def table(name, category, title, caption=None):
+    """A table (CSV) that is part of Snakemake's report."""
+    text = f"{CAPTIONS}/{caption or name}.rst"
+    return report(f"<results>/{name}.csv", caption=text, category=category, labels={"figure": title})
+
+
 use rule generate_rollouts as generate_stage1_test_rollouts with:
     """Rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
     input:
@@ -59,32 +65,25 @@ rule score_rollouts:
         runtime=30,
     params:
         spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
+        decodings=[],
     shell:
-        "run_logged {log:q} score_rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.verdicts:q}"
+        "run_logged {log:q} score_rollouts --spec {params.spec:q} --rollouts {input.rollouts:q}"
+        " --decodings {params.decodings:q} --output {output.verdicts:q}"
 
 
-rule summarize_accuracy:
+rule summarize_stage1:
     """Table: Stage-1 accuracy by model, definitions and level, with 95% intervals."""
     input:
-        verdicts=expand(
-            rules.score_rollouts.output.verdicts,
-            model=TESTED_AFTER_STAGE1,
-            definitions=DEFINITIONS,
-        ),
+        verdicts=expand(rules.score_rollouts.output, model=TESTED_AFTER_STAGE1, definitions=DEFINITIONS),
         train=STAGE1_TRAIN,
         test="<data>/stage1_level1/test.parquet",
     output:
-        csv=report(
-            "<results>/stage1_accuracy.csv",
-            caption=f"{CAPTIONS}/accuracy.rst",
-            category="Stage 1",
-            labels={"figure": "Accuracy (table)"},
-        ),
+        csv=table("stage1_accuracy", "Stage 1", "Accuracy (table)"),
         markdown="<results>/stage1_accuracy.md",
     log:
-        "<logs>/summarize_accuracy.log",
+        "<logs>/summarize_stage1.log",
     benchmark:
-        "<benchmarks>/results/summarize_accuracy.tsv"
+        "<benchmarks>/results/summarize_stage1.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -93,39 +92,9 @@ rule summarize_accuracy:
         runtime=10,
     params:
         spec=tracked(models=TESTED_AFTER_STAGE1, code=2),
-        verdicts=named("verdicts", [f"{model}/{definitions}" for model in TESTED_AFTER_STAGE1 for definitions in DEFINITIONS]),
     shell:
-        "run_logged {log:q} summarize_accuracy --spec {params.spec:q} --verdicts {params.verdicts:q} --train {input.train:q}"
+        "run_logged {log:q} summarize_stage1 {input.verdicts:q} --spec {params.spec:q} --train {input.train:q}"
         " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q}"
-
-
-rule plot_accuracy:
-    """Figure: accuracy before and after Stage 1, definitions visible and hidden."""
-    input:
-        accuracy=rules.summarize_accuracy.output.csv,
-    output:
-        report(
-            figure("stage1_accuracy")[0],
-            caption=f"{CAPTIONS}/accuracy.rst",
-            category="Stage 1",
-            labels={"figure": "Accuracy"},
-        ),
-        figure("stage1_accuracy")[1:],
-    log:
-        "<logs>/plot_accuracy.log",
-    benchmark:
-        "<benchmarks>/results/plot_accuracy.tsv"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        spec=tracked(settings.figures, code=3),
-        stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
-    shell:
-        "run_logged {log:q} plot_accuracy --spec {params.spec:q}" " --accuracy {input.accuracy:q}" " --stem {params.stem:q}"
 
 
 use rule generate_rollouts as generate_held_out_rollouts with:
@@ -146,7 +115,7 @@ use rule generate_rollouts as generate_held_out_rollouts with:
         spec=tracked(decoding, **ENGINE),
 
 
-rule score_held_out:
+use rule score_rollouts as score_held_out with:
     """Verdicts on all of a model's responses to the evaluation's problems."""
     input:
         rollouts=expand(rules.generate_held_out_rollouts.output, decoding=DECODINGS, allow_missing=True),
@@ -156,35 +125,21 @@ rule score_held_out:
         "<logs>/score_held_out/{model}.log",
     benchmark:
         "<benchmarks>/results/score_held_out/{model}.tsv"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=30,
     params:
-        spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
-        rollouts=named("rollouts", DECODINGS),
-    shell:
-        "run_logged {log:q} score_held_out --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.verdicts:q}"
+        decodings=DECODINGS,
 
 
-rule summarize_evaluation:
+rule summarize_accuracy:
     """Table: accuracy of every model by decoding and level, with 95% intervals."""
     input:
-        verdicts=expand("<results>/evaluation/{model}/verdicts.parquet", model=MODELS),
+        expand(rules.score_held_out.output, model=MODELS),
     output:
         parquet="<results>/accuracy.parquet",
-        csv=report(
-            "<results>/accuracy.csv",
-            caption=f"{CAPTIONS}/held_out_accuracy.rst",
-            category="Stage 2",
-            labels={"figure": "Accuracy by level (table)"},
-        ),
+        csv=table("accuracy", "Stage 2", "Accuracy by level (table)", caption="accuracy_by_level"),
     log:
-        "<logs>/summarize_evaluation.log",
+        "<logs>/summarize_accuracy.log",
     benchmark:
-        "<benchmarks>/results/summarize_evaluation.tsv"
+        "<benchmarks>/results/summarize_accuracy.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -193,10 +148,9 @@ rule summarize_evaluation:
         runtime=10,
     params:
         spec=tracked(models=MODELS),
-        verdicts=named("verdicts", MODELS),
+        table="accuracy",
     shell:
-        "run_logged {log:q} summarize_evaluation --spec {params.spec:q} --verdicts {params.verdicts:q}"
-        " --parquet {output.parquet:q} --csv {output.csv:q}"
+        "run_logged {log:q} summarize {params.table} {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
 
 
 use rule generate_rollouts as generate_passk_rollouts with:
@@ -242,34 +196,20 @@ rule count_passk:
         "run_logged {log:q} count_passk --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.counts:q}"
 
 
-rule summarize_passk:
+use rule summarize_accuracy as summarize_passk with:
     """Table: pass@k by model and level."""
     input:
-        counts=expand("<results>/passk/{model}/counts.parquet", model=settings.passk.models),
+        expand(rules.count_passk.output, model=settings.passk.models),
     output:
         parquet="<results>/passk.parquet",
-        csv=report(
-            "<results>/passk.csv",
-            caption=f"{CAPTIONS}/passk.rst",
-            category="Stage 2",
-            labels={"figure": "pass@k (table)"},
-        ),
+        csv=table("passk", "Stage 2", "pass@k (table)", caption="pass_at_k"),
     log:
         "<logs>/summarize_passk.log",
     benchmark:
         "<benchmarks>/results/summarize_passk.tsv"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         spec=tracked(models=settings.passk.models),
-        counts=named("counts", settings.passk.models),
-    shell:
-        "run_logged {log:q} summarize_passk --spec {params.spec:q} --counts {params.counts:q}"
-        " --parquet {output.parquet:q} --csv {output.csv:q}"
+        table="passk",
 
 
 rule classify_failures:
@@ -294,31 +234,16 @@ rule classify_failures:
         "run_logged {log:q} classify_failures --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.failures:q}"
 
 
-rule summarize_failures:
+use rule summarize_accuracy as summarize_failures with:
     """Table: shares of the classes by model and level."""
     input:
-        failures=expand("<results>/evaluation/{model}/failures.parquet", model=MODELS),
+        expand(rules.classify_failures.output, model=MODELS),
     output:
         parquet="<results>/failures.parquet",
-        csv=report(
-            "<results>/failures.csv",
-            caption=f"{CAPTIONS}/failures.rst",
-            category="Stage 2",
-            labels={"figure": "Failures (table)"},
-        ),
+        csv=table("failures", "Stage 2", "Failures (table)"),
     log:
         "<logs>/summarize_failures.log",
     benchmark:
         "<benchmarks>/results/summarize_failures.tsv"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
-        spec=tracked(models=MODELS),
-        failures=named("failures", MODELS),
-    shell:
-        "run_logged {log:q} summarize_failures --spec {params.spec:q} --failures {params.failures:q}"
-        " --parquet {output.parquet:q} --csv {output.csv:q}"
+        table="failures",

@@ -89,15 +89,20 @@ def description(dataset: str, overlap: dict[str, int] | None = None, **splits: d
     }
 
 
+def write_metrics(folder: Path, model: str, records: list[dict]) -> Path:
+    """Write the metrics of a run into its model's folder."""
+    path = folder / model / "metrics.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
 def write(folder: Path, classes) -> dict[str, Path]:
-    """Writes all tables and one run's metrics a curriculum. Returns file by name."""
+    """Write all tables and the metrics of one run per curriculum. Return file by name."""
     files = {name: folder / f"{name}.parquet" for name in ("accuracy", "passk", "failures")}
     write_parquet(files["accuracy"], ACCURACY, [accuracy()])
     write_parquet(files["passk"], PASSK, [passk()])
     write_parquet(files["failures"], FAILURE_SHARES, [failures(classes)])
     files["dataset"] = folder / "dataset.json"
     files["dataset"].write_text(json.dumps(description("evaluation", {"atoms/train": 0, "pairs/test": 9}, test={"func_0": 512})))
-    for model in CURRICULA:
-        files[model] = folder / f"{model}.jsonl"
-        files[model].write_text("".join(json.dumps(record) + "\n" for record in metrics()))
-    return files
+    return files | {model: write_metrics(folder, model, metrics()) for model in CURRICULA}

@@ -19,7 +19,7 @@ import pytest
 from fofg import stages
 from fofg.config import load, read
 from fofg.data.schemas import VERDICTS
-from fofg.evaluation.accuracy import judge
+from fofg.evaluation.verdicts import write_verdicts
 from fofg.training.verl.runs import last_step
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
         how = ["--batch-size", "512", "--gpus", "1", "--options", json.dumps(options)]
         program = ROOT / "workflow/scripts/generate_rollouts.py"
         subprocess.run([sys.executable, program, "--spec", spec.text(), *files, *how], check=True)
-        judge(made, tmp_path / f"{name}.verdicts.parquet", settings.scoring.answer_rule)
+        write_verdicts([made], tmp_path / f"{name}.verdicts.parquet", settings.scoring.answer_rule)
         shares[name] = accuracy(tmp_path, f"{name}.verdicts.parquet")
     answers = samples * pq.read_metadata(problems).num_rows
     pooled = sum(shares.values()) / 2

@@ -309,7 +309,7 @@ def failures(path, *names, level=3):
 def test_shares_have_a_row_for_every_class(tmp_path):
     first = failures(tmp_path / "a.parquet", CORRECT, ATOMIC, ATOMIC, NO_ANSWER)
     second = failures(tmp_path / "b.parquet", IGNORES, level=2)
-    table = summarize(["stage1-rft", "base"], [f"base={second}", f"stage1-rft={first}"])
+    table = summarize(["stage1-rft", "base"], [first, second]).to_dict("records")
     assert [(row["model"], row["level"]) for row in table] == [("stage1-rft", 3)] * 7 + [("base", 2)] * 7
     assert [row["failure"] for row in table] == [*CLASSES, *CLASSES]
     shares = {(row["model"], row["failure"]): (row["responses"], row["share"]) for row in table}
@@ -319,10 +319,10 @@ def test_shares_have_a_row_for_every_class(tmp_path):
 
 
 def test_files_without_responses_or_with_other_classes_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"a\.parquet: no response"):
-        summarize(["base"], [f"base={failures(tmp_path / 'a.parquet')}"])
+    with pytest.raises(UserError, match=r"a\.parquet: no row"):
+        summarize(["base"], [failures(tmp_path / "a.parquet")])
     with pytest.raises(UserError, match=r"a\.parquet: no class 'odd'; there are correct"):
-        summarize(["base"], [f"base={failures(tmp_path / 'a.parquet', 'odd')}"])
+        summarize(["base"], [failures(tmp_path / "a.parquet", "odd")])
 
 
 def test_scripts_from_rollouts_to_table(tmp_path):
@@ -339,9 +339,9 @@ def test_scripts_from_rollouts_to_table(tmp_path):
     )
     assert "2 responses: 1 correct" in done.stderr
     call(
-        "summarize_failures.py",
+        "summarize.py",
         {"models": ["base"]},
-        *("--failures", "base=f.parquet", "--parquet", "t.parquet", "--csv", "t.csv"),
+        *("failures", "f.parquet", "--parquet", "t.parquet", "--csv", "t.csv"),
     )
     table = list(read_rows(tmp_path / "t.parquet", FAILURE_SHARES))
     assert [row["responses"] for row in table] == [1, 0, 0, 1, 0, 0, 0]

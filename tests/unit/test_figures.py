@@ -1,4 +1,4 @@
-"""Figures of the whole experiment: they show the numbers of their tables, and readers can tell what is what."""
+"""Figures: they show the numbers of their tables, and readers can tell what is what."""
 
 import json
 import runpy
@@ -6,6 +6,7 @@ import sys
 from itertools import combinations, pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import results_tables as tables
 from hypothesis import given
@@ -17,20 +18,40 @@ from fofg.config import Figures
 from fofg.data.files import write_parquet
 from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
-from fofg.report import comparison, exposure, failures, learning, names, passk, style
+from fofg.report import labels, style
+from fofg.report.figures import (
+    accuracy_by_level,
+    exposure,
+    failures,
+    learning_curves,
+    pass_at_k,
+    stage1_accuracy,
+    stage1_selection,
+    stage1_training,
+)
 from fofg.report.style import plt
-from fofg.tasks.strings.failures import CLASSES
 
-SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
-SMALL = Figures(formats=["svg"], dpi=50, font_size=10)
+PLOT = str(Path(__file__).parents[2] / "workflow/scripts/plot.py")
 OWN = ["stage2-rl-mixed", "stage2-rl-level3", "stage2-rl-slow_start"]
+CLASSES = [f"class_{number}" for number in range(7)]
 
 
 @pytest.fixture(autouse=True)
 def closed():
-    style.apply(SMALL)
+    style.apply(Figures(formats=["svg"], dpi=50, font_size=10))
     yield
     plt.close("all")
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """Draw a figure from rows of its table, and records of runs."""
+
+    def figure(module, schema, rows, **runs) -> plt.Figure:
+        write_parquet(tmp_path / "table.parquet", schema, [rows])
+        return module.plot(tmp_path / "table.parquet", *(tables.write_metrics(tmp_path, name, run) for name, run in runs.items()))
+
+    return figure
 
 
 def lines(axes) -> dict[str, list[float]]:
@@ -47,7 +68,7 @@ def lightness(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-# --- names and looks ------------------------------------------------------------------------------------------------
+# --- labels and looks -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -59,21 +80,18 @@ def lightness(color: str) -> float:
         ("stage2-rl-level1", "RL on Level 1"),
         ("stage2-rl-level1to2", "RL on Levels 1+2"),
         ("stage2-rl-level1to4", "RL on Levels 1–4"),
-        ("stage2-rl-slow_start", "RL, slow_start"),
         ("stage2-rl-level2b", "RL, level2b"),
         ("somebodys-own", "somebodys-own"),
     ],
 )
-def test_models_have_names_that_readers_understand(model, label):
-    assert names.label(model) == label
+def test_models_have_labels_that_readers_understand(model, label):
+    assert labels.label(model) == label
 
 
 def test_the_last_iteration_stands_for_all_in_a_comparison():
     many = [f"stage2-rft-iter{number}" for number in range(12)]
-    shown = names.compared(["base", *reversed(many), "stage2-rl-level1"])
+    shown = labels.compared(["base", *reversed(many), "stage2-rl-level1"])
     assert shown == {"base": "base", "stage2-rft-iter11": "RFT, 12 iterations", "stage2-rl-level1": "RL on Level 1"}
-    assert names.compared(["stage2-rft-iter0"]) == {"stage2-rft-iter0": "RFT, 1 iteration"}
-    assert names.compared(["base"]) == {"base": "base"}
 
 
 @given(st.sets(st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), max_size=18))
@@ -83,36 +101,31 @@ def test_no_two_models_look_alike_whatever_the_curricula_are_called(curricula):
     assert len(set(looks.values())) == len(set(models))
     for first, second in combinations(set(models), 2):
         one, other = looks[first], looks[second]
-        if abs(lightness(one.color) - lightness(other.color)) < 0.1 and None in map(names.iteration, (first, second)):
+        if abs(lightness(one.color) - lightness(other.color)) < 0.1 and None in map(labels.iteration, (first, second)):
             assert (one.marker, one.line) != (other.marker, other.line), (first, second)
 
 
-@pytest.mark.parametrize("model", [*tables.MODELS, *OWN])
+@pytest.mark.parametrize("model", [*tables.CURRICULA, *OWN])
 def test_a_model_looks_the_same_in_every_figure(model):
     others = [name for name in [*tables.MODELS, *OWN] if name != model]
-    if names.iteration(model) is None:
-        assert style.looks([model])[model] == style.looks([*others, model])[model]
+    assert style.looks([model])[model] == style.looks([*others, model])[model]
 
 
-def test_iterations_of_rft_grow_darker_and_the_last_is_full():
-    looks = style.looks(tables.ITERATIONS)
-    colors = [lightness(looks[model].color) for model in tables.ITERATIONS]
-    assert colors == sorted(colors, reverse=True)
-    assert looks[tables.ITERATIONS[-1]] == style.looks(tables.ITERATIONS[-1:])[tables.ITERATIONS[-1]]
-
-
-def test_levels_grow_darker():
-    colors = [lightness(style.level_curve(level)["color"]) for level in range(1, 9)]
-    assert all(later < earlier for earlier, later in pairwise(colors))
-    assert style.level_curve(12) == style.level_curve(8)
+def test_neighbors_differ_in_grayscale():
+    iterations = [lightness(look.color) for look in style.looks(tables.ITERATIONS).values()]
+    levels = [lightness(style.level_curve(level)["color"]) for level in range(1, 9)]
+    for colors in (iterations, levels):
+        assert all(later < earlier for earlier, later in pairwise(colors))
+    for (color, hatch), (next_color, next_hatch) in pairwise(failures.LOOKS):
+        assert hatch != next_hatch or abs(lightness(color) - lightness(next_color)) > 0.15
 
 
 # --- what figures show ----------------------------------------------------------------------------------------------
 
 
-def test_the_comparison_shows_each_models_accuracy_and_interval():
+def test_accuracy_by_level_shows_each_models_accuracy_and_interval(draw):
     rows = tables.accuracy()
-    figure = comparison.draw(rows)
+    figure = draw(accuracy_by_level, ACCURACY, rows)
     sampled, greedy = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "sampled (avg@2), 64 problems per level",
@@ -120,23 +133,21 @@ def test_the_comparison_shows_each_models_accuracy_and_interval():
     ]
     assert list(lines(sampled)) == ["base", "Stage 1", "RFT, 3 iterations", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"]
     assert lines(greedy)["RL on Level 2"] == pytest.approx([7 / 10**level for level in range(1, 9)])
-    of_base = next(row for row in rows if row["model"] == "base")
     ends = sampled.containers[0].lines[2][0].get_segments()[0][:, 1]
-    assert list(ends) == pytest.approx([of_base["low"], of_base["high"]])
+    assert list(ends) == pytest.approx([rows[0]["low"], rows[0]["high"]])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines(sampled))
 
 
-def test_the_comparison_leaves_out_what_was_not_measured():
+def test_accuracy_by_level_leaves_out_what_was_not_measured(draw):
     rows = tables.accuracy(decodings=["sampled"], levels=[2, 3])
-    rows = [row for row in rows if not (row["model"] == "base" and row["level"] == 3)]
-    (axes,) = comparison.draw(rows).axes
+    (axes,) = draw(accuracy_by_level, ACCURACY, [row for row in rows if (row["model"], row["level"]) != ("base", 3)]).axes
     assert len(lines(axes)["base"]) == 1
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "3"]
 
 
-def test_pass_at_k_has_a_panel_a_level_and_a_band_a_model():
+def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
     rows = tables.passk(levels=(1, 2, 3, 5))
-    figure = passk.draw(rows)
+    figure = draw(pass_at_k, PASSK, rows)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left").split(" (")[0] for axes in shown] == ["Level 1", "Level 2", "Level 3", "Level 5"]
     level2 = shown[1]
@@ -145,36 +156,24 @@ def test_pass_at_k_has_a_panel_a_level_and_a_band_a_model():
     mine = [row for row in rows if row["model"] == "base" and row["level"] == 2]
     (low, high) = level2.collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == pytest.approx((min(row["low"] for row in mine), max(row["high"] for row in mine)))
-    figure.canvas.draw()
-    assert [label.get_text() for label in shown[3].get_xticklabels()][1:-1] == ["1", "4", "16", "64"]
 
 
-def test_failure_bars_are_stacked_to_the_whole_in_the_classes_order():
-    figure = failures.draw(tables.failures(CLASSES))
-    assert tuple(failures.LOOKS) == CLASSES
+def test_failure_bars_are_stacked_to_the_whole_in_the_tables_order(draw):
+    figure = draw(failures, FAILURE_SHARES, tables.failures(CLASSES))
     panel = figure.axes[1]
     assert panel.get_title(loc="left") == "Level 3"
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [names.label(model) for model in tables.MODELS]
-    for place in range(len(tables.MODELS)):
-        bars = [container.patches[place] for container in panel.containers]
-        widths = dict(zip(CLASSES, (bar.get_width() for bar in bars)))
-        assert widths[CLASSES[0]] == place / 64 and widths[CLASSES[3]] == (64 - place) / 64
-        assert sum(widths.values()) == pytest.approx(1)
-        assert [bar.get_hatch() or "" for bar in bars] == [hatch for _, hatch in failures.LOOKS.values()]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [labels.label(model) for model in tables.MODELS]
+    for number in range(len(tables.MODELS)):
+        widths = [container.patches[number].get_width() for container in panel.containers]
+        assert widths[0] == number / 64 and widths[3] == (64 - number) / 64
+        assert sum(widths) == pytest.approx(1)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == [CLASSES[place].replace("_", " ") for place in (0, 2, 3, 4)]
+    assert legend == ["class 0", "class 2", "class 3", "class 4"]
 
 
-def test_classes_that_stand_side_by_side_differ_in_grey():
-    looks = list(failures.LOOKS.values())
-    assert len({(round(lightness(color), 1), hatch) for color, hatch in looks}) == len(looks)
-    for (color, hatch), (next_color, next_hatch) in pairwise(looks):
-        assert hatch != next_hatch or abs(lightness(color) - lightness(next_color)) > 0.15
-
-
-def test_learning_curves_show_training_validation_and_iterations():
+def test_learning_curves_show_training_validation_and_iterations(draw):
     runs = {model: tables.metrics(levels, phases=2) for model, levels in zip(tables.CURRICULA, ((1,), (2,), (1, 2)))}
-    figure = learning.draw(runs, tables.accuracy())
+    figure = draw(learning_curves, ACCURACY, tables.accuracy(), **runs)
     *tops, legend = figure.axes[:4]
     *bottoms, rft = figure.axes[4:]
     assert [axes.get_title(loc="left") for axes in tops] == ["RL on Level 1", "RL on Level 2", "RL on Levels 1+2"]
@@ -185,12 +184,13 @@ def test_learning_curves_show_training_validation_and_iterations():
     assert [line.get_xdata()[0] for line in tops[1].lines if line.get_linestyle() == ":"] == [3.5]
     assert list(lines(rft)) == ["Level 1", "Level 2", "Level 3", "Level 4"], "the levels that the runs were validated on"
     assert lines(rft)["Level 1"] == pytest.approx([0.2, 0.3, 0.4, 0.5])
-    assert [round(float(place)) for place in rft.lines[1].get_xdata()] == [0, 1, 2, 3]
+    assert [round(float(x)) for x in rft.lines[1].get_xdata()] == [0, 1, 2, 3]
     assert [text.get_text() for text in legend.get_legend().get_texts()][:2] == ["mean reward", "accuracy"]
 
 
-def test_a_run_without_validation_says_so_and_all_levels_of_rft_are_shown():
-    figure = learning.draw({"stage2-rl-mixed": tables.metrics(validated=())}, tables.accuracy(decodings=["greedy"]))
+def test_a_run_without_validation_says_so_and_all_levels_of_rft_are_shown(draw):
+    runs = {"stage2-rl-mixed": tables.metrics(validated=())}
+    figure = draw(learning_curves, ACCURACY, tables.accuracy(decodings=["greedy"]), **runs)
     assert "no validation\nin this run" in texts(figure)
     assert len(lines(figure.axes[-1])) == 8
 
@@ -202,7 +202,7 @@ def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path)
     ]
     for number, described in enumerate(files):
         (tmp_path / f"{number}.json").write_text(json.dumps(described))
-    figure = exposure.draw([*exposure.read(tmp_path / "0.json"), *exposure.read(tmp_path / "1.json")])
+    figure = exposure.plot(tmp_path / "0.json", tmp_path / "1.json")
     axes = figure.axes[0]
     headings = [label.get_text() for label in axes.get_xticklabels()]
     assert headings == ["one\ntrain, 60", "evaluated\ntest, 4", "one\ntest, 2"]
@@ -213,23 +213,33 @@ def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path)
     assert {"30", "3.0×", "1.0×"} <= set(texts(figure))
 
 
-def many_models() -> dict:
+@pytest.mark.parametrize("trained", [0, 3])
+def test_stage_1_accuracy_says_what_was_in_training(tmp_path, trained):
+    rows = [row | {"definitions": "hidden", "trained": trained} for row in tables.accuracy(["base", "stage1-rft"], [1], ["greedy"])]
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    figure = stage1_accuracy.plot(tmp_path / "a.csv")
+    assert ("definitions hidden\n3 of 64 in training" in texts(figure)) is bool(trained)
+    assert [bar.get_height() for bars in figure.axes[0].containers[::2] for bar in bars] == pytest.approx([0.1, 0.2])
+    assert {"10%", "20%"} <= set(texts(figure))
+
+
+def many_models(draw) -> dict:
     models = [*tables.MODELS, *OWN]
     runs = {model: tables.metrics() for model in [*tables.CURRICULA, *OWN]}
     return {
-        "comparison": lambda: comparison.draw(tables.accuracy(models)),
-        "comparison of one level": lambda: comparison.draw(tables.accuracy(models, levels=[2], decodings=["sampled"])),
-        "pass@k": lambda: passk.draw(tables.passk([*tables.CURRICULA, *OWN])),
-        "pass@k of one level": lambda: passk.draw(tables.passk(levels=[3], counts=(1, 1000))),
-        "failures": lambda: failures.draw(tables.failures(CLASSES, models)),
-        "failures of one level": lambda: failures.draw(tables.failures(CLASSES, levels=[3])),
-        "learning": lambda: learning.draw(runs, tables.accuracy(models)),
-        "learning of one run": lambda: learning.draw({OWN[0]: tables.metrics()}, tables.accuracy(models)),
+        "accuracy": lambda: draw(accuracy_by_level, ACCURACY, tables.accuracy(models)),
+        "accuracy of one level": lambda: draw(accuracy_by_level, ACCURACY, tables.accuracy(models, [2], ["sampled"])),
+        "pass@k": lambda: draw(pass_at_k, PASSK, tables.passk([*tables.CURRICULA, *OWN])),
+        "pass@k of one level": lambda: draw(pass_at_k, PASSK, tables.passk(levels=[3], counts=(1, 1000))),
+        "failures": lambda: draw(failures, FAILURE_SHARES, tables.failures(CLASSES, models)),
+        "failures of one level": lambda: draw(failures, FAILURE_SHARES, tables.failures(CLASSES, levels=[3])),
+        "learning": lambda: draw(learning_curves, ACCURACY, tables.accuracy(models), **runs),
+        "learning of one run": lambda: draw(learning_curves, ACCURACY, tables.accuracy(models), **{OWN[0]: tables.metrics()}),
     }
 
 
 def unseen(axes) -> set[Text]:
-    """All of a panel that is not shown, and labels of ticks beyond an axis's ends."""
+    """All text of a panel that is not shown, and labels of ticks beyond an axis's ends."""
     if not axes.get_visible():
         return set(axes.findobj(Text))
     beyond = set()
@@ -240,96 +250,59 @@ def unseen(axes) -> set[Text]:
 
 
 @pytest.mark.parametrize("font_size", [7, 16])
-@pytest.mark.parametrize("figure", many_models())
-def test_no_text_is_cut_off_or_lies_on_the_legend(figure, font_size):
+@pytest.mark.parametrize("name", many_models(None))
+def test_no_text_is_cut_off_or_lies_on_the_legend(draw, name, font_size):
     style.apply(Figures(formats=["svg"], dpi=50, font_size=font_size))
-    drawn = many_models()[figure]()
-    drawn.canvas.draw()
-    legends = [legend.get_window_extent() for legend in drawn.legends]
-    in_legends = {text for legend in drawn.legends for text in legend.findobj(Text)}
-    for text in set(drawn.findobj(Text)) - {text for axes in drawn.axes for text in unseen(axes)}:
+    figure = many_models(draw)[name]()
+    figure.canvas.draw()
+    legends = [legend.get_window_extent() for legend in figure.legends]
+    in_legends = {text for legend in figure.legends for text in legend.findobj(Text)}
+    for text in set(figure.findobj(Text)) - {text for axes in figure.axes for text in unseen(axes)}:
         if not text.get_text().strip() or not text.get_visible():
             continue
         box = text.get_window_extent()
         assert box.x0 > -1 and box.y0 > -1, text.get_text()
-        assert box.x1 < drawn.bbox.x1 + 1 and box.y1 < drawn.bbox.y1 + 1, text.get_text()
+        assert box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1, text.get_text()
         assert text in in_legends or not any(legend.overlaps(box) for legend in legends), text.get_text()
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-def figure_of(kind: str, path: Path, folder: Path) -> None:
-    """Draws one figure from a file, the other inputs being good ones."""
-    good = folder / "good.parquet"
+@pytest.mark.parametrize("content", [None, b"", b"PAR1", b"model,level\nbase,1\n", b'{"step": 0}\n', b'{"splits": {}}'])
+def test_a_missing_or_damaged_file_is_named(tmp_path, content):
+    path, good = tmp_path / "broken.file", tmp_path / "good.parquet"
     write_parquet(good, ACCURACY, [tables.accuracy()])
-    stem = folder / "figure"
-    {
-        "accuracy": lambda: comparison.plot(path, stem, SMALL),
-        "passk": lambda: passk.plot(path, stem, SMALL),
-        "failures": lambda: failures.plot(path, stem, SMALL),
-        "metrics": lambda: learning.plot([f"stage2-rl-level1={path}"], good, stem, SMALL),
-        "dataset": lambda: exposure.plot([str(path)], stem, SMALL),
-    }[kind]()
-
-
-@pytest.mark.parametrize("kind", ["accuracy", "passk", "failures", "metrics", "dataset"])
-@pytest.mark.parametrize("content", [None, b"", b"PAR1", b'{"step": 0}\n', b'{"dataset": "one", "splits": {}}'])
-def test_a_missing_or_damaged_file_is_named(tmp_path, kind, content):
-    path = tmp_path / "broken.file"
     if content is not None:
         path.write_bytes(content)
+    for module in (accuracy_by_level, pass_at_k, failures, exposure, stage1_accuracy, stage1_selection, stage1_training):
+        with pytest.raises(UserError, match=r"broken\.file"):
+            module.plot(path)
     with pytest.raises(UserError, match=r"broken\.file"):
-        figure_of(kind, path, tmp_path)
-    assert not (tmp_path / "figure.svg").exists()
+        learning_curves.plot(good, path)
 
 
-@pytest.mark.parametrize(("kind", "schema"), [("accuracy", ACCURACY), ("passk", PASSK), ("failures", FAILURE_SHARES)])
-def test_an_empty_table_and_one_of_other_columns_are_named(tmp_path, kind, schema):
-    write_parquet(tmp_path / "empty.parquet", schema, [])
-    with pytest.raises(UserError, match=r"empty\.parquet: no row"):
-        figure_of(kind, tmp_path / "empty.parquet", tmp_path)
-    write_parquet(tmp_path / "other.parquet", schema.remove(schema.get_field_index("level")), [])
-    with pytest.raises(UserError, match=r"other\.parquet: no column 'level'"):
-        figure_of(kind, tmp_path / "other.parquet", tmp_path)
+@pytest.mark.parametrize(("module", "schema"), [(accuracy_by_level, ACCURACY), (pass_at_k, PASSK), (failures, FAILURE_SHARES)])
+def test_an_empty_table_and_one_of_other_columns_are_named(draw, module, schema):
+    with pytest.raises(UserError, match=r"table\.parquet: no row"):
+        draw(module, schema, [])
+    with pytest.raises(UserError, match=r"table\.parquet: no column 'level'"):
+        draw(module, schema.remove(schema.get_field_index("level")), [])
 
 
-def test_an_unknown_class_is_named(tmp_path):
-    rows = [{"model": "base", "level": 3, "failure": "tired", "responses": 1, "share": 1.0}]
-    write_parquet(tmp_path / "f.parquet", FAILURE_SHARES, [rows])
-    with pytest.raises(UserError, match=r"f\.parquet: no class 'tired'; there are correct, "):
-        failures.plot(tmp_path / "f.parquet", tmp_path / "figure", SMALL)
-
-
-@pytest.mark.parametrize("entries", [["metrics.jsonl"], ["=a"], ["stage2-rl-a="], ["a=1", "a=2"]])
-def test_bad_entries_are_shown(tmp_path, entries):
-    with pytest.raises(UserError, match="--rl: "):
-        learning.plot(entries, tmp_path / "a.parquet", tmp_path / "figure", SMALL)
-
-
-def test_metrics_of_fine_tuning_are_refused(tmp_path):
-    (tmp_path / "sft.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
-    with pytest.raises(UserError, match=r"sft\.jsonl: .*reinforcement learning"):
-        figure_of("metrics", tmp_path / "sft.jsonl", tmp_path)
-
-
-def test_programs_draw_every_figure_in_every_format_and_the_same_twice(tmp_path, monkeypatch):
+def test_the_program_draws_every_format_and_the_same_twice(tmp_path, monkeypatch):
     files = tables.write(tmp_path, CLASSES)
-    (tmp_path / "dataset.json").write_text(json.dumps(tables.description("one", train={"func_1": 3, "func_2": 4})))
-    runs = [f"{model}={files[model]}" for model in tables.CURRICULA]
     inputs = {
-        "plot_main_comparison": ["--accuracy", files["accuracy"]],
-        "plot_learning_curves": ["--rl", *runs, "--accuracy", files["accuracy"]],
-        "plot_passk": ["--passk", files["passk"]],
-        "plot_failures": ["--failures", files["failures"]],
-        "plot_exposure": ["--datasets", tmp_path / "dataset.json"],
+        "learning_curves": [files["accuracy"], *(files[model] for model in tables.CURRICULA)],
+        "failures": [files["failures"]],
+        "exposure": [files["dataset"]],
     }
-    for script, arguments in inputs.items():
+    for name, paths in inputs.items():
         for folder, formats in (("first", ["svg", "png", "pdf"]), ("second", ["svg"])):
-            spec = json.dumps({"version": 1, "figures": {"formats": formats, "dpi": 50, "font_size": 9}})
-            stem = tmp_path / folder / script
-            monkeypatch.setattr(sys, "argv", [script, "--spec", spec, *map(str, arguments), "--stem", str(stem)])
-            runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
+            spec = json.dumps({"code": 1, "formats": formats, "dpi": 50, "font_size": 9})
+            command = ["plot.py", name, *paths, "--spec", spec, "--stem", tmp_path / folder / name]
+            monkeypatch.setattr(sys, "argv", [str(part) for part in command])
+            runpy.run_path(PLOT, run_name="__main__")
         for extension, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
-            assert (tmp_path / f"first/{script}.{extension}").read_bytes().startswith(start)
-        assert (tmp_path / f"first/{script}.svg").read_bytes() == (tmp_path / f"second/{script}.svg").read_bytes()
+            assert (tmp_path / f"first/{name}.{extension}").read_bytes().startswith(start)
+        assert (tmp_path / f"first/{name}.svg").read_bytes() == (tmp_path / f"second/{name}.svg").read_bytes()

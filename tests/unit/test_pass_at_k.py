@@ -17,7 +17,8 @@ from fofg.data.files import read_rows, write_parquet
 from fofg.data.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
-from fofg.evaluation.pass_at_k import count, curve, ladder, pass_at_k, summarize
+from fofg.evaluation.pass_at_k import curve, pass_at_k, powers_up_to, summarize
+from fofg.evaluation.verdicts import write_counts
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RULE = "published"
@@ -72,38 +73,33 @@ def test_impossible_counts(samples, correct, ks):
         pass_at_k(samples, correct, ks)
 
 
-@pytest.mark.parametrize(
-    ("samples", "ks"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (64, [1, 2, 4, 8, 16, 32, 64]), (100, [1, 2, 4, 8, 16, 32, 64, 100])]
-)
-def test_ladder_ends_with_all_samples(samples, ks):
-    assert ladder(samples) == ks
+@pytest.mark.parametrize(("samples", "ks"), [(1, [1]), (3, [1, 2, 3]), (64, [1, 2, 4, 8, 16, 32, 64]), (5, [1, 2, 4, 5])])
+def test_k_doubles_up_to_all_samples(samples, ks):
+    assert powers_up_to(samples) == ks
 
 
-problems = st.lists(st.integers(0, 24), min_size=1, max_size=30).map(lambda found: [(24, correct) for correct in found])
-
-
-@given(problems)
-def test_curves_rise_and_stay_in_their_intervals(cases):
-    rows = curve(cases)
+@given(st.lists(st.integers(0, 24), min_size=1, max_size=30))
+def test_curves_rise_and_stay_in_their_intervals(correct):
+    rows = curve([24] * len(correct), correct).to_dict("records")
     assert [row["k"] for row in rows] == [1, 2, 4, 8, 16, 24]
     for row in rows:
         assert 0 <= row["low"] <= row["pass_at_k"] <= row["high"] <= 1
         assert row["low"] < row["high"]
     for name in ("pass_at_k", "low", "high"):
         assert all(lower[name] <= higher[name] for lower, higher in pairwise(rows))
-    assert rows[0]["pass_at_k"] == pytest.approx(sum(correct for _, correct in cases) / (24 * len(cases)))
-    assert rows[-1]["pass_at_k"] == pytest.approx(sum(correct > 0 for _, correct in cases) / len(cases))
+    assert rows[0]["pass_at_k"] == pytest.approx(sum(correct) / (24 * len(correct)))
+    assert rows[-1]["pass_at_k"] == pytest.approx(sum(count > 0 for count in correct) / len(correct))
 
 
 def test_curve_of_known_counts():
-    first, second, fourth = curve([(4, 1), (4, 0)])
+    first, second, fourth = curve([4, 4], [1, 0]).to_dict("records")
     assert (first["pass_at_k"], second["pass_at_k"], fourth["pass_at_k"]) == pytest.approx((0.125, 0.25, 0.5))
     assert (first["problems"], first["samples"]) == (2, 8)
     assert (fourth["low"], fourth["high"]) == wilson(0.5, 2)
 
 
-def test_k_goes_to_the_fewest_samples():
-    assert [row["k"] for row in curve([(8, 1), (3, 1)])] == [1, 2, 3]
+def test_k_goes_up_to_the_fewest_samples():
+    assert curve([8, 3], [1, 1])["k"].tolist() == [1, 2, 3]
 
 
 @pytest.fixture
@@ -116,63 +112,56 @@ def shards(tmp_path):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_counts_do_not_depend_on_the_order_of_shards(tmp_path, shards, order):
-    assert count(shards[::order], tmp_path / "c.parquet", RULE) == 4
+    assert write_counts(shards[::order], tmp_path / "c.parquet", RULE) == 4
     found = [tuple(row.values()) for row in read_rows(tmp_path / "c.parquet", PASSK_COUNTS)]
     assert found == [(0, 1, 3, 2), (1, 1, 3, 0), (2, 2, 0, 0), (3, 2, 3, 3)]
 
 
 def test_a_shard_given_twice_is_named(tmp_path, shards):
     with pytest.raises(UserError, match=r"1\.parquet: problem 2 was counted before; give every shard once"):
-        count([*shards, shards[1]], tmp_path / "c.parquet", RULE)
+        write_counts([*shards, shards[1]], tmp_path / "c.parquet", RULE)
     assert not (tmp_path / "c.parquet").exists()
 
 
 def test_shards_of_different_settings_are_named(tmp_path, shards):
     write_parquet(tmp_path / "2.parquet", ROLLOUTS, [[rollout(4, [RIGHT])]])
     with pytest.raises(UserError, match=r"2\.parquet: problem 4 has 1 responses, those of .*0\.parquet have 3"):
-        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
+        write_counts([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
 
 
 def test_shards_without_problems_are_named(tmp_path, shards):
     write_parquet(tmp_path / "2.parquet", ROLLOUTS, [[]])
     with pytest.raises(UserError, match=r"2\.parquet: holds no problem"):
-        count([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
+        write_counts([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
 
 
-def test_problems_without_responses_are_left_out_of_the_mean(tmp_path, shards):
-    count(shards, tmp_path / "c.parquet", RULE)
-    table = summarize(["base"], [f"base={tmp_path}/c.parquet"])
-    assert [(row["level"], row["k"], row["problems"], row["samples"]) for row in table] == [
-        *((1, k, 2, 6) for k in (1, 2, 3)),
-        *((2, k, 1, 3) for k in (1, 2, 3)),
+def test_problems_without_responses_are_left_out_of_the_mean_and_models_keep_their_order(tmp_path, shards):
+    write_counts(shards, tmp_path / "c.parquet", RULE)
+    table = summarize(["stage2-rl-level1", "base"], [tmp_path / "c.parquet"] * 2)
+    keys = ["model", "level", "k", "problems", "samples"]
+    assert table[keys].values.tolist() == [
+        [model, level, k, problems, samples]
+        for model in ("stage2-rl-level1", "base")
+        for level, problems, samples in ((1, 2, 6), (2, 1, 3))
+        for k in (1, 2, 3)
     ]
-    assert [row["pass_at_k"] for row in table] == pytest.approx([1 / 3, 0.5, 0.5, 1, 1, 1])
-
-
-def test_models_keep_the_order_of_the_spec(tmp_path, shards):
-    count(shards, tmp_path / "c.parquet", RULE)
-    entries = [f"base={tmp_path}/c.parquet", f"stage2-rl-level1={tmp_path}/c.parquet"]
-    models = [row["model"] for row in summarize(["stage2-rl-level1", "base"], entries)]
-    assert models == ["stage2-rl-level1"] * 6 + ["base"] * 6
+    assert table["pass_at_k"].tolist() == pytest.approx([1 / 3, 0.5, 0.5, 1, 1, 1] * 2)
 
 
 def test_counts_without_responses_are_named(tmp_path):
     write_parquet(tmp_path / "c.parquet", PASSK_COUNTS, [[{"index": 0, "level": 1, "samples": 0, "correct": 0}]])
     with pytest.raises(UserError, match=r"c\.parquet: no response in it"):
-        summarize(["base"], [f"base={tmp_path}/c.parquet"])
+        summarize(["base"], [tmp_path / "c.parquet"])
 
 
-def test_scripts_from_shards_to_table(tmp_path, shards):
+def test_programs_from_shards_to_table(tmp_path, shards):
     def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"version": 1, **spec}), *arguments]
+        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
 
-    scoring = {"answer_rule": "published"}
-    done = call("count_passk.py", scoring, "--rollouts", "1.parquet", "0.parquet", "--output", "c.parquet")
-    assert "4 problems counted" in done.stderr
-    call("summarize_passk.py", {"models": ["base"]}, "--counts", "base=c.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
-    table = list(read_rows(tmp_path / "t.parquet", PASSK))
-    assert [row["k"] for row in table] == [1, 2, 3, 1, 2, 3]
+    call("count_passk.py", {"answer_rule": RULE}, "--rollouts", "1.parquet", "0.parquet", "--output", "c.parquet")
+    call("summarize.py", {"models": ["base"]}, "passk", "c.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
+    assert [row["k"] for row in read_rows(tmp_path / "t.parquet", PASSK)] == [1, 2, 3, 1, 2, 3]
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[0] == "model,level,k,problems,samples,pass_at_k,low,high"
     assert lines[-1].startswith("base,2,3,1,3,1.0,")

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fofg import config
 from fofg.errors import UserError
-from fofg.report import selection as figure
+from fofg.report.figures import stage1_selection as figure
 from fofg.rft.examples import blocks
 from fofg.rft.packing import LOOK_AHEAD, plan
 from fofg.rft.split import hold_back
@@ -105,18 +104,15 @@ SUMMARY = {
 }
 
 
-def test_the_figure_shows_counts_by_reason_and_functions_by_number(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figure.style, "save", lambda made, stem, figures: drawn.append(made))
+def test_the_figure_shows_counts_by_reason_and_functions_by_number(tmp_path):
     (tmp_path / "selection.json").write_text(json.dumps(SUMMARY))
-    figure.plot(tmp_path / "selection.json", tmp_path / "stem", config.Figures(formats=["svg"], dpi=50, font_size=9))
-    left, right = drawn[0].axes
+    left, right = figure.plot(tmp_path / "selection.json").axes
     widths = {label.get_text().split("\n")[0]: bar.get_width() for label, bar in zip(left.get_yticklabels(), left.patches)}
     assert widths == {"kept": 40, "correct, but problem": 20, "wrong answer": 30, "no answer": 5, "cut at the token limit": 5}
     assert "40 (40%)" in [text.get_text() for text in left.texts]
     assert [label.get_text() for label in right.get_yticklabels()] == ["sort_chars  func_3", "rotate_str  func_8"]
     assert [bar.get_width() for bar in right.patches] == [25, 15]
-    figure.plt.close(drawn[0])
+    figure.plt.close("all")
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"responses": {"kept": 1}}'])
@@ -124,5 +120,5 @@ def test_a_wrong_summary_is_an_error(tmp_path, text):
     path = tmp_path / "selection.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(UserError, match=r"selection\.json: not a summary"):
-        figure.plot(path, tmp_path / "stem", config.Figures(formats=["svg"], dpi=50, font_size=9))
+    with pytest.raises(UserError, match=r"selection\.json: no summary"):
+        figure.plot(path)

@@ -444,7 +444,7 @@ def run(script: str, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_the_programs_select_and_plot(tmp_path):
+def test_the_program_selects(tmp_path):
     names = {"rollouts": "rollout.parquet", "train": "train.parquet", "test": "test.parquet", "summary": "selection.json"}
     files = [part for name, file in names.items() for part in (f"--{name}", tmp_path / file)]
     failed = run("select_rft_data.py", "--spec", spec().text(), *files)
@@ -453,16 +453,3 @@ def test_the_programs_select_and_plot(tmp_path):
     done = run("select_rft_data.py", "--spec", spec(turns_per_example=2, test_rows=2).text(), *files, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert "kept 200 of 360 responses" in done.stdout
-    figures = config.Figures(formats=["svg", "png"], dpi=60, font_size=10)
-    plotted = run(
-        "plot_selection.py",
-        "--spec",
-        json.dumps(figures.model_dump()),
-        "--selection",
-        tmp_path / "selection.json",
-        "--stem",
-        tmp_path / "figures/selection",
-    )
-    assert plotted.returncode == 0, plotted.stderr
-    assert (tmp_path / "figures/selection.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "figures/selection.svg").read_text()

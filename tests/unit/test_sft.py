@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from fofg.config import Figures, SFTConfig
+from fofg.config import SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.report import training as figure
+from fofg.report.figures import stage1_training as figure
 from fofg.stages import TrainSft
 from fofg.training import batches, metrics
 
@@ -367,10 +367,10 @@ def test_thinned_records_mean_the_loss_and_keep_the_rest():
 
 
 def test_figure_of_a_run(trained, tmp_path):
-    shape = Figures(formats=["svg", "png"], dpi=72, font_size=8)
-    figure.plot(trained.folder / "metrics.jsonl", tmp_path / "training", shape)
-    assert (tmp_path / "training.png").stat().st_size > 5000
+    top, bottom = figure.plot(trained.folder / "metrics.jsonl").axes
+    losses = [record["loss"] for record in trained.records if "loss" in record]
+    assert top.lines[0].get_ydata().tolist() == losses and len(bottom.lines[0].get_ydata()) == len(losses)
     for text in ("", "nonsense\n", '{"loss": 1}\n', '{"step": 0, "test_loss": 1.0}\n'):
         (tmp_path / "m.jsonl").write_text(text)
         with pytest.raises(UserError, match=r"m\.jsonl"):
-            figure.plot(tmp_path / "m.jsonl", tmp_path / "x", shape)
+            figure.plot(tmp_path / "m.jsonl")

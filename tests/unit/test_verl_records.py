@@ -9,8 +9,11 @@ import pytest
 import results_tables as tables
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fofg.report import learning, summary
-from fofg.report.reading import read_run
+from fofg.data.files import write_parquet
+from fofg.data.schemas import ACCURACY
+from fofg.report import summary
+from fofg.report.figures import learning_curves
+from fofg.report.metrics import read_rl
 from fofg.training import metrics
 from fofg.training.curricula import phase_of
 from fofg.training.run import Run
@@ -130,13 +133,14 @@ def test_the_report_reads_them(tmp_path):
     for step in range(1, 5):
         more = validated(level1=0.75, level2=0.5) if step % 2 == 0 else {}
         texts.append(line(step, **drawn(), **(updated() if step != 3 else {}), **more))  # of step 3, the update was lost
-    metrics.write(tmp_path / "metrics.jsonl", two_phases(lines_of(tmp_path, texts).steps()))
-    found = read_run(tmp_path / "metrics.jsonl")
-    assert [record["step"] for record in found] == [0, 1, 2, 3, 4]
+    path = tables.write_metrics(tmp_path, "stage2-rl-level1", list(two_phases(lines_of(tmp_path, texts).steps())))
+    found = read_rl(path)
+    assert found["step"].tolist() == [0, 1, 2, 3, 4]
     row = next(text for text in summary.rl_table({"stage2-rl-level1": found}).splitlines() if summary.OURS in text)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[2:] == ["4", "0", "16", "8 (50%)", "50.0% → 50.0%", "25.0% → 62.5%", "0 min 05 s"]
-    figure = learning.draw({"stage2-rl-level1": found}, tables.accuracy())
+    write_parquet(tmp_path / "accuracy.parquet", ACCURACY, [tables.accuracy()])
+    figure = learning_curves.plot(tmp_path / "accuracy.parquet", path)
     curves = {curve.get_label() for axes in figure.axes for curve in axes.get_lines()}
     assert {"mean reward", "accuracy", "Level 1", "Level 2"} <= curves
 

@@ -20,20 +20,20 @@ RL = ("stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2")
 ITERATIONS = (0, 1)
 MODELS = ("base", "stage1-rft", "stage2-rft-iter0", "stage2-rft-iter1", *RL)
 FIGURES = {
-    ("plot_selection",),
-    ("plot_training",),
-    ("plot_accuracy",),
+    ("plot_stage1_selection",),
+    ("plot_stage1_training",),
+    ("plot_stage1_accuracy",),
     ("plot_exposure",),
-    ("plot_main_comparison",),
+    ("plot_accuracy_by_level",),
     ("plot_learning_curves",),
-    ("plot_passk",),
+    ("plot_pass_at_k",),
     ("plot_failures",),
 }
 STAGE1_SCORES = {("score_rollouts", model, shown) for model in MODELS[:2] for shown in ("visible", "hidden")}
-STAGE1_TABLE = {("summarize_accuracy",), ("plot_accuracy",)}
-ACCURACY_TABLE = {("summarize_evaluation",), ("plot_main_comparison",), ("plot_learning_curves",), ("write_summary",)}
+STAGE1_TABLE = {("summarize_stage1",), ("plot_stage1_accuracy",)}
+ACCURACY_TABLE = {("summarize_accuracy",), ("plot_accuracy_by_level",), ("plot_learning_curves",), ("write_summary",)}
 FAILURE_TABLE = {("summarize_failures",), ("plot_failures",), ("write_summary",)}
-PASSK_TABLE = {("summarize_passk",), ("plot_passk",), ("write_summary",)}
+PASSK_TABLE = {("summarize_passk",), ("plot_pass_at_k",), ("write_summary",)}
 DESCRIPTIONS = {("describe_datasets",), ("plot_exposure",), ("write_summary",)}
 LINKS = {("link_iteration_data",), ("link_iteration_model",)}
 TINY = {("build_tiny_base",)}
@@ -95,8 +95,8 @@ def trained(*models):
 
 
 STAGE1_MODEL = stage1_test("stage1-rft") | held_out("stage1-rft") | passk("stage1-rft") | rolled_out_iteration(0) | trained(*RL)
-SFT = {("train_sft",), ("plot_training",)} | STAGE1_MODEL
-SELECTION = {("select_rft_data",), ("plot_selection",)} | SFT
+SFT = {("train_sft",), ("plot_stage1_training",)} | STAGE1_MODEL
+SELECTION = {("select_rft_data",), ("plot_stage1_selection",)} | SFT
 GATHER = {("gather_rollouts",)} | SELECTION
 ROLLOUTS = {("generate_rollouts", shard) for shard in (0, 1)} | GATHER
 BASE_MODEL = stage1_test("base") | held_out("base") | passk("base") | ROLLOUTS

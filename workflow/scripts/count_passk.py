@@ -13,9 +13,9 @@ def main() -> None:
     arguments.add_argument("--rollouts", required=True, nargs="+", metavar="PARQUET", help="rollouts, every shard once")
     arguments.add_argument("--output", required=True, metavar="PARQUET", help="counts, a row per problem")
     options = arguments.parse_args()
-    from fofg.evaluation.pass_at_k import count
+    from fofg.evaluation.verdicts import write_counts
 
-    problems = count(options.rollouts, options.output, options.spec.answer_rule)
+    problems = write_counts(options.rollouts, options.output, options.spec.answer_rule)
     write_spec(options.output, options.spec)
     print(f"{problems} problems counted", file=sys.stderr)
 

@@ -1,23 +1,23 @@
-"""Summary of the whole experiment: a table a question, the paper's numbers beside this run's."""
+"""Summarize the whole experiment: a table per question, the paper's numbers beside this run's."""
 
 from fofg.cli import add_spec, parser, run
+from fofg.data.files import write_text
 
 
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, models=list[str], base_model=str)
-    arguments.add_argument("--accuracy", required=True, help="table that summarize_evaluation.py wrote (Parquet)")
-    arguments.add_argument("--passk", required=True, help="table that summarize_passk.py wrote (Parquet)")
-    arguments.add_argument("--failures", required=True, help="table that summarize_failures.py wrote (Parquet)")
+    for table in ("accuracy", "passk", "failures"):
+        arguments.add_argument(f"--{table}", required=True, metavar="PARQUET", help=f"results/{table}.parquet")
     arguments.add_argument("--dataset", required=True, help="description of the evaluation's problems (dataset.json)")
-    arguments.add_argument("--rl", required=True, nargs="+", metavar="MODEL=FILE", help="metrics.jsonl of each run")
+    arguments.add_argument("--metrics", required=True, nargs="+", metavar="FILE", help="metrics.jsonl in each RL model's folder")
     arguments.add_argument("--output", required=True, help="summary to write (Markdown)")
     options = arguments.parse_args()
-    from fofg.report.summary import write_summary
+    from fofg.report.summary import summary
 
-    tables = (options.accuracy, options.passk, options.failures)
-    write_summary(options.output, options.spec, *tables, options.dataset, options.rl)
+    spec, tables = options.spec, (options.accuracy, options.passk, options.failures)
+    write_text(options.output, summary(spec.models, spec.base_model, *tables, options.dataset, options.metrics))
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, pandas=True)

@@ -1,14 +1,16 @@
 """Count what goes wrong in responses, by the classes of their task (paper §4.5)."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fofg.data.files import read_rows, write_parquet
+import pandas as pd
+
+from fofg.data.files import write_parquet
 from fofg.data.rollout_files import RolloutFile
-from fofg.data.schemas import FAILURE_SHARES, FAILURES
+from fofg.data.schemas import FAILURES
 from fofg.errors import UserError
-from fofg.evaluation.tables import files_by_model
+from fofg.evaluation.tables import in_order, read_all
 from fofg.tasks.task import AnswerRule, configured, read
 
 _COLUMNS = ["data_source", "reward_model", "extra_info", "responses", "finish_reasons"]
@@ -57,21 +59,17 @@ def _classified(row: dict, rule: AnswerRule, where: str) -> list[dict]:
         raise UserError(f"{where}: {error}; make the problems again") from None
 
 
-def summarize(models: list[str], entries: Iterable[str]) -> list[dict]:
-    """Return rows of schemas.FAILURE_SHARES from ``MODEL=FILE`` entries: models in order, levels ascending, a row for every class.
+def summarize(models: Sequence[str], failures: Sequence[str | Path]) -> pd.DataFrame:
+    """Return the table ``schemas.FAILURE_SHARES`` from a file of classes per model: models in order, levels ascending, every class.
 
-    Raises UserError as ``files_by_model`` does, and for a file without responses or with an unknown class.
+    Raises UserError as ``tables.read_all``, and for an unknown class.
     """
-    table, classes = [], configured().failure_classes
-    for model, path in files_by_model("--failures", entries, models).items():
-        counts: dict[int, Counter[str]] = defaultdict(Counter)
-        for row in read_rows(path, FAILURES):
-            if row["failure"] not in classes:
-                raise UserError(f"{path}: no class {row['failure']!r}; there are {', '.join(classes)}; make it again")
-            counts[row["level"]][row["failure"]] += 1
-        if not counts:
-            raise UserError(f"{path}: no response in it; were all prompts skipped as too long?")
-        for level, found in sorted(counts.items()):
-            shares = [(name, found[name], found[name] / found.total()) for name in classes]
-            table += [dict(zip(FAILURE_SHARES.names, (model, level, *share))) for share in shares]
-    return table
+    rows, classes = read_all(models, failures, FAILURES), configured().failure_classes
+    if unknown := set(rows["failure"]) - set(classes):
+        files = ", ".join(map(str, failures))
+        raise UserError(f"{files}: no class {min(unknown)!r}; there are {', '.join(classes)}; remove it and run again")
+    rows["failure"] = pd.Categorical(rows["failure"], classes)
+    groups = in_order(rows, ["model"]).groupby(["model", "level", "failure"], observed=False)
+    counts = groups.size().rename("responses").reset_index()
+    totals = counts.groupby(["model", "level"], observed=True)["responses"].transform("sum")
+    return counts.assign(share=counts["responses"] / totals)[totals > 0]

@@ -1,49 +1,36 @@
-"""What the tables of results share: a file for each model, and Parquet and CSV with the same rows."""
+"""Read and write tables of results."""
 
-import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 
-from fofg.data.files import write_parquet, write_text
+from fofg.data.files import read_batches, write_parquet, write_text
 from fofg.errors import UserError
 
 
-def named_files(option: str, entries: Iterable[str]) -> dict[str, str]:
-    """Model -> file from ``MODEL=FILE`` entries. Raises UserError, naming the option, for another form or a model named twice."""
-    files: dict[str, str] = {}
-    for entry in entries:
-        model, equals, path = entry.partition("=")
-        if not (model and equals and path):
-            raise UserError(f"{option}: {entry!r} is not of the form MODEL=FILE")
-        if model in files:
-            raise UserError(f"{option}: {model} is named twice; give one file per model")
-        files[model] = path
-    return files
+def read(path: str | Path, schema: pa.Schema) -> pd.DataFrame:
+    """Read a Parquet file's columns of ``schema``. Raises UserError if it is missing, damaged, of other columns, or empty."""
+    table = pa.Table.from_batches(read_batches(path, schema), schema).to_pandas()
+    if table.empty:
+        raise UserError(f"{path}: no row in it; were all prompts skipped as too long? Otherwise remove it and run again")
+    return table
 
 
-def files_by_model(option: str, entries: Iterable[str], models: list[str]) -> dict[str, str]:
-    """Model -> file from ``MODEL=FILE`` entries, in the order of ``models``.
-
-    Raises UserError as ``named_files`` does, and for an unknown model or one without a file.
-    """
-    files = named_files(option, entries)
-    for model in files:
-        if model not in models:
-            raise UserError(f"{option}: {model!r} is not among the spec's models: {', '.join(models)}")
-    for model in models:
-        if model not in files:
-            raise UserError(f"{option}: none of model {model}; add {model}=FILE")
-    return {model: files[model] for model in models}
+def read_all(models: Sequence[str], paths: Sequence[str | Path], schema: pa.Schema) -> pd.DataFrame:
+    """Read a file per model, in the same order, into one table with the column ``model``. Raises UserError as ``read``."""
+    if len(models) != len(paths):
+        raise UserError(f"{len(paths)} files for {len(models)} models ({', '.join(models)}); give one per model, in this order")
+    return pd.concat([read(path, schema).assign(model=model) for model, path in zip(models, paths)], ignore_index=True)
 
 
-def write_table(parquet: str | Path, csv_path: str | Path, schema: pa.Schema, rows: list[dict]) -> None:
-    """Writes rows of ``schema`` as Parquet, and as CSV under a heading line of the column names."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, schema.names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_parquet(parquet, schema, [rows])
-    write_text(csv_path, text.getvalue())
+def in_order(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Make columns sort, and group, by the order in which their values first appear."""
+    return table.assign(**{column: pd.Categorical(table[column], table[column].unique()) for column in columns})
+
+
+def write(table: pd.DataFrame, schema: pa.Schema, parquet: str | Path, csv: str | Path) -> None:
+    """Write the columns of ``schema`` as Parquet and as CSV."""
+    write_parquet(parquet, schema, [table[schema.names].to_dict("records")])
+    write_text(csv, table[schema.names].to_csv(index=False, lineterminator="\n"))

@@ -1,6 +1,6 @@
-"""One look for all figures: sizes, and one color, marker and line per model, legible in grey and for the color-blind."""
+"""One style for all figures: sizes, and one color, marker and line per model, legible in grayscale and for the color-blind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import cycle, product
 from pathlib import Path
 from typing import NamedTuple
@@ -10,20 +10,22 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 
 from fofg.config import Figures
 from fofg.data.files import replacing
-from fofg.report import names
+from fofg.report import labels
 
 #: Okabe and Ito's palette, ordered so that neighbors differ in lightness too.
 PALETTE = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#999999")
-#: Levels from light to dark, distinct in grey; a marker each besides.
+#: Levels from light to dark, distinct in grayscale; each also has its own marker.
 LEVELS = ("#F0B429", "#E07B39", "#C2477F", "#7A3B9E", "#3B3B98", "#12355B", "#0B1F3A", "#000000")
 LEVEL_MARKERS = "osD^vPX*"
-#: So that markers stay apart where curves meet.
+#: Keeps markers apart where curves meet.
 _EDGE = {"markeredgecolor": "white", "markeredgewidth": 0.6}
 #: The same figure is the same file, whenever it is drawn.
 _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -37,7 +39,7 @@ class Look(NamedTuple):
     line: str | tuple
 
     def curve(self) -> dict:
-        """Arguments of ``plot``."""
+        """Return arguments of ``plot``."""
         return {"color": self.color, "marker": self.marker, "linestyle": self.line, **_EDGE}
 
 
@@ -50,7 +52,7 @@ _FIXED = {
     "stage2-rl-level1to2": Look(PALETTE[4], "X", "-"),
 }
 _RFT = Look(PALETTE[5], "^", _DASHDOT)
-#: For models of the user's own: what no other model has.
+#: For the user's own models: what no other model has.
 _OTHERS = [
     Look(color, marker, line)
     for color, (marker, line) in zip(cycle((PALETTE[6], PALETTE[7], "#6B4C9A")), product("<>p*hd", (_LONG, "-", _DASHDOT, ":")))
@@ -58,42 +60,47 @@ _OTHERS = [
 
 
 def looks(models: Iterable[str]) -> dict[str, Look]:
-    """Each model's look: fixed by its name alone, save that two of the user's models do not share one while there are others.
+    """Return each model's look, which its name alone decides; only the user's own models may swap, so that no two share one.
 
     RFT's iterations are one color, lighter the earlier.
     """
     models = list(dict.fromkeys(models))
     result = {model: _FIXED[model] for model in models if model in _FIXED}
-    for model in names.iterations(models):
-        result[model] = _RFT._replace(color=_lighter(_RFT.color, 0.6 ** (1 + names.iteration(model))))
+    for model in labels.iterations(models):
+        result[model] = _RFT._replace(color=_lighter(_RFT.color, 0.6 ** (1 + labels.iteration(model))))
     taken: set[int] = set()
     for model in sorted(set(models) - result.keys()):
-        place = crc32(model.encode()) % len(_OTHERS)
-        while place in taken and len(taken) < len(_OTHERS):
-            place = (place + 1) % len(_OTHERS)
-        taken.add(place)
-        result[model] = _OTHERS[place]
+        index = crc32(model.encode()) % len(_OTHERS)
+        while index in taken and len(taken) < len(_OTHERS):
+            index = (index + 1) % len(_OTHERS)
+        taken.add(index)
+        result[model] = _OTHERS[index]
     return {model: result[model] for model in models}
 
 
-def _lighter(color: str, share: float) -> str:
-    """A color mixed with so much white."""
-    return to_hex([part + (1 - part) * share for part in to_rgb(color)])
+def _lighter(color: str, white: float) -> str:
+    return to_hex([part + (1 - part) * white for part in to_rgb(color)])
 
 
 def level_curve(level: int) -> dict:
-    """Arguments of ``plot`` for a curve of one level; levels beyond the last look like it."""
-    place = min(level, len(LEVELS)) - 1
-    return {"color": LEVELS[place], "marker": LEVEL_MARKERS[place], **_EDGE}
+    """Return arguments of ``plot`` for the curve of a level; levels beyond the last look like it."""
+    index = min(level, len(LEVELS)) - 1
+    return {"color": LEVELS[index], "marker": LEVEL_MARKERS[index], **_EDGE}
+
+
+def errorbars(axes: plt.Axes, x: Sequence[float], rows: pd.DataFrame, **options) -> None:
+    """Draw the 95% intervals of accuracies at positions ``x``."""
+    reach = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+    axes.errorbar(x, rows["accuracy"], np.array(reach), fmt="none", **options)
 
 
 def percentages(axis: Axis) -> None:
-    """Ticks of a share in [0, 1]."""
+    """Set the ticks of a share in [0, 1]."""
     axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
 
 
 def apply(figures: Figures) -> None:
-    """Sets matplotlib's defaults from the configuration."""
+    """Set matplotlib's defaults from the configuration."""
     plt.rcParams.update(
         {
             "font.size": figures.font_size,
@@ -111,22 +118,26 @@ def apply(figures: Figures) -> None:
 
 
 def size(width: float, height: float) -> tuple[float, float]:
-    """A figure's size in inches at 10 points, grown or shrunk with the font, so that everything keeps its place."""
+    """Scale a figure's size in inches, given at 10 points, with the font, so that everything keeps its position."""
     scale = plt.rcParams["font.size"] / 10
     return width * scale, height * scale
 
 
-def legend_below(figure: plt.Figure, handles: dict[str, Artist]) -> None:
-    """A legend under all panels, label -> handle, with as many columns as the figure's width has room for."""
+def handles(panels: Iterable[plt.Axes]) -> dict[str, Artist]:
+    """Return label -> handle of everything that has a label in some panels."""
+    return {handle.get_label(): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
+
+
+def legend_below(figure: plt.Figure, entries: dict[str, Artist]) -> None:
+    """Draw a legend under all panels, label -> handle, with as many columns as fit the figure's width."""
     columns = int(figure.get_figwidth() / size(1.9, 0)[0])
-    shape = {"loc": "outside lower center", "ncols": max(1, min(len(handles), columns)), "frameon": False}
-    figure.legend(handles.values(), handles.keys(), **shape)
+    shape = {"loc": "outside lower center", "ncols": max(1, min(len(entries), columns)), "frameon": False}
+    figure.legend(entries.values(), entries.keys(), **shape)
 
 
 def save(figure: plt.Figure, stem: str | Path, figures: Figures) -> None:
-    """Writes ``stem.<format>`` in every configured format, each file whole, and closes the figure."""
+    """Write ``stem.<format>`` in every configured format, each file whole, and close the figure."""
     for extension in figures.formats:
         with replacing(f"{stem}.{extension}") as temporary:
-            metadata = _NO_DATE.get(extension)
-            figure.savefig(temporary, format=extension, metadata=metadata)
+            figure.savefig(temporary, format=extension, metadata=_NO_DATE.get(extension))
     plt.close(figure)

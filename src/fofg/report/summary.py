@@ -1,18 +1,19 @@
-"""The whole experiment in Markdown: a table a question, this run's numbers beside the published ones."""
+"""The whole experiment in Markdown: a table per question, this run's numbers beside the published ones."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from fofg.data.files import write_text
+import pandas as pd
+
 from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
+from fofg.evaluation.tables import read
 from fofg.report import paper
-from fofg.report.names import iterations, label
-from fofg.report.paper import Failures, Published
-from fofg.report.reading import Record, named_files, read_run, table
-from fofg.report.tables import markdown
-from fofg.stages import WriteSummary
-from fofg.tasks.task import configured
+from fofg.report.labels import iterations, label
+from fofg.report.markdown import markdown
+from fofg.report.metrics import read_rl
+from fofg.report.paper import Published
 
 OURS = "fofg, this run"
 NONE = "–"
@@ -55,26 +56,27 @@ included.
 """
 
 
-def write_summary(
-    output: str | Path, spec: WriteSummary, accuracy: str, passk: str, failures: str, dataset: str, rl: list[str]
-) -> None:
-    """Write the summary of the spec's models, in their order, from three tables and ``MODEL=metrics.jsonl`` entries.
+Files = str | Path
 
-    ``dataset``: the description of the evaluation's problems (describe_datasets).
 
-    Raises UserError if a file is missing, damaged or empty.
+def summary(
+    models: Sequence[str], base_model: str, accuracy: Files, passk: Files, failures: Files, dataset: Files, metrics: Sequence[Files]
+) -> str:
+    """Compare models, in their order, by three tables and the ``metrics.jsonl`` in the folder of each RL model.
+
+    ``dataset``: the description of the evaluation's problems. Raises UserError if a file is missing, damaged or empty.
     """
-    models, rows = spec.models, table(accuracy, ACCURACY)
-    runs = {model: read_run(path) for model, path in named_files("--rl", rl).items()}
+    rows, runs = read(accuracy, ACCURACY), {Path(path).parent.name: read_rl(path) for path in metrics}
+    passk_models = ", ".join(map(label, paper.PASSK_MODELS))
     sections = [
-        _HEAD.format(base_model=spec.base_model),
+        _HEAD.format(base_model=base_model),
         f"{_SAMPLED.format(overlap=overlap(dataset))}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
-        f"{_PASSK.format(models=', '.join(map(label, paper.PASSK_MODELS)))}\n{passk_table(models, table(passk, PASSK))}",
-        f"{_FAILURES.format(misread=paper.FAILURES[0].misread.text)}\n{failure_table(models, table(failures, FAILURE_SHARES))}",
+        f"{_PASSK.format(models=passk_models)}\n{passk_table(models, read(passk, PASSK))}",
+        f"{_FAILURES.format(misread=paper.MISREAD)}\n{failure_table(models, read(failures, FAILURE_SHARES))}",
         f"{_RL}\n{rl_table(runs)}",
     ]
-    write_text(output, "\n".join(sections))
+    return "\n".join(sections)
 
 
 def overlap(description: str | Path) -> str:
@@ -84,111 +86,110 @@ def overlap(description: str | Path) -> str:
     """
     try:
         described = json.loads(Path(description).read_text(encoding="utf-8"))
-        test = described["splits"]["test"]
-        counts = {name: int(other["problems"]) for name, other in test["overlap"].items() if name.endswith("/train")}
-        rows, name = int(test["rows"]), described["dataset"]
+        test, name = described["splits"]["test"], described["dataset"]
+        counts = {other: int(found["problems"]) for other, found in test["overlap"].items() if other.endswith("/train")}
+        problems = f"Of the {int(test['rows']):,} problems of {name}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{description}: not a description of a dataset with a test split ({error}); make it again") from None
+        raise UserError(f"{description}: not a description of a test split ({error}); remove it and run again") from None
     shared = [f"{count} are in {other}" for other, count in counts.items() if count]
-    of = f"Of the {rows:,} problems of {name}"
-    return f"{of}, {', '.join(shared)}, with the same input." if shared else f"{of}, none is a training problem."
+    return f"{problems}, {', '.join(shared)}, with the same input." if shared else f"{problems}, none is a training problem."
 
 
-def accuracy_table(models: list[str], rows: list[dict], decoding: str, source: str, published: list[Published]) -> str:
-    """A row per model with its accuracy by level; below it the published rows that compare with it, last those of other models."""
-    levels = sorted({row["level"] for row in rows})
-    cells = {(row["model"], row["level"]): row for row in rows if row["decoding"] == decoding}
-    rft = iterations(models)[-1:]
-    beside = [(rft[0] if rft and row.model == "stage2-rft" else row.model, row) for row in published]
-    result = []
+def accuracy_table(models: Sequence[str], rows: pd.DataFrame, decoding: str, source: str, published: list[Published]) -> str:
+    """Return a row per model, each followed by the published rows that compare with it; those of other models come last."""
+    levels = sorted(rows["level"].unique())
+    rows = rows[rows["decoding"] == decoding]
+    last_rft = iterations(models)[-1:]
+
+    def ours(row: Published) -> str:
+        return last_rft[0] if last_rft and row.model == "stage2-rft" else row.model
+
+    lines = []
     for model in models:
-        if any((model, level) in cells for level in levels):
-            result.append([label(model), OURS, *(_share(cells.get((model, level)), "accuracy") for level in levels)])
-        result += [_published(row, source, levels) for ours, row in beside if ours == model]
-    result += [_published(row, source, levels) for ours, row in beside if ours not in models]
-    return markdown(["model", "source", *_levels(levels)], result)
+        cells = _shares(rows[rows["model"] == model], "accuracy")
+        if cells:
+            lines.append([label(model), OURS, *(cells.get(level, NONE) for level in levels)])
+        lines += [_published(row, source, levels) for row in published if ours(row) == model]
+    lines += [_published(row, source, levels) for row in published if ours(row) not in models]
+    return markdown(["model", "source", *_headings(levels)], lines)
 
 
-def _published(row: Published, source: str, levels: list[int]) -> list[str]:
-    where = f"{source} {row.section}".strip()
-    return [row.label, where, *(str(row.levels.get(level, NONE)) for level in levels)]
-
-
-def passk_table(models: list[str], rows: list[dict]) -> str:
-    """Two rows per model: k = 1 and the largest k; and the paper's lead."""
-    levels = sorted({row["level"] for row in rows})
-    cells = {(row["model"], row["k"], row["level"]): row for row in rows}
-    result = []
+def passk_table(models: Sequence[str], rows: pd.DataFrame) -> str:
+    """Return two rows per model, k = 1 and the largest k; and the paper's lead."""
+    levels = sorted(rows["level"].unique())
+    lines = []
     for model in models:
-        counts = sorted({row["k"] for row in rows if row["model"] == model})
-        for k in dict.fromkeys([*counts[:1], *counts[-1:]]):
-            shares = [_share(cells.get((model, k, level)), "pass_at_k") for level in levels]
-            result.append([label(model), OURS, f"{k:,}", *shares])
+        curves = rows[rows["model"] == model]
+        for k in sorted({curves["k"].min(), curves["k"].max()} if len(curves) else ()):
+            cells = _shares(curves[curves["k"] == k], "pass_at_k")
+            lines.append([label(model), OURS, f"{k:,}", *(cells.get(level, NONE) for level in levels)])
     for gap in paper.PASSK:
-        points = [str(gap.points) if level == gap.level else NONE for level in levels]
-        result.append([gap.label, f"{paper.PAPER} {gap.section}", f"{gap.k:,}", *points])
-    return markdown(["model", "source", "k", *_levels(levels)], result)
+        points = [gap.points if level == gap.level else NONE for level in levels]
+        lines.append([gap.label, f"{paper.PAPER} {gap.section}", f"{gap.k:,}", *points])
+    return markdown(["model", "source", "k", *_headings(levels)], lines)
 
 
-def failure_table(models: list[str], rows: list[dict]) -> str:
-    """A row per level and model, a column per class; the paper's rows follow at its level, whether or not this run has it."""
-    shares = {(row["level"], row["model"], row["failure"]): row["share"] for row in rows}
-    result = []
-    for level in sorted({paper.FAILURE_LEVEL, *(row["level"] for row in rows)}):
+def failure_table(models: Sequence[str], rows: pd.DataFrame) -> str:
+    """Return a row per level and model, a column per class; the paper's rows stand at its level, even if this run lacks it."""
+    classes = list(rows["failure"].unique())
+    lines = []
+    for level in sorted({paper.FAILURE_LEVEL, *rows["level"]}):
         for model in models:
-            responses = sum(row["responses"] for row in rows if (row["level"], row["model"]) == (level, model))
-            if responses:
-                mine = [f"{shares.get((level, model, name), 0):.1%}" for name in configured().failure_classes]
-                result.append([str(level), label(model), OURS, f"{responses:,}", *mine])
-        if level == paper.FAILURE_LEVEL:
-            result += [_published_failures(row) for row in paper.FAILURES]
-    return markdown(
-        ["level", "model", "source", "responses", *(name.replace("_", " ") for name in configured().failure_classes)], result
-    )
+            counts = rows[(rows["level"] == level) & (rows["model"] == model)].set_index("failure")
+            if counts["responses"].any():
+                shares = [f"{counts['share'].get(name, 0):.1%}" for name in classes]
+                lines.append([str(level), label(model), OURS, f"{counts['responses'].sum():,}", *shares])
+        for row in paper.FAILURES if level == paper.FAILURE_LEVEL else []:
+            name, source, *shares = _published(row, paper.PAPER, classes)
+            lines.append([str(level), name, source, NONE, *shares])
+    return markdown(["level", "model", "source", "responses", *(name.replace("_", " ") for name in classes)], lines)
 
 
-def _published_failures(row: Failures) -> list[str]:
-    shares = [str(row.shares.get(name, NONE)) for name in configured().failure_classes]
-    return [str(paper.FAILURE_LEVEL), row.label, f"{paper.PAPER} {row.section}", NONE, *shares]
-
-
-def rl_table(runs: dict[str, list[Record]]) -> str:
-    """A row a run: steps, groups, accuracy before and after, time."""
+def rl_table(runs: dict[str, pd.DataFrame]) -> str:
+    """Return a row per run: steps, groups, accuracy before and after, time."""
     costs = ["steps", "without update", "groups drawn", "groups kept", "training accuracy", "validation", "time"]
-    return markdown(["model", "source", *costs], [[label(model), OURS, *_costs(records)] for model, records in runs.items()])
+    return markdown(["model", "source", *costs], [[label(model), OURS, *_costs(steps)] for model, steps in runs.items()])
 
 
-def _costs(records: list[Record]) -> list[str]:
-    steps = [record for record in records if "reward" in record]
-    drawn, kept = (sum(record.get(name, 0) for record in steps) for name in ("groups", "groups_kept"))
+def _costs(records: pd.DataFrame) -> list[str]:
+    steps = records[records["reward"].notna()]
+    steps = steps.reindex(columns=steps.columns.union(["groups", "groups_kept", "seconds"]))
+    drawn, kept = int(steps["groups"].sum()), int(steps["groups_kept"].sum())
     return [
         f"{len(steps):,}",
-        f"{sum(not record.get('groups_kept') for record in steps):,}",
+        f"{(steps['groups_kept'].fillna(0) == 0).sum():,}",
         f"{drawn:,}",
         f"{kept:,} ({kept / max(1, drawn):.0%})",
         _from_to(steps, "accuracy"),
         _from_to(records, "validation_accuracy"),
-        _time(steps[-1].get("seconds")),
+        _time(steps["seconds"].iloc[-1]),
     ]
 
 
-def _from_to(records: list[Record], name: str) -> str:
-    values = [record[name] for record in records if name in record]
-    return f"{values[0]:.1%} → {values[-1]:.1%}" if values else NONE
+def _from_to(records: pd.DataFrame, name: str) -> str:
+    values = records[name].dropna() if name in records else []
+    return f"{values.iloc[0]:.1%} → {values.iloc[-1]:.1%}" if len(values) else NONE
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
+def _time(seconds: float) -> str:
+    if pd.isna(seconds):
         return NONE
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _share(row: dict | None, name: str) -> str:
-    """A share in percent and the ends of its interval."""
-    return NONE if row is None else f"{row[name]:.1%} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+def _shares(rows: pd.DataFrame, name: str) -> dict[int, str]:
+    """Return level -> a share in percent and the ends of its interval."""
+    return {
+        level: f"{share:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+        for level, share, low, high in zip(rows["level"], rows[name], rows["low"], rows["high"])
+    }
 
 
-def _levels(levels: list[int]) -> list[str]:
+def _published(row: Published, source: str, columns: Sequence[int | str]) -> list[str]:
+    return [row.label, f"{source} {row.section}".strip(), *(row.numbers.get(column, NONE) for column in columns)]
+
+
+def _headings(levels: list[int]) -> list[str]:
     return [f"Level {level}" for level in levels]

@@ -1,12 +1,10 @@
-"""Versions of what a run is made with."""
+"""Versions of the packages that make a run's results."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import fofg
-from fofg.data.files import write_text
-from fofg.report.tables import markdown
+from fofg.report.markdown import markdown
 
 PACKAGES = (
     "snakemake",
@@ -28,18 +26,18 @@ PACKAGES = (
 
 
 def installed() -> dict[str, str]:
-    """Versions of Python, fofg and the packages it uses, in a fixed order, none imported; what is missing is left out."""
-    found = {"python": platform.python_version(), "fofg": fofg.__version__}
+    """Return the versions of Python, fofg and the packages it uses, in a fixed order, without importing one; skip missing ones."""
+    versions = {"python": platform.python_version(), "fofg": fofg.__version__}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def write_versions(path: str | Path, packages: dict[str, str]) -> None:
-    """Writes versions as a table in Markdown, in the order of ``installed``, other packages after."""
+def versions_table(packages: dict[str, str]) -> str:
+    """Return versions as a table in Markdown, in the order of ``installed``, other packages last."""
     order = ["python", "fofg", *PACKAGES]
     rows = sorted(packages.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
-    write_text(path, f"# Versions\n\n{markdown(['package', 'version'], [list(row) for row in rows])}")
+    return f"# Versions\n\n{markdown(['package', 'version'], [list(row) for row in rows])}"

@@ -8,33 +8,33 @@ _KNOWN = {"base": "base", "stage1-rft": "Stage 1", "stage2-rft": "RFT"}
 
 
 def label(model: str) -> str:
-    """A model's name in figures and tables: "RFT, iteration 1", "RL on Levels 1+2", "RL, NAME" for a curriculum of another name."""
+    """Return a model's label: "RFT, iteration 1", "RL on Levels 1+2", "RL, NAME" for a curriculum of another name."""
     number = iteration(model)
     if number is not None:
         return f"RFT, iteration {number + 1}"
     if not model.startswith(RL):
         return _KNOWN.get(model, model)
     curriculum = model.removeprefix(RL)
-    found = re.fullmatch(r"level(\d+)(?:to(\d+))?", curriculum)
-    if not found:
+    match = re.fullmatch(r"level(\d+)(?:to(\d+))?", curriculum)
+    if not match:
         return f"RL, {curriculum}"
-    low, high = int(found[1]), int(found[2] or found[1])
+    low, high = int(match[1]), int(match[2] or match[1])
     return f"RL on Level {low}" if low == high else f"RL on Levels {low}{'+' if high == low + 1 else '–'}{high}"
 
 
 def iteration(model: str) -> int | None:
-    """Which iteration of RFT a model is, from 0; None for other models."""
+    """Return which iteration of RFT a model is, from 0; None for other models."""
     number = model.removeprefix(RFT)
     return int(number) if number != model and number.isdecimal() else None
 
 
 def iterations(models: Iterable[str]) -> list[str]:
-    """The models of RFT's iterations, first to last."""
+    """Return the models of RFT's iterations, first to last."""
     return sorted((model for model in models if iteration(model) is not None), key=iteration)
 
 
 def compared(models: Iterable[str]) -> dict[str, str]:
-    """Model -> label for a comparison: of RFT's iterations the last one alone stands for all, as "RFT, 3 iterations"."""
+    """Return model -> label for a comparison, where RFT's last iteration stands for all, as "RFT, 3 iterations"."""
     models = list(dict.fromkeys(models))
     rft = iterations(models)
     shown = {model: label(model) for model in models if model not in rft[:-1]}
@@ -44,7 +44,11 @@ def compared(models: Iterable[str]) -> dict[str, str]:
     return shown
 
 
-def function_number(public_name: str) -> tuple[int, str]:
-    """A key to sort functions by, from public names like func_7; other names come last."""
-    digits = public_name.removeprefix("func_")
-    return (int(digits), "") if digits.isdecimal() else (10**9, public_name)
+def by_number(exposure: dict[str, dict]) -> list[tuple[str, dict]]:
+    """Sort function -> counts by the number in the public name, func_7; other names come last."""
+
+    def number(item: tuple[str, dict]) -> tuple[int, str]:
+        digits = item[1]["public_name"].removeprefix("func_")
+        return (int(digits), "") if digits.isdecimal() else (10**9, digits)
+
+    return sorted(exposure.items(), key=number)

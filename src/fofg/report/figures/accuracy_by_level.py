@@ -1,0 +1,57 @@
+"""Accuracy on held-out functions by level and model: a panel per decoding, points with 95% intervals (paper §4.1, §4.2)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fofg.data.schemas import ACCURACY
+from fofg.evaluation.tables import read
+from fofg.report import labels, style
+from fofg.report.style import plt
+
+#: Width that the models of a level share; neighboring levels are 1 apart.
+_SPREAD = 0.62
+
+
+def plot(accuracy: str | Path) -> plt.Figure:
+    """Draw ``results/accuracy.parquet``. Of RFT's iterations only the last is shown."""
+    table = read(accuracy, ACCURACY)
+    levels, decodings = sorted(table["level"].unique()), table["decoding"].unique()
+    size = style.size(max(4.6, 1.2 + 0.62 * len(levels)) * len(decodings), 4.4)
+    figure, panels = plt.subplots(1, len(decodings), figsize=size, sharey=True, squeeze=False)
+    shown = labels.compared(table["model"])
+    for axes, decoding in zip(panels[0], decodings):
+        rows = table[(table["decoding"] == decoding) & table["model"].isin(shown)]
+        _panel(axes, rows, shown, levels)
+        axes.set_title(_title(decoding, rows), loc="left")
+    panels[0][0].set_ylabel("accuracy on held-out functions")
+    handles = style.handles(panels[0])
+    style.legend_below(figure, {label: handles[label] for label in shown.values() if label in handles})
+    return figure
+
+
+def _title(decoding: str, rows: pd.DataFrame) -> str:
+    """Say how many problems per level and responses per problem stand behind a panel."""
+    low, high = rows["problems"].min(), rows["problems"].max()
+    samples = round((rows["samples"] / rows["problems"]).max())
+    name = f"{decoding} (avg@{samples})" if decoding == "sampled" else decoding
+    return f"{name}, {low if low == high else f'{low}–{high}'} problems per level"
+
+
+def _panel(axes: plt.Axes, rows: pd.DataFrame, shown: dict[str, str], levels: list[int]) -> None:
+    step = _SPREAD / max(1, len(shown) - 1)
+    for number, (model, look) in enumerate(style.looks(shown).items()):
+        curve = rows[rows["model"] == model].sort_values("level")
+        if curve.empty:
+            continue
+        x = [levels.index(level) + number * step - _SPREAD / 2 for level in curve["level"]]
+        style.errorbars(axes, x, curve, ecolor=look.color, elinewidth=1.3, alpha=0.75)
+        axes.plot(x, curve["accuracy"], **look.curve(), linewidth=1.1, markersize=7, label=shown[model], zorder=3)
+    for index in range(0, len(levels), 2):
+        axes.axvspan(index - 0.5, index + 0.5, color="black", alpha=0.04, linewidth=0)
+    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+    axes.set_xlim(-0.5, len(levels) - 0.5)
+    axes.set_xlabel("level")
+    axes.set_ylim(-0.03, 1.03)
+    style.percentages(axes.yaxis)
+    axes.grid(axis="x", visible=False)

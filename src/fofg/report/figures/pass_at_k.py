@@ -1,0 +1,52 @@
+"""pass@k by level: a panel per level, a curve per model, bands of 95% (paper §4.4)."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from fofg.data.schemas import PASSK
+from fofg.evaluation.tables import read
+from fofg.report import labels, style
+from fofg.report.style import plt
+
+
+def plot(passk: str | Path) -> plt.Figure:
+    """Draw ``results/passk.parquet`` over k, on a logarithmic axis of base 2."""
+    table = read(passk, PASSK)
+    models, levels = table["model"].unique(), sorted(table["level"].unique())
+    columns = min(3, len(levels))
+    lines = -(-len(levels) // columns)
+    size = style.size(max(4.6, 3.4 * columns), 0.9 + 2.7 * lines)
+    figure, panels = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flat[len(levels) :]:
+        axes.set_visible(False)
+    for number, (axes, level) in enumerate(zip(panels.flat, levels)):
+        rows = table[table["level"] == level]
+        _panel(axes, rows, models)
+        axes.set_title(f"Level {level} ({rows['problems'].max()} problems)", loc="left")
+        lowest = number + columns >= len(levels)
+        axes.tick_params(labelbottom=lowest)
+        if lowest:
+            axes.set_xlabel("k (responses)")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("pass@k")
+    style.legend_below(figure, style.handles([panels[0][0]]))
+    return figure
+
+
+def _panel(axes: plt.Axes, rows: pd.DataFrame, models: list[str]) -> None:
+    for model, look in style.looks(models).items():
+        curve = rows[rows["model"] == model].sort_values("k")
+        axes.fill_between(curve["k"], curve["low"], curve["high"], color=look.color, alpha=0.1, linewidth=0)
+        for end in ("low", "high"):
+            axes.plot(curve["k"], curve[end], color=look.color, alpha=0.35, linewidth=0.7)
+        axes.plot(curve["k"], curve["pass_at_k"], **look.curve(), linewidth=1.5, markersize=6, label=labels.label(model))
+    axes.set_xscale("log", base=2)
+    most = rows["k"].max()
+    axes.set_xlim(0.85, max(2, most) * 1.18)
+    axes.xaxis.set_major_locator(LogLocator(base=4 if most > 32 else 2))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    axes.set_ylim(-0.03, 1.03)
+    style.percentages(axes.yaxis)
