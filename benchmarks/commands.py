@@ -49,8 +49,8 @@ def usual_create(output: Path, *names: str) -> None:
     for name in names:
         dataset, _, split = name.partition("/")
         chosen = settings.datasets[dataset]
-        way, made = UsualWay(pools.pool(chosen.stage, split, "paper")), []
-        for depth, count in pools.shares(chosen.levels, getattr(chosen, split)):
+        way, made = UsualWay(pools.pool(settings.problems, chosen.stage, split)), []
+        for depth, count in chosen.shares(getattr(chosen, split)):
             made += way.rows(count, depth)
         pandas.DataFrame(made).to_parquet(output / f"{dataset}-{split}.parquet")
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.expressions import evaluate, parse
 from fofg.tasks.strings.failures import classify
 from fofg.tasks.strings.failures_alignment import Problem
 from fofg.tasks.strings.grading import grade
@@ -32,7 +32,7 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=10, help="rounds; the best counts (default: %(default)s)")
     options = arguments.parse_args()
     rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
-    outputs = {id(row): parse(row["expression"]).evaluate(row["input"]) for row in rows}
+    outputs = {id(row): evaluate(parse(row["expression"]), row["input"]) for row in rows}
     results = {"benchmark": "failures"}
     for source in ("tiny", "written"):
         mine = [row for row in rows if row["source"] == source]

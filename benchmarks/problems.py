@@ -23,9 +23,8 @@ from pathlib import Path
 from fofg.config import Problems
 from fofg.data import datasets
 from fofg.stages import CreateProblems
-from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.tasks.strings.pools import PUBLISHED_TRAINING
-from fofg.tasks.strings.published_sampler import PLAIN, WITH_PARAMETER
+from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES
+from fofg.tasks.strings.pools import PUBLISHED
 
 DATASET = "stage2_level2"
 TARGET = 40_000
@@ -39,7 +38,7 @@ SETTINGS = {
 class UsualWay:
     """The paper's procedure written straight down."""
 
-    def __init__(self, pool: tuple[str, ...] = PUBLISHED_TRAINING):
+    def __init__(self, pool: tuple[str, ...] = PUBLISHED["train"]):
         self.random = random.Random(SETTINGS["paper"].seed)
         self.pool = pool
         self.letters = string.ascii_lowercase
@@ -65,9 +64,9 @@ class UsualWay:
             method = self.random.choice(["upper", "lower", "capitalize", "swapcase"])
             return f"({self.expression(depth - 1)}).{method}()"
         if self.random.random() < 0.5:
-            name = self.random.choice([name for name in PLAIN if name in self.pool])
+            name = self.random.choice([name for name in self.pool if DECLARED[name].operands == 1 and not DECLARED[name].parameter])
             return f"{name}({self.expression(depth - 1)})"
-        name = self.random.choice([name for name in WITH_PARAMETER if name in self.pool])
+        name = self.random.choice([name for name in self.pool if DECLARED[name].parameter])
         operand = self.expression(depth - 1)
         return f"{name}({operand}, {self.parameter(name)})"
 

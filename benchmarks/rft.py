@@ -25,15 +25,14 @@ from fofg.config import load
 from fofg.data.files import write_parquet
 from fofg.data.schemas import ROLLOUTS
 from fofg.stages import select_stage1_data
-from fofg.tasks.strings.expressions import parse
-from fofg.tasks.strings.functions import FUNCTIONS, TWO_OPERANDS
-from fofg.tasks.strings.prompts import prompt
+from fofg.tasks.strings.expressions import Leaf, Operation, X, evaluate
+from fofg.tasks.strings.expressions import text as written
+from fofg.tasks.strings.functions import DECLARED
+from fofg.tasks.strings.prompts import prompt_text
 
 SAMPLES = 10
 RESPONSE_BYTES = 1000
 TARGETS = {"responses_per_second": 60_000, "peak_bytes": 1_000_000_000}
-PARAMETERS = {"repeat_str": 3, "add_prefix": "ab", "add_suffix": "ab", "rotate_str": 2, "shift_chars": 3, "insert_separator": "-"}
-PARAMETERS |= {"loop_concat": 2, "while_rotate": 2, "backchain_add_digit": 2, "backchain_palindrome": 2}
 TEXT = 'first we take the letters then apply func_3 to each of them and write it down so that the result is next "abc" [1, 2]'
 WORDS = TEXT.split()
 
@@ -45,18 +44,17 @@ def settings(turns: int):
 
 
 def row(index: int, template: str, generator: random.Random) -> dict:
-    name = generator.choice(list(FUNCTIONS))
-    call = (
-        f"{name}(x, {PARAMETERS[name]!r})" if name in PARAMETERS else f"{name}(x, 'ab')" if name in TWO_OPERANDS else f"{name}(x)"
-    )
-    tree = parse(call)
+    name = generator.choice(list(DECLARED))
+    declared = DECLARED[name]
+    parameters = (declared.parameter.draw(generator),) if declared.parameter else ()
+    tree = Operation(name, (X, Leaf("ab"))[: declared.operands], parameters)
     given = "".join(generator.choices("abcdefghijklmnopqrstuvwxyz", k=generator.randint(3, 10)))
-    truth = {"ref_input": given, "ref_output": tree.evaluate(given), "expression": tree.text()}
+    truth = {"ref_input": given, "ref_output": evaluate(tree, given), "expression": written(tree)}
     skill = generator.choice((0.0, 0.3, 0.6, 0.9, 1.0))
     responses = [response(truth["ref_output"], generator.random() < skill, generator) for _ in range(SAMPLES)]
     return {
         "data_source": "string_task",
-        "prompt": prompt(template, truth["expression"], given, (name,)),
+        "prompt": [{"role": "user", "content": prompt_text(template, truth["expression"], given, (name,))}],
         "ability": "code",
         "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
         "extra_info": {
@@ -65,7 +63,7 @@ def row(index: int, template: str, generator: random.Random) -> dict:
             "level": 1,
             "depth": 1,
             "calls": 1,
-            "expression": call,
+            "expression": truth["expression"],
             "functions": [name],
         },
         "responses": responses,

@@ -26,18 +26,14 @@ def arguments() -> argparse.Namespace:
 def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
     """Share of problems whose one response is correct."""
     from fofg.rollouts.engine import Request
-    from fofg.tasks.strings.grading import grade
-    from fofg.tasks.strings.prompts import prompt
+    from fofg.tasks.strings import Strings
     from fofg.tasks.task import Outcome
 
-    shown = [tuple(problem.expression.functions()) if definitions else () for problem in problems]
-    requests = [
-        Request(prompt(template, problem.expression.text(), problem.input, functions), (seed,))
-        for seed, (problem, functions) in enumerate(zip(problems, shown))
-    ]
+    task = Strings()
+    requests = [Request(task.prompt(problem, template, definitions), (seed,)) for seed, problem in enumerate(problems)]
     correct = 0
-    for place, _, sample in engine.generate(requests):
-        outcome = grade(sample.text, problems[place].output, truncated=sample.finish_reason == "length")
+    for number, _, sample in engine.generate(requests):
+        outcome = task.grade(problems[number], sample.text, truncated=sample.finish_reason == "length")
         correct += outcome is Outcome.CORRECT
     return correct / len(problems)
 
@@ -50,8 +46,8 @@ def main() -> None:
 
     from fofg import config
     from fofg.rollouts.engine import create
-    from fofg.tasks.strings import balanced_sampler
-    from fofg.tasks.strings.pools import ALL
+    from fofg.tasks.strings import Strings
+    from fofg.tasks.task import Split
 
     torch.set_num_threads(given.threads)
     with open(ROOT / "config/default.yaml", encoding="utf-8") as file:
@@ -59,7 +55,8 @@ def main() -> None:
     engine = create("transformers", given.model, settings.evaluation.rollouts.model_copy(update={"temperature": 1.0}))
     result = {"model": given.model.name, "problems": given.problems, "target_level_1_visible": TARGET}
     for level in range(1, given.levels + 1):
-        problems = list(balanced_sampler.sample([(level, given.problems)], ALL, "levels", "test", settings.problems))
+        split = Split("levels", stage=1, split="test", shares=[(level, given.problems)])
+        problems = list(Strings().sample(settings.problems, split))
         for definitions in (True, False):
             name = f"level_{level}_{'visible' if definitions else 'hidden'}"
             result[name] = round(accuracy(engine, problems, settings.problems.template, definitions), 3)

@@ -6,7 +6,8 @@ from pathlib import Path
 from fofg import config
 from fofg.stages import CreateProblems
 from fofg.tasks.strings import balanced_sampler, pools, published_sampler
-from fofg.tasks.strings.problem import Problem
+from fofg.tasks.strings.problem import Sampled
+from fofg.tasks.task import Split
 
 DEFAULT = config.load(config.read([Path(__file__).parents[1] / "config/default.yaml"]))
 DATASETS = DEFAULT.datasets
@@ -20,12 +21,13 @@ def spec(dataset: str, split: str, rows: int, settings: config.Problems, first: 
     )
 
 
-def problems(dataset: str, split: str, rows: int, settings: config.Problems) -> Iterator[Problem]:
-    shares, functions = DATASETS[dataset].shares(rows), pool(dataset, split, settings.sampler)
+def problems(dataset: str, split: str, rows: int, settings: config.Problems) -> Iterator[Sampled]:
+    chosen = DATASETS[dataset]
+    shares, functions = chosen.shares(rows), pool(dataset, split, settings)
     if settings.sampler == "paper":
         return published_sampler.sample(shares, functions, settings)
-    return balanced_sampler.sample(shares, functions, dataset, split, settings)
+    return balanced_sampler.sample(Split(dataset, chosen.stage, split, shares), functions, settings)
 
 
-def pool(dataset: str, split: str, sampler: str = "balanced") -> tuple[str, ...]:
-    return pools.pool(DATASETS[dataset].stage, split, sampler)
+def pool(dataset: str, split: str, settings: config.Problems = DEFAULT.problems) -> tuple[str, ...]:
+    return pools.pool(settings, DATASETS[dataset].stage, split)

@@ -16,9 +16,9 @@ from fofg.config import Dataset, Problems
 from fofg.data import datasets, files, schemas
 from fofg.errors import UserError
 from fofg.stages import CreateProblems
-from fofg.tasks.strings import pools
-from fofg.tasks.strings.expressions import parse
-from fofg.tasks.strings.prompts import prompt
+from fofg.tasks.strings.expressions import evaluate, parse, size
+from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.tasks.strings.prompts import prompt_text
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "Given\n\n{code}\n\nwhat does main_solution({input}) return?"
@@ -41,28 +41,28 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
     made = list(problems(dataset, "test", wanted.rows, wanted.problems))
     assert len(rows) == len(made) == wanted.rows
     for index, (row, p) in enumerate(zip(rows, made)):
-        text = p.expression.text()
-        shown = tuple(p.expression.functions()) if dataset.startswith("stage1") else ()
+        used = tuple(name for name in FUNCTIONS if f"{PUBLIC_NAMES[name]}(" in p.text)
+        shown = used if dataset.startswith("stage1") else ()
         assert row == {
             "data_source": "string_task",
-            "prompt": prompt(TEMPLATE, text, p.input, shown),
+            "prompt": [{"role": "user", "content": prompt_text(TEMPLATE, p.text, p.input, shown)}],
             "ability": "composition",
             "reward_model": {"style": "rule", "ground_truth": json.dumps(truth(p), ensure_ascii=False)},
             "extra_info": {
                 "index": index,
                 "split": "test",
                 "level": p.level,
-                "depth": p.expression.depth,
-                "calls": p.expression.calls,
-                "expression": text,
-                "functions": p.expression.functions(),
+                "depth": size(p.expression).depth,
+                "calls": size(p.expression).calls,
+                "expression": p.text,
+                "functions": list(used),
             },
         }
-        assert parse(text).evaluate(p.input) == p.output
+        assert evaluate(parse(p.text), p.input) == p.output
 
 
 def truth(p) -> dict[str, str]:
-    return {"ref_input": p.input, "ref_output": p.output, "expression": p.expression.text()}
+    return {"ref_input": p.input, "ref_output": p.output, "expression": p.text}
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,15 @@ def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
     mine = CreateProblems(version=1, dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
     made = list(datasets.problems(mine))
     assert [p.level for p in made] == [3] * 20 + [4] * 20
-    assert {name for p in made for name in p.details["functions"]} <= set(pools.TRAINING)
+    assert {name for p in made for name in p.details["functions"]} <= set(problem_sets.pool("stage2_level2", "train"))
     (batch,) = datasets.batches(mine)
     assert not any("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
     stage1 = mine.model_copy(update={"stage": 1})
     (batch,) = datasets.batches(stage1)
     assert all("def func_" in prompt[0]["content"] for prompt in batch.column("prompt").to_pylist())
-    assert {name for p in datasets.problems(stage1) for name in p.details["functions"]} & set(pools.HELD_OUT)
+    assert {name for p in datasets.problems(stage1) for name in p.details["functions"]} & set(
+        problem_sets.pool("stage2_level2", "test")
+    )
 
 
 def test_only_a_set_of_one_level_is_made_in_parts():

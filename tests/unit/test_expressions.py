@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fofg.errors import UserError
-from fofg.tasks.strings.expressions import METHODS, Call, Concat, Literal, Method, OutputTooLong, X, parse
-from fofg.tasks.strings.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, TWO_OPERANDS
+from fofg.tasks.strings.expressions import METHODS, Leaf, Operation, OutputTooLong, X, evaluate, parse, size, steps, text
+from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 
 READABLE = {name: name for name in FUNCTIONS}
 PARAMETER_VALUES = {int: st.integers(0, 5), str: st.text(max_size=3)}
@@ -16,18 +16,20 @@ PARAMETER_VALUES = {int: st.integers(0, 5), str: st.text(max_size=3)}
 
 def _calls(children):
     def build(name):
-        operands = st.tuples(*[children] * (2 if name in TWO_OPERANDS else 1))
-        parameters = st.tuples(PARAMETER_VALUES[PARAMETERS[name]]) if name in PARAMETERS else st.just(())
-        return st.builds(Call, st.just(name), operands, parameters)
+        declared = DECLARED[name]
+        parameters = st.tuples(PARAMETER_VALUES[declared.parameter.type]) if declared.parameter else st.just(())
+        return st.builds(Operation, st.just(name), st.tuples(*[children] * declared.operands), parameters)
 
     return st.sampled_from(list(FUNCTIONS)).flatmap(build)
 
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
 trees = st.recursive(
-    st.just(X) | st.builds(Literal, texts),
+    st.just(X) | st.builds(Leaf, texts),
     lambda children: (
-        _calls(children) | st.builds(Concat, children, children) | st.builds(Method, st.sampled_from(list(METHODS)), children)
+        _calls(children)
+        | st.builds(Operation, st.just("+"), st.tuples(children, children), st.just(()))
+        | st.builds(Operation, st.sampled_from(list(METHODS)), st.tuples(children), st.just(()))
     ),
     max_leaves=8,
 )
@@ -36,42 +38,37 @@ trees = st.recursive(
 @given(trees)
 def test_parse_is_the_inverse_of_text(tree):
     for names in (PUBLIC_NAMES, READABLE):
-        again = parse(tree.text(names))
-        assert again == tree
-        assert (again.depth, again.level, again.calls, again.functions()) == (tree.depth, tree.level, tree.calls, tree.functions())
+        assert parse(text(tree, names)) == tree
 
 
 @given(trees, texts)
 def test_evaluation_is_what_python_gives(tree, x):
-    expected = eval(tree.text(READABLE), dict(FUNCTIONS), {"x": x})
-    assert tree.evaluate(x) == expected
+    expected = eval(text(tree, READABLE), dict(FUNCTIONS), {"x": x})
+    assert evaluate(tree, x) == expected
 
 
 @given(trees, texts)
 def test_trace_is_the_evaluation_step_by_step(tree, x):
-    steps = tree.steps(x)
-    assert (steps[-1].output if steps else tree.evaluate(x)) == tree.evaluate(x)
-    assert sum(step.operator in PUBLIC_NAMES.values() for step in steps) == tree.calls
-    for step in steps:
+    trace = steps(tree, x)
+    assert (trace[-1].output if trace else evaluate(tree, x)) == evaluate(tree, x)
+    assert sum(step.operator in PUBLIC_NAMES.values() for step in trace) == size(tree).calls
+    for step in trace:
         if step.operator == "+":
             expected = step.arguments[0] + step.arguments[1]
         elif step.operator.startswith("."):
-            expected = METHODS[step.operator[1:]](*step.arguments)
+            expected = METHODS[step.operator](*step.arguments)
         else:
-            expected = FUNCTIONS[parse(f"{step.operator}({', '.join(map(repr, step.arguments))})").function](*step.arguments)
+            expected = FUNCTIONS[READABLE_NAMES[step.operator]](*step.arguments)
         assert step.output == expected
 
 
 @given(trees, texts, st.integers(0, 12))
 def test_cap_holds_at_every_step(tree, x, cap):
-    longest = max((len(step.output) for step in tree.steps(x)), default=0)
-    if longest > cap:
-        for run in (tree.evaluate, tree.steps):
-            with pytest.raises(OutputTooLong):
-                run(x, cap)
+    if max((len(step.output) for step in steps(tree, x)), default=0) > cap:
+        with pytest.raises(OutputTooLong):
+            evaluate(tree, x, cap)
     else:
-        assert tree.evaluate(x, cap) == tree.evaluate(x)
-        assert tree.steps(x, cap) == tree.steps(x)
+        assert evaluate(tree, x, cap) == evaluate(tree, x)
 
 
 @given(trees)
@@ -86,26 +83,23 @@ def test_measures_agree_with_the_text(tree):
             case ast.Call(func=ast.Attribute(value=value)):
                 operands, call = [value], 0
             case ast.Call(func=ast.Name(id=name), args=args):
-                operands, call = args[: 2 if name in TWO_OPERANDS else 1], 1
+                operands, call = args[: DECLARED[name].operands], 1
         depths, levels, calls = zip(*map(measure, operands))
         return max(depths) + 1, max(levels) + call, sum(calls) + call
 
-    text = tree.text(READABLE)
-    assert (tree.depth, tree.level, tree.calls) == measure(ast.parse(text, mode="eval").body)
-    used = {node.func.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert tree.functions() == [name for name in FUNCTIONS if name in used]
+    assert size(tree) == measure(ast.parse(text(tree, READABLE), mode="eval").body)
 
 
 def test_growth_is_stopped_early():
     tree = X
     for _ in range(60):
-        tree = Call("repeat_str", (tree,), (4,))
+        tree = Operation("repeat_str", (tree,), (4,))
     with pytest.raises(OutputTooLong):
-        tree.evaluate("abc", cap=1000)
+        evaluate(tree, "abc", cap=1000)
 
 
 @pytest.mark.parametrize(
-    "text",
+    "written",
     [
         "",
         "y",
@@ -155,15 +149,15 @@ def test_growth_is_stopped_early():
         "import os",
     ],
 )
-def test_hostile_text_is_refused(text):
+def test_hostile_text_is_refused(written):
     with pytest.raises(UserError, match="not an expression"):
-        parse(text)
+        parse(written)
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_read_or_refused(written):
     try:
-        tree = parse(text)
+        tree = parse(written)
     except UserError:
         return
-    assert parse(tree.text()) == tree
+    assert parse(text(tree)) == tree

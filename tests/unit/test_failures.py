@@ -7,21 +7,21 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import problem_sets
 import pytest
 import rollout_rows
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fofg.config import Problems
 from fofg.data.files import read_rows, write_parquet
 from fofg.data.schemas import FAILURE_SHARES, FAILURES, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.failures import classify_file, summarize
-from fofg.tasks.strings.balanced_sampler import sample
-from fofg.tasks.strings.expressions import Step, parse
+from fofg.tasks.strings import balanced_sampler
+from fofg.tasks.strings.expressions import Leaf, Step, evaluate, parse, shown, steps
 from fofg.tasks.strings.failures import CLASSES, classify
 from fofg.tasks.strings.failures_alignment import Problem
-from fofg.tasks.strings.pools import HELD_OUT
+from fofg.tasks.task import Split
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LABELLED = Path(__file__).parents[1] / "labelled" / "failures.jsonl"
@@ -183,8 +183,9 @@ def test_classes_agree_with_hand_labels(capsys):
 
 @cache
 def sampled(level):
-    settings = Problems(sampler="balanced", seed=7, input_length=(3, 6), max_output_length=32, template="{code}{input}")
-    return list(sample([(level, 60)], HELD_OUT, "failures", "test", settings))
+    settings = problem_sets.DEFAULT.problems.model_copy(update={"seed": 7})
+    pool = problem_sets.pool("stage2_level1to8", "test")
+    return list(balanced_sampler.sample(Split("failures", 2, "test", [(level, 60)]), pool, settings))
 
 
 def line(step):
@@ -199,65 +200,63 @@ problems = st.integers(2, 6).flatmap(lambda level: st.sampled_from(sampled(level
 
 @given(problems)
 def test_the_true_trace_is_correct(problem):
-    steps = problem.expression.steps(problem.input)
-    assert classify(Problem(problem.expression, problem.input), response(map(line, steps), problem.output)) == CORRECT
+    trace = steps(problem.expression, problem.input)
+    assert classify(Problem(problem.expression, problem.input), response(map(line, trace), problem.output)) == CORRECT
 
 
 @given(problems)
 def test_a_slip_in_the_last_result_is_atomic(problem):
-    *steps, last = problem.expression.steps(problem.input)
-    assume(steps)
+    *trace, last = steps(problem.expression, problem.input)
+    assume(trace)
     last = last._replace(output=last.output + "~")
-    assert classify(Problem(problem.expression, problem.input), response(map(line, [*steps, last]), last.output)) == ATOMIC
+    assert classify(Problem(problem.expression, problem.input), response(map(line, [*trace, last]), last.output)) == ATOMIC
 
 
 @given(problems, st.data())
 def test_going_on_rightly_from_a_slip_is_atomic(problem, data):
     """Each operation is worked on what the response has, with a stroke added to the result of one of them."""
-    spoilt = data.draw(st.integers(0, len(problem.expression.steps(problem.input)) - 1))
-    steps = []
+    spoilt = data.draw(st.integers(0, len(steps(problem.expression, problem.input)) - 1))
+    trace = []
 
     def work(node):
-        if not node.children:
-            return node.evaluate(problem.input)
-        values = [work(child) for child in node.children]
-        step = node.steps(problem.input)[-1]
-        arguments = (*values, *step.arguments[len(values) :])
-        output = applied(step.operator, arguments) + ("~" if len(steps) == spoilt else "")
-        steps.append(Step(step.operator, arguments, output))
+        if isinstance(node, Leaf):
+            return evaluate(node, problem.input)
+        arguments = (*map(work, node.operands), *node.parameters)
+        output = applied(shown(node), arguments) + ("~" if len(trace) == spoilt else "")
+        trace.append(Step(shown(node), arguments, output))
         return output
 
     answer = work(problem.expression)
-    assume(answer != problem.output and answer not in {argument for step in steps for argument in step.arguments})
-    found = classify(Problem(problem.expression, problem.input), response(map(line, steps), answer))
-    assert found == (ATOMIC if len(steps) > 1 else IGNORES)
+    assume(answer != problem.output and answer not in {argument for step in trace for argument in step.arguments})
+    found = classify(Problem(problem.expression, problem.input), response(map(line, trace), answer))
+    assert found == (ATOMIC if len(trace) > 1 else IGNORES)
 
 
 def applied(operator, arguments):
     if operator == "+":
         return "".join(arguments)
-    return parse(f"{operator}({', '.join(map(repr, arguments))})").evaluate("")
+    return evaluate(parse(f"{operator}({', '.join(map(repr, arguments))})"), "")
 
 
 @given(problems)
 def test_stopping_before_the_outermost_call_is_incomplete(problem):
-    steps = problem.expression.steps(problem.input)[:-1]
-    assume(len(steps) > 1)
-    assert classify(Problem(problem.expression, problem.input), response(map(line, steps), steps[-1].output)) == INCOMPLETE
+    trace = steps(problem.expression, problem.input)[:-1]
+    assume(len(trace) > 1)
+    assert classify(Problem(problem.expression, problem.input), response(map(line, trace), trace[-1].output)) == INCOMPLETE
 
 
 @given(problems)
 def test_a_foreign_step_at_the_end_is_incorrect(problem):
-    steps = problem.expression.steps(problem.input)
+    trace = steps(problem.expression, problem.input)
     extra = Step("func_13", (problem.output, "|"), "|".join(problem.output))
     assume(len(problem.output) > 1)
-    found = classify(Problem(problem.expression, problem.input), response(map(line, [*steps, extra]), extra.output))
+    found = classify(Problem(problem.expression, problem.input), response(map(line, [*trace, extra]), extra.output))
     assert found == INCORRECT
 
 
 @given(problems)
 def test_the_first_step_alone_ignores_composition(problem):
-    step = problem.expression.steps(problem.input)[0]
+    step = steps(problem.expression, problem.input)[0]
     found = classify(Problem(problem.expression, problem.input), response([line(step)], step.output))
     assert found == IGNORES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fofg.tasks.strings import pools
-from fofg.tasks.strings.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
+from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 
 FACTS = json.loads((Path(__file__).parents[1] / "reference" / "functions.json").read_text(encoding="utf-8"))
 WORDS = [
@@ -27,6 +27,7 @@ WORDS = [
     "7",
     "xyzzy",
 ]
+TRAINING, HELD_OUT = (tuple(name for name in FUNCTIONS if DECLARED[name].pool == side) for side in ("train", "test"))
 PARAMETER_VALUES = {int: [1, 2, 3, 4, 5], str: ["-", "ab", "|"]}
 
 
@@ -44,15 +45,15 @@ def test_names_are_the_published_ones():
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_long_strings_need_no_recursion(name):
     text = "ab c1" * (sys.getrecursionlimit() * 2)
-    operands = [text] * (2 if name in TWO_OPERANDS else 1)
-    parameter = [3 if PARAMETERS[name] is int else "xy"] if name in PARAMETERS else []
-    assert isinstance(FUNCTIONS[name](*operands, *parameter), str)
+    parameter = [{int: 3, str: "xy"}[declared.parameter.type]] if (declared := DECLARED[name]).parameter else []
+    assert isinstance(FUNCTIONS[name](*[text] * declared.operands, *parameter), str)
 
 
 def _behaviors(name: str, words: list[str]) -> set[tuple[str, ...]]:
     """What a function gives for each word (each pair of words), once for each value of its parameter."""
-    operands = list(product(words, words)) if name in TWO_OPERANDS else [(word,) for word in words]
-    parameters = [(value,) for value in PARAMETER_VALUES[PARAMETERS[name]]] if name in PARAMETERS else [()]
+    declared = DECLARED[name]
+    operands = list(product(words, repeat=declared.operands))
+    parameters = [(value,) for value in PARAMETER_VALUES[declared.parameter.type]] if declared.parameter else [()]
     return {tuple(FUNCTIONS[name](*strings, *parameter) for strings in operands) for parameter in parameters}
 
 
@@ -61,24 +62,24 @@ def _agreeing(left: tuple[str, ...], right: tuple[str, ...], words: list[str]) -
 
 
 def test_balanced_pools_share_no_behavior():
-    assert not _agreeing(pools.TRAINING, pools.HELD_OUT, WORDS)
-    assert not _agreeing(pools.TRAINING, pools.HELD_OUT, [word for word in WORDS if word != word[::-1]])
+    assert not _agreeing(TRAINING, HELD_OUT, WORDS)
+    assert not _agreeing(TRAINING, HELD_OUT, [word for word in WORDS if word != word[::-1]])
 
 
 def test_published_pools_share_three_behaviors():
-    pairs = _agreeing(pools.PUBLISHED_TRAINING, pools.PUBLISHED_HELD_OUT, WORDS)
+    pairs = _agreeing(*pools.PUBLISHED.values(), WORDS)
     assert pairs == {("repeat_str", "loop_concat"), ("while_rotate", "rotate_str"), ("recursive_interlace", "interlace_str")}
 
 
 @pytest.mark.parametrize(
     ("training", "held_out"),
-    [(pools.TRAINING, pools.HELD_OUT), (pools.PUBLISHED_TRAINING, pools.PUBLISHED_HELD_OUT)],
+    [(TRAINING, HELD_OUT), tuple(pools.PUBLISHED.values())],
 )
 def test_pools_split_all_functions(training, held_out):
     assert (len(training), len(held_out)) == (13, 12)
-    assert set(training) | set(held_out) == set(pools.ALL) == set(FUNCTIONS)
+    assert set(training) | set(held_out) == set(FUNCTIONS)
 
 
 def test_published_pools_by_number():
-    numbers = [int(PUBLIC_NAMES[name].removeprefix("func_")) for name in pools.PUBLISHED_TRAINING]
+    numbers = [int(PUBLIC_NAMES[name].removeprefix("func_")) for name in pools.PUBLISHED["train"]]
     assert numbers == [1, 3, 4, 5, 9, 11, 13, 15, 17, 19, 20, 22, 23]

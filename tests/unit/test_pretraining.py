@@ -1,6 +1,5 @@
 """Pre-training: tokenizer, library, corpus, batches, and the committed model."""
 
-import inspect
 import json
 import pickle
 import re
@@ -73,12 +72,9 @@ def test_chat_template_is_what_pre_training_sees(committed):
 
 def _behavior(function: str) -> tuple:
     inputs = ["abcdef", "zeal a", "Aab-b1", "ooxyz", "hannah"]
-    second = (inputs[::-1]) if function in library.TWO_OPERANDS else None
-    parameter = {int: 2, str: "qr"}.get(type(library.PARAMETERS[function](Random(0))) if function in library.PARAMETERS else None)
-    return tuple(
-        library.ALL[function](text, *([second[i]] if second else []), *([parameter] if parameter else []))
-        for i, text in enumerate(inputs)
-    )
+    declared = library.ALL[function]
+    parameter = [{int: 2, str: "qr"}[declared.parameter.type]] if declared.parameter else []
+    return tuple(declared.function(*pair[: declared.operands], *parameter) for pair in zip(inputs, inputs[::-1]))
 
 
 def test_the_20_others_differ_from_each_other_and_from_the_25():
@@ -91,7 +87,7 @@ def test_the_20_others_differ_from_each_other_and_from_the_25():
 
 
 def test_every_operator_has_a_gloss_of_its_own():
-    assert set(library.GLOSSES) == {*library.ALL, "+", *(f".{method}" for method in expressions.METHODS)}
+    assert set(library.GLOSSES) == {*library.ALL, "+", *expressions.METHODS}
     assert len(set(library.GLOSSES.values())) == len(library.GLOSSES)
 
 
@@ -99,10 +95,9 @@ def test_every_operator_has_a_gloss_of_its_own():
 def test_a_shown_definition_is_the_function(function):
     scope = {}
     exec(corpus.definition(function, "func_7"), scope)
-    arguments = ["abcde"] * len(inspect.signature(library.ALL[function]).parameters)
-    if function in library.PARAMETERS:
-        arguments[-1] = library.PARAMETERS[function](Random(1))
-    assert scope["func_7"](*arguments) == library.ALL[function](*arguments)
+    declared = library.ALL[function]
+    arguments = ["abcde"] * declared.operands + ([declared.parameter.draw(Random(1))] if declared.parameter else [])
+    assert scope["func_7"](*arguments) == declared.function(*arguments)
 
 
 # --- programs and answers -------------------------------------------------------------------------------------------
@@ -114,14 +109,14 @@ def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
     rng = Random(seed)
     x = programs.random_input(rng)
     program = programs.random_program(rng, list(FUNCTIONS), steps, x)
-    expected = expressions.parse(programs.text(program, PUBLIC_NAMES)).evaluate(x)
+    expected = expressions.evaluate(expressions.parse(expressions.text(program)), x)
     response = answers.answer(program, x, PUBLIC_NAMES, rng)
     assert grade(response, expected) is Outcome.CORRECT
     assert response.count("\n") == len(list(programs.operators(program)))
 
 
 def test_slips_come_at_the_asked_rate():
-    program = programs.Operation("mirror_str", (programs.Leaf(),))
+    program = expressions.Operation("mirror_str", (expressions.Leaf(),))
     right = answers.answer(program, "abcd", PUBLIC_NAMES, Random(0))
     rng = Random(1)
     wrong = sum(answers.answer(program, "abcd", PUBLIC_NAMES, rng, error_rate=0.3) != right for _ in range(4000))
@@ -166,10 +161,11 @@ def test_prompts_are_the_project_s_own():
         rng = Random(seed)
         x = programs.random_input(rng)
         program = programs.random_program(rng, list(FUNCTIONS), 2, x)
-        expression = expressions.parse(programs.text(program, PUBLIC_NAMES))
-        shown = "".join(corpus.definition(function, PUBLIC_NAMES[function]) for function in expression.functions())
-        prompt = prompts.prompt_text(TEMPLATE.replace("{code}", shown + "{code}"), expression.text(), x)
-        assert prompt == prompts.prompt_text(TEMPLATE, expression.text(), x, tuple(expression.functions()))
+        used = {node.operator for node in expressions.nodes(program) if isinstance(node, expressions.Operation)}
+        names = tuple(name for name in FUNCTIONS if name in used)
+        shown = "".join(corpus.definition(name, PUBLIC_NAMES[name]) for name in names)
+        prompt = prompts.prompt_text(TEMPLATE.replace("{code}", shown + "{code}"), expressions.text(program), x)
+        assert prompt == prompts.prompt_text(TEMPLATE, expressions.text(program), x, names)
 
 
 def test_the_last_phase_rarely_works_step_by_step():

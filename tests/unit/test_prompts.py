@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fofg.errors import UserError
-from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.expressions import evaluate, parse, text
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
-from fofg.tasks.strings.prompts import check_template, code, definition, prompt, prompt_text
+from fofg.tasks.strings.prompts import check_template, code, definition, prompt_text
 
 TEMPLATE = 'Code:\n{code}\nInput: {input}. Answer {"output": "..."}'
 
@@ -40,14 +40,12 @@ def test_hidden_code_is_main_solution_alone():
 def test_main_solution_with_its_definitions_runs_to_the_answer():
     tree = parse("func_4((func_7(x, 'abc') + ' d'))")
     scope = {}
-    exec(code(tree.text(), tuple(tree.functions())), scope)
-    assert scope["main_solution"]("xy z") == tree.evaluate("xy z")
+    exec(code(text(tree), ("reverse_words", "interlace_str")), scope)
+    assert scope["main_solution"]("xy z") == evaluate(tree, "xy z")
 
 
-def test_prompt_is_one_user_message():
-    messages = prompt(TEMPLATE, "func_2(x)", 'a"b')
-    assert messages == [{"role": "user", "content": prompt_text(TEMPLATE, "func_2(x)", 'a"b')}]
-    assert messages[0]["content"] == (
+def test_the_template_is_filled_in():
+    assert prompt_text(TEMPLATE, "func_2(x)", 'a"b') == (
         'Code:\ndef main_solution(x):\n    return func_2(x)\nInput: "a\\"b". Answer {"output": "..."}'
     )
 

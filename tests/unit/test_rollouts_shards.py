@@ -16,7 +16,7 @@ from fofg.errors import UserError
 from fofg.rollouts import shards
 from fofg.rollouts.gather import gather
 from fofg.stages import CreateProblems, GenerateRollouts
-from fofg.tasks.strings.prompts import prompt
+from fofg.tasks.strings.prompts import prompt_text
 
 TEMPLATE = "{code} ? {input} !"
 
@@ -143,7 +143,9 @@ def test_another_seed_gives_other_responses(tmp_path, tiny_model, problems):
 @pytest.mark.parametrize(("shown", "functions"), [(True, ("sort_chars",)), (False, ())])
 def test_prompts_are_rebuilt_with_or_without_definitions(shown, functions):
     row = problem(0)
-    assert shards.build_prompts([row], shown, TEMPLATE) == [prompt(TEMPLATE, "func_3(x)", "abc", functions)]
+    assert shards.build_prompts([row], shown, TEMPLATE) == [
+        [{"role": "user", "content": prompt_text(TEMPLATE, "func_3(x)", "abc", functions)}]
+    ]
     assert shards.build_prompts([row], None, TEMPLATE) == [row["prompt"]]
 
 

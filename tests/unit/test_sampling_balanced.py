@@ -15,8 +15,8 @@ from problem_sets import DATASETS, pool, problems
 from fofg.config import Problems
 from fofg.errors import UserError
 from fofg.tasks.strings.balanced_sampler import for_evaluation
-from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES, TWO_OPERANDS
-from fofg.tasks.strings.pools import ALL, HELD_OUT, TRAINING
+from fofg.tasks.strings.expressions import evaluate, size, steps
+from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 
 DEFAULT = Problems(sampler="balanced", seed=42, input_length=(3, 6), max_output_length=32, template="{code}{input}")
 SPLITS = [(name, split) for name in DATASETS for split in ("train", "test")]
@@ -46,7 +46,7 @@ def sampled(dataset: str, split: str, rows: int) -> tuple:
 
 def strings(step) -> tuple[str, ...]:
     """The string operands of a step."""
-    two = step.operator == "+" or READABLE_NAMES[step.operator] in TWO_OPERANDS
+    two = step.operator == "+" or DECLARED[READABLE_NAMES[step.operator]].operands == 2
     return step.arguments[: 2 if two else 1]
 
 
@@ -57,7 +57,7 @@ def paths(node: ast.expr, calls: int = 0):
             yield from paths(left, calls)
             yield from paths(right, calls)
         case ast.Call(func=ast.Name(id=name), args=arguments):
-            for operand in arguments[: 2 if READABLE_NAMES[name] in TWO_OPERANDS else 1]:
+            for operand in arguments[: DECLARED[READABLE_NAMES[name]].operands]:
                 yield from paths(operand, calls + 1)
         case ast.Name(id=leaf):
             yield calls, leaf
@@ -73,16 +73,16 @@ def test_laws_of_each_problem(place):
     functions = set(pool(dataset, split))
     for p in problems(dataset, split, 80, chosen):
         assert low <= len(p.input) <= high
-        steps = p.expression.steps(p.input)
-        assert steps[-1].output == p.output == p.expression.evaluate(p.input) != p.input
-        for step in steps:
+        trace = steps(p.expression, p.input)
+        assert trace[-1].output == p.output == evaluate(p.expression, p.input) != p.input
+        for step in trace:
             assert step.output not in strings(step)
             assert 0 < len(step.output) <= (chosen.max_output_length or len(step.output))
-        leaves = list(paths(ast.parse(p.expression.text(), mode="eval").body))
+        leaves = list(paths(ast.parse(p.text, mode="eval").body))
         longest = max(calls for calls, _ in leaves)
-        assert p.level == p.expression.level == longest >= 1
+        assert p.level == size(p.expression).level == longest >= 1
         assert (longest, "x") in leaves
-        assert set(p.expression.functions()) <= functions
+        assert {READABLE_NAMES[step.operator] for step in trace if step.operator != "+"} <= functions
 
 
 @few
@@ -107,7 +107,7 @@ def exposure(made) -> dict[int, Counter]:
     """Calls of each function, by level."""
     seen: dict[int, Counter] = {}
     for p in made:
-        names = [READABLE_NAMES[step.operator] for step in p.expression.steps(p.input) if step.operator != "+"]
+        names = [READABLE_NAMES[step.operator] for step in steps(p.expression, p.input) if step.operator != "+"]
         seen.setdefault(p.level, Counter()).update(names)
     return seen
 
@@ -130,22 +130,22 @@ def test_exposure_stays_equal_in_long_runs_with_the_default_settings(dataset, sp
 
 
 def test_stage1_calls_all_functions_and_stage2_each_side_of_the_split():
-    assert set(exposure(sampled("stage1_level1", "train", 4000))[1]) == set(ALL)
-    assert set(exposure(sampled("stage2_level2", "train", 4000))[2]) == set(TRAINING)
-    assert set(exposure(sampled("stage2_level1to8", "test", 4000))[8]) == set(HELD_OUT)
+    assert set(exposure(sampled("stage1_level1", "train", 4000))[1]) == set(FUNCTIONS)
+    assert set(exposure(sampled("stage2_level2", "train", 4000))[2]) == set(pool("stage2_level2", "train"))
+    assert set(exposure(sampled("stage2_level1to8", "test", 4000))[8]) == set(pool("stage2_level2", "test"))
 
 
 @pytest.mark.parametrize(
     ("dataset", "split"), [("stage1_level1", "train"), ("stage2_level1to2", "train"), ("stage2_level1to8", "test")]
 )
 def test_no_problem_occurs_twice(dataset, split):
-    made = [(p.expression.text(), p.input) for p in sampled(dataset, split, 4000)]
+    made = [(p.text, p.input) for p in sampled(dataset, split, 4000)]
     assert len(set(made)) == len(made)
 
 
 def test_no_problem_occurs_twice_although_there_are_few():
     narrow = DEFAULT.model_copy(update={"input_length": (3, 3)})
-    made = [(p.expression.text(), p.input) for p in problems("stage2_level1", "test", 3000, narrow)]
+    made = [(p.text, p.input) for p in problems("stage2_level1", "test", 3000, narrow)]
     assert len(set(made)) == len(made) == 3000
 
 
@@ -165,7 +165,7 @@ def test_seed_data_set_and_split_give_other_problems():
 def test_inputs_suit_the_functions_that_need_it():
     by_function = {name: [] for name in FUNCTIONS}
     for p in sampled("stage1_level1", "train", 4000):
-        by_function[READABLE_NAMES[p.expression.text().split("(")[0]]].append(p.input)
+        by_function[READABLE_NAMES[p.text.split("(")[0]]].append(p.input)
     assert all(" " in text for text in by_function["reverse_words"])
     assert any(text.count(" ") == 2 for text in by_function["reverse_words"])
     assert not any(text.isalpha() for text in by_function["loop_filter_nonalpha"])
@@ -176,15 +176,15 @@ def test_inputs_suit_the_functions_that_need_it():
 
 def test_expressions_are_varied():
     made = sampled("stage2_level1to8", "test", 4000)
-    texts = [p.expression.text() for p in made]
-    two = tuple(f"{PUBLIC_NAMES[name]}(" for name in TWO_OPERANDS)
+    texts = [p.text for p in made]
+    two = tuple(f"{PUBLIC_NAMES[name]}(" for name, declared in DECLARED.items() if declared.operands == 2)
     assert any(" + '" in text for text in texts)
     assert any("' + " in text for text in texts)
-    assert any(p.expression.calls > p.level for p in made)
-    assert any(p.expression.depth > p.level for p in made)
+    assert any(size(p.expression).calls > p.level for p in made)
+    assert any(size(p.expression).depth > p.level for p in made)
     assert any(text.startswith(two) and text.count("func_") > 2 for text in texts)
-    innermost = {p.expression.steps(p.input)[0].operator for p in made if p.level > 1}
-    assert innermost >= {PUBLIC_NAMES[name] for name in HELD_OUT}
+    innermost = {steps(p.expression, p.input)[0].operator for p in made if p.level > 1}
+    assert innermost >= {PUBLIC_NAMES[name] for name in pool("stage2_level1to8", "test")}
 
 
 @pytest.mark.parametrize(

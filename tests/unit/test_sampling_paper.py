@@ -3,17 +3,14 @@
 import json
 from itertools import islice
 from pathlib import Path
-from random import Random
-from string import ascii_lowercase
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from problem_sets import problems
 
 from fofg.config import Problems
 from fofg.errors import UserError
-from fofg.tasks.strings.published_sampler import Draws, Taken, sample
+from fofg.tasks.strings.expressions import evaluate, size, steps
+from fofg.tasks.strings.published_sampler import sample
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 PUBLISHED = Problems(sampler="paper", seed=42, input_length=(3, 10), max_output_length=None, template="{code}{input}")
@@ -33,17 +30,17 @@ def test_reproduces_the_published_problems_in_order(dataset, split):
     published = [json.loads(line) for line in lines]
     assert len(published) in (64, 1000)
     made = islice(problems(dataset, split, SIZES[dataset, split], PUBLISHED), len(published))
-    assert [{"expression": p.expression.text(), "input": p.input, "output": p.output} for p in made] == published
+    assert [{"expression": p.text, "input": p.input, "output": p.output} for p in made] == published
 
 
 def test_level_is_the_depth_of_the_tree_in_equal_shares():
     made = list(problems("stage2_level1to8", "test", 19, PUBLISHED))
-    assert [p.level for p in made] == [p.expression.depth for p in made]
+    assert [p.level for p in made] == [size(p.expression).depth for p in made]
     assert [p.level for p in made] == [1, 1, 1, 2, 2, 2, 3, 3, 3, *(level for level in range(4, 9) for _ in range(2))]
 
 
 def test_an_expression_is_taken_once():
-    texts = [p.expression.text() for p in problems("stage1_level1", "train", 5000, PUBLISHED)]
+    texts = [p.text for p in problems("stage1_level1", "train", 5000, PUBLISHED)]
     assert len(set(texts)) == len(texts)
 
 
@@ -54,43 +51,11 @@ def test_stage1_test_is_the_head_of_its_train_set():
 def test_cap_is_kept():
     capped = PUBLISHED.model_copy(update={"max_output_length": 12})
     for p in problems("stage2_level2", "train", 500, capped):
-        assert max((len(step.output) for step in p.expression.steps(p.input)), default=0) <= 12
-        assert p.expression.evaluate(p.input) == p.output
+        assert max((len(step.output) for step in steps(p.expression, p.input)), default=0) <= 12
+        assert evaluate(p.expression, p.input) == p.output
 
 
 def test_impossible_number_of_problems_is_an_error():
     tiny = PUBLISHED.model_copy(update={"max_output_length": 1, "input_length": (1, 1)})
     with pytest.raises(UserError, match=r"problems\.max_output_length: .*depth 1 found for outputs of up to 1 characters"):
         list(sample([(1, 50)], ("repeat_str", "mirror_str"), tiny))
-
-
-draws = st.one_of(
-    st.tuples(st.just("randint"), st.integers(0, 10), st.integers(0, 40)),
-    st.tuples(st.just("choice"), st.integers(1, 30), st.none()),
-    st.tuples(st.just("letters"), st.integers(1, 4), st.integers(0, 8)),
-    st.tuples(st.just("random"), st.none(), st.none()),
-)
-
-
-@given(st.integers(0, 2**40), st.lists(draws, max_size=40))
-def test_draws_are_those_of_random(seed, wanted):
-    ours, reference = Draws(seed), Random(seed)
-    for kind, a, b in wanted:
-        if kind == "randint":
-            assert ours.randint(a, a + b) == reference.randint(a, a + b)
-        elif kind == "choice":
-            assert ours.below(a) == reference.choice(range(a))
-        elif kind == "letters":
-            length = reference.randint(a, a + b)
-            assert ours.letters(a, a + b) == "".join(reference.choices(ascii_lowercase, k=length))
-        else:
-            assert ours.random() == reference.random()
-
-
-def test_taken_is_a_set_that_grows():
-    generator = Random(0)
-    texts = [str(generator.randrange(12_000)) for _ in range(20_000)]
-    taken, known = Taken(), set()
-    for text in texts:
-        assert taken.add(text) is (text not in known)
-        known.add(text)

@@ -118,7 +118,8 @@ OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
 OF_VALIDATION = made("stage2_validation", "test")
 OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
 OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
-PROBLEMS = OF_STAGE1_TRAIN | OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK | OF_STAGE1_TEST
+OF_STAGE2 = OF_LEVEL1 | OF_LEVEL2 | OF_LEVEL1TO2 | OF_EVALUATION | OF_VALIDATION | OF_PASSK
+PROBLEMS = OF_STAGE1_TRAIN | OF_STAGE2 | OF_STAGE1_TEST
 EVERYTHING = PROBLEMS | BASE | FIGURES | LINKS | TINY | {("record_versions",)}
 ANSWERS = SELECTION | STAGE1_SCORES | STAGE1_TABLE | scored(*MODELS) | counted("base", "stage1-rft") | selected_iteration(0)
 
@@ -199,6 +200,7 @@ EXPECTED = {
     "container": ("docker://fofg-gpu", NOTHING),
     "plain_prompt": (False, BASE),
     "problems.task": ("my_tasks:Mine", PROBLEMS),
+    "problems.pools": ({"train": ["sort_chars"], "test": ["mirror_str"]}, OF_STAGE2),
     "problems.sampler": ("paper", PROBLEMS),
     "problems.seed": (7, PROBLEMS),
     "problems.input_length": ([4, 6], PROBLEMS),

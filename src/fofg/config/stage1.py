@@ -1,6 +1,7 @@
 """Problems, rollouts, selection and supervised fine-tuning: the sections of Stage 1, used by Stage 2 too."""
 
-from typing import Annotated, Literal
+import difflib
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -8,14 +9,33 @@ from fofg.config.types import Betas, Count, Levels, LossAggMode, Natural, Positi
 
 #: The task of the paper.
 STRINGS = "string_task"
+#: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
+PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
 #: What the scheme ``published_code`` was once called.
 OLD_SCHEME = "paper"
+
+
+class Pools(Section):
+    """Which functions (a task's skills) the problems of Stage 2 are made of."""
+
+    train: list[str] = Field(description="functions of training problems, by readable name")
+    test: list[str] = Field(description="held-out functions, of test problems")
+
+    @field_validator("train", "test")
+    @classmethod
+    def _sorted(cls, names: list[str]) -> list[str]:
+        if not names:
+            raise ValueError("no function; name one or more")
+        return sorted(set(names))  # so that the order in a file reruns nothing
 
 
 class Problems(Section):
     """Sampling and prompts of problems (paper §3.1)."""
 
     task: str = Field(STRINGS, description="string_task, or package.module:Class of a task of your own")
+    pools: Pools | None = Field(
+        None, description="which functions the problems of stage 2 are made of; null: the sampler's own split"
+    )
     sampler: Literal["paper", "balanced"] = Field(description="paper: the published procedure, row for row; balanced: our own")
     seed: Natural = Field(description="42 in the paper")
     input_length: tuple[Count, Count] = Field(description="fewest and most characters of an input (balanced)")
@@ -26,6 +46,29 @@ class Problems(Section):
     @classmethod
     def _is_known(cls, task: str) -> str:
         return known(task, (STRINGS,), "package.module:Class", kind="task")
+
+    @field_validator("pools")
+    @classmethod
+    def _are_apart(cls, pools: Pools | None, info: ValidationInfo) -> Pools | None:
+        if pools is None:
+            return None
+        if shared := sorted({*pools.train} & {*pools.test}):
+            raise ValueError(f"{', '.join(shared)} in train and in test; a function belongs to one side")
+        if info.data.get("task") == STRINGS:
+            from fofg.tasks.strings.functions import FUNCTIONS  # which imports the configuration
+
+            for name in sorted({*pools.train, *pools.test} - FUNCTIONS.keys()):
+                close = difflib.get_close_matches(name, FUNCTIONS, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(FUNCTIONS)}"
+                raise ValueError(f"no function {name}; {hint}")
+        return pools
+
+    def of_stage(self, stage: int) -> "Problems":
+        """Return the part that problems of a stage depend on."""
+        changes: dict[str, Any] = {} if stage == 2 else {"pools": None}
+        if self.sampler == "paper":
+            changes |= PUBLISHED
+        return self.model_copy(update=changes)
 
     @field_validator("template")
     @classmethod

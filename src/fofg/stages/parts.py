@@ -28,9 +28,6 @@ from fofg.stages.specs import (
 )
 from fofg.stages.versions import VERSIONS
 
-#: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
-PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
-
 
 def shard_count(settings: Config, problems: int) -> int:
     """Shards of ``shard_size`` that hold so many problems."""
@@ -43,11 +40,8 @@ def prepare_base_model(settings: Config, base_model: str) -> PrepareBaseModel:
 
 
 def create_problems(settings: Config, dataset: str, split: str) -> CreateProblems:
-    """All problems of a split. The published procedure has input lengths of its own and no cap."""
+    """All problems of a split."""
     chosen = settings.datasets[dataset]
-    problems = settings.problems
-    if problems.sampler == "paper":
-        problems = problems.model_copy(update=PUBLISHED)
     return CreateProblems(
         version=VERSIONS["create_problems"],
         dataset=dataset,
@@ -55,7 +49,7 @@ def create_problems(settings: Config, dataset: str, split: str) -> CreateProblem
         levels=chosen.levels,
         split=split,
         rows=getattr(chosen, split),
-        problems=problems,
+        problems=settings.problems.of_stage(chosen.stage),
     )
 
 

@@ -2,7 +2,7 @@
 
 VERSIONS = {
     "prepare_base_model": 1,
-    "create_problems": 2,
+    "create_problems": 3,
     "describe_datasets": 1,
     "create_chunk": 1,
     "generate_rollouts": 1,

@@ -10,8 +10,10 @@ from functools import cache
 from random import Random
 from string import ascii_lowercase
 
-from fofg.tiny_base.library import ALL, GLOSSES, PARAMETERS, TWO_OPERANDS
-from fofg.tiny_base.programs import Leaf, Operation, Program, apply
+from fofg.tasks.strings.expressions import Leaf, Operation
+from fofg.tasks.strings.expressions import Node as Program
+from fofg.tiny_base.library import ALL, GLOSSES
+from fofg.tiny_base.programs import apply
 
 #: Kinds of slips in a step, and how often each is among them.
 SLIPS = {"misread": 0.3, "miswritten": 0.4, "confused": 0.2, "skipped": 0.1}
@@ -89,12 +91,12 @@ class _Work:
 
 @cache
 def _alike(operands: int, parameter: type | None = None) -> list[str]:
-    """Functions with so many string operands and a parameter of this type."""
-    return [name for name in ALL if (2 if name in TWO_OPERANDS else 1) == operands and _parameter_type(name) is parameter]
-
-
-def _parameter_type(function: str) -> type | None:
-    return type(PARAMETERS[function](Random(0))) if function in PARAMETERS else None
+    """Return the functions with that many string operands and a parameter of this type."""
+    return [
+        name
+        for name, declared in ALL.items()
+        if declared.operands == operands and (declared.parameter.type if declared.parameter else None) is parameter
+    ]
 
 
 def misspell(text: str, rng: Random) -> str:

@@ -10,9 +10,10 @@ from random import Random
 from typing import NamedTuple
 
 from fofg.tasks.strings import prompts
+from fofg.tasks.strings.expressions import text
 from fofg.tiny_base.answers import answer
 from fofg.tiny_base.library import ALL, NAMES, OTHERS, body
-from fofg.tiny_base.programs import operators, random_input, random_program, text
+from fofg.tiny_base.programs import operators, random_input, random_program
 
 #: Share of nested expressions, of conversations with several problems, and (late) of those with hidden definitions.
 NESTED, SEVERAL_TURNS, HIDDEN = 0.5, 0.35, 0.35

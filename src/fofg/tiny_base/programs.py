@@ -4,50 +4,20 @@ from collections.abc import Iterator
 from functools import cache
 from random import Random
 from string import ascii_lowercase, ascii_uppercase, digits
-from typing import NamedTuple
 
-from fofg.tasks.strings.expressions import METHODS
-from fofg.tiny_base.library import ALL, PARAMETERS, TWO_OPERANDS
+from fofg.tasks.strings import expressions
+from fofg.tasks.strings.expressions import METHODS, Leaf, Operation
+from fofg.tasks.strings.expressions import Node as Program
+from fofg.tiny_base.library import ALL, OTHERS
 
 MOST_CHARACTERS = 40
 
 
-class Leaf(NamedTuple):
-    """The input ``x`` (``literal`` null), or a string written in the expression."""
-
-    literal: str | None = None
-
-
-class Operation(NamedTuple):
-    """``operator`` is a readable function name, ``+``, or a method with its dot."""
-
-    operator: str
-    operands: tuple["Program", ...]
-    parameters: tuple[str | int, ...] = ()
-
-
-Program = Leaf | Operation
-
-
 def apply(operator: str, values: list[str], parameters: tuple[str | int, ...]) -> str:
-    """What an operation gives for the values of its operands."""
-    if operator == "+":
-        return values[0] + values[1]
-    if operator.startswith("."):
-        return METHODS[operator[1:]](values[0])
-    return ALL[operator](*values, *parameters)
-
-
-def text(program: Program, names: dict[str, str]) -> str:
-    """Python text, as fofg.tasks.strings.expressions writes it; ``names``: readable name -> shown name."""
-    if isinstance(program, Leaf):
-        return "x" if program.literal is None else repr(program.literal)
-    operands = [text(operand, names) for operand in program.operands]
-    if program.operator == "+":
-        return f"({operands[0]} + {operands[1]})"
-    if program.operator.startswith("."):
-        return f"({operands[0]}){program.operator}()"
-    return f"{names[program.operator]}({', '.join([*operands, *map(repr, program.parameters)])})"
+    """Apply an operator to the values of its operands."""
+    if operator in OTHERS:
+        return OTHERS[operator](*values, *parameters)
+    return expressions.apply(operator, values, parameters)
 
 
 def operators(program: Program) -> Iterator[str]:
@@ -84,14 +54,15 @@ def _leaf(rng: Random, literal: float, x: str) -> tuple[Program, str]:
 def _operation(rng: Random, pool: list[str], operand: tuple[Program, str], x: str) -> tuple[Program, str]:
     """An operation on an operand with known value, with a second operand where it needs one; and its value."""
     kind = rng.random()
-    operator = f".{rng.choice(list(METHODS))}" if kind < 0.02 else "+" if kind < 0.08 else rng.choice(pool)
+    operator = rng.choice(list(METHODS)) if kind < 0.02 else "+" if kind < 0.08 else rng.choice(pool)
     operands = [operand]
-    if operator == "+" or operator in TWO_OPERANDS:
+    declared = ALL.get(operator)
+    if operator == "+" or (declared and declared.operands == 2):
         other = _leaf(rng, 0.5, x)
         if isinstance(operand[0], Operation) and rng.random() < 0.3:
             other = _operation(rng, pool, other, x)
         operands.insert(rng.randint(0, 1), other)
-    parameters = (PARAMETERS[operator](rng),) if operator in PARAMETERS else ()
+    parameters = (declared.parameter.draw(rng),) if declared and declared.parameter else ()
     programs, values = zip(*operands)
     return Operation(operator, programs, parameters), apply(operator, values, parameters)
 

@@ -59,7 +59,7 @@ def pieces(template: str) -> list[str]:
     wording = template.replace("{input}", '"{input}"').replace("{code}", "{input}").split("{input}")
     lines = [piece for function in ALL for piece in _lines(body(function) + "\n\n")]
     glosses = [f' {gloss} -> "' for gloss in GLOSSES.values()]
-    methods = [piece for method in METHODS for piece in (f'".{method}()', f").{method}()")]
+    methods = [piece for method in METHODS for piece in (f'"{method}()', f"){method}()")]
     found = [*NAMES.values(), *wording, prompts.code(""), *_CODE, *_ANSWER, *methods, *lines, *glosses]
     return list(dict.fromkeys(piece for piece in found if len(piece) > 1))
 

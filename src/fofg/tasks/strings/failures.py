@@ -24,7 +24,7 @@ from typing import Any
 
 from fofg.errors import UserError
 from fofg.tasks.strings.answers import find_answer
-from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.expressions import parse, size
 from fofg.tasks.strings.failures_alignment import Problem, align
 from fofg.tasks.strings.failures_reading import read_steps
 from fofg.tasks.strings.grading import grade
@@ -61,7 +61,7 @@ def classify(problem: Problem, response: str, truncated: bool = False, rule: Ans
     if outcome is Outcome.NO_ANSWER:
         return "no_answer"
     answer = _text(find_answer(response, rule))
-    composed = problem.expression.calls > 1
+    composed = size(problem.expression).calls > 1
     said = read_steps(response, problem.x)
     if not any(one.whole for one in said):
         return "ignores_composition" if composed and answer in problem.shortcuts else "unreadable"

@@ -1,13 +1,13 @@
 """The steps of a response beside the operations of an expression: which belong together, what is missing (paper §4.5)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice, product
 from typing import NamedTuple
 
-from fofg.tasks.strings.expressions import METHODS, Call, Concat, Literal, Method, Node, Variable
+from fofg.tasks.strings.expressions import Leaf, Node, Operation, apply, evaluate, nodes, shown
 from fofg.tasks.strings.failures_reading import Said
-from fofg.tasks.strings.functions import FUNCTIONS, PARAMETERS, PUBLIC_NAMES
+from fofg.tasks.strings.functions import FUNCTIONS
 
 #: So many values a sub-expression has at most, as a response has them, and so many distinct steps of a response count.
 _MOST_VALUES = 8
@@ -19,17 +19,18 @@ class Problem:
 
     def __init__(self, expression: Node, x: str):
         self.expression, self.x = expression, x
-        self.nodes = list(_nodes(expression))
-        true = {id(node): node.evaluate(x) for node in self.nodes}
+        inner = list(nodes(expression))
+        operations = [node for node in inner if isinstance(node, Operation)]
+        true = {id(node): evaluate(node, x) for node in inner}
         self.output = true[id(expression)]
         self.parts = {value for key, value in true.items() if key != id(expression)}
-        self.shortcuts = self.parts | {value for node in self.nodes for value in _on_input(node, x, true)}
+        self.shortcuts = self.parts | {value for node in operations for value in _on_input(node, x, true)}
         #: Every string that the problem shows or leads to.
-        self.strings = {*true.values(), *(p for node in self.nodes for p in _parameters(node) if isinstance(p, str))}
+        self.strings = {*true.values(), *(p for node in operations for p in node.parameters if isinstance(p, str))}
         self.longest = 64 + 4 * max(map(len, self.strings))
         self.parameters: dict[str, set] = defaultdict(set)
-        for node in self.nodes:
-            self.parameters[_operator(node)].update(_parameters(node))
+        for node in operations:
+            self.parameters[shown(node)].update(node.parameters)
 
 
 class Alignment(NamedTuple):
@@ -115,13 +116,13 @@ class _Work:
 
     def of(self, node: Node) -> _Worked:
         """What the steps make of a sub-expression, innermost first."""
-        if isinstance(node, Variable | Literal):
-            return _Worked({node.evaluate(self.problem.x): frozenset()}, frozenset())
-        operands = [self.of(child) for child in node.children]
+        if isinstance(node, Leaf):
+            return _Worked({evaluate(node, self.problem.x): frozenset()}, frozenset())
+        operands = [self.of(operand) for operand in node.operands]
         self._join_wrongly(node, operands)
         values = dict(self._implied(node, operands))
         missing = frozenset().union(*(operand.missing for operand in operands))
-        if isinstance(node, Call) or node is self.problem.expression:
+        if node.operator in FUNCTIONS or node is self.problem.expression:
             missing |= {id(node)}
         for place, before in (self._working(node, operands, slips=False) or self._working(node, operands, slips=True)).items():
             self.used.add(place)
@@ -136,15 +137,15 @@ class _Work:
         step = self.steps[place]
         return step.operator == "+" and any(self.sources[output] - {place} for output in step.outputs)
 
-    def _working(self, node: Node, operands: list[_Worked], slips: bool) -> dict[int, frozenset[int]]:
+    def _working(self, node: Operation, operands: list[_Worked], slips: bool) -> dict[int, frozenset[int]]:
         """The steps that work the node, each with what is missing before it; ``slips``: its operands may be miswritten."""
-        places = [*self._by_operator[_operator(node)], *(() if slips else self._by_operator[""])]
+        places = [*self._by_operator[shown(node)], *(() if slips else self._by_operator[""])]
         found = {place: self._before(place, node, operands, slips) for place in places}
         return {place: before for place, before in found.items() if before is not None}
 
-    def _before(self, place: int, node: Node, operands: list[_Worked], slips: bool) -> frozenset[int] | None:
+    def _before(self, place: int, node: Operation, operands: list[_Worked], slips: bool) -> frozenset[int] | None:
         """What is missing before a step that works the node; None if it does not."""
-        step, own = self.steps[place], _parameters(node)
+        step, own = self.steps[place], node.parameters
         if not step.said or step.in_words:
             known = {value for operand in operands for value in operand.values}.union(own)
             if all(text in known or (slips and self._is_slip(text, place)) for text in step.strings):
@@ -152,11 +153,11 @@ class _Work:
             return None
         strings = step.strings
         parameters: tuple = step.integers
-        if _takes_string(node):
+        if any(isinstance(parameter, str) for parameter in own):
             strings, parameters = strings[: len(operands)], strings[len(operands) :] + parameters
         if len(strings) != len(operands):
             return None
-        if any(parameter not in own and parameter in self.problem.parameters[_operator(node)] for parameter in parameters):
+        if any(parameter not in own and parameter in self.problem.parameters[shown(node)] for parameter in parameters):
             return None
         other = [text for text, operand in zip(strings, operands) if text not in operand.values]
         if other and not (slips and all(self._is_slip(text, place) for text in other)):
@@ -167,61 +168,26 @@ class _Work:
         """Whether an operand is not said, or stands nowhere else."""
         return text is None or (text not in self.problem.strings and not self.sources.get(text, set()) - {place})
 
-    def _join_wrongly(self, node: Node, operands: list[_Worked]) -> None:
+    def _join_wrongly(self, node: Operation, operands: list[_Worked]) -> None:
         """The operands of a join in the wrong order are no slip of the pen."""
-        if isinstance(node, Concat):
+        if node.operator == "+":
             for left, right in product(operands[0].values, operands[1].values):
                 self.sources[right + left].add(-1)
 
-    def _implied(self, node: Node, operands: list[_Worked]) -> Iterator[tuple[str, frozenset[int]]]:
+    def _implied(self, node: Operation, operands: list[_Worked]) -> Iterator[tuple[str, frozenset[int]]]:
         """The operation's results for the operands' values, as if it was done in the head."""
         for values in islice(product(*(operand.values for operand in operands)), _MOST_VALUES):
             if sum(map(len, values)) <= self.problem.longest:
-                result = _function(node)(*values, *_parameters(node))
+                result = apply(node.operator, list(values), node.parameters)
                 before = frozenset().union(*(operand.values[value] for value, operand in zip(values, operands)))
                 # An answer does not show an outermost call that leaves its operand as it is.
                 unseen = node is self.problem.expression and result in values
                 yield result, before | {id(node)} if unseen else before
 
 
-def _nodes(node: Node) -> Iterator[Node]:
-    for child in node.children:
-        yield from _nodes(child)
-    yield node
-
-
-def _operator(node: Node) -> str:
-    """As ``Step.operator``; "" for the input and literals."""
-    match node:
-        case Call():
-            return PUBLIC_NAMES[node.function]
-        case Concat():
-            return "+"
-        case Method():
-            return f".{node.name}"
-    return ""
-
-
-def _parameters(node: Node) -> tuple[str | int, ...]:
-    return node.parameters if isinstance(node, Call) else ()
-
-
-def _takes_string(node: Node) -> bool:
-    return isinstance(node, Call) and PARAMETERS.get(node.function) is str
-
-
-def _function(node: Node) -> Callable[..., str]:
-    match node:
-        case Call():
-            return FUNCTIONS[node.function]
-        case Method():
-            return METHODS[node.name]
-    return str.__add__
-
-
-def _on_input(node: Node, x: str, true: dict[int, str]) -> Iterator[str]:
-    """A call's values with the input in the place of one operand."""
-    if isinstance(node, Call):
-        values = [true[id(child)] for child in node.children]
-        for at in range(len(values)):
-            yield FUNCTIONS[node.function](*values[:at], x, *values[at + 1 :], *node.parameters)
+def _on_input(node: Operation, x: str, true: dict[int, str]) -> Iterator[str]:
+    """Yield a call's values with the input in the place of one operand."""
+    if node.operator in FUNCTIONS:
+        values = [true[id(operand)] for operand in node.operands]
+        for position in range(len(values)):
+            yield apply(node.operator, [*values[:position], x, *values[position + 1 :]], node.parameters)

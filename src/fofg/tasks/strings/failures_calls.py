@@ -46,7 +46,7 @@ _TOKEN = re.compile(
     | (?<!\w)'(?P<single>[^']*+)'(?!\w)
     | “(?P<curly>[^“”]*+)”
     | ‘(?P<angled>[^‘’]*+)’
-    | (?P<method>\.(?:{"|".join(METHODS)})\(\))
+    | (?P<method>(?:{"|".join(map(re.escape, METHODS))})\(\))
     | (?P<function>\bfunc_\d{{1,4}}\b)
     | (?P<integer>(?<![\w.])-?\d{{1,9}}(?![\w.]))
     | (?P<word>\w++)

@@ -1,10 +1,46 @@
-"""The 25 string functions of the paper (Appendix A), under their readable names.
+"""The 25 string functions of the paper (Appendix A), under their readable names. Add one at the end, with its declaration.
 
 The source of a function is what a prompt shows as its definition, so each is short, stands alone, and reads the same once it is
-called ``func_N``. String operands come first, parameters after them.
+called ``func_N``. String operands come first, the parameter after them. The pools (training and held-out functions of Stage 2) are
+those of the balanced sampler: functions that agree are on one side. Functions 18 = 1, 8 = 19, 7 = 20, and 9 and 24 differ only on
+palindromes.
 """
 
+from collections.abc import Callable
+from typing import Literal
 
+from fofg.tasks.strings.declarations import Choice, Declaration, Integer, Letters, Need, Parameter
+
+#: Readable name -> callable.
+FUNCTIONS: dict[str, Callable[..., str]] = {}
+#: Readable name -> the name that prompts show.
+PUBLIC_NAMES: dict[str, str] = {}
+#: The name that prompts show -> readable name.
+READABLE_NAMES: dict[str, str] = {}
+#: Readable name -> what the function declares.
+DECLARED: dict[str, Declaration] = {}
+
+
+def string_function(
+    *,
+    pool: Literal["train", "test"],
+    parameter: Parameter | None = None,
+    operands: int = 1,
+    needs: Need | None = None,
+    gloss: str = "",
+) -> Callable[[Callable[..., str]], Callable[..., str]]:
+    """Declare a string function (see Declaration). Its public name is ``func_N``, N being the number of those before it."""
+
+    def declare(function: Callable[..., str]) -> Callable[..., str]:
+        name, public = function.__name__, f"func_{len(FUNCTIONS)}"
+        FUNCTIONS[name], PUBLIC_NAMES[name], READABLE_NAMES[public] = function, public, name
+        DECLARED[name] = Declaration(function, parameter, operands, pool, needs, gloss)
+        return function
+
+    return declare
+
+
+@string_function(pool="test", gloss="strides through")
 def deterministic_shuffle(s):
     step = 3
     while len({i * step % len(s) for i in range(len(s))}) < len(s):
@@ -12,48 +48,59 @@ def deterministic_shuffle(s):
     return "".join(s[i * step % len(s)] for i in range(len(s)))
 
 
+@string_function(parameter=Integer(2, 4, multiplies=True), pool="train", gloss="repeats")
 def repeat_str(s, n):
     return s * n
 
 
+@string_function(pool="test", needs="vowel", gloss="drops vowels")
 def remove_vowels(s):
     return "".join(c for c in s if c not in "aeiouAEIOU")
 
 
+@string_function(pool="train", gloss="sorts")
 def sort_chars(s):
     return "".join(sorted(s))
 
 
+@string_function(pool="train", needs="space", gloss="reverses the words")
 def reverse_words(s):
     return " ".join(reversed(s.split()))
 
 
+@string_function(parameter=Letters(2, 4), pool="train", gloss="adds a prefix")
 def add_prefix(s, pre):
     return pre + s
 
 
+@string_function(parameter=Letters(2, 4), pool="test", gloss="adds a suffix")
 def add_suffix(s, suf):
     return s + suf
 
 
+@string_function(operands=2, pool="test", gloss="interlaces")
 def interlace_str(s1, s2):
     n = min(len(s1), len(s2))
     return "".join(a + b for a, b in zip(s1, s2)) + s1[n:] + s2[n:]
 
 
+@string_function(parameter=Integer(1, 3), pool="train", gloss="rotates left")
 def rotate_str(s, n):
     n = n % len(s) if s else 0
     return s[n:] + s[:n]
 
 
+@string_function(pool="test", gloss="appends the mirror image")
 def mirror_str(s):
     return s + s[::-1]
 
 
+@string_function(pool="test", gloss="alternates case")
 def alternate_case(s):
     return "".join(c.upper() if i % 2 else c.lower() for i, c in enumerate(s))
 
 
+@string_function(parameter=Integer(1, 5), pool="train", gloss="shifts letters")
 def shift_chars(s, shift):
     out = ""
     for c in s:
@@ -65,30 +112,37 @@ def shift_chars(s, shift):
     return out
 
 
+@string_function(pool="test", needs="vowel", gloss="numbers the vowels")
 def vowel_to_number(s):
     return "".join(str("aeiou".index(c.lower()) + 1) if c in "aeiouAEIOU" else c for c in s)
 
 
+@string_function(parameter=Choice("-_|"), pool="train", gloss="separates")
 def insert_separator(s, sep):
     return sep.join(s)
 
 
+@string_function(pool="test", gloss="doubles each character")
 def duplicate_every_char(s):
     return "".join(c + c for c in s)
 
 
+@string_function(pool="train", gloss="brackets each character")
 def fancy_brackets(s):
     return "".join("«" + c + "»" for c in s)
 
 
+@string_function(pool="test", needs="repeat", gloss="merges repeats")
 def compress_repeats(s):
     return "".join(c for i, c in enumerate(s) if i == 0 or c != s[i - 1])
 
 
+@string_function(pool="train", gloss="reverses")
 def recursive_reverse(s):
     return s[::-1]
 
 
+@string_function(parameter=Integer(2, 4, multiplies=True), pool="train", gloss="loops")
 def loop_concat(s, n):
     out = ""
     for _ in range(n):
@@ -96,12 +150,14 @@ def loop_concat(s, n):
     return out
 
 
+@string_function(parameter=Integer(1, 3), pool="train", gloss="moves the front to the end")
 def while_rotate(s, n):
     while n > 0:
         s, n = s[1:] + s[:1], n - 1
     return s
 
 
+@string_function(operands=2, pool="test", gloss="weaves together")
 def recursive_interlace(s1, s2):
     out = ""
     while s1 and s2:
@@ -109,72 +165,25 @@ def recursive_interlace(s1, s2):
     return out + s1 + s2
 
 
+@string_function(pool="test", needs="sign", gloss="keeps letters")
 def loop_filter_nonalpha(s):
     return "".join(c for c in s if c.isalpha())
 
 
+@string_function(pool="train", needs="odd length", gloss="makes the length even")
 def verify_even_length(s):
     return s[:-1] if len(s) % 2 else s
 
 
+@string_function(parameter=Integer(1, 3), pool="train", gloss="makes it hold a digit")
 def backchain_add_digit(s, depth):
     if depth < 1 or any(c.isdigit() for c in s):
         return s
     return s + "1"
 
 
+@string_function(parameter=Integer(1, 3), pool="test", gloss="grows towards a palindrome")
 def backchain_palindrome(s, depth):
     while depth > 0 and s != s[::-1]:
         s, depth = s + s[::-1], depth - 1
     return s
-
-
-_IN_ORDER = (
-    deterministic_shuffle,
-    repeat_str,
-    remove_vowels,
-    sort_chars,
-    reverse_words,
-    add_prefix,
-    add_suffix,
-    interlace_str,
-    rotate_str,
-    mirror_str,
-    alternate_case,
-    shift_chars,
-    vowel_to_number,
-    insert_separator,
-    duplicate_every_char,
-    fancy_brackets,
-    compress_repeats,
-    recursive_reverse,
-    loop_concat,
-    while_rotate,
-    recursive_interlace,
-    loop_filter_nonalpha,
-    verify_even_length,
-    backchain_add_digit,
-    backchain_palindrome,
-)
-
-#: Readable name -> callable.
-FUNCTIONS = {function.__name__: function for function in _IN_ORDER}
-#: Readable name -> the name that prompts show.
-PUBLIC_NAMES = {name: f"func_{i}" for i, name in enumerate(FUNCTIONS)}
-#: The name that prompts show -> readable name.
-READABLE_NAMES = {public: name for name, public in PUBLIC_NAMES.items()}
-#: Functions with two string operands; all others take one, then at most one parameter.
-TWO_OPERANDS = frozenset({"interlace_str", "recursive_interlace"})
-#: Functions whose operands are followed by a parameter -> its type.
-PARAMETERS = {
-    "repeat_str": int,
-    "add_prefix": str,
-    "add_suffix": str,
-    "rotate_str": int,
-    "shift_chars": int,
-    "insert_separator": str,
-    "loop_concat": int,
-    "while_rotate": int,
-    "backchain_add_digit": int,
-    "backchain_palindrome": int,
-}

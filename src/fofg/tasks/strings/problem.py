@@ -1,14 +1,15 @@
-"""One problem, as the samplers make it."""
+"""One problem as the samplers make it."""
 
 from typing import NamedTuple
 
 from fofg.tasks.strings.expressions import Node
 
 
-class Problem(NamedTuple):
-    """``output`` is the value of ``expression`` for ``input``; ``level`` is what the sampler counts as the level."""
+class Sampled(NamedTuple):
+    """``text``: of the expression; ``output``: its value for ``input``; ``level``: what the sampler counts as the level."""
 
     expression: Node
+    text: str
     input: str
     output: str
     level: int

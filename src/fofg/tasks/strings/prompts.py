@@ -1,14 +1,13 @@
 """Prompts: the code that is shown, with or without the definitions, inside a template of the configuration."""
 
-import inspect
 import json
 import re
 from functools import cache, lru_cache
 
 from fofg.errors import UserError
+from fofg.tasks.strings.declarations import source
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 
-Message = dict[str, str]
 PLACEHOLDERS = ("{code}", "{input}")
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode
@@ -17,8 +16,7 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 @cache
 def definition(function: str) -> str:
     """Source of a function (readable name) as prompts show it: named ``func_N``, no trailing newline."""
-    source = inspect.getsource(FUNCTIONS[function]).rstrip()
-    return re.sub(rf"\b{function}\b", PUBLIC_NAMES[function], source)
+    return re.sub(rf"\b{function}\b", PUBLIC_NAMES[function], source(FUNCTIONS[function]))
 
 
 @lru_cache(maxsize=4096)
@@ -37,11 +35,6 @@ def check_template(template: str) -> None:
     for placeholder in PLACEHOLDERS:
         if template.count(placeholder) != 1:
             raise UserError(f"problems.template: needs {placeholder} exactly once, has it {template.count(placeholder)} times")
-
-
-def prompt(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> list[Message]:
-    """One user message, with ``prompt_text`` as its content."""
-    return [{"role": "user", "content": prompt_text(template, expression, input_text, functions)}]
 
 
 def prompt_text(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> str:

@@ -4,16 +4,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from fofg.config import Problems
 from fofg.data.files import cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.tasks.strings import balanced_sampler, failures, pools, published_sampler
-from fofg.tasks.strings.expressions import parse
+from fofg.tasks.strings.expressions import parse, size
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 from fofg.tasks.strings.grading import grade
-from fofg.tasks.strings.problem import Problem as Sampled
+from fofg.tasks.strings.problem import Sampled
 from fofg.tasks.strings.prompts import prompt_text
 from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
 
@@ -32,10 +33,10 @@ class Strings:
     failure_classes = failures.CLASSES
 
     def sample(self, settings: Problems, split: Split) -> Iterator[Problem]:
-        pool = pools.pool(split.stage, split.split, settings.sampler)
+        pool = pools.pool(settings, split.stage, split.split)
         if settings.sampler == "paper":
             return map(_problem, published_sampler.sample(split.shares, pool, settings))
-        return map(_problem, balanced_sampler.sample(split.shares, pool, split.dataset, split.split, settings))
+        return map(_problem, balanced_sampler.sample(split, pool, settings))
 
     def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
         names = self._functions(problem) if hints else ()
@@ -43,17 +44,15 @@ class Strings:
 
     def _functions(self, problem: Problem) -> tuple[str, ...]:
         """Return the problem's functions in order of their number. Raises UserError for one without a definition."""
-        if "functions" in problem.details:
-            return problem.details["functions"]
-        used = self.count_skills(problem)
-        if unknown := [name for name in used if name not in FUNCTIONS]:
+        used = frozenset(_called(problem.question))
+        if unknown := used - FUNCTIONS.keys():
             raise UserError(f"{problem.question[:200]}: no definition of {', '.join(unknown)}; correct or remove the problem")
-        return tuple(name for name in FUNCTIONS if name in used)
+        return _in_order(used)
 
     def read(self, row: Mapping, where: str) -> Problem:
-        text = (row["reward_model"] or {}).get("ground_truth") or ""
+        written = (row["reward_model"] or {}).get("ground_truth") or ""
         try:
-            truth = _decode(text)
+            truth = _decode(written)
             values = truth["expression"], truth["ref_input"], truth["ref_output"]
             for value in values:
                 value.encode()
@@ -61,13 +60,13 @@ class Strings:
             file, named, _ = where.rpartition(": ")
             raise UserError(
                 f"{where}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression, "
-                f"not {text[:80]!r}; {cure(file) if named else 'correct the problems'}"
+                f"not {written[:80]!r}; {cure(file) if named else 'correct the problems'}"
             ) from None
         level = (row.get("extra_info") or {}).get("level")
-        return Problem(*values, _level(values[0]) if level is None else level, text)
+        return Problem(*values, _level(values[0]) if level is None else level, written)
 
     def count_skills(self, problem: Problem) -> Counter[str]:
-        return Counter(READABLE_NAMES.get(name, name) for name in _CALLED.findall(problem.question) if name)
+        return Counter(_called(problem.question))
 
     def grade(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Outcome:
         return grade(response, problem.output, rule, truncated)
@@ -77,16 +76,26 @@ class Strings:
 
 
 def _problem(sampled: Sampled) -> Problem:
-    expression, functions = sampled.expression.text(), tuple(sampled.expression.functions())
-    truth = f'{{"ref_input": {_quote(sampled.input)}, "ref_output": {_quote(sampled.output)}, "expression": {_quote(expression)}}}'
-    measures = {"depth": sampled.expression.depth, "calls": sampled.expression.calls}
-    details = {**measures, "expression": expression, "functions": functions}
-    return Problem(expression, sampled.input, sampled.output, sampled.level, truth, details)
+    question, measured = sampled.text, size(sampled.expression)
+    truth = f'{{"ref_input": {_quote(sampled.input)}, "ref_output": {_quote(sampled.output)}, "expression": {_quote(question)}}}'
+    functions = _in_order(frozenset(_called(question)))
+    details = {"depth": measured.depth, "calls": measured.calls, "expression": question, "functions": functions}
+    return Problem(question, sampled.input, sampled.output, sampled.level, truth, details)
+
+
+def _called(expression: str) -> list[str]:
+    """Return the readable names of the functions that an expression calls, one for each call."""
+    return [READABLE_NAMES.get(name, name) for name in _CALLED.findall(expression) if name]
+
+
+@lru_cache(maxsize=4096)
+def _in_order(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in FUNCTIONS if name in names)
 
 
 def _level(expression: str) -> int | None:
     """Return the calls on the longest path of a row's expression, None where it can't be read."""
     try:
-        return parse(expression).level
+        return size(parse(expression)).level
     except UserError:
         return None
