@@ -81,6 +81,7 @@ lint: env  ## Formatting and lint of Python and Snakemake files
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
+	mypy
 	snakemake --lint
 
 EXPORT := export --quiet --locked --no-emit-project --no-annotate --no-header

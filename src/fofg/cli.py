@@ -29,7 +29,7 @@ def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Sectio
 
     ``code``, the number of the code's version, is one of its keys.
     """
-    keys = {name: (kind, ...) for name, kind in fields.items()}
+    keys: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
     model = create_model("Spec", __base__=section, code=(int, 0), **keys)
 
     def read(text: str) -> Section:

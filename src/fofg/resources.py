@@ -162,7 +162,7 @@ def _estimate(
     cluster, start = settings.cluster, settings.plan.start_seconds
     seconds = start + gpu_seconds[0] / gpus
     limit = min(cluster.max_runtime, max(_MIN_MINUTES, math.ceil((_MARGIN * seconds + cluster.grace_period) / 60)))
-    override = cluster.resources.get(rule, Resources())
+    override = {str(name): given for name, given in cluster.resources.items()}.get(rule, Resources())
     return Estimate(
         mem_mb=override.mem_mb or mem_mb,
         runtime=override.runtime or limit,

@@ -15,16 +15,17 @@ def unfit(config: "Config") -> Iterator[str]:
     """Settings that an engine can't follow, each as ``path: problem; cure``."""
     sft = {"stage1.sft": config.stage1.sft, "stage2.rft.sft": config.stage2.rft.sft}
     rl, training, rollout = config.stage2.rl, config.training, config.rollout_engine
+    engines = {path: section.engine for path, section in sft.items()} | {"stage2.rl": rl.engine}
     if rollout.name == "transformers" and rollout.gpus > 1:
         yield f"rollout_engine.gpus: {rollout.gpus}, but engine transformers uses one; set 1, or name: vllm"
-    torch = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "torch"]
+    torch = [path for path, engine in engines.items() if engine == "torch"]
     if torch and training.workers() > 1:
         yield f"training.gpus: engine torch uses one GPU of one node; set {torch[0]}.engine: verl, or gpus: 1 and nodes: 1"
     if torch and rollout.gpus and not training.gpus:
         yield "training.gpus: 0, but rollouts take GPUs (rollout_engine.gpus), and both would be on the first; set 1"
     if training.nodes > 1 and not training.gpus:
         yield "training.nodes: several nodes need GPUs; set training.gpus"
-    verl = [path for path, section in [*sft.items(), ("stage2.rl", rl)] if section.engine == "verl"]
+    verl = [path for path, engine in engines.items() if engine == "verl"]
     if verl and (seconds := config.cluster.grace_period) <= END_SECONDS:
         yield f"cluster.grace_period: {seconds}, of which {verl[0]}.engine (verl) needs {END_SECONDS:.0f} to end; raise it"
     for path, section in sft.items():

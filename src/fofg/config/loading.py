@@ -3,9 +3,9 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ def keys(values: dict, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def read(files: Iterable[str]) -> dict:
+def read(files: Iterable[str | os.PathLike]) -> dict:
     """YAML files merged left to right, as Snakemake merges them: mappings key by key, everything else replaced."""
     merged: dict = {}
     for path in files:
@@ -46,8 +46,8 @@ def _mapping(path: str | os.PathLike) -> dict:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
-        raise UserError(f"{path}: line {line} is not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8") from None
+        number, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise UserError(f"{path}: line {number} is not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{path}: {line}not YAML ({error.problem})") from None
@@ -115,7 +115,7 @@ def load(values: dict) -> Config:
         raise UserError("configuration:\n" + "\n".join(f"  {line}" for line in lines)) from None
 
 
-def _line(item: dict) -> str:
+def _line(item: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if path in RENAMED:
         return f"{path}: now called {RENAMED[path]}"
@@ -141,7 +141,7 @@ def _line(item: dict) -> str:
 
 def _fields_at(parents: list) -> list[str]:
     """Names of the keys of a section; none if the path leads to no section."""
-    model = Config
+    model: Any = Config
     for name in parents:
         if get_origin(model) in (dict, list):
             model = get_args(model)[-1]

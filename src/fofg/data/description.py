@@ -61,7 +61,12 @@ def describe(files: Paths, outputs: Paths, spec: DescribeDatasets) -> None:
 
 def read(path: str | os.PathLike, bar: tqdm) -> Contents:
     """A problem file's contents. Raises UserError if it is bad."""
-    numbers, problems, inputs, used, called, skills = [], [], [], Counter(), Counter(), {}
+    numbers: list[pa.Table] = []
+    problems: list[int] = []
+    inputs: list[int] = []
+    used: Counter[str] = Counter()
+    called: Counter[str] = Counter()
+    skills: dict[str, str] = {}
     first = 0
     for batch in read_batches(path, COLUMNS):
         lengths = []
@@ -82,8 +87,10 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
         bar.update(batch.num_rows)
     if not first:
         raise UserError(f"{path}: holds no problem; {cure(path)}")
-    hashes, inputs = np.array(problems, np.uint64), np.unique(np.array(inputs, np.uint64))
-    return Contents(pa.concat_tables(numbers), hashes, np.unique(hashes), inputs, used, called, skills)
+    hashes = np.array(problems, np.uint64)
+    return Contents(
+        pa.concat_tables(numbers), hashes, np.unique(hashes), np.unique(np.array(inputs, np.uint64)), used, called, skills
+    )
 
 
 def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:

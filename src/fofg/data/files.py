@@ -82,7 +82,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     except Exception as error:
         if names_a_file(error) and not getattr(error, "filename", None):
             with suppress(AttributeError):
-                error.filename = str(path)
+                error.filename = str(path)  # type: ignore[attr-defined]
         raise
 
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -58,7 +59,7 @@ class RolloutFile:
         with open_parquet(path, ROLLOUTS) as file:
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         self._sizes = [(group.num_rows, group.total_byte_size) for group in groups]
-        self.rows, self.bytes = (sum(sizes) for sizes in zip(*self._sizes)) if self._sizes else (0, 0)
+        self.rows, self.bytes = sum(rows for rows, _ in self._sizes), sum(size for _, size in self._sizes)
         if not self.rows:
             raise UserError(f"{path}: holds no problem; make the rollouts again")
         self.batch_rows = batch_rows or int(np.clip(BATCH_BYTES * self.rows // max(1, self.bytes), 1, MOST_BATCH_ROWS))
@@ -73,7 +74,8 @@ class RolloutFile:
 
     def spans(self) -> Iterator[Span]:
         """The file's row groups in order, in pieces of SPAN_BYTES or more, for processes that read their own."""
-        groups, first, rows, size = [], 0, 0, 0
+        groups: list[int] = []
+        first = rows = size = 0
         for number, (group_rows, group_bytes) in enumerate(self._sizes):
             groups, rows, size = [*groups, number], rows + group_rows, size + group_bytes
             if size >= SPAN_BYTES or number == len(self._sizes) - 1:
@@ -108,16 +110,16 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
     """The same items, the next one made in a thread while one is in use: reading and writing Parquet run side by side."""
-    end = object()
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, iterator, end)
-            yield item
+        coming = pool.submit(list, islice(iterator, 1))
+        while item := coming.result():
+            coming = pool.submit(list, islice(iterator, 1))
+            yield item[0]
 
 
 def _start_worker() -> None:
     """Exit with the parent: a worker whose parent was killed would wait for work for ever."""
     leave_out_pandas()
-    exit_with(multiprocessing.parent_process().pid)
+    if (parent := multiprocessing.parent_process()) and parent.pid:
+        exit_with(parent.pid)

@@ -67,7 +67,7 @@ def _present() -> dict[str, str]:
     listing = subprocess.run(query, capture_output=True, text=True, timeout=120, check=False)
     if listing.returncode:
         return {}
-    return dict(map(str.strip, line.split(",")) for line in listing.stdout.splitlines() if "," in line)
+    return {index.strip(): uuid.strip() for index, _, uuid in (line.partition(",") for line in listing.stdout.splitlines()) if uuid}
 
 
 def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: float = 1.0) -> list[str]:

@@ -11,7 +11,7 @@ TIME_LIMIT = "before the time limit"
 #: Seconds a child program gets to exit before it is killed; part of the grace period.
 END_SECONDS = 30.0
 #: Signals that request a stop. SLURM sends SIGURG before a job's time limit, to all its processes, which ignore it by default.
-_REASONS = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}
+_REASONS: dict[int, str] = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}
 _time_limit_near = threading.Event()
 
 

@@ -112,7 +112,10 @@ def _kinds(told: str) -> list[Kind]:
 
 def _remembered() -> int:
     """Seconds for which the cluster knows of a job that has ended."""
-    return int(re.search(r"^MinJobAge\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)[1])
+    match = re.search(r"^MinJobAge\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    if not match:
+        raise UserError("scontrol show config names no MinJobAge; check the cluster's SLURM")
+    return int(match[1])
 
 
 def _minutes(limit: str) -> int | None:

@@ -25,7 +25,7 @@ def compute_score(
     ``reward_model.ground_truth``; ``truncated``, here or in ``extra_info``: the response was cut at the token limit, which counts
     as no answer; ``others``: what else verl passes. No response raises; raises UserError for unusable rows and settings.
     """
-    row = {"data_source": data_source, "reward_model": {"ground_truth": ground_truth}, "extra_info": extra_info or {}}
+    row: dict = {"data_source": data_source, "reward_model": {"ground_truth": ground_truth}, "extra_info": extra_info or {}}
     return _reward(row, solution_str, truncated or bool(row["extra_info"].get("truncated")), scheme, answer_rule)
 
 
