@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from fofg import stages
-from fofg.config import Config, load, merge, read
+from fofg import specs
+from fofg.config import Config, canonical, load, merge, read
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow/scripts"
@@ -102,11 +102,14 @@ def make_shards(folder: Path, settings: Config) -> list[Path]:
 
     folder.mkdir()
     generator, paths = random.Random(0), []
-    for number in range(stages.shard_count(settings, ROLLED_OUT)):
-        spec = stages.generate_rollouts(settings, number, ROLLED_OUT)
+    size = settings.rollout_engine.shard_size
+    for number, first in enumerate(range(0, ROLLED_OUT, size)):
+        spec = specs.RolloutsSpec(
+            **specs.stage1_shard(settings, number, ROLLED_OUT), **specs.engine(settings), rollouts=settings.stage1.rollouts
+        )
         metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": "none"})}
-        print(f"making responses: {spec.first:,} of {ROLLED_OUT:,} problems", file=sys.stderr)
-        rows = (row(index, settings.problems.template, generator) for index in range(spec.first, spec.first + spec.rows))
+        print(f"making responses: {first:,} of {ROLLED_OUT:,} problems", file=sys.stderr)
+        rows = (row(index, settings.problems.template, generator) for index in range(first, first + spec.rows))
         paths.append(folder / f"{number}.parquet")
         write_parquet(paths[-1], ROLLOUTS.with_metadata(metadata), [list(rows)])
     return paths
@@ -150,8 +153,8 @@ def snakemake(target: str, *more: str, folder: Path = ROOT) -> Measured:
     return Measured(sys.executable, "-m", "snakemake", target, "--cores", "2", *more, folder=folder)
 
 
-def script(name: str, spec: stages.Spec, *arguments: str | Path) -> Measured:
-    return Measured(sys.executable, SCRIPTS / f"{name}.py", "--spec", spec.text(), *arguments)
+def script(name: str, spec: str, *arguments: str | Path) -> Measured:
+    return Measured(sys.executable, SCRIPTS / f"{name}.py", "--spec", spec, *arguments)
 
 
 def usual(name: str, output: Path, *arguments: str | Path) -> Measured:
@@ -160,6 +163,8 @@ def usual(name: str, output: Path, *arguments: str | Path) -> Measured:
 
 def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
     """Command -> itself, the usual way."""
+    from rft import selection
+
     settings, found = configured(), {}
     run, bare, other = folder / "run", folder / "bare", folder / "usual"
     other.mkdir()
@@ -190,30 +195,31 @@ def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
     for stage, names in splits.items():
         target = f"stage{stage}_create_problems"
         found[target] = snakemake(target, *options), usual("create", other, *names)
-    spec = stages.create_problems(settings, "stage1_level1", "train")
+    spec = specs.problems(settings, "stage1_level1", "train")
     more = spec.model_copy(update={"rows": 4 * spec.rows})
-    found["create_problems.py"] = script("create_problems", spec, "--output", other / "once.parquet"), None
-    found["create_problems.py, 4 x the rows"] = script("create_problems", more, "--output", other / "more.parquet"), None
+    found["create_problems.py"] = script("create_problems", spec.text(), "--output", other / "once.parquet"), None
+    found["create_problems.py, 4 x the rows"] = script("create_problems", more.text(), "--output", other / "more.parquet"), None
 
     practice = data / "stage2_level2/train.parquet"
-    chunk = stages.create_chunk(settings, 0)
+    chunk = canonical(iteration=0, size=settings.stage2.rft.examples_per_iteration, seed=settings.stage2.rft.chunk_seed)
     found["create_chunk.py"] = (
         script("create_chunk", chunk, "--problems", practice, "--iterations", "6", "--output", folder / "0.parquet"),
         usual("chunk", other / "0.parquet", practice),
     )
     shards, rollouts = make_shards(folder / "shards", settings), folder / "rollout.parquet"
-    gather = stages.gather_rollouts(len(shards))
+    gather = canonical(shards=len(shards))
     found["gather_rollouts.py"] = (
         script("gather_rollouts", gather, "--shards", *shards, "--output", rollouts),
         usual("gather", other / "rollout.parquet", *shards),
     )
     outputs = [part for name in ("train", "test", "summary") for part in (f"--{name}", folder / f"{name}.parquet")]
     found["select_rft_data.py"] = (
-        script("select_rft_data", stages.select_stage1_data(settings), "--rollouts", rollouts, *outputs),
+        script("select_rft_data", selection(settings).text(), "--rollouts", rollouts, *outputs),
         usual("select", other / "train.parquet", rollouts),
     )
+    score = canonical(answer_rule=settings.scoring.answer_rule)
     found["score_rollouts.py"] = (
-        script("score_rollouts", stages.score_rollouts(settings), "--rollouts", rollouts, "--output", folder / "verdicts.parquet"),
+        script("score_rollouts", score, "--rollouts", rollouts, "--output", folder / "verdicts.parquet"),
         usual("score", other / "verdicts.parquet", rollouts),
     )
     return found

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from fofg.config import Problems
 from fofg.data import datasets
-from fofg.stages import CreateProblems
+from fofg.specs import ProblemsSpec
 from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES
 from fofg.tasks.strings.pools import PUBLISHED
 
@@ -103,8 +103,8 @@ def check(rows: int = 500) -> None:
         raise SystemExit("error: the usual way and the paper sampler made different problems")
 
 
-def spec(sampler: str, rows: int) -> CreateProblems:
-    return CreateProblems(version=1, dataset=DATASET, stage=2, levels=(2, 2), split="train", rows=rows, problems=SETTINGS[sampler])
+def spec(sampler: str, rows: int) -> ProblemsSpec:
+    return ProblemsSpec(dataset=DATASET, stage=2, levels=(2, 2), split="train", rows=rows, problems=SETTINGS[sampler])
 
 
 def make_problems(sampler: str, rows: int) -> None:

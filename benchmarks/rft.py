@@ -21,10 +21,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from fofg.config import load
+from fofg.config import Config, Selection, load
 from fofg.data.files import write_parquet
 from fofg.data.schemas import ROLLOUTS
-from fofg.stages import select_stage1_data
+from fofg.specs import SelectionSpec, part
 from fofg.tasks.strings.expressions import Leaf, Operation, X, evaluate
 from fofg.tasks.strings.expressions import text as written
 from fofg.tasks.strings.functions import DECLARED
@@ -160,6 +160,12 @@ def watched(work: Callable[[], None]) -> tuple[float, int]:
     return seconds, max(peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
+def selection(config: Config) -> SelectionSpec:
+    """What Stage 1 selects its training examples by."""
+    answer_rule, template = config.scoring.answer_rule, config.problems.template
+    return SelectionSpec(selection=part(Selection, config.stage1.rft), answer_rule=answer_rule, template=template)
+
+
 def one(way: str, folder: Path, options: argparse.Namespace) -> None:
     """Measures one way in this process and prints its figures; the parent keeps each in a process of its own."""
     if way == "usual":
@@ -167,7 +173,7 @@ def one(way: str, folder: Path, options: argparse.Namespace) -> None:
     else:
         from fofg.rft.selection import select
 
-        spec = select_stage1_data(settings(options.turns))
+        spec = selection(settings(options.turns))
         paths = [folder / name for name in ("rollout.parquet", "train.parquet", "test.parquet", "selection.json")]
         seconds, peak = watched(lambda: select(spec, *paths, workers=options.workers))
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
 
-from fofg.config import DEFAULT, load, read
+from fofg.config import DEFAULT, GRPOConfig, load, read
 from fofg.data import datasets
-from fofg.stages import create_problems, train_rl
+from fofg.specs import RLSpec, part, problems
 from fofg.training import grpo, metrics
 
 ROOT = Path(__file__).parents[1]
@@ -39,8 +39,10 @@ def main() -> None:
     settings = load(values)
     with tempfile.TemporaryDirectory(prefix="fofg-rl-") as name:
         folder = Path(name)
-        datasets.write(folder / "problems.parquet", create_problems(settings, "stage2_level1", "train"))
-        spec, data = train_rl(settings, "level1"), {"stage2_level1": folder / "problems.parquet"}
+        datasets.write(folder / "problems.parquet", problems(settings, "stage2_level1", "train"))
+        rl = settings.stage2.rl
+        spec = RLSpec(rl=part(GRPOConfig, rl), phases=rl.curricula["level1"], scoring=settings.scoring)
+        data = {"stage2_level1": folder / "problems.parquet"}
         start = time.process_time()
         grpo.train(
             spec,

@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 def problem_rows(count: int) -> list[dict]:
     import yaml
 
-    from fofg import config, stages
+    from fofg import config, specs
     from fofg.data import datasets
     from fofg.data.files import read_rows
 
@@ -52,7 +52,7 @@ def problem_rows(count: int) -> list[dict]:
         settings = config.load(yaml.safe_load(file))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problems.parquet"
-        chosen = stages.create_problems(settings, "stage1_level1", "train")
+        chosen = specs.problems(settings, "stage1_level1", "train")
         datasets.write(path, chosen.model_copy(update={"rows": count}))
         return list(read_rows(path))
 

@@ -16,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
 import pyarrow.parquet as pq
 
 from fofg.config import DEFAULT, load, read
-from fofg.stages import train_stage1
+from fofg.specs import SFTSpec
 from fofg.training import metrics, sft
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     values = read([DEFAULT])
     values["stage1"]["sft"]["epochs"] = 1
-    spec = train_stage1(load(values))
+    spec = SFTSpec(sft=load(values).stage1.sft)
     with tempfile.TemporaryDirectory(prefix="fofg-sft-") as name:
         folder = Path(name)
         table = pq.read_table(options.data / "train.parquet")

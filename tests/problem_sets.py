@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fofg import config
-from fofg.stages import CreateProblems
+from fofg.specs import ProblemsSpec
 from fofg.tasks.strings import balanced_sampler, pools, published_sampler
 from fofg.tasks.strings.problem import Sampled
 from fofg.tasks.task import Split
@@ -13,11 +13,11 @@ DEFAULT = config.load(config.read([Path(__file__).parents[1] / "config/default.y
 DATASETS = DEFAULT.datasets
 
 
-def spec(dataset: str, split: str, rows: int, settings: config.Problems, first: int = 0) -> CreateProblems:
+def spec(dataset: str, split: str, rows: int, settings: config.Problems, first: int = 0) -> ProblemsSpec:
     """Problems ``first`` ... ``first + rows - 1`` of a split, however many the configuration makes."""
     chosen = DATASETS[dataset]
-    return CreateProblems(
-        version=1, dataset=dataset, stage=chosen.stage, levels=chosen.levels, split=split, first=first, rows=rows, problems=settings
+    return ProblemsSpec(
+        dataset=dataset, stage=chosen.stage, levels=chosen.levels, split=split, first=first, rows=rows, problems=settings
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tiny_model
 
-from fofg.config import GRPOConfig, Phase, Scoring, SFTConfig, Validation
+from fofg.config import Config, GRPOConfig, Phase, Scoring, SFTConfig, Validation
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS, RFT
-from fofg.stages import TrainRl, TrainSft
+from fofg.specs import RLSpec, SFTSpec, part
 
 LETTERS = "abc"
 #: The answer to every problem of one letter, and of two.
@@ -52,12 +52,18 @@ VALIDATION = Validation(every=2, dataset="held_out", levels=LEVELS, problems=4, 
 PHASES = [{"steps": 3, "mixture": {"one": 1, "two": 1}}, {"steps": 2, "mixture": {"two": 1}}]
 
 
-def spec(phases=PHASES, scheme="published_code", rollouts=None, **changes) -> TrainRl:
+def curriculum(config: Config, name: str) -> RLSpec:
+    """Return what an RL run of a configuration depends on."""
+    rl = config.stage2.rl
+    return RLSpec(rl=part(GRPOConfig, rl), phases=rl.curricula[name], scoring=config.scoring)
+
+
+def spec(phases=PHASES, scheme="published_code", rollouts=None, **changes) -> RLSpec:
     """``rollouts``: changes of keys in that section."""
     values = {**SETTINGS, **changes}
     values["rollouts"] = {**SETTINGS["rollouts"], **(rollouts or {})}
     scoring = Scoring(scheme=scheme, answer_rule="published")
-    return TrainRl(version=1, rl=GRPOConfig(**values), phases=[Phase(**phase) for phase in phases], scoring=scoring)
+    return RLSpec(rl=GRPOConfig(**values), phases=[Phase(**phase) for phase in phases], scoring=scoring)
 
 
 def problem(index: int, level: int, answer: str | None = None) -> dict:
@@ -119,7 +125,7 @@ def make(folder: Path) -> Path:
         seed=1,
     )
     files = (folder / "examples.parquet", folder / "none.parquet")
-    fine_tuning.train(TrainSft(version=1, sft=sft), folder / "random", *files, folder / "model", folder / "s", 16, save_every=1000)
+    fine_tuning.train(SFTSpec(sft=sft), folder / "random", *files, folder / "model", folder / "s", 16, save_every=1000)
     write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])
     write_parquet(folder / "two.parquet", PROBLEMS, [[problem(index, 2) for index in range(100, 118)]])
     write_parquet(folder / "unsolvable.parquet", PROBLEMS, [[problem(index, 1, "never") for index in range(300, 308)]])

@@ -12,7 +12,6 @@ from fofg.chat_templates import plain
 from fofg.data.files import cure, write_json, write_text
 from fofg.errors import UserError
 from fofg.model_files import SETTINGS, copy_settings, digest, weight_files
-from fofg.stages import PrepareBaseModel
 
 
 def find(base_model: str) -> Path:
@@ -132,16 +131,16 @@ def stored_dtype(folder: Path):
     return getattr(torch, config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
-def prepare(spec: PrepareBaseModel, output: str | Path, model: str | None = None) -> None:
+def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int = 0) -> None:
     """Make the folder that all stages start from: the base model's files, weights as links, and its chat template.
 
-    ``plain_prompt``: the template without its own system text (paper App. C). The template always is ``chat_template.jinja``.
-    ``model``: the model's folder or hub name where the spec holds its digest. Raises UserError if it is missing, damaged or unfit.
+    ``base_model``: a folder or hub name. ``plain_prompt``: the template without its own system text (paper App. C). The template
+    always is ``chat_template.jinja``. Raises UserError if the model is missing, damaged or unfit.
     """
-    source, output = find(model or spec.base_model), Path(output)
+    source, output = find(base_model), Path(output)
     check(source)
     tokenizer = load_chat_tokenizer(source)
-    template = plain(tokenizer, tokenizer.get_chat_template()) if spec.plain_prompt else tokenizer.get_chat_template()
+    template = plain(tokenizer, tokenizer.get_chat_template()) if plain_prompt else tokenizer.get_chat_template()
     output.mkdir(parents=True, exist_ok=True)
     for old in output.iterdir():
         if old.is_file() or old.is_symlink():
@@ -157,7 +156,7 @@ def prepare(spec: PrepareBaseModel, output: str | Path, model: str | None = None
     write_json(output / "tokenizer_config.json", settings)
     write_text(output / "chat_template.jinja", template)
     # This file stands in for all others: its content changes with any of them, but not with the folder they came from.
-    record = {"spec": spec.model_dump(mode="json", exclude={"base_model"}), "source": digest(source), "digest": digest(output)}
+    record = {"spec": {"plain_prompt": plain_prompt, "code": code}, "source": digest(source), "digest": digest(output)}
     write_json(output / "source.json", record)
 
 

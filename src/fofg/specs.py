@@ -7,14 +7,16 @@ counts, batch sizes, and checkpoint intervals are no part of it: they change spe
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from pydantic import Field
+
 from fofg import names
-from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, Validation
+from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation
 
 #: What decides which answers are correct; only RL depends on the rewards as well.
 AnswerRule = Literal["published", "lenient"]
 AnySection = TypeVar("AnySection", bound=Section)
-#: What the published sampler uses whatever the configuration says: inputs of 3 to 10 letters, outputs of any length.
-PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
+#: Version of the code that samples problems, for the jobs that write them and those that sample their own.
+PROBLEMS_CODE = 3
 
 
 class ProblemsSpec(Section):
@@ -40,11 +42,11 @@ class RolloutsSpec(Section):
 
     code: int = 0
     engine: str
-    options: dict[str, bool | int | float | str | None] | None = None
+    options: dict[str, bool | int | float | str | None] | None = Field(None, exclude_if=lambda options: options is None)
     dtype: Literal["auto", "bfloat16", "float32"]
     first: int = 0
     rows: int | None = None
-    problems: ProblemsSpec | None = None
+    problems: ProblemsSpec | None = Field(None, exclude_if=lambda problems: problems is None)
     definitions: bool | None = None
     template: str | None = None
     rollouts: Rollouts
@@ -57,6 +59,11 @@ class SelectionSpec(Section):
     selection: Selection
     answer_rule: AnswerRule
     template: str | None
+
+
+class SFTSpec(Section):
+    code: int = 0
+    sft: SFTConfig
 
 
 class RLSpec(Section):
@@ -81,12 +88,17 @@ def part(model: type[AnySection], section: Section) -> AnySection:
 
 def problems(config: Config, dataset: str, split: str, first: int = 0, rows: int | None = None) -> ProblemsSpec:
     """Return what a split of a dataset depends on, or a part of it. ``rows`` None: all of the split."""
-    chosen, settings = config.datasets[dataset], config.problems
-    if settings.sampler == "paper":
-        settings = settings.model_copy(update=PUBLISHED)
-    rows = getattr(chosen, split) if rows is None else rows
-    where = {"stage": chosen.stage, "levels": chosen.levels, "split": split}
-    return ProblemsSpec(dataset=dataset, **where, first=first, rows=rows, problems=settings)
+    chosen = config.datasets[dataset]
+    return ProblemsSpec(
+        code=PROBLEMS_CODE,
+        dataset=dataset,
+        stage=chosen.stage,
+        levels=chosen.levels,
+        split=split,
+        first=first,
+        rows=getattr(chosen, split) if rows is None else rows,
+        problems=config.problems.of_stage(chosen.stage),
+    )
 
 
 def shard(number: int, size: int, problems: int) -> dict[str, int]:

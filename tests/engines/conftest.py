@@ -6,7 +6,7 @@ from pathlib import Path
 import problem_sets
 import pytest
 
-from fofg import stages
+from fofg import specs
 from fofg.data import datasets
 
 # For vLLM's CPU build, before it is loaded: no threads tied to cores, and a small key-value cache (GiB).
@@ -26,6 +26,6 @@ def tiny_base() -> Path:
 def level1(tmp_path_factory) -> Path:
     """A file of 64 Level-1 problems with definitions."""
     path = tmp_path_factory.mktemp("problems") / "train.parquet"
-    chosen = stages.create_problems(problem_sets.DEFAULT, "stage1_level1", "train")
+    chosen = specs.problems(problem_sets.DEFAULT, "stage1_level1", "train")
     datasets.write(path, chosen.model_copy(update={"rows": 64}))
     return path

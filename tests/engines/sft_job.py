@@ -6,7 +6,8 @@ from pathlib import Path
 import verl_on_cpu
 from verl_configs import load
 
-from fofg import cli, stages
+from fofg import cli
+from fofg.specs import SFTSpec
 from fofg.training.verl import sft
 
 #: Steps of a run and of an epoch, and between checkpoints: more than there are, so that only a stop leaves one.
@@ -17,7 +18,7 @@ SETTINGS |= {"loss_agg_mode": "seq-mean-token-mean"}
 
 
 def spec():
-    made = stages.train_stage1(load("gpu-tiny.yaml"))
+    made = SFTSpec(sft=load("gpu-tiny.yaml").stage1.sft)
     return made.model_copy(update={"sft": made.sft.model_copy(update=SETTINGS)})
 
 

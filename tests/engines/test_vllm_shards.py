@@ -16,7 +16,7 @@ from fofg.config import Rollouts
 from fofg.data.files import read_rows
 from fofg.data.schemas import PROBLEMS, ROLLOUTS
 from fofg.rollouts.shards import METADATA
-from fofg.stages import GenerateRollouts
+from fofg.specs import RolloutsSpec
 
 pytestmark = pytest.mark.engines
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/generate_rollouts.py"
@@ -26,7 +26,7 @@ def command(tmp_path, model, problems, samples, batch_size=128, **options) -> li
     rollouts = Rollouts(
         samples=samples, temperature=1.0, top_p=1.0, max_prompt_tokens=256, max_response_tokens=128, long_prompts="error", seed=1
     )
-    spec = GenerateRollouts(version=1, engine="vllm", dtype="auto", first=0, rows=None, rollouts=rollouts)
+    spec = RolloutsSpec(engine="vllm", dtype="auto", first=0, rows=None, rollouts=rollouts)
     paths = {"--problems": problems, "--model": model, "--output": tmp_path / "out.parquet", "--state": tmp_path / "state"}
     arguments = [str(part) for pair in paths.items() for part in pair]
     speed = ["--batch-size", str(batch_size), "--options", json.dumps({"enforce_eager": True} | options)]

@@ -16,7 +16,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from fofg import stages
+from fofg import specs
 from fofg.config import load, read
 from fofg.data.schemas import VERDICTS
 from fofg.evaluation.verdicts import write_verdicts
@@ -113,7 +113,8 @@ def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
     for name, options in (("transformers", {}), ("vllm", {"gpu_memory_utilization": 0.3, "enforce_eager": True})):
         settings = load(read([*CONFIG]))
         rollouts = settings.evaluation.rollouts.model_copy(update={"samples": samples})
-        spec = stages.generate_stage1_test_rollouts(settings, "visible").model_copy(update={"engine": name, "rollouts": rollouts})
+        shown = {"definitions": True, "template": settings.problems.template}
+        spec = specs.RolloutsSpec(engine=name, dtype=settings.rollout_engine.dtype, rollouts=rollouts, **shown)
         made = tmp_path / f"{name}.parquet"
         files = ["--problems", problems, "--model", ROOT / "resources/tiny-base", "--output", made, "--state", tmp_path / name]
         how = ["--batch-size", "512", "--gpus", "1", "--options", json.dumps(options)]

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from fofg.data import chunks, datasets
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.stages import CreateChunk
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/create_chunk.py"
 ROWS = 50
@@ -28,8 +27,8 @@ def problems(tmp_path_factory) -> Path:
     return path
 
 
-def spec(iteration: int = 0, size: int = 16, seed: int = 1) -> CreateChunk:
-    return CreateChunk(version=1, iteration=iteration, size=size, seed=seed)
+def spec(iteration: int = 0, size: int = 16, seed: int = 1) -> dict:
+    return {"iteration": iteration, "size": size, "seed": seed}
 
 
 @given(st.integers(1, 300), st.data(), st.integers(0, 2**40))
@@ -63,19 +62,19 @@ def test_a_chunk_holds_the_rows_of_its_members_unchanged_and_in_order(tmp_path, 
     whole = pq.read_table(problems).to_pylist()
     for iteration in range(3):
         path = tmp_path / f"{iteration}.parquet"
-        assert chunks.write(path, problems, spec(iteration), iterations=3) == 16
+        assert chunks.write(path, problems, **spec(iteration), iterations=3) == 16
         made = pq.read_table(path)
         assert made.schema.equals(PROBLEMS)
         assert made.to_pylist() == [whole[row] for row in chunks.members(ROWS, 16, 1, iteration)]
 
 
 def test_the_number_of_chunks_and_the_way_the_file_is_cut_change_nothing(tmp_path, problems, monkeypatch):
-    chunks.write(tmp_path / "a.parquet", problems, spec(1), iterations=2)
-    chunks.write(tmp_path / "b.parquet", problems, spec(1), iterations=3)
+    chunks.write(tmp_path / "a.parquet", problems, **spec(1), iterations=2)
+    chunks.write(tmp_path / "b.parquet", problems, **spec(1), iterations=3)
     table = pq.read_table(problems)
     pq.write_table(table.select(table.column_names[::-1]), tmp_path / "mine.parquet", row_group_size=3)
     monkeypatch.setattr(chunks, "BATCH_ROWS", 7)
-    chunks.write(tmp_path / "c.parquet", tmp_path / "mine.parquet", spec(1), iterations=3)
+    chunks.write(tmp_path / "c.parquet", tmp_path / "mine.parquet", **spec(1), iterations=3)
     made = [pq.read_table(tmp_path / f"{name}.parquet") for name in "abc"]
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert made[0].equals(made[2])
@@ -84,7 +83,7 @@ def test_the_number_of_chunks_and_the_way_the_file_is_cut_change_nothing(tmp_pat
 @pytest.mark.parametrize(("iteration", "iterations"), [(0, 4), (3, 3)])
 def test_too_few_rows_are_an_error_that_names_the_numbers_and_the_keys(tmp_path, problems, iteration, iterations):
     with pytest.raises(UserError) as caught:
-        chunks.write(tmp_path / "out.parquet", problems, spec(iteration), iterations)
+        chunks.write(tmp_path / "out.parquet", problems, **spec(iteration), iterations=iterations)
     for part in (
         "train.parquet: has 50 problems",
         "4 chunks of 16 need 64",
@@ -98,21 +97,21 @@ def test_too_few_rows_are_an_error_that_names_the_numbers_and_the_keys(tmp_path,
 
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"missing\.parquet: no such file"):
-        chunks.write(tmp_path / "out.parquet", tmp_path / "missing.parquet", spec(), 1)
+        chunks.write(tmp_path / "out.parquet", tmp_path / "missing.parquet", **spec(), iterations=1)
     pq.write_table(pa.table({"prompt": ["a"] * 20}), tmp_path / "mine.parquet")
     with pytest.raises(UserError, match=r"mine\.parquet: no column 'data_source'"):
-        chunks.write(tmp_path / "out.parquet", tmp_path / "mine.parquet", spec(), 1)
+        chunks.write(tmp_path / "out.parquet", tmp_path / "mine.parquet", **spec(), iterations=1)
     assert not (tmp_path / "out.parquet").exists()
 
 
 def test_the_program_writes_the_chunk_and_its_spec(tmp_path, problems):
-    def run(spec: CreateChunk) -> subprocess.CompletedProcess:
-        command = [sys.executable, SCRIPT, "--spec", spec.text(), "--problems", problems, "--iterations", "3"]
+    def run(spec: dict) -> subprocess.CompletedProcess:
+        command = [sys.executable, SCRIPT, "--spec", json.dumps(spec), "--problems", problems, "--iterations", "3"]
         return subprocess.run([*command, "--output", tmp_path / "2.parquet"], capture_output=True, text=True, timeout=60)
 
     done = run(spec(2))
     assert done.returncode == 0, done.stderr
     assert pq.read_metadata(tmp_path / "2.parquet").num_rows == 16
-    assert json.loads((tmp_path / "2.spec.json").read_text()) == {"code": 1, "iteration": 2, "size": 16, "seed": 1}
+    assert json.loads((tmp_path / "2.spec.json").read_text()) == {"code": 0, "iteration": 2, "size": 16, "seed": 1}
     done = run(spec(2, size=17))
     assert done.returncode == 1 and done.stderr.startswith("error: ") and "3 chunks of 17 need 51" in done.stderr

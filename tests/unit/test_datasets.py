@@ -15,7 +15,7 @@ from problem_sets import DATASETS, problems
 from fofg.config import Dataset, Problems
 from fofg.data import datasets, files, schemas
 from fofg.errors import UserError
-from fofg.stages import CreateProblems
+from fofg.specs import ProblemsSpec
 from fofg.tasks.strings.expressions import evaluate, parse, size
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 from fofg.tasks.strings.prompts import prompt_text
@@ -28,7 +28,7 @@ SETTINGS = {
 }
 
 
-def spec(dataset="stage1_level1", split="train", rows=300, sampler="balanced") -> CreateProblems:
+def spec(dataset="stage1_level1", split="train", rows=300, sampler="balanced") -> ProblemsSpec:
     return problem_sets.spec(dataset, split, rows, SETTINGS[sampler])
 
 
@@ -75,7 +75,7 @@ def test_shares_of_levels_are_equal_and_complete(levels, rows, shares):
 
 
 def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
-    mine = CreateProblems(version=1, dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
+    mine = ProblemsSpec(dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
     made = list(datasets.problems(mine))
     assert [p.level for p in made] == [3] * 20 + [4] * 20
     assert {name for p in made for name in p.details["functions"]} <= set(problem_sets.pool("stage2_level2", "train"))
@@ -148,5 +148,5 @@ def test_more_problems_leave_the_first_ones_as_they_are(sampler, split, dataset,
     assert read(problem_sets.spec(dataset, split, rows, SETTINGS[sampler], first)) == whole[first : first + rows]
 
 
-def read(wanted: CreateProblems) -> list[dict]:
+def read(wanted: ProblemsSpec) -> list[dict]:
     return [row for batch in datasets.batches(wanted) for row in batch.to_pylist()]

@@ -14,7 +14,6 @@ from fofg.data import datasets, description
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.stages import DescribeDatasets
 from fofg.tasks.strings import Strings
 from fofg.tasks.strings.expressions import size, steps
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
@@ -23,10 +22,6 @@ from fofg.tasks.task import Problem
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/describe_datasets.py"
 PAPER = problem_sets.DEFAULT.problems.model_copy(update={"sampler": "paper", "input_length": (3, 10), "max_output_length": None})
 SIZES = {"stage1_level1/train": 400, "stage1_level1/test": 60, "stage2_level1to2/train": 300, "stage2_level1to8/test": 160}
-
-
-def spec(disjoint: bool = True) -> DescribeDatasets:
-    return DescribeDatasets(version=1, disjoint=disjoint)
 
 
 def make(folder: Path, settings) -> dict[str, Path]:
@@ -49,7 +44,7 @@ def described(request, tmp_path_factory):
     settings = PAPER if request.param == "paper" else problem_sets.DEFAULT.problems
     files = make(folder, settings)
     made = outputs(folder, files)
-    description.describe(files, made, spec(disjoint=request.param == "balanced"))
+    description.describe(files, made, disjoint=(request.param == "balanced"))
     return settings, files, {name: json.loads(path.read_text()) for name, path in made.items()}
 
 
@@ -131,9 +126,9 @@ def test_overlap_of_training_and_test_is_an_error_that_names_files_rows_and_coun
     leaked = [*rows_of(files["stage2_level1to2/train"])[:7], *rows_of(files["stage2_level1to8/test"])[:2]]
     write_parquet(files["stage2_level1to2/train"], PROBLEMS, [leaked])
     with pytest.raises(UserError, match=r"2 of .*level1to2-train\.parquet are in .*level1to8-test\.parquet \(rows 7, 8\)"):
-        description.describe(files, outputs(tmp_path, files), spec())
+        description.describe(files, outputs(tmp_path, files), disjoint=True)
     assert not list(tmp_path.glob("*.json"))
-    description.describe(files, outputs(tmp_path, files), spec(disjoint=False))
+    description.describe(files, outputs(tmp_path, files), disjoint=(False))
     made = json.loads((tmp_path / "stage2_level1to2.json").read_text())
     assert made["splits"]["train"]["overlap"]["stage2_level1to8/test"]["problems"] == 2
 
@@ -147,7 +142,7 @@ def test_duplicates_are_counted_and_files_of_ones_own_may_lack_numbers(tmp_path)
     truth = {"ref_input": "ab", "ref_output": "ba", "expression": "my_own(x)"}
     rows[1]["reward_model"]["ground_truth"] = json.dumps(truth)
     write_parquet(path, PROBLEMS, [rows + rows[:3]])
-    description.describe({"mine/train": path}, {"mine": tmp_path / "mine.json"}, spec())
+    description.describe({"mine/train": path}, {"mine": tmp_path / "mine.json"}, disjoint=True)
     made = json.loads((tmp_path / "mine.json").read_text())["splits"]["train"]
     assert (made["rows"], made["duplicates"]) == (8, 3)
     unknown = made["levels"]["unknown"]
@@ -173,7 +168,7 @@ def test_bad_files_and_names_are_errors(tmp_path):
         ({"mine/train": good}, out | {"other": tmp_path / "o.json"}, "--files: none of dataset other"),
     ):
         with pytest.raises(UserError, match=says):
-            description.describe(files, made, spec())
+            description.describe(files, made, disjoint=True)
     assert not list(tmp_path.glob("*.json"))
 
 
@@ -182,10 +177,11 @@ def test_the_program_describes(tmp_path):
     datasets.write(path, problem_sets.spec("stage2_level2", "train", 20, problem_sets.DEFAULT.problems))
 
     def run(*files: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, SCRIPT, "--spec", spec().text(), "--files", *files, "--outputs", f"own={tmp_path}/a=b.json"]
+        command = [sys.executable, SCRIPT, "--spec", '{"disjoint": true}', "--files", *files]
+        command += ["--outputs", f"own={tmp_path}/a=b.json"]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     done = run(f"own/train={path}")
     assert done.returncode == 0, done.stderr
     made = json.loads((tmp_path / "a=b.json").read_text())
-    assert (made["dataset"], made["spec"], made["splits"]["train"]["rows"]) == ("own", spec().model_dump(mode="json"), 20)
+    assert (made["dataset"], made["disjoint"], made["splits"]["train"]["rows"]) == ("own", True, 20)

@@ -12,7 +12,7 @@ import pytest
 import rl_problems
 from rl_problems import HELD_OUT, VALIDATION, problem, spec
 
-from fofg import models, stages
+from fofg import models, specs
 from fofg.config import load, read
 from fofg.data import validation
 from fofg.data.files import write_parquet
@@ -461,7 +461,7 @@ def sampled(**changes):
     """Validation on problems that the program samples."""
     values = read([Path(__file__).parents[2] / "config/default.yaml"])
     values["problems"] |= {"template": "{code}\n{input}", "input_length": [3, 5]}
-    return stages.rl_validation(load(values)).model_copy(update={**VALIDATION.model_dump(exclude={"dataset"}), **changes})
+    return specs.validation(load(values)).model_copy(update={**VALIDATION.model_dump(exclude={"dataset"}), **changes})
 
 
 def command(world, output, save_every=4):

@@ -12,7 +12,6 @@ from fofg import model_files, models
 from fofg.chat_templates import plain
 from fofg.errors import UserError
 from fofg.model_files import digest
-from fofg.stages import PrepareBaseModel
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "prepare_base_model.py"
 #: As Llama 3.1 renders: a system turn with dates in front of every conversation, contents trimmed.
@@ -139,10 +138,6 @@ def test_a_template_that_cannot_be_made_plain_names_the_way_out(tokenizer, templ
         plain(tokenizer, template)
 
 
-def spec(base_model, plain_prompt=True):
-    return PrepareBaseModel(version=1, base_model=str(base_model), plain_prompt=plain_prompt)
-
-
 def with_template(tiny_model, folder, template):
     shutil.copytree(tiny_model, folder)
     (folder / "chat_template.jinja").write_text(template)
@@ -154,7 +149,7 @@ def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_pat
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     base = with_template(tiny_model, tmp_path / "base", CHATML)
-    models.prepare(spec(base), tmp_path / "out")
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert (tmp_path / "out" / "model.safetensors").is_symlink()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     ids = tokenizer.apply_chat_template(turns("Hi?"), add_generation_prompt=True, return_tensors="pt")["input_ids"]
@@ -162,14 +157,14 @@ def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_pat
     logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, tmp_path / "out")]
     assert torch.equal(*logits)
     source = json.loads((tmp_path / "out" / "source.json").read_text())
-    assert source["spec"] == {"plain_prompt": True, "code": 1} and source["digest"]
+    assert source["spec"] == {"plain_prompt": True, "code": 0} and source["digest"]
 
 
 def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_path):
     base = with_template(tiny_model, tmp_path / "base", CHATML)
 
     def record():
-        models.prepare(spec(base, plain_prompt=False), tmp_path / "out")
+        models.prepare(str(base), tmp_path / "out", plain_prompt=False)
         return (tmp_path / "out" / "source.json").read_text()
 
     first = record()
@@ -185,18 +180,16 @@ def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_pa
 
 def test_the_record_of_the_base_does_not_say_where_it_came_from(tiny_model, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "moved")
-    models.prepare(spec(tiny_model), tmp_path / "a")
-    models.prepare(spec(tmp_path / "moved"), tmp_path / "b")
-    told = PrepareBaseModel(version=1, base_model=models.digest(tiny_model), plain_prompt=True)
-    models.prepare(told, tmp_path / "c", str(tiny_model))
-    records = [(tmp_path / name / "source.json").read_bytes() for name in "abc"]
-    assert records[0] == records[1] == records[2]
+    models.prepare(str(tiny_model), tmp_path / "a", plain_prompt=True)
+    models.prepare(str(tmp_path / "moved"), tmp_path / "b", plain_prompt=True)
+    records = [(tmp_path / name / "source.json").read_bytes() for name in "ab"]
+    assert records[0] == records[1]
 
 
 def test_a_model_that_was_moved_is_linked_again_and_another_is_not(tiny_model, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny_model, base)
-    models.prepare(spec(base), tmp_path / "out")
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     weights, link = (base / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
     base.rename(tmp_path / "moved")
     (tmp_path / "moved/model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
@@ -210,7 +203,7 @@ def test_a_model_that_was_moved_is_linked_again_and_another_is_not(tiny_model, t
 
 def test_a_copied_model_is_linked_while_the_old_one_still_lies_there(tiny_model, tmp_path):
     old, copy = (shutil.copytree(tiny_model, tmp_path / name) for name in ("old", "copy"))
-    models.prepare(spec(old), tmp_path / "out")
+    models.prepare(str(old), tmp_path / "out", plain_prompt=True)
     weights, link = (old / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
     models.relink(copy, tmp_path / "out")
     other = weights[:-1] + bytes([weights[-1] ^ 1])
@@ -243,16 +236,16 @@ def test_template_inside_the_tokenizer_configuration(tiny_model, tmp_path):
     (base / "chat_template.jinja").unlink()
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": CHATML}))
-    models.prepare(spec(base), tmp_path / "out")
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert "chat_template" not in json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert "Qwen" not in (tmp_path / "out" / "chat_template.jinja").read_text()
 
 
 def test_preparing_again_replaces_what_was_there(tiny_model, tmp_path):
-    models.prepare(spec(tiny_model), tmp_path / "out")
+    models.prepare(str(tiny_model), tmp_path / "out", plain_prompt=True)
     (tmp_path / "out" / "model-00001-of-00002.safetensors").write_bytes(b"old")
     before = (tiny_model / "model.safetensors").read_bytes()
-    models.prepare(spec(tiny_model), tmp_path / "out")
+    models.prepare(str(tiny_model), tmp_path / "out", plain_prompt=True)
     assert [path.name for path in model_files.weight_files(tmp_path / "out")] == ["model.safetensors"]
     assert (tiny_model / "model.safetensors").read_bytes() == before
 
@@ -260,7 +253,7 @@ def test_preparing_again_replaces_what_was_there(tiny_model, tmp_path):
 def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monkeypatch):
     shutil.copytree(tiny_model, tmp_path / "run" / "base")
     monkeypatch.chdir(tmp_path / "run")
-    models.prepare(spec("base"), "checkpoints/base")
+    models.prepare("base", "checkpoints/base", plain_prompt=True)
     (tmp_path / "run").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "checkpoints" / "base" / "model.safetensors").exists()
 
@@ -268,7 +261,7 @@ def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monk
 def test_a_folder_without_tokenizer_configuration_gets_one(tiny_model, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("tokenizer_config.json"))
-    models.prepare(spec(base), tmp_path / "out")
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     prepared, own = (models.load_tokenizer(folder) for folder in (tmp_path / "out", base))
     assert prepared("Hi there?") == own("Hi there?") and len(prepared) == len(own)
 
@@ -297,7 +290,7 @@ def test_a_sharded_model_is_prepared_trained_from_and_saved_whole(tiny_model, tm
     from fofg.training import modeling
 
     base = in_shards(tiny_model, tmp_path / "base")
-    models.prepare(spec(base), tmp_path / "out")
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert all(path.is_symlink() for path in (tmp_path / "out").glob("model-*.safetensors"))
     models.check(tmp_path / "out")
     assert equal(weights(tmp_path / "out"), weights(tiny_model))
@@ -311,10 +304,10 @@ def test_a_missing_shard_or_a_damaged_index_is_named(tiny_model, tmp_path):
     base = in_shards(tiny_model, tmp_path / "base")
     next(base.glob("model-00002*")).unlink()
     with pytest.raises(UserError, match="model-00002"):
-        models.prepare(spec(base), tmp_path / "out")
+        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     (base / "model.safetensors.index.json").write_text("[]")
     with pytest.raises(UserError, match=r"index\.json: not an index of weights"):
-        models.prepare(spec(base), tmp_path / "out")
+        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
 
 
 @pytest.mark.parametrize("shards", [False, True], ids=["one file", "shards"])
@@ -333,13 +326,13 @@ def test_weights_in_pytorchs_format_are_converted(tiny_model, tmp_path, shards):
     for file, part in files.items():
         torch.save(dict(part), base / file)
     before = digest(base)
-    models.prepare(spec(base), tmp_path / "out")
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     models.check(tmp_path / "out")
     assert equal(weights(tmp_path / "out"), weights(tiny_model))
     (base / file).write_bytes((base / file).read_bytes()[:-100])
     assert digest(base) != before
     with pytest.raises(UserError, match=r"\.bin: damaged weights"):
-        models.prepare(spec(base), tmp_path / "out")
+        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
 
 
 def damaged(tiny_model, folder, how):
@@ -385,7 +378,7 @@ def damaged(tiny_model, folder, how):
 def test_unfit_models_are_refused_at_once(tiny_model, tmp_path, how, named):
     base = damaged(tiny_model, tmp_path / "base", how)
     with pytest.raises(UserError, match=named):
-        models.prepare(spec(base), tmp_path / "out")
+        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert not (tmp_path / "out").exists()
 
 

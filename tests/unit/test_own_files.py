@@ -7,18 +7,18 @@ import problem_sets
 import pytest
 from tqdm import tqdm
 
-from fofg import stages
 from fofg.data import datasets, description
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
+from fofg.specs import RolloutsSpec
 
 
 def read_shard(path: Path) -> None:
     from fofg.rollouts import shards
 
     write_parquet(path, PROBLEMS, [problem_rows(2)])
-    shards.read_shard(path, stages.generate_iteration_rollouts(problem_sets.DEFAULT, 0))
+    shards.read_shard(path, RolloutsSpec(engine="e", dtype="auto", rows=9, rollouts=problem_sets.DEFAULT.stage1.rollouts))
 
 
 def describe(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fofg import stages
+from fofg import specs
 from fofg.config import keys, load, read
 from fofg.data import datasets
 from fofg.report import paper
@@ -47,7 +47,7 @@ def test_published_sets_share_the_stated_problems():
     config = load(read([ROOT / "config/default.yaml", OVERLAY]))
 
     def problems(name: str, split: str) -> list[tuple[str, str]]:
-        made = datasets.problems(stages.create_problems(config, name, split))
+        made = datasets.problems(specs.problems(config, name, split))
         return [(problem.question, problem.input) for problem in made]
 
     train, evaluation = problems("stage1_level1", "train"), problems("stage2_level1to8", "test")

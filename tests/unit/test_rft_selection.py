@@ -19,14 +19,14 @@ from fofg.data.schemas import RFT, ROLLOUTS
 from fofg.errors import UserError
 from fofg.rft import selection
 from fofg.rft.selection import select
-from fofg.stages import SelectRftData
+from fofg.specs import SelectionSpec
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 
 TEMPLATE = "Look:\n{code}\nIts value for {input}?"
 RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"
 
 
-def spec(template: str | None = TEMPLATE, **selection) -> SelectRftData:
+def spec(template: str | None = TEMPLATE, **selection) -> SelectionSpec:
     values = {
         "keep_truncated": False,
         "drop_duplicates": False,
@@ -36,8 +36,7 @@ def spec(template: str | None = TEMPLATE, **selection) -> SelectRftData:
         "test_rows": 0,
         "seed": 1,
     }
-    return SelectRftData(
-        version=1,
+    return SelectionSpec(
         selection=config.Selection(**{**values, **selection}),
         answer_rule="published",
         template=template,
@@ -79,7 +78,7 @@ def write(path: Path, rows: list[dict], row_group: int = 3) -> Path:
 
 
 class Selected:
-    def __init__(self, folder: Path, rows: list[dict], settings: SelectRftData, **how):
+    def __init__(self, folder: Path, rows: list[dict], settings: SelectionSpec, **how):
         self.paths = [folder / name for name in ("train.parquet", "test.parquet", "selection.json")]
         self.report = select(settings, write(folder / "rollout.parquet", rows), *self.paths, **how)
         self.train, self.test = (pq.read_table(path).to_pylist() for path in self.paths[:2])

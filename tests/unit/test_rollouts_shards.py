@@ -15,13 +15,13 @@ from fofg.data.schemas import PROBLEMS, ROLLOUTS
 from fofg.errors import UserError
 from fofg.rollouts import shards
 from fofg.rollouts.gather import gather
-from fofg.stages import CreateProblems, GenerateRollouts
+from fofg.specs import ProblemsSpec, RolloutsSpec
 from fofg.tasks.strings.prompts import prompt_text
 
 TEMPLATE = "{code} ? {input} !"
 
 
-def spec(first=0, rows=None, **changes) -> GenerateRollouts:
+def spec(first=0, rows=None, **changes) -> RolloutsSpec:
     settings = {
         "samples": 3,
         "temperature": 1.0,
@@ -33,7 +33,7 @@ def spec(first=0, rows=None, **changes) -> GenerateRollouts:
     }
     own = {key: changes.pop(key) for key in ("definitions", "template", "problems") if key in changes}
     rollouts = Rollouts(**(settings | changes))
-    return GenerateRollouts(version=1, engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
+    return RolloutsSpec(engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
 
 
 def problem(index: int, **changes) -> dict:
@@ -112,9 +112,7 @@ def test_shards_together_equal_the_whole(tmp_path, tiny_model, problems):
 
 def sampled(first, rows):
     settings = Problems(sampler="paper", seed=42, input_length=(3, 10), max_output_length=None, template=TEMPLATE)
-    return CreateProblems(
-        version=1, dataset="mine", stage=2, levels=(1, 1), split="train", first=first, rows=rows, problems=settings
-    )
+    return ProblemsSpec(dataset="mine", stage=2, levels=(1, 1), split="train", first=first, rows=rows, problems=settings)
 
 
 def test_sampled_shards_together_have_the_problems_of_the_whole_dataset(tmp_path, tiny_model):

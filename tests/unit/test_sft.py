@@ -13,7 +13,7 @@ from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.report.figures import stage1_training as figure
-from fofg.stages import TrainSft
+from fofg.specs import SFTSpec
 from fofg.training import batches, metrics
 
 SETTINGS = {
@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 def settings(**changes):
-    return TrainSft(version=1, sft=SFTConfig(**{**SETTINGS, **changes}))
+    return SFTSpec(sft=SFTConfig(**{**SETTINGS, **changes}))
 
 
 def example(index):

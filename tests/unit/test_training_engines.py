@@ -13,7 +13,7 @@ from fofg.config import SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.stages import TrainSft
+from fofg.specs import SFTSpec
 from fofg.training import engines
 from fofg.training.sft import train
 
@@ -52,7 +52,7 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
     (tmp_path / "theirs.py").write_text(THEIRS)
     data = tmp_path / "none.parquet"
     write_parquet(data, RFT, [])
-    spec = TrainSft(version=1, sft=SFTConfig(engine="theirs:double", **SETTINGS))
+    spec = SFTSpec(sft=SFTConfig(engine="theirs:double", **SETTINGS))
     files = {"--model": tiny_model, "--train": data, "--test": data, "--output": tmp_path / "new", "--state": tmp_path / "state"}
     command = [sys.executable, PROGRAM, "--spec", spec.text(), *(part for pair in files.items() for part in pair)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
@@ -64,7 +64,7 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
 
 
 def test_verl_wants_a_gpu_and_its_settings(tiny_model, tmp_path):
-    spec = TrainSft(version=1, sft=SFTConfig(engine="verl", **SETTINGS))
+    spec = SFTSpec(sft=SFTConfig(engine="verl", **SETTINGS))
     files = {"--model": tiny_model, "--train": "t", "--test": "t", "--output": tmp_path / "new", "--state": tmp_path / "state"}
     command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
     done = subprocess.run(command, capture_output=True, text=True)

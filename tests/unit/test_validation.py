@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fofg import stages
+from fofg import specs
 from fofg.config import load, read
 from fofg.config.loading import merge
 from fofg.data import datasets
@@ -20,7 +20,7 @@ def validation(**changes):
     """The default configuration's, of a test split that has levels 1 to 4."""
     values = read([DEFAULT])
     merge(values, {"stage2": {"rl": {"validation": changes}}})
-    return stages.rl_validation(load(values))
+    return specs.validation(load(values))
 
 
 @pytest.mark.parametrize("changes", [{"levels": [1, 4], "problems": 16}, {"levels": [2, 3], "problems": 3}], ids=str)

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 from checkouts import ROOT, snakemake
 
 from fofg.config import load, read
-from fofg.stages import create_problems
+from fofg.specs import problems
 
 DEFAULT = ROOT / "config/default.yaml"
 
@@ -28,6 +28,6 @@ def test_the_published_rows_come_from_the_sampler_alone(checkout):
 def test_settings_that_the_published_sampler_ignores_make_nothing_stale():
     values = read([DEFAULT])
     values["problems"]["sampler"] = "paper"
-    spec = create_problems(load(values), "stage1_level1", "train").text()
+    spec = problems(load(values), "stage1_level1", "train").text()
     values["problems"] |= {"input_length": [4, 5], "max_output_length": 9}
-    assert create_problems(load(values), "stage1_level1", "train").text() == spec
+    assert problems(load(values), "stage1_level1", "train").text() == spec

@@ -16,7 +16,8 @@ def main() -> None:
     given = arguments.parse_args()
     from fofg.tiny_base.build import build
 
-    build(given.spec, given.output, Path(cli.state_folder(given)), given.workers, given.save_every)
+    spec, state = given.spec, Path(cli.state_folder(given))
+    build(spec.tiny_base, spec.template, given.output, state, given.workers, given.save_every, spec.code)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ def main() -> None:
     arguments = parser.parse_args()
     from fofg.data import chunks
 
-    chunks.write(arguments.output, arguments.problems, arguments.spec, arguments.iterations)
-    files.write_spec(arguments.output, arguments.spec)
+    spec = arguments.spec
+    chunks.write(arguments.output, arguments.problems, spec.iteration, spec.size, spec.seed, arguments.iterations)
+    files.write_spec(arguments.output, spec)
 
 
 if __name__ == "__main__":

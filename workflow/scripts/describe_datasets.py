@@ -11,7 +11,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from fofg.data import description
 
-    description.describe(arguments.files, arguments.outputs, arguments.spec)
+    description.describe(arguments.files, arguments.outputs, arguments.spec.disjoint)
 
 
 if __name__ == "__main__":

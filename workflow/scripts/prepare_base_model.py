@@ -17,7 +17,8 @@ def main() -> None:
     options = arguments.parse_args()
     from fofg import models
 
-    models.prepare(options.spec, options.output, options.model)
+    spec = options.spec
+    models.prepare(options.model or spec.base_model, options.output, spec.plain_prompt, spec.code)
 
 
 if __name__ == "__main__":

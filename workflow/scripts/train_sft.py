@@ -1,7 +1,7 @@
 """Supervised fine-tuning of a model on RFT data."""
 
 from fofg import cli
-from fofg.config import SFTConfig
+from fofg.specs import SFTSpec
 
 DESCRIPTION = """\
 Fine-tune a model on prompts and responses (paper §3.2), and write the new model's folder with metrics.jsonl.
@@ -14,7 +14,7 @@ is one.
 
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
-    cli.add_spec(arguments, sft=SFTConfig)
+    cli.add_spec(arguments, SFTSpec)
     cli.add_training(arguments, micro_batch_size=4, save_every=20)
     arguments.add_argument("--train", required=True, metavar="PARQUET", help="examples: prompt (messages) and response")
     arguments.add_argument("--test", required=True, metavar="PARQUET", help="examples held back for the test loss; may be none")

@@ -1,7 +1,7 @@
 """The configuration: typed, unknown keys refused, all errors at once.
 
-Defaults live in ``config/default.yaml``, which is complete; here are the types, limits and meanings. ``fofg.stages`` cuts the
-configuration into the part that each rule depends on.
+Defaults live in ``config/default.yaml``, which is complete; here are the types, limits and meanings. ``fofg.specs`` has
+what a job depends on.
 """
 
 from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, VerlConfig

@@ -10,7 +10,6 @@ from tqdm import tqdm
 from fofg.data.files import count_rows, read_batches, write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.stages import CreateChunk
 
 BATCH_ROWS = 4096
 
@@ -29,21 +28,23 @@ def members(rows: int, size: int, seed: int | None, iteration: int) -> list[int]
     return list(order[iteration * size : (iteration + 1) * size])
 
 
-def write(path: str | os.PathLike, problems: str | os.PathLike, spec: CreateChunk, iterations: int) -> int:
-    """Writes one chunk of a problem file (fofg.data.schemas.PROBLEMS) and returns its rows, always ``spec.size``.
+def write(
+    path: str | os.PathLike, problems: str | os.PathLike, iteration: int, size: int, seed: int | None, iterations: int
+) -> int:
+    """Write the chunk of an iteration from a problem file (fofg.data.schemas.PROBLEMS); return its rows, always ``size``.
 
     ``iterations``: chunks that will be cut in all. Only the chunk and a batch of the file are in memory.
     Raises UserError if the file is bad or has fewer rows than all chunks need.
     """
     rows = count_rows(problems)
-    needed = max(iterations, spec.iteration + 1) * spec.size
+    needed = max(iterations, iteration + 1) * size
     if needed > rows:
         raise UserError(
-            f"{problems}: has {rows} problems, but {needed // spec.size} chunks of {spec.size} need {needed}; lower "
+            f"{problems}: has {rows} problems, but {needed // size} chunks of {size} need {needed}; lower "
             "stage2.rft.num_iterations or stage2.rft.examples_per_iteration, or make more (datasets.NAME.train, NAME being "
             "stage2.rft.dataset)"
         )
-    wanted = np.array(members(rows, spec.size, spec.seed, spec.iteration))
+    wanted = np.array(members(rows, size, seed, iteration))
     order = np.argsort(wanted)
     kept = pa.Table.from_batches(_rows(problems, wanted[order], rows), PROBLEMS)
     chunk = kept.take(np.argsort(order)).combine_chunks()

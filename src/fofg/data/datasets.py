@@ -10,14 +10,14 @@ from tqdm import tqdm
 from fofg.config import Dataset
 from fofg.data import files, schemas
 from fofg.errors import UserError
-from fofg.stages import CreateProblems
+from fofg.specs import ProblemsSpec
 from fofg.tasks import task as tasks
 from fofg.tasks.task import Problem, Split, Task
 
 BATCH_ROWS = 2048
 
 
-def problems(spec: CreateProblems) -> Iterator[Problem]:
+def problems(spec: ProblemsSpec) -> Iterator[Problem]:
     """Yield problems ``first`` ... ``first + rows - 1`` of the spec's split; the same ones each time.
 
     Raises UserError if the settings don't allow that many, or for a later part of a dataset of several levels: which rows are of
@@ -31,7 +31,7 @@ def problems(spec: CreateProblems) -> Iterator[Problem]:
     return islice(tasks.load(spec.problems.task).sample(spec.problems, split), spec.first, None)
 
 
-def batches(spec: CreateProblems) -> Iterator[pa.RecordBatch]:
+def batches(spec: ProblemsSpec) -> Iterator[pa.RecordBatch]:
     """Yield the spec's problems as record batches of ``schemas.PROBLEMS``; Stage 1's prompts show hints. Raises as ``problems``."""
     stream, first = problems(spec), spec.first
     task = tasks.load(spec.problems.task)
@@ -70,7 +70,7 @@ def _struct(kind: pa.StructType, columns: list) -> pa.StructArray:
     return pa.StructArray.from_arrays([pa.array(values, field.type) for values, field in zip(columns, kind)], fields=list(kind))
 
 
-def write(path: str | os.PathLike, spec: CreateProblems) -> int:
+def write(path: str | os.PathLike, spec: ProblemsSpec) -> int:
     """Write a split, or the part of it that the spec names, as a Parquet file of ``schemas.PROBLEMS``; return its rows."""
     with tqdm(total=spec.rows, desc=f"{spec.dataset} {spec.split}", unit="problem") as bar:
 

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from fofg.data.files import count_rows, cure, read_batches, read_rows, write_json
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.stages import DescribeDatasets
 from fofg.tasks.task import Problem
 from fofg.tasks.task import read as read_problem
 
@@ -41,22 +40,22 @@ class Contents:
     skills: dict[str, str]
 
 
-def describe(files: Paths, outputs: Paths, spec: DescribeDatasets) -> None:
+def describe(files: Paths, outputs: Paths, disjoint: bool) -> None:
     """Writes a description (JSON) of each dataset.
 
     ``files``: dataset/split -> problem file (schemas.PROBLEMS); ``outputs``: dataset -> JSON file. Hashes and numbers alone
     are in memory. Raises UserError if a file is bad or a name without its counterpart, or if a problem to train on is one to test
-    on, anywhere, where the spec forbids it.
+    on, anywhere, where ``disjoint`` forbids it.
     """
     _check_names(files, outputs)
     with tqdm(total=sum(map(count_rows, files.values())), desc="describe", unit="problem") as bar:
         contents = {name: read(path, bar) for name, path in files.items()}
-    if spec.disjoint:
+    if disjoint:
         _check_disjoint(files, contents)
     for dataset, path in outputs.items():
         splits = {name.partition("/")[2]: name for name in files if name.partition("/")[0] == dataset}
         described = {split: summarize(name, contents) for split, name in splits.items()}
-        write_json(path, {"dataset": dataset, "splits": described, "spec": spec.model_dump(mode="json")})
+        write_json(path, {"dataset": dataset, "splits": described, "disjoint": disjoint})
 
 
 def read(path: str | os.PathLike, bar: tqdm) -> Contents:

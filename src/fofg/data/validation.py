@@ -2,10 +2,10 @@
 
 from fofg.data import datasets
 from fofg.errors import UserError
-from fofg.stages import RlValidation
+from fofg.specs import ValidationSpec
 
 
-def sample(validation: RlValidation) -> list[dict]:
+def sample(validation: ValidationSpec) -> list[dict]:
     """Return the first ``validation.problems`` rows of each level (fofg.data.schemas.PROBLEMS), levels in order; none if it is off.
 
     Raises UserError if a level has too few problems, or as ``datasets.batches`` does.

@@ -23,7 +23,7 @@ from fofg.errors import UserError
 from fofg.rft.examples import Part, blocks, conversations, rows
 from fofg.rft.filter import Decision, Filtered, filter_span
 from fofg.rft.split import hold_back, most_to_hold_back
-from fofg.stages import SelectRftData
+from fofg.specs import SelectionSpec
 
 #: Examples in a block, at most, and their text: the window in which turns are shuffled.
 BLOCK_ROWS = 8192
@@ -31,7 +31,7 @@ BLOCK_BYTES = 64 << 20
 
 
 def select(
-    spec: SelectRftData,
+    spec: SelectionSpec,
     rollouts: str | Path,
     train: str | Path,
     test: str | Path,
@@ -71,7 +71,7 @@ def select(
     return report
 
 
-def _filter(file: RolloutFile, spec: SelectRftData, workers: int) -> Filtered:
+def _filter(file: RolloutFile, spec: SelectionSpec, workers: int) -> Filtered:
     """Decide on the whole file: a byte per response and a few numbers per problem."""
     results = []
     work = partial(filter_span, selection=spec.selection, rule=spec.answer_rule)
@@ -87,7 +87,7 @@ def _filter(file: RolloutFile, spec: SelectRftData, workers: int) -> Filtered:
 
 def _parts(
     file: RolloutFile,
-    spec: SelectRftData,
+    spec: SelectionSpec,
     samples: np.ndarray,
     groups: np.ndarray,
     in_train: np.ndarray,
@@ -148,7 +148,7 @@ def summarize(filtered: Filtered) -> dict:
     }
 
 
-def _nothing_kept(spec: SelectRftData, file: RolloutFile, filtered: Filtered, allow_empty: bool) -> int:
+def _nothing_kept(spec: SelectionSpec, file: RolloutFile, filtered: Filtered, allow_empty: bool) -> int:
     """Report why nothing is kept, and hold nothing back. Raises UserError with cures unless an empty selection is allowed."""
     dropped = summarize(filtered)["responses"]["dropped"]
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items() if count)
@@ -169,7 +169,7 @@ def _nothing_kept(spec: SelectRftData, file: RolloutFile, filtered: Filtered, al
     raise UserError(f"{message}; {', or '.join(cures)}")
 
 
-def _test_rows(spec: SelectRftData, groups: np.ndarray, allow_empty: bool) -> int:
+def _test_rows(spec: SelectionSpec, groups: np.ndarray, allow_empty: bool) -> int:
     """Return the examples to hold back: as requested, or as many as there can be where a lack of examples is allowed."""
     requested = spec.selection.test_rows
     possible = most_to_hold_back(groups)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fofg.data.files import read_rows, write_parquet
 from fofg.errors import UserError
-from fofg.stages import GenerateRollouts
+from fofg.specs import RolloutsSpec
 
 BATCH = pa.schema(
     [
@@ -23,7 +23,7 @@ BATCH = pa.schema(
 )
 
 
-def fingerprint(spec: GenerateRollouts, identity: dict, model: str, rows: list[dict]) -> str:
+def fingerprint(spec: RolloutsSpec, identity: dict, model: str, rows: list[dict]) -> str:
     """Digest of a shard's spec, engine (``Engine.identity``), model digest and problem rows."""
     digest = hashlib.sha256(f"{spec.text()}\n{json.dumps(identity, sort_keys=True)}\n{model}\n".encode())
     for row in rows:

@@ -22,7 +22,7 @@ from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.sampling import sample_seed
 from fofg.runtime.locks import exclusive
 from fofg.runtime.signals import Stop, stoppable
-from fofg.stages import CreateProblems, GenerateRollouts
+from fofg.specs import ProblemsSpec, RolloutsSpec
 from fofg.tasks.task import read
 
 #: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
@@ -52,7 +52,7 @@ def cut(lengths: dict[int, int], samples: int, batch_size: int) -> list[list[int
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def read_shard(path: str | os.PathLike | None, spec: GenerateRollouts) -> list[dict]:
+def read_shard(path: str | os.PathLike | None, spec: RolloutsSpec) -> list[dict]:
     """The shard's rows (schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
     if path is None:
         raise UserError("--problems: the spec does not say how to sample problems; give a file")
@@ -67,7 +67,7 @@ def read_shard(path: str | os.PathLike | None, spec: GenerateRollouts) -> list[d
     return rows
 
 
-def sample_shard(path: str | os.PathLike | None, spec: CreateProblems) -> list[dict]:
+def sample_shard(path: str | os.PathLike | None, spec: ProblemsSpec) -> list[dict]:
     """Sample the shard's rows (schemas.PROBLEMS). Raises UserError if there is a file as well, or as ``datasets.problems``."""
     if path is not None:
         raise UserError(f"--problems: the spec says how to sample the problems; drop {path}, or remove problems from the spec")
@@ -126,7 +126,7 @@ def fitting(lengths: list[int], rows: list[dict], settings: Rollouts, positions:
 
 
 def generate(
-    spec: GenerateRollouts,
+    spec: RolloutsSpec,
     problems: str | os.PathLike | None,
     model: str | os.PathLike,
     output: str | os.PathLike,
@@ -161,7 +161,7 @@ def generate(
 
 
 def _answers(
-    spec: GenerateRollouts, rows: list[dict], prompts: list, engine: Engine, batches: list[list[int]], state: State, stop: Stop
+    spec: RolloutsSpec, rows: list[dict], prompts: list, engine: Engine, batches: list[list[int]], state: State, stop: Stop
 ):
     """Row number -> responses, finish_reasons, token_counts; then samples taken from ``state``, tokens made now."""
     answers = {row.pop("problem"): row for row in state.load()}

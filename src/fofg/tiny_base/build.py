@@ -1,42 +1,41 @@
 """The embedded base model from nothing: tokenizer, pre-training, and a folder in Hugging Face format."""
 
+import json
 import shutil
 from pathlib import Path
 
 import torch
 from transformers import GenerationConfig
 
+from fofg.config import TinyBase, canonical
 from fofg.data.files import staged, write_json
 from fofg.runtime.locks import exclusive
-from fofg.stages import BuildTinyBase
 from fofg.tiny_base import tokenizer as tokenizers
 from fofg.tiny_base.batches import Batches
 from fofg.tiny_base.train import LONGEST, Run, new_model
 
 
-def build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
+def build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, code: int = 0) -> None:
     """Pre-trains the model and writes its folder, with metrics.jsonl and spec.json.
 
     ``state``: a checkpoint every ``save_every`` steps, from which the same call goes on if it was interrupted; removed at the end.
     The output's files are made elsewhere and moved in.
     """
     with exclusive(state):
-        _build(spec, output, state, workers, save_every)
+        spec = canonical(tiny_base=settings, template=template, code=code)
+        _build(settings, template, output, state, workers, save_every, spec)
         shutil.rmtree(state)
 
 
-def _build(spec: BuildTinyBase, output: Path, state: Path, workers: int, save_every: int) -> None:
-    settings = spec.tiny_base
-    tokenizer = tokenizers.build(spec.template)
-    batches = Batches(
-        tokenizer.to_str(), spec.template, settings.seed, settings.steps, settings.tokens_per_step, settings.error_rate
-    )
+def _build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, spec: str) -> None:
+    tokenizer = tokenizers.build(template)
+    batches = Batches(tokenizer.to_str(), template, settings.seed, settings.steps, settings.tokens_per_step, settings.error_rate)
     end, pad = map(tokenizer.token_to_id, (tokenizers.END, tokenizers.PAD))
     model = new_model(settings, tokenizer.get_vocab_size(), end, pad)
-    Run(model, batches, settings, spec.text(), state, workers, save_every).train()
+    Run(model, batches, settings, spec, state, workers, save_every).train()
     model.generation_config = GenerationConfig(do_sample=True, eos_token_id=end, pad_token_id=pad)
     with staged(output) as folder:
         model.to(torch.bfloat16).save_pretrained(folder)
         tokenizers.save(tokenizer, folder, LONGEST)
         shutil.copyfile(state / "metrics.jsonl", folder / "metrics.jsonl")
-        write_json(folder / "spec.json", spec.model_dump(mode="json"))
+        write_json(folder / "spec.json", json.loads(spec))

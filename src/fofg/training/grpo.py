@@ -15,7 +15,7 @@ from fofg import models
 from fofg.config import GRPOConfig, Validation
 from fofg.errors import UserError
 from fofg.rollouts.decoding import Decoder
-from fofg.stages import TrainRl
+from fofg.specs import RLSpec
 from fofg.training import batches, modeling, prompts
 from fofg.training.batches import Batch
 from fofg.training.groups import TOO_FEW, Group, GroupSampler, advantages
@@ -29,7 +29,7 @@ WIDTHS = 16
 
 
 def train(
-    spec: TrainRl,
+    spec: RLSpec,
     model: str | Path,
     data: Mapping[str, str | Path],
     validation: Sequence[dict],

@@ -9,7 +9,7 @@ from fofg import models
 from fofg.config import SFTConfig
 from fofg.data.files import open_parquet
 from fofg.errors import UserError
-from fofg.stages import TrainSft
+from fofg.specs import SFTSpec
 from fofg.training import batches, modeling
 from fofg.training.batches import Batch
 from fofg.training.conversations import IGNORED, Encoded
@@ -22,7 +22,7 @@ TESTS = 10
 
 
 def train(
-    spec: TrainSft,
+    spec: SFTSpec,
     model: str | Path,
     train_file: str | Path,
     test_file: str | Path,

@@ -14,7 +14,7 @@ from fofg.config import GRPOConfig, Phase, Validation, VerlConfig
 from fofg.runtime import ray_cluster, subprocesses
 from fofg.runtime.gpus import compiler_settings
 from fofg.runtime.signals import stop_reason
-from fofg.stages import TrainRl
+from fofg.specs import RLSpec
 from fofg.training import curricula, prompts
 from fofg.training.prompts import Prompt
 from fofg.training.run import Run, stop_error, training_run
@@ -26,7 +26,7 @@ PROCESSES = 15
 
 
 def train(
-    spec: TrainRl,
+    spec: RLSpec,
     model: str | Path,
     data: Mapping[str, str | Path],
     validation: Sequence[dict],

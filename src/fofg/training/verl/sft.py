@@ -10,7 +10,7 @@ from fofg import models
 from fofg.config import SFTConfig, VerlConfig
 from fofg.data.files import open_parquet
 from fofg.runtime import subprocesses
-from fofg.stages import TrainSft
+from fofg.specs import SFTSpec
 from fofg.training import batches
 from fofg.training.conversations import Encoded
 from fofg.training.examples import EXAMPLES, check_length, encode_file, fills_batch
@@ -20,7 +20,7 @@ from fofg.training.verl.protocol import last_step
 
 
 def train(
-    spec: TrainSft,
+    spec: SFTSpec,
     model: str | Path,
     train_file: str | Path,
     test_file: str | Path,

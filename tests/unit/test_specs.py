@@ -1,0 +1,65 @@
+"""Specs: what a job depends on, as one canonical JSON string. ``tests/workflow/test_exact_reruns.py`` has every key."""
+
+import json
+
+import pytest
+from configs import configured
+
+from fofg import specs
+from fofg.config import Selection, canonical
+from fofg.specs import ProblemsSpec, RolloutsSpec, SelectionSpec
+
+OWN_ENGINE = {"name": "mine.engines:Mine", "options": {"beam": 4}}
+
+
+def shard(config, number: int, problems: int) -> str:
+    """What a rule gives a job of Stage-1 rollouts."""
+    return canonical(specs.stage1_shard(config, number, problems), **specs.engine(config), rollouts=config.stage1.rollouts, code=1)
+
+
+def test_a_spec_is_canonical_json_that_its_program_reads():
+    text = shard(configured(problems={"template": "é {code} {input}"}), 0, 10)
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) and text.isascii()
+    assert RolloutsSpec.model_validate_json(text).problems.problems.template == "é {code} {input}"
+
+
+def test_a_full_shard_does_not_depend_on_the_number_of_problems():
+    config = configured(rollout_engine={"shard_size": 10})
+    assert shard(config, 1, 20) == shard(config, 1, 25)
+    assert RolloutsSpec.model_validate_json(shard(config, 2, 25)).rows == 5
+
+
+def test_options_of_a_custom_engine_are_part_of_the_spec():
+    """They may change results; those of our own engines change speed alone."""
+    assert json.loads(shard(configured(rollout_engine=OWN_ENGINE), 0, 10))["options"] == {"beam": 4}
+    vllm = configured(rollout_engine={"name": "vllm", "options": {"enforce_eager": True}})
+    assert json.loads(shard(vllm, 0, 10))["options"] is None
+
+
+def test_the_published_sampler_has_input_lengths_of_its_own():
+    one, other = (
+        specs.problems(configured(problems={"sampler": "paper", "input_length": length}), "stage1_level1", "train")
+        for length in ([3, 6], [4, 5])
+    )
+    assert one == other and one.problems.input_length == (3, 10)
+
+
+def test_a_part_of_a_section_has_its_own_keys_alone():
+    config = configured()
+    text = canonical(selection=specs.part(Selection, config.stage1.rft), answer_rule="lenient", template=None, code=3)
+    assert "keep_definitions" not in text
+    assert SelectionSpec.model_validate_json(text).code == 3
+
+
+@pytest.mark.parametrize("change", [{"every": 9}, {"every": 0}, {"greedy": True}, {"problems": 3}, {"levels": [2, 2]}], ids=str)
+def test_validation_is_described_beside_the_spec_of_a_run(change):
+    changed = configured(stage2={"rl": {"validation": change}})
+    assert specs.validation(changed) != specs.validation(configured())
+
+
+def test_problems_are_the_rows_of_the_split_unless_a_part_is_asked_for():
+    config = configured()
+    assert specs.problems(config, "stage1_level1", "test").rows == config.datasets["stage1_level1"].test
+    assert specs.problems(config, "stage1_level1", "train", 3, 4) == ProblemsSpec(
+        **{**specs.problems(config, "stage1_level1", "train").model_dump(), "first": 3, "rows": 4}
+    )
