@@ -23,7 +23,7 @@ if settings.container:
 
 
 include: "rules/work.smk"
-include: "rules/cluster.smk"
+include: "rules/internals.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"
 include: "rules/stage1.smk"

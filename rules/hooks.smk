@@ -37,7 +37,7 @@ onstart:
         raise WorkflowError(str(error))
     try:
         relink(Path(settings.base_model), Path("<checkpoints>/base"), DIGESTS)
-        run_registry.record(".snakemake", settings.run_dir, workflow.persistence._lockfile.values(), name_on_cluster())
+        run_registry.record(".snakemake", settings.run_dir, lock_files(), slurm_job_name())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:
         raise WorkflowError(explain(error) or str(error))

@@ -101,13 +101,3 @@ def estimate_passk(wildcards):
 
 def estimate_curriculum(wildcards):
     return estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])
-
-
-def share_gpus():
-    """On one machine, as many jobs at once as its GPUs hold, unless the user said ``--resources gpu=N``; a cluster counts its own."""
-    needed = max(settings.rollout_engine.gpus, settings.training.workers())
-    if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
-        present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
-        # When a run starts, the scheduler has its list of what jobs take already.
-        workflow.scheduler.global_resources["gpu"] = max(present, needed)
-        workflow.register_resource("gpu", max(present, needed))

@@ -49,7 +49,10 @@ def test_two_runs_at_once_in_folders_of_their_own(site):
 def test_what_the_cluster_lacks_is_told_in_a_sentence_before_anything_is_submitted(site):
     settings = ["--set-resources", "select_rft_data:mem_mb=9000"]
     said = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
-    assert "asks for 9,000 MB, 2 CPUs, 0 GPUs on 1 node, partition cpu has 2 nodes" in said
+    assert (
+        "asks for 1 x (9,000 MB, 2 CPUs, 0 GPUs" in said
+        and "partition cpu has nodes 2 x (8,000 MB, 4 CPUs, 2 GPUs, 60 minutes)" in said
+    )
     assert run.submitted() == 0 and "Traceback" not in said
     assert not site.cluster.queue("%i")
 

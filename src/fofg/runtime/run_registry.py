@@ -61,7 +61,7 @@ def check_released(folder: str | os.PathLike, run_dir: str | os.PathLike) -> Non
     That is: jobs of a killed run are still in the queue, or an active run of the same ``run_dir`` has lost its lock. Snakemake
     removes all locks of its folder when any of several runs ends.
     """
-    if (names := abandoned(folder)) and (counts := slurm.waiting(names)):
+    if (names := abandoned(folder)) and (counts := slurm.count_jobs(names)):
         raise UserError(
             f"{sum(counts.values())} jobs of a killed run are still in the queue; wait for them with `fofg unlock`, or stop them, "
             f"state saved: scancel --name={','.join(names)}"

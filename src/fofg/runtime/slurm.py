@@ -1,156 +1,127 @@
-"""What a SLURM cluster has, asked before anything is submitted, and what it still works at."""
+"""Ask a SLURM cluster what it has, before anything is submitted, and which jobs are in its queue."""
 
 import math
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from fofg.errors import UserError
 
-#: Seconds between looks at the queue: ours, and at most those of Snakemake's plugin.
-POLL_SECONDS, MOST_POLL_SECONDS = 5.0, 180
+#: Seconds between looks at the queue.
+POLL_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a job of a rule asks for: minutes; megabytes, CPUs and GPUs on each of its nodes. ``partition``: or None."""
+class Request(NamedTuple):
+    """What a job asks for; memory in megabytes, CPUs and GPUs per node. ``partition``: one, several (a,b), or None."""
 
     rule: str
     partition: str | None
     minutes: int
-    memory: int
+    mem_mb: int
     cpus: int = 1
     gpus: int = 0
     nodes: int = 1
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Nodes of one kind in a partition. ``minutes``: the partition's limit, None without one; memory in megabytes."""
+class NodeType(NamedTuple):
+    """``count`` equal nodes of a partition, which limits jobs to so many ``minutes``."""
 
     partition: str
-    minutes: int | None
-    memory: int
+    minutes: float
+    mem_mb: int
     cpus: int
     gpus: int
-    nodes: int
+    count: int
+
+    def fits(self, job: Request) -> bool:
+        limits = (self.minutes, self.mem_mb, self.cpus, self.gpus)
+        return all(have >= need for have, need in zip(limits, (job.minutes, job.mem_mb, job.cpus, job.gpus)))
 
 
-def check(requests: Iterable[Request], polls_queue: bool = False) -> list[Kind]:
-    """The cluster's nodes. Raises UserError for jobs that it would refuse or never start, each rule once.
+def check(requests: Sequence[Request]) -> tuple[float, float]:
+    """Return the megabytes and minutes that a job can have at most in any of the partitions that are used.
 
-    ``polls_queue``: jobs are followed by squeue, which must remember those that have ended longer than it is not asked.
+    Raises UserError for jobs that could never start, once per rule.
     """
-    kinds = _kinds(_ask("sinfo", "--all", "--noheader", "--exact", "--format=%R|%l|%m|%c|%G|%D"))
-    told: dict[str, str] = {}
+    node_types = parse_node_types(_ask("sinfo", "--all", "--noheader", "--exact", "--format=%R|%l|%m|%c|%G|%D"))
+    problems: dict[str, str] = {}
     for request in requests:
-        if request.rule not in told and (problem := _problem(request, kinds)):
-            told[request.rule] = f"{request.rule}: {problem}"
-    if told:
-        raise UserError("\n".join(["the cluster can't run these jobs:", *told.values()]))
-    if polls_queue and (remembered := _remembered()) <= MOST_POLL_SECONDS:
-        raise UserError(
-            f"the cluster forgets jobs {remembered} s after their end (MinJobAge), squeue is asked every {MOST_POLL_SECONDS} s; "
-            "set slurm-status-command: sacct in the profile if accounting is on, or have MinJobAge raised"
-        )
-    return kinds
+        if request.rule not in problems and (message := problem(request, node_types)):
+            problems[request.rule] = f"{request.rule}: {message}"
+    if problems:
+        raise UserError("\n".join(["the cluster can't run these jobs:", *problems.values()]))
+    used = [[node for node in node_types if node.partition in partitions(request)] for request in requests if request.partition]
+    memory = min((max(node.mem_mb for node in nodes) for nodes in used), default=math.inf)
+    return memory, min((max(node.minutes for node in nodes) for nodes in used), default=math.inf)
 
 
-def room(kinds: Sequence[Kind], partition: str) -> tuple[float, float]:
-    """Megabytes of the largest node and minutes of the longest limit, infinite without one, of a partition (or of a,b,c)."""
-    own = [kind for kind in kinds if kind.partition in partition.split(",")]
-    return max(kind.memory for kind in own), max(math.inf if kind.minutes is None else kind.minutes for kind in own)
-
-
-def _problem(request: Request, kinds: Sequence[Kind]) -> str | None:
-    """Why none of the partitions that a request names (a,b,c) can run it, and the cure."""
-    names = request.partition.split(",") if request.partition else []
-    known = sorted({kind.partition for kind in kinds})
-    if unknown := [name for name in names if name not in known]:
+def problem(request: Request, node_types: Sequence[NodeType]) -> str | None:
+    """Return why no partition of a request can run it, and the cure; None if one can."""
+    known = sorted({node.partition for node in node_types})
+    if unknown := [name for name in partitions(request) if name not in known]:
         cure = "correct cpu_partition and gpu_partition at the top of profiles/slurm/config.yaml"
         return f"no partition {unknown[0]}, there are {', '.join(known)}; {cure}"
-    problems = [_misfit(request, [kind for kind in kinds if kind.partition == name]) for name in names]
-    return None if None in problems else next(iter(problems), None)
-
-
-def _misfit(request: Request, kinds: Sequence[Kind]) -> str | None:
-    """Why one partition can't run it."""
-    name, limit = kinds[0].partition, kinds[0].minutes
-    if limit is not None and limit < request.minutes:
-        asked = f"asks for {request.minutes} minutes, partition {name} allows {limit}"
-        return f"{asked}; lower cluster.max_runtime or cluster.resources.{request.rule}.runtime"
-    wanted = {"memory": request.memory, "cpus": request.cpus, "gpus": request.gpus}
-    fitting = [kind for kind in kinds if all(getattr(kind, key) >= amount for key, amount in wanted.items())]
-    if sum(kind.nodes for kind in fitting) >= request.nodes:
+    candidates = {name: [node for node in node_types if node.partition == name] for name in partitions(request)}
+    if not candidates or any(
+        sum(node.count for node in nodes if node.fits(request)) >= request.nodes for nodes in candidates.values()
+    ):
         return None
-    asked = f"asks for {_amounts(wanted)} on {_count(request.nodes, 'node')}"
-    most = {key: max(getattr(kind, key) for kind in kinds) for key in wanted}
-    has = f"partition {name} has {_count(sum(kind.nodes for kind in kinds), 'node')} of at most {_amounts(most)}"
-    return f"{asked}, {has}; lower cluster.resources.{request.rule}.mem_mb, or its threads, gpus and nodes"
+    name, nodes = next(iter(candidates.items()))
+    have = "; ".join(f"{node.count} x {_amounts(node)}" for node in nodes)
+    cure = f"lower cluster.max_runtime, cluster.resources.{request.rule}, or its threads, gpus and nodes"
+    return f"asks for {request.nodes} x {_amounts(request)}; partition {name} has nodes {have}; {cure}"
 
 
-def _amounts(of: dict[str, int]) -> str:
-    return f"{of['memory']:,} MB, {_count(of['cpus'], 'CPU')}, {_count(of['gpus'], 'GPU')}"
+def partitions(request: Request) -> list[str]:
+    return request.partition.split(",") if request.partition else []
 
 
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'s' * (number != 1)}"
+def parse_node_types(listing: str) -> list[NodeType]:
+    """Parse sinfo's ``partition|limit|memory|CPUs|GRES|nodes``. Nodes are listed as configured, down ones too."""
+    node_types = []
+    for line in listing.splitlines():
+        partition, limit, memory, cpus, gres, count = (part.strip() for part in line.split("|"))
+        gpus = sum(int(number) for number in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
+        node_types.append(NodeType(partition, _minutes(limit), int(memory.rstrip("+")), int(cpus.rstrip("+")), gpus, int(count)))
+    return node_types
 
 
-def _kinds(told: str) -> list[Kind]:
-    """Nodes as they are configured, down ones too, from sinfo's ``partition|limit|memory|CPUs|GRES|nodes``, a kind a line."""
-    kinds = []
-    for line in told.splitlines():
-        partition, limit, memory, cpus, gres, nodes = (part.strip() for part in line.split("|"))
-        gpus = sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
-        kinds.append(Kind(partition, _minutes(limit), int(memory.rstrip("+")), int(cpus.rstrip("+")), gpus, int(nodes)))
-    return kinds
-
-
-def _remembered() -> int:
-    """Seconds for which the cluster knows of a job that has ended."""
-    match = re.search(r"^MinJobAge\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
-    if not match:
-        raise UserError("scontrol show config names no MinJobAge; check the cluster's SLURM")
-    return int(match[1])
-
-
-def _minutes(limit: str) -> int | None:
-    """Minutes of SLURM's [days-][[hours:]minutes:]seconds; None for infinite."""
-    if not (found := re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)):
-        return None
-    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
-    return (days * 24 + hours) * 60 + minutes
-
-
-def waiting(names: Sequence[str]) -> dict[str, int]:
-    """State -> jobs of these names in the queue."""
-    counts: dict[str, int] = {}
-    if names:
-        for state in _ask("squeue", "--noheader", "--name", ",".join(names), "--format=%T").split():
-            counts[state] = counts.get(state, 0) + 1
-    return counts
+def count_jobs(names: Sequence[str]) -> dict[str, int]:
+    """Return state -> number of jobs of these names in the queue."""
+    return Counter(_ask("squeue", "--noheader", "--name", ",".join(names), "--format=%T").split()) if names else {}
 
 
 def wait(names: Sequence[str]) -> None:
-    """Returns when no job of these names is in the queue any more, telling on standard error how many are."""
+    """Return when no job of these names is in the queue. Report on standard error how many are."""
     before = None
-    while counts := waiting(names):
+    while counts := count_jobs(names):
         if counts != before:
-            told = ", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items()))
-            stop = f"scancel --name={','.join(names)}"
-            print(
-                f"waiting for jobs of a run that was killed: {told}; `{stop}` ends them, state saved", file=sys.stderr, flush=True
-            )
+            states = ", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items()))
+            stop = f"`scancel --name={','.join(names)}` stops them, state saved"
+            print(f"waiting for jobs of a run that was killed: {states}; {stop}", file=sys.stderr, flush=True)
             before = counts
         time.sleep(POLL_SECONDS)
 
 
+def _amounts(of: Request | NodeType) -> str:
+    limit = "no limit" if math.isinf(of.minutes) else f"{of.minutes} minutes"
+    return f"({of.mem_mb:,} MB, {of.cpus} CPUs, {of.gpus} GPUs, {limit})"
+
+
+def _minutes(limit: str) -> float:
+    """Return the minutes of SLURM's [days-][[hours:]minutes:]seconds."""
+    if not (match := re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)):
+        return math.inf
+    days, hours, minutes, _ = (int(part or 0) for part in match.groups())
+    return (days * 24 + hours) * 60 + minutes
+
+
 def _ask(*command: str) -> str:
-    """What one of SLURM's commands prints. Raises UserError with what it says of its failure."""
+    """Return what one of SLURM's commands prints. Raises UserError with its message if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,0 +1,66 @@
+"""All that the workflow takes from Snakemake's internals, which have no public counterpart. Checked with Snakemake 9.27."""
+
+from snakemake.persistence import PersistenceBase
+
+
+def slurm_job_name():
+    """Name of all jobs of this run in SLURM's queue; None without a cluster."""
+    return getattr(workflow.scheduler._executor, "run_uuid", None)
+
+
+def lock_files():
+    """Lock files of this run, by which `fofg unlock` tells them from those of other runs."""
+    return workflow.persistence._lockfile.values()
+
+
+def check_cluster():
+    """Raise UserError if a job, or a group of jobs, could never start; let retries ask for no more than the cluster has."""
+    if slurm_job_name():
+        submitted = {workflow.dag.get_job_group(job) or job for job in workflow.dag.needrun_jobs() if not job.is_local}
+        ROOM["memory"], ROOM["minutes"] = slurm.check([slurm_request(job) for job in submitted])
+
+
+def slurm_request(job):
+    """Resources of a job or group, with Snakemake's own defaults where a user has removed ours."""
+    given, nodes = job.resources, job.resources.get("nodes") or 1
+    return slurm.Request(
+        job.name,
+        given.get("slurm_partition"),
+        minutes=given.get("runtime", 0),
+        mem_mb=given.get("mem_mb", 0),
+        cpus=job.threads,
+        gpus=(given.get("gpu") or 0) // nodes,
+        nodes=nodes,
+    )
+
+
+def share_gpus():
+    """Run as many jobs at once as this machine's GPUs hold, unless the user said ``--resources gpu=N``; a cluster counts its own."""
+    needed = max(settings.rollout_engine.gpus, settings.training.workers())
+    if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
+        present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
+        # When a run starts, the scheduler has copied the limits already.
+        workflow.scheduler.global_resources["gpu"] = max(present, needed)
+        workflow.register_resource("gpu", max(present, needed))
+
+
+def record_in_jobs():
+    """Let a job on a cluster write its outputs' full records, not only that they are complete.
+
+    By default the main process writes them; if that was killed, a later run would not see that parameters have changed.
+    """
+    finished = PersistenceBase.finished
+
+    async def finished_with_record(persistence, job):
+        settings = persistence.dag.workflow.remote_execution_settings
+        settings.immediate_submit = True  # the mode in which a job's own process writes them
+        try:
+            await finished(persistence, job)
+        finally:
+            settings.immediate_submit = False
+
+    PersistenceBase.finished = finished_with_record
+
+
+if workflow.remote_exec:
+    record_in_jobs()
