@@ -66,9 +66,8 @@ def problem(request: Request, node_types: Sequence[NodeType]) -> str | None:
         cure = "correct cpu_partition and gpu_partition at the top of profiles/slurm/config.yaml"
         return f"no partition {unknown[0]}, there are {', '.join(known)}; {cure}"
     candidates = {name: [node for node in node_types if node.partition == name] for name in partitions(request)}
-    if not candidates or any(
-        sum(node.count for node in nodes if node.fits(request)) >= request.nodes for nodes in candidates.values()
-    ):
+    fitting = [sum(node.count for node in nodes if node.fits(request)) for nodes in candidates.values()]
+    if not candidates or max(fitting) >= request.nodes:
         return None
     name, nodes = next(iter(candidates.items()))
     have = "; ".join(f"{node.count} x {_amounts(node)}" for node in nodes)
