@@ -36,6 +36,13 @@ def test_options_of_a_custom_engine_are_part_of_the_spec():
     assert json.loads(shard(vllm, 0, 10))["options"] is None
 
 
+def test_what_a_shard_does_not_have_is_not_in_its_files():
+    """Shards are gathered by what they say that they were made from: problems of their own, or rows of a file."""
+    config = configured()
+    spec = RolloutsSpec(**specs.engine(config), rollouts=config.stage1.rollouts)
+    assert not json.loads(spec.text()).keys() & {"problems", "options"}
+
+
 def test_the_published_sampler_has_input_lengths_of_its_own():
     one, other = (
         specs.problems(configured(problems={"sampler": "paper", "input_length": length}), "stage1_level1", "train")

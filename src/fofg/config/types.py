@@ -38,7 +38,8 @@ class Section(BaseModel):
 
 def canonical(section: Any = None, **sections: Any) -> str:
     """Return a section of the configuration, with others or plain values by name beside its keys, as canonical JSON."""
-    values = {**dict(section or {}), **sections}
+    own = section.model_dump(mode="json") if isinstance(section, BaseModel) else section or {}
+    values = {**own, **sections}
     return json.dumps(values, sort_keys=True, separators=(",", ":"), default=lambda model: model.model_dump(mode="json"))
 
 
