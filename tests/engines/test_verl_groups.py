@@ -127,13 +127,6 @@ def test_steps_draw_one_after_another(run):
     assert counts(metrics) == {"groups": 6, "groups_kept": 3, "generation_batches": 2, "limit_reached": 0}
 
 
-def test_responses_of_equal_length(run):
-    """Which come back from the queue as plain tensors."""
-    run.load([(1, "RWWW"), (1, "WWWR")], wanted=2, generation=2, most=1)
-    batch, metrics = run.step()
-    assert chosen(batch) == [0, 1] and metrics["fofg/response_length"] == 16
-
-
 def test_prompts_are_tokenized_as_by_the_other_engines(run):
     run.load([MIXED, (2, "EWCR")], wanted=2, generation=2, most=1)
     batch, _ = run.step()
@@ -214,9 +207,3 @@ def test_verls_advantages_are_those_of_engine_trl_also_in_a_step_that_is_not_ful
         assert made.tolist() == pytest.approx([float(ours[row]) if row < SAMPLES else 0.0] * len(made), rel=1e-3)
         assert mask.sum() == (len(made) if row < SAMPLES else 0)
     run.config.algorithm.norm_adv_by_std_in_grpo = True
-
-
-def test_a_prompt_that_gets_no_responses_ends_the_run(run):
-    run.load([MIXED, (1, "RFRW"), MIXED], wanted=2, generation=3, most=2)
-    with pytest.raises(RuntimeError, match="1 prompts got no responses"):
-        run.step()

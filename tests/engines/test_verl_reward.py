@@ -8,22 +8,16 @@ from types import SimpleNamespace
 import pytest
 import rl_problems
 import tiny_model as tiny_models
-from hostile_texts import SHAPES, code_as_answers, text_of
+from hostile_texts import code_as_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput, AgentLoopWorker
 from verl.experimental.reward_loop import RewardLoopWorker
-from verl.trainer.ppo.reward import load_reward_manager
 from verl.trainer.ppo.utils import create_rl_dataset
 from verl_configs import rl
 
-from fofg.errors import UserError
-from fofg.tasks.rewards import REWARDS
-from fofg.tasks.strings.grading import grade
-from fofg.tasks.task import Outcome
 from fofg.training.verl import rows
-from fofg.training.verl.reward import RewardManager
 
 pytestmark = pytest.mark.engines
 LIMIT = 200
@@ -76,17 +70,6 @@ def scorer(scorers, request):
 
 def none_of(scorer):
     return NO_ANSWER[scorer.config.reward.custom_reward_function.reward_kwargs.scheme]
-
-
-def test_verl_loads_our_manager_with_our_reward_function(scorers):
-    config, tokenizer = scorers["published_code"].config, scorers["published_code"].tokenizer
-    assert type(load_reward_manager(config, tokenizer)) is type(scorers["published_code"].worker.reward_manager) is RewardManager
-    found = scorers["published_code"].worker.reward_manager.compute_score(
-        data_source="string_task/level2",
-        solution_str=RIGHT,
-        ground_truth=scorers["published_code"].row["reward_model"]["ground_truth"],
-    )
-    assert found == {"score": 1.0, "acc": 1.0}
 
 
 def test_right_wrong_and_no_answers(scorer):
@@ -144,19 +127,6 @@ def test_spaces_in_an_answer_stay_as_they_are(tmp_path):
     assert scorer([*scorer.tokens('{"output": "a, bn\'t"}'), scorer.end]) == (0.0, 0.0, 0.0)
 
 
-def test_an_empty_response(scorer):
-    assert scorer([]) == (none_of(scorer), 0.0, 0.0)
-
-
-@pytest.mark.parametrize("shape", [name for name in SHAPES if name != "lone surrogates"])  # which no tokenizer gives
-def test_hostile_texts_are_scored(scorers, shape):
-    scorer, text = scorers["published_code"], text_of(shape, LIMIT - 20)
-    tokens = scorer.tokens(text)[: LIMIT - 1]
-    known = scorer.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    outcome = grade(known, "a")
-    assert scorer([*tokens, scorer.end]) == (REWARDS["published_code"][outcome], float(outcome is Outcome.CORRECT), 0.0)
-
-
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_tokens_are_scored(scorers, data):
@@ -183,18 +153,3 @@ def test_nothing_is_executed(scorers):
     finally:
         watching[0] = False
     assert {correct for _, correct, _ in found} == {0.0}
-
-
-def test_a_problem_that_cannot_be_scored_is_named(scorers):
-    scorer = scorers["published_code"]
-    row = scorer.row
-    try:
-        for change, says in (
-            ({"data_source": "gsm8k/level2"}, "problem 7: no reward for data_source 'gsm8k/level2'"),
-            ({"reward_model": {"style": "rule", "ground_truth": "x"}}, "problem 7: reward_model.ground_truth must be JSON"),
-        ):
-            scorer.row = row | change
-            with pytest.raises(UserError, match=says):
-                scorer([scorer.end])
-    finally:
-        scorer.row = row

@@ -18,7 +18,6 @@ from verl.utils.torch_functional import logprobs_from_logits
 from verl.workers.utils.losses import sft_loss
 from verl_configs import composed, rl
 
-from fofg.data.files import read_rows
 from fofg.training.conversations import IGNORED, conversation, encode
 from fofg.training.verl import rows
 from fofg.training.verl.sft import forget_data_position
@@ -83,28 +82,12 @@ def test_verl_reads_the_tokens_that_engine_trl_learns_in_another_order(written, 
         assert float(row["loss_mask"].sum()) == pytest.approx(learned if mode == "token-mean" else 1)
 
 
-def test_the_order_is_that_of_the_seed(tmp_path, tokenizer, examples):
-    orders = []
-    for number, seed in enumerate((7, 7, 8)):
-        rows.write_tokens(tmp_path / f"{number}.parquet", examples, seed, "token-mean")
-        made = data_set(tmp_path / f"{number}.parquet", tokenizer)
-        orders.append([made[row]["input_ids"].tolist() for row in range(len(made))])
-    assert orders[0] == orders[1] != orders[2]
-
-
 def batch_of(written, numbers):
     """A batch as verl's trainer makes it, with what its engine adds."""
     collated = SFTTensorCollator("no_padding")([written[number] for number in numbers])
     made = tensordict_utils.get_tensordict(collated, {"pad_mode": "no_padding", "dp_size": 1})
     tensordict_utils.assign_non_tensor(made, batch_num_tokens=made["loss_mask"].sum().item())
     return made
-
-
-def test_verls_collator_packs_rows_without_padding(written):
-    made = batch_of(written, range(BATCH))
-    for name in ("input_ids", "loss_mask", "position_ids"):
-        assert made[name].is_nested
-        assert [row.tolist() for row in made[name]] == [written[number][name].tolist() for number in range(BATCH)]
 
 
 def test_verls_loss_is_the_mean_over_learned_tokens_or_over_examples(written, tiny_model, mode):
@@ -171,11 +154,6 @@ def test_a_stopped_run_draws_the_problems_that_come_next(tmp_path, tiny_model, t
     state, second = first.state_dict(), loader()
     second.load_state_dict(state)
     assert [*seen, *(batch["index"][0] for batch in second)] == [problem["extra_info"]["index"] for problem in PROBLEMS]
-
-
-def test_many_problems_are_written_as_they_come(tmp_path):
-    rows.write_problems(tmp_path / "t.parquet", (rl_problems.problem(index, 1) for index in range(2500)))
-    assert [row["extra_info"]["index"] for row in read_rows(tmp_path / "t.parquet")] == list(range(2500))
 
 
 def epochs_of(written, folder, start, stop):

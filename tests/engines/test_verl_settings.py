@@ -5,7 +5,6 @@ import string
 
 import pytest
 import torch
-import transformers
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hypothesis import given
@@ -16,6 +15,7 @@ from verl.utils import torch_functional
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl_configs import OVERLAYS, composed, grpo, load, place
 
+from fofg.training.sft import schedule
 from fofg.training.verl import settings
 
 pytestmark = pytest.mark.engines
@@ -111,14 +111,6 @@ def test_the_papers_fine_tuning(iteration, epochs, tmp_path, tiny_model):
     assert config.trainer.save_freq == load("paper.yaml").training.save_every
 
 
-@pytest.mark.parametrize(
-    "scoring", [{"scheme": "binary", "answer_rule": "lenient"}, {"scheme": "published_code", "answer_rule": "published"}]
-)
-def test_rewards_are_the_specs(scoring, tmp_path, tiny_model):
-    config = composed("ppo_trainer", rl_values(load("paper.yaml", {"scoring": scoring}), tmp_path, tiny_model))
-    assert dict(config.reward.custom_reward_function.reward_kwargs) == scoring
-
-
 def test_a_kl_penalty_needs_a_reference_model_as_the_actor_is(tmp_path, tiny_model):
     """Made as ActorRolloutRefWorker makes it."""
     config = rl("paper.yaml", tmp_path, tiny_model, kl_coef=0.01, entropy_coef=0.001, loss_agg_mode="seq-mean-token-mean")
@@ -139,44 +131,6 @@ def test_a_kl_penalty_needs_a_reference_model_as_the_actor_is(tmp_path, tiny_mod
     assert (ref.use_dynamic_bsz, ref.ppo_max_token_len_per_gpu) == (True, 17408)
 
 
-@pytest.mark.parametrize("filters", [True, False])
-def test_dynamic_sampling_on_and_off(filters, tmp_path, tiny_model):
-    config = rl("paper.yaml", tmp_path, tiny_model, filter_groups=filters)
-    assert omega_conf_to_dataclass(config.algorithm).filter_groups.enable == filters
-    assert config.trainer.v1.sampler.sampler_kwargs.filter_groups == filters
-
-
-def test_advantages_that_are_not_scaled(tmp_path, tiny_model):
-    assert rl("paper.yaml", tmp_path, tiny_model, scale_rewards="none").algorithm.norm_adv_by_std_in_grpo is False
-
-
-@pytest.mark.parametrize("validates_first", [True, False])
-def test_a_run_validates_before_its_first_step_if_it_is_to(validates_first, tmp_path, tiny_model):
-    config = rl("paper.yaml", tmp_path, tiny_model, validates_first=validates_first)
-    assert (config.trainer.val_before_train, config.trainer.test_freq) == (validates_first, 25)
-
-
-def validated(folder, model, **changes):
-    return composed("ppo_trainer", rl_values(load("paper.yaml", {"stage2": {"rl": {"validation": changes}}}), folder, model))
-
-
-def test_a_run_without_validation(tmp_path, tiny_model):
-    assert validated(tmp_path, tiny_model, every=0).trainer.test_freq == -1
-
-
-def test_validation_is_greedy_or_sampled_like_the_rollouts(tmp_path, tiny_model):
-    for greedy in (True, False):
-        rollout = omega_conf_to_dataclass(validated(tmp_path, tiny_model, greedy=greedy).actor_rollout_ref.rollout)
-        asked = rollout.val_kwargs
-        assert (asked.do_sample, asked.temperature, asked.top_p, asked.n) == (not greedy, 0.0 if greedy else 1.0, 1.0, 1)
-        assert rollout.temperature == 1.0
-
-
-def test_a_run_without_test_examples(tmp_path, tiny_model):
-    config = sft("paper.yaml", tmp_path, tiny_model, test=False)
-    assert config.data.val_files is None and config.trainer.test_freq == -1
-
-
 def test_a_model_of_fewer_positions_limits_the_roll_outs(tmp_path, tiny_model):
     chosen = load("paper.yaml")
     where = place(chosen, tmp_path, tiny_model, 25, positions=4096)
@@ -184,28 +138,21 @@ def test_a_model_of_fewer_positions_limits_the_roll_outs(tmp_path, tiny_model):
     assert composed("ppo_trainer", values).actor_rollout_ref.rollout.max_model_len == 4096
 
 
-@pytest.mark.parametrize(("schedule", "ours"), [("cosine", "cosine"), ("constant", "constant_with_warmup")])
-def test_the_learning_rate_is_that_of_engine_trl_at_every_step(schedule, ours, tmp_path, tiny_model):
-    chosen = load("paper.yaml", {"stage1": {"sft": {"schedule": schedule}}})
+@pytest.mark.parametrize("kind", ["cosine", "constant"])
+def test_the_learning_rate_is_that_of_engine_torch_at_every_step(kind, tmp_path, tiny_model):
+    chosen = load("paper.yaml", {"stage1": {"sft": {"schedule": kind}}})
     optim = composed("sft_trainer_engine", sft_values(chosen, tmp_path, tiny_model, steps=45)).optim
-
-    def rates(schedule_of):
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=optim.lr)
-        scheduler, found = schedule_of(optimizer), []
-        for _ in range(45):
-            found.append(scheduler.get_last_lr()[0])
-            optimizer.step()
-            scheduler.step()
-        return found
-
-    kind = {"num_warmup_steps": optim.lr_warmup_steps}
-    if schedule == "cosine":
-        more = {name: optim[name] for name in ("min_lr_ratio", "num_cycles", "zero_indexed_step")}
-        verls = rates(lambda by: torch_functional.get_cosine_schedule_with_warmup(by, **kind, num_training_steps=45, **more))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=optim.lr)
+    if kind == "cosine":
+        more = {name: optim[name] for name in ("min_lr_ratio", "num_cycles", "zero_indexed_step")} | {"num_training_steps": 45}
+        scheduler = torch_functional.get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=optim.lr_warmup_steps, **more)
     else:
-        verls = rates(lambda by: torch_functional.get_constant_schedule_with_warmup(by, **kind))
-    assert verls == pytest.approx(rates(lambda by: transformers.get_scheduler(ours, by, **kind, num_training_steps=45)))
-    assert optim.lr_warmup_steps == 5 and max(verls) == optim.lr == 2e-5
+        scheduler = torch_functional.get_constant_schedule_with_warmup(optimizer, num_warmup_steps=optim.lr_warmup_steps)
+    for step in range(45):
+        assert scheduler.get_last_lr()[0] == pytest.approx(2e-5 * schedule(chosen.stage1.sft, step, 45))
+        optimizer.step()
+        scheduler.step()
+    assert optim.lr_warmup_steps == 5
 
 
 @pytest.mark.parametrize(

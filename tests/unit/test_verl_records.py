@@ -1,19 +1,12 @@
 """verl's metrics as our records: followed while they are written, kept over kills, and what the report reads."""
 
 import json
-import math
 import time
 from functools import partial
 
 import pytest
-import results_tables as tables
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fofg.data.files import write_parquet
-from fofg.data.schemas import ACCURACY
-from fofg.report import summary
-from fofg.report.figures import learning_curves
-from fofg.report.metrics import read_rl
 from fofg.training import metrics
 from fofg.training.curricula import phase_of
 from fofg.training.run import Run
@@ -128,32 +121,6 @@ def test_reinforcement_learning(tmp_path):
             assert type(record[name]) is int
 
 
-def test_the_report_reads_them(tmp_path):
-    texts = [line(0, **validated(level1=0.5, level2=0.0))]
-    for step in range(1, 5):
-        more = validated(level1=0.75, level2=0.5) if step % 2 == 0 else {}
-        texts.append(line(step, **drawn(), **(updated() if step != 3 else {}), **more))  # of step 3, the update was lost
-    path = tables.write_metrics(tmp_path, "stage2-rl-level1", list(two_phases(lines_of(tmp_path, texts).steps())))
-    found = read_rl(path)
-    assert found["step"].tolist() == [0, 1, 2, 3, 4]
-    row = next(text for text in summary.rl_table({"stage2-rl-level1": found}).splitlines() if summary.OURS in text)
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2:] == ["4", "0", "16", "8 (50%)", "50.0% → 50.0%", "25.0% → 62.5%", "0 min 05 s"]
-    write_parquet(tmp_path / "accuracy.parquet", ACCURACY, [tables.accuracy()])
-    figure = learning_curves.plot(tmp_path / "accuracy.parquet", path)
-    curves = {curve.get_label() for axes in figure.axes for curve in axes.get_lines()}
-    assert {"mean reward", "accuracy", "Level 1", "Level 2"} <= curves
-
-
-def test_what_is_no_number_is_none(tmp_path):
-    """verl writes null for it."""
-    lines = lines_of(tmp_path, [trained(1, None)])
-    (record,) = two_a_epoch(lines.steps())
-    assert math.isnan(record["loss"]) and record["grad_norm"] == 0.5
-    metrics.write(tmp_path / "metrics.jsonl", [record])
-    assert math.isnan(metrics.read(tmp_path / "metrics.jsonl")[0]["loss"])
-
-
 def test_lines_behind_the_checkpoint_are_dropped_and_time_goes_on(tmp_path):
     lines_of(tmp_path, [trained(1), trained(2), trained(3)])
     lines = lines_of(tmp_path, [trained(3, 7.0)], step=2)
@@ -164,19 +131,6 @@ def test_lines_behind_the_checkpoint_are_dropped_and_time_goes_on(tmp_path):
     ]
     again = Lines(tmp_path / "lines.jsonl", 3, tmp_path / "drawn.jsonl")
     assert again.steps() == lines.steps() and again.seconds() == 3.0
-
-
-def test_without_a_checkpoint_all_is_dropped(tmp_path):
-    lines_of(tmp_path, [line(0, **validated(level1=0.5)), line(1, **drawn(), **updated())])
-    assert Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl").steps() == []
-    assert (tmp_path / "lines.jsonl").read_text() == ""
-
-
-def test_with_one_the_validation_before_the_first_step_stays(tmp_path):
-    lines_of(tmp_path, [line(0, **validated(level1=0.5)), line(1, **drawn(), **updated())])
-    lines = Lines(tmp_path / "lines.jsonl", 1, tmp_path / "drawn.jsonl")
-    assert [said["step"] for said in lines.steps()] == [0, 1]
-    assert lines.validated(0) and not lines.validated(1) and not lines.validated(7)
 
 
 def test_a_step_that_was_saved_but_not_told_of_is_known_from_its_groups(tmp_path):
@@ -253,19 +207,6 @@ def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
     assert seconds == sorted(seconds) and seconds[-1] >= 1
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.0), (2, 1.5), (3, 1.0), (4, 1.0)]
-
-
-def test_a_log_that_never_comes(tmp_path):
-    run = Followed(tmp_path)
-    run.stop()
-    assert run.run.records == []
-
-
-def test_numbers_that_are_none_are_shown_too(tmp_path):
-    run = Followed(tmp_path)
-    run.write(trained(1, None) + "\n" + trained(2) + "\n")
-    run.stop()
-    assert [math.isnan(record["loss"]) for record in run.run.records] == [True, False]
 
 
 def test_a_log_that_says_other_things_is_an_error_not_silence(tmp_path):
