@@ -55,6 +55,7 @@ def main() -> None:
             batch_size=settings.rollout_engine.batch_size,
             save_every=options.steps,
             on_empty_step="skip",
+            on_incomplete_step="train",
             threads=1,
         )
         seconds, records = time.process_time() - start, metrics.read(folder / "out/metrics.jsonl")

@@ -73,16 +73,16 @@ def count(text: str) -> int:
     return number
 
 
-def add_training(arguments: argparse.ArgumentParser, micro_batch_size: int, save_every: int) -> None:
-    """Adds what all training programs take: the models' folders, working state, and how the work is done, with its defaults."""
+def add_training(arguments: argparse.ArgumentParser) -> None:
+    """Add what all training programs take: folders of the models and of the state, and how the work is done."""
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model to start from, in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
     add_state(arguments)
-    for name, default, meaning in (
-        ("micro-batch-size", micro_batch_size, "sequences that a CPU thread or GPU processes at once"),
-        ("save-every", save_every, "steps between checkpoints"),
+    for name, meaning in (
+        ("micro-batch-size", "sequences that a CPU thread or GPU processes at once (engine torch)"),
+        ("save-every", "steps between checkpoints"),
     ):
-        arguments.add_argument(f"--{name}", type=count, default=default, metavar="N", help=f"{meaning} (default: {default})")
+        arguments.add_argument(f"--{name}", type=count, required=True, metavar="N", help=meaning)
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
     arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")
     add_gpus(arguments)

@@ -26,7 +26,7 @@ def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
     verl_on_cpu.use()
     files = [folder / "model", folder / "train.parquet", folder / "test.parquet", folder / name, folder / f"{name}-state"]
-    sft.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, save_every=SAVE_EVERY)
+    sft.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, nodes=1, save_every=SAVE_EVERY)
 
 
 if __name__ == "__main__":

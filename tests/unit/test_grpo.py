@@ -21,6 +21,7 @@ from fofg.errors import UserError
 from fofg.training import metrics
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_rl.py"
+SHAPE = ["--micro-batch-size", 3, "--batch-size", 128, "--threads", 1, "--on-empty-step", "skip", "--on-incomplete-step", "train"]
 #: Phases of four and one updates.
 STEPS = 5
 SECONDS = ("seconds", "seconds_generation", "seconds_scoring", "seconds_training")
@@ -41,8 +42,13 @@ def run(world, output, wanted=None, model="model", data=None, **options):
     from fofg.training import grpo
 
     wanted = wanted or spec()
-    options = {"micro_batch_size": 3, "batch_size": 128, "save_every": 1000, "threads": 1, "on_empty_step": "skip", **options}
-    options = {"validation": HELD_OUT, "validation_settings": VALIDATION, **options}
+    options = {"micro_batch_size": 3, "batch_size": 128, "save_every": 1000, "threads": 1, **options}
+    options = {
+        "on_empty_step": "skip",
+        "on_incomplete_step": "train",
+        "validation": HELD_OUT,
+        "validation_settings": VALIDATION,
+    } | options
     state = output.parent / f"{output.name}-state"
     grpo.train(wanted, world / model, data or files(world, wanted), output=output, state=state, **options)
     return metrics.read(output / "metrics.jsonl")
@@ -468,7 +474,7 @@ def command(world, output, save_every=4):
     data = [f"{name}={path}" for name, path in files(world, LONG).items()]
     places = ["--model", world / "model", "--data", *data, "--validation", sampled().model_dump_json()]
     places += ["--output", output, "--state", output.parent / f"{output.name}-state"]
-    shape = ["--micro-batch-size", 3, "--save-every", save_every, "--threads", 1]
+    shape = [*SHAPE, "--save-every", save_every]
     return [str(part) for part in [sys.executable, SCRIPT, "--spec", LONG.text(), *places, *shape]]
 
 
@@ -594,7 +600,7 @@ def test_divergence_is_an_error(world, tmp_path, prompts, rate, says):
 
 def script(world, output, wanted, *data):
     places = ["--model", world / "model", "--output", output, "--state", f"{output}-state"]
-    given = [sys.executable, SCRIPT, "--spec", wanted.text(), *places, "--data", *data]
+    given = [sys.executable, SCRIPT, "--spec", wanted.text(), *places, "--data", *data, *SHAPE, "--save-every", 4]
     return subprocess.run([str(part) for part in given], capture_output=True, text=True)
 
 

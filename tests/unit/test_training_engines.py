@@ -20,6 +20,8 @@ from fofg.training.sft import train
 PROGRAM = Path(__file__).parents[2] / "workflow/scripts/train_sft.py"
 SETTINGS = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "max_length": 9, "too_long": "skip", "warmup_ratio": 0}
 SETTINGS |= {"schedule": "constant", "weight_decay": 0, "max_grad_norm": 1, "precision": "auto", "seed": 1}
+#: Required, though not every engine uses them.
+SPEED = {"--micro-batch-size": 4, "--save-every": 20}
 SETTINGS |= {"last_batch": "drop", "betas": (0.9, 0.999), "loss_agg_mode": "token-mean"}
 #: Its training doubles every weight.
 THEIRS = """
@@ -53,8 +55,15 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
     data = tmp_path / "none.parquet"
     write_parquet(data, RFT, [])
     spec = SFTSpec(sft=SFTConfig(engine="theirs:double", **SETTINGS))
-    files = {"--model": tiny_model, "--train": data, "--test": data, "--output": tmp_path / "new", "--state": tmp_path / "state"}
-    command = [sys.executable, PROGRAM, "--spec", spec.text(), *(part for pair in files.items() for part in pair)]
+    files = {
+        "--model": tiny_model,
+        "--train": data,
+        "--test": data,
+        "--output": tmp_path / "new",
+        "--state": tmp_path / "state",
+        **SPEED,
+    }
+    command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     old, new = (load_file(folder / "model.safetensors") for folder in (tiny_model, tmp_path / "new"))
@@ -65,7 +74,14 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
 
 def test_verl_wants_a_gpu_and_its_settings(tiny_model, tmp_path):
     spec = SFTSpec(sft=SFTConfig(engine="verl", **SETTINGS))
-    files = {"--model": tiny_model, "--train": "t", "--test": "t", "--output": tmp_path / "new", "--state": tmp_path / "state"}
+    files = {
+        "--model": tiny_model,
+        "--train": "t",
+        "--test": "t",
+        "--output": tmp_path / "new",
+        "--state": tmp_path / "state",
+        **SPEED,
+    }
     command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1

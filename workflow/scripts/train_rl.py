@@ -16,7 +16,7 @@ is one.
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
     cli.add_spec(arguments, RLSpec)
-    cli.add_training(arguments, micro_batch_size=8, save_every=2)
+    cli.add_training(arguments)
     cli.add_files(arguments, "--data", "NAME=PARQUET", "problems of each name in the curriculum's mixtures")
     arguments.add_argument(
         "--validation",
@@ -25,19 +25,19 @@ def main() -> None:
         help=f"held-out problems, and when and how to answer them (default: never): {', '.join(ValidationSpec.model_fields)}",
     )
     arguments.add_argument(
-        "--batch-size", type=cli.count, default=128, metavar="N", help="sequences decoded at once (default: 128)"
+        "--batch-size", type=cli.count, required=True, metavar="N", help="sequences decoded at once (engine torch)"
     )
     arguments.add_argument(
         "--on-empty-step",
         choices=("error", "skip"),
-        default="error",
-        help="a step of which no group's rewards differ: stop, or make no update (default: error; engine verl always stops)",
+        required=True,
+        help="a step of which no group's rewards differ: stop, or make no update (engine verl always stops)",
     )
     arguments.add_argument(
         "--on-incomplete-step",
         choices=("error", "train"),
-        default="train",
-        help="a step with too few groups after the last draw: stop, or train on those (default: train)",
+        required=True,
+        help="a step with too few groups after the last draw: stop, or train on those",
     )
     options = arguments.parse_args()
     cli.use_gpus(options)

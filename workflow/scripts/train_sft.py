@@ -15,7 +15,7 @@ is one.
 def main() -> None:
     arguments = cli.parser(DESCRIPTION)
     cli.add_spec(arguments, SFTSpec)
-    cli.add_training(arguments, micro_batch_size=4, save_every=20)
+    cli.add_training(arguments)
     arguments.add_argument("--train", required=True, metavar="PARQUET", help="examples: prompt (messages) and response")
     arguments.add_argument("--test", required=True, metavar="PARQUET", help="examples held back for the test loss; may be none")
     arguments.add_argument("--log-every", type=cli.count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")

@@ -34,11 +34,11 @@ def train(
     state: str | Path,
     verl: VerlConfig,
     save_every: int,
-    gpus: int = 1,
-    nodes: int = 1,
+    on_incomplete_step: str,
+    gpus: int,
+    nodes: int,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
-    on_incomplete_step: str = "train",
     validation_settings: Validation | None = None,
 ) -> None:
     """Train as ``fofg.training.grpo.train`` does, by verl's own trainer (V1, synchronous) with rollouts by vLLM.
