@@ -138,13 +138,6 @@ def test_accuracy_by_level_shows_each_models_accuracy_and_interval(draw):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines(sampled))
 
 
-def test_accuracy_by_level_leaves_out_what_was_not_measured(draw):
-    rows = tables.accuracy(decodings=["sampled"], levels=[2, 3])
-    (axes,) = draw(accuracy_by_level, ACCURACY, [row for row in rows if (row["model"], row["level"]) != ("base", 3)]).axes
-    assert len(lines(axes)["base"]) == 1
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "3"]
-
-
 def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
     rows = tables.passk(levels=(1, 2, 3, 5))
     figure = draw(pass_at_k, PASSK, rows)
@@ -186,13 +179,6 @@ def test_learning_curves_show_training_validation_and_iterations(draw):
     assert lines(rft)["Level 1"] == pytest.approx([0.2, 0.3, 0.4, 0.5])
     assert [round(float(x)) for x in rft.lines[1].get_xdata()] == [0, 1, 2, 3]
     assert [text.get_text() for text in legend.get_legend().get_texts()][:2] == ["mean reward", "accuracy"]
-
-
-def test_a_run_without_validation_says_so_and_all_levels_of_rft_are_shown(draw):
-    runs = {"stage2-rl-mixed": tables.metrics(validated=())}
-    figure = draw(learning_curves, ACCURACY, tables.accuracy(decodings=["greedy"]), **runs)
-    assert "no validation\nin this run" in texts(figure)
-    assert len(lines(figure.axes[-1])) == 8
 
 
 def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path):
