@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fofg.tasks.strings.expressions import evaluate, parse
 from fofg.tasks.strings.failures import classify
-from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.failures_alignment import Solution
 from fofg.tasks.strings.grading import grade
 
 LABELLED = Path(__file__).parents[1] / "tests" / "labelled" / "failures.jsonl"
@@ -39,7 +39,7 @@ def main() -> None:
         print(f"{source}: {len(mine)} responses, {options.repeats} rounds", file=sys.stderr)
         rounds = [
             (
-                rate(lambda row: classify(Problem(parse(row["expression"]), row["input"]), row["response"]), mine),
+                rate(lambda row: classify(Solution(parse(row["expression"]), row["input"]), row["response"]), mine),
                 rate(lambda row: grade(row["response"], outputs[id(row)]), mine),
             )
             for _ in range(options.repeats)

@@ -20,7 +20,7 @@ from fofg.evaluation.failures import classify_file, summarize
 from fofg.tasks.strings import balanced_sampler
 from fofg.tasks.strings.expressions import Leaf, Step, evaluate, parse, shown, steps
 from fofg.tasks.strings.failures import CLASSES, classify
-from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.failures_alignment import Solution
 from fofg.tasks.task import Split
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -144,11 +144,11 @@ def response(steps, answer):
 @pytest.mark.parametrize("case", DEFINITIONS)
 def test_definitions(case):
     expression, steps, answer, expected = DEFINITIONS[case]
-    assert classify(Problem(parse(expression), "table"), response(steps, answer)) == expected
+    assert classify(Solution(parse(expression), "table"), response(steps, answer)) == expected
 
 
 def test_no_answer_counts_before_steps_are_read():
-    problem = Problem(parse(CHAIN), "table")
+    problem = Solution(parse(CHAIN), "table")
     steps = ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"']
     assert classify(problem, "\n".join(steps)) == NO_ANSWER
     assert classify(problem, response(steps, "llbbtt"), truncated=True) == NO_ANSWER
@@ -165,7 +165,7 @@ def test_classes_agree_with_hand_labels(capsys):
     rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
     pairs = Counter()
     for row in rows:
-        found = classify(Problem(parse(row["expression"]), row["input"]), row["response"], row.get("truncated", False))
+        found = classify(Solution(parse(row["expression"]), row["input"]), row["response"], row.get("truncated", False))
         pairs[row["label"], found] += 1
     lines = [f"{'class':22} labelled  found  precision  recall"]
     scores = []
@@ -201,7 +201,7 @@ problems = st.integers(2, 6).flatmap(lambda level: st.sampled_from(sampled(level
 @given(problems)
 def test_the_true_trace_is_correct(problem):
     trace = steps(problem.expression, problem.input)
-    assert classify(Problem(problem.expression, problem.input), response(map(line, trace), problem.output)) == CORRECT
+    assert classify(Solution(problem.expression, problem.input), response(map(line, trace), problem.output)) == CORRECT
 
 
 @given(problems)
@@ -209,7 +209,7 @@ def test_a_slip_in_the_last_result_is_atomic(problem):
     *trace, last = steps(problem.expression, problem.input)
     assume(trace)
     last = last._replace(output=last.output + "~")
-    assert classify(Problem(problem.expression, problem.input), response(map(line, [*trace, last]), last.output)) == ATOMIC
+    assert classify(Solution(problem.expression, problem.input), response(map(line, [*trace, last]), last.output)) == ATOMIC
 
 
 @given(problems, st.data())
@@ -228,7 +228,7 @@ def test_going_on_rightly_from_a_slip_is_atomic(problem, data):
 
     answer = work(problem.expression)
     assume(answer != problem.output and answer not in {argument for step in trace for argument in step.arguments})
-    found = classify(Problem(problem.expression, problem.input), response(map(line, trace), answer))
+    found = classify(Solution(problem.expression, problem.input), response(map(line, trace), answer))
     assert found == (ATOMIC if len(trace) > 1 else IGNORES)
 
 
@@ -242,7 +242,7 @@ def applied(operator, arguments):
 def test_stopping_before_the_outermost_call_is_incomplete(problem):
     trace = steps(problem.expression, problem.input)[:-1]
     assume(len(trace) > 1)
-    assert classify(Problem(problem.expression, problem.input), response(map(line, trace), trace[-1].output)) == INCOMPLETE
+    assert classify(Solution(problem.expression, problem.input), response(map(line, trace), trace[-1].output)) == INCOMPLETE
 
 
 @given(problems)
@@ -250,14 +250,14 @@ def test_a_foreign_step_at_the_end_is_incorrect(problem):
     trace = steps(problem.expression, problem.input)
     extra = Step("func_13", (problem.output, "|"), "|".join(problem.output))
     assume(len(problem.output) > 1)
-    found = classify(Problem(problem.expression, problem.input), response(map(line, [*trace, extra]), extra.output))
+    found = classify(Solution(problem.expression, problem.input), response(map(line, [*trace, extra]), extra.output))
     assert found == INCORRECT
 
 
 @given(problems)
 def test_the_first_step_alone_ignores_composition(problem):
     step = steps(problem.expression, problem.input)[0]
-    found = classify(Problem(problem.expression, problem.input), response([line(step)], step.output))
+    found = classify(Solution(problem.expression, problem.input), response([line(step)], step.output))
     assert found == IGNORES
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from fofg.tasks.strings.expressions import parse
 from fofg.tasks.strings.failures import CLASSES, classify
-from fofg.tasks.strings.failures_alignment import Problem
-from fofg.tasks.strings.failures_reading import Said, read_steps
+from fofg.tasks.strings.failures_alignment import Solution
+from fofg.tasks.strings.failures_reading import NamedStep, read_steps
 
-PROBLEM = Problem(parse("func_7((func_17(x) + 'ab'), func_6(func_2(x), 'zz'))"), "abc")
-REVERSED, DOUBLED = Said("func_17", ("abc",), "cba"), Said("func_14", ("cba",), "ccbbaa")
+PROBLEM = Solution(parse("func_7((func_17(x) + 'ab'), func_6(func_2(x), 'zz'))"), "abc")
+REVERSED, DOUBLED = NamedStep("func_17", ("abc",), "cba"), NamedStep("func_14", ("cba",), "ccbbaa")
 #: Two steps on the input "abc", in many hands.
 SPELLINGS = {
     "arrows": 'func_17("abc") reverses -> "cba"\nfunc_14("cba") doubles each character -> "ccbbaa"',
@@ -55,7 +55,7 @@ IN_WORDS = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_spellings_of_the_same_steps(spelling):
     found = read_steps(SPELLINGS[spelling] + '\n{"output": "ccbbaa"}', "abc")
-    assert {step for step in found if step.whole} == {REVERSED, DOUBLED}
+    assert {step for step in found if step.complete} == {REVERSED, DOUBLED}
 
 
 @pytest.mark.parametrize("spelling", IN_WORDS)
@@ -66,8 +66,8 @@ def test_functions_named_in_words(spelling):
 
 def test_results_in_words_need_no_operand():
     assert read_steps("After func_17: 'cba'\nThen func_14 yields 'ccbbaa'", "abc") == [
-        Said("func_17", None, "cba", True),
-        Said("func_14", None, "ccbbaa", True),
+        NamedStep("func_17", None, "cba", True),
+        NamedStep("func_14", None, "ccbbaa", True),
     ]
 
 
@@ -84,25 +84,25 @@ def test_results_in_words_need_no_operand():
     ],
 )
 def test_what_is_no_step(text):
-    assert not any(step.whole for step in read_steps(text, "abc"))
+    assert not any(step.complete for step in read_steps(text, "abc"))
 
 
 def test_joins_methods_and_parameters():
     text = '"ab" + "cd" joins -> "abcd"\n"abcd".upper() makes upper case -> "ABCD"\nfunc_6("ABCD", "x") = "ABCDx"\n'
     assert read_steps(text + 'func_1("a", 3) = "aaa"', "abc") == [
-        Said("+", ("ab", "cd"), "abcd"),
-        Said(".upper", ("abcd",), "ABCD"),
-        Said("func_6", ("ABCD", "x"), "ABCDx"),
-        Said("func_1", ("a", 3), "aaa"),
+        NamedStep("+", ("ab", "cd"), "abcd"),
+        NamedStep(".upper", ("abcd",), "ABCD"),
+        NamedStep("func_6", ("ABCD", "x"), "ABCDx"),
+        NamedStep("func_1", ("a", 3), "aaa"),
     ]
 
 
 def test_broken_lines_give_what_is_left_of_them():
     text = 'func_6("abc", 2)func_6("abc"\n"cba") doubles each character -> "ccbbaa"\n"ab", "cd") weaves together -> "acbd"'
     assert read_steps(text, "abc") == [
-        Said("func_6", ("abc", 2), None),
-        Said("", ("cba",), "ccbbaa"),
-        Said("", ("ab", "cd"), "acbd"),
+        NamedStep("func_6", ("abc", 2), None),
+        NamedStep("", ("cba",), "ccbbaa"),
+        NamedStep("", ("ab", "cd"), "acbd"),
     ]
 
 
@@ -190,7 +190,7 @@ def test_many_different_steps():
 
 def test_values_that_would_explode_are_not_worked_on():
     """Functions are only ever applied with the expression's own parameters, to strings of bounded length."""
-    growing = Problem(parse("func_9(func_1(func_9(func_17(x)), 99))"), "abc")
+    growing = Solution(parse("func_9(func_1(func_9(func_17(x)), 99))"), "abc")
     text = f'func_17("abc") = "{"a" * 1_000_000}"\nfunc_1("abc", 999999999) = "abc"' + ANSWER
     assert classify(growing, text) in CLASSES
 
@@ -204,9 +204,9 @@ def test_no_text_raises(text):
 GUARD = """
 import sys
 from fofg.tasks.strings.failures import classify
-from fofg.tasks.strings.failures_alignment import Problem
+from fofg.tasks.strings.failures_alignment import Solution
 from fofg.tasks.strings.expressions import parse
-problem = Problem(parse('func_14(func_17(x))'), 'abc')
+problem = Solution(parse('func_14(func_17(x))'), 'abc')
 classify(problem, 'func_17("abc") = "cba" {"output": "c"}')
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))

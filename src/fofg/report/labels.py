@@ -45,10 +45,10 @@ def compared(models: Iterable[str]) -> dict[str, str]:
 
 
 def by_number(exposure: dict[str, dict]) -> list[tuple[str, dict]]:
-    """Sort function -> counts by the number in the public name, func_7; other names come last."""
+    """Sort skill -> counts by the number at the end of the name shown; other names come last."""
 
     def number(item: tuple[str, dict]) -> tuple[int, str]:
-        digits = item[1]["public_name"].removeprefix("func_")
-        return (int(digits), "") if digits.isdecimal() else (10**9, digits)
+        digits = re.search(r"\d*$", item[1]["public_name"])[0]
+        return (int(digits), "") if digits else (10**9, item[1]["public_name"])
 
     return sorted(exposure.items(), key=number)

@@ -24,7 +24,7 @@ def stage1_accuracy(table: "pd.DataFrame") -> str:
     rows = [[shown, str(level), *(cells.get((shown, level, model), "–") for model in models)] for shown, level in conditions]
     note = "Share of correct responses, 95% Wilson interval, n = problems.\n"
     if table["trained"].any():
-        note += "In training: the same expression and input are also a training problem.\n"
+        note += "In training: the same problem is also a training problem.\n"
     return f"{markdown(['definitions', 'level', *(_MODELS.get(model, model) for model in models)], rows)}\n{note}"
 
 

@@ -99,7 +99,7 @@ class Task(Protocol):
         """Return the failure class of a response, as safely as ``grade``."""
 
 
-DEFAULT = "string_task"
+_DEFAULT = "string_task"
 #: Name -> "module:class".
 TASKS = {"string_task": "fofg.tasks.strings:Strings"}
 
@@ -128,7 +128,7 @@ def _get(name: str, known: str | None, configured: str | None) -> Task:
 
 def configured() -> Task:
     """Return the task of the configuration (``problems.task``), as the workflow passes it on in FOFG_TASK."""
-    return load(os.environ.get("FOFG_TASK", DEFAULT))
+    return load(os.environ.get("FOFG_TASK", _DEFAULT))
 
 
 @lru_cache

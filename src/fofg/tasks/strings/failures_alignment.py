@@ -1,4 +1,4 @@
-"""The steps of a response beside the operations of an expression: which belong together, what is missing (paper §4.5)."""
+"""Align the steps of a response with the operations of an expression, and find what is missing (paper §4.5)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,16 +6,16 @@ from itertools import islice, product
 from typing import NamedTuple
 
 from fofg.tasks.strings.expressions import Leaf, Node, Operation, apply, evaluate, nodes, shown
-from fofg.tasks.strings.failures_reading import Said
+from fofg.tasks.strings.failures_reading import NamedStep
 from fofg.tasks.strings.functions import FUNCTIONS
 
-#: So many values a sub-expression has at most, as a response has them, and so many distinct steps of a response count.
-_MOST_VALUES = 8
-_MOST_STEPS = 1000
+#: Limits on the values that a sub-expression may have in a response, and on the distinct steps that count.
+_MAX_VALUES = 8
+_MAX_STEPS = 1000
 
 
-class Problem:
-    """An expression and an input, with what is asked of them for every response. ``output``: the right answer."""
+class Solution:
+    """An expression and an input, with everything that its responses are compared with. ``output``: the right answer."""
 
     def __init__(self, expression: Node, x: str):
         self.expression, self.x = expression, x
@@ -34,9 +34,12 @@ class Problem:
 
 
 class Alignment(NamedTuple):
-    """``missing``: calls, and the outermost operation, that no step works and no later value shows. ``foreign``: steps that work no
-    operation of the expression. ``beyond``: those after the outermost operation's. ``elsewhere``: strings of the problem and of the
-    steps that are not the expression's value as the steps have it. ``steps``: distinct steps."""
+    """Counts of an alignment.
+
+    ``missing``: calls, and the outermost operation, that no step works and no later value shows. ``foreign``: steps that work no
+    operation of the expression; ``beyond``: those of them after the outermost operation. ``elsewhere``: strings of the problem and
+    of the steps that are not the expression's value as the steps have it. ``steps``: distinct steps.
+    """
 
     missing: int
     foreign: int
@@ -45,110 +48,114 @@ class Alignment(NamedTuple):
     steps: int
 
 
-class _Step(NamedTuple):
+class _DistinctStep(NamedTuple):
     operator: str
     strings: tuple[str | None, ...]
     integers: tuple[int, ...]
-    said: bool
+    named: bool
     in_words: bool
     outputs: list[str]
 
 
-class _Worked(NamedTuple):
-    """What a sub-expression may be in a response, each value with the operations that are missing before it; ``missing``: those
-    that are if a value is taken that is none of them."""
+class _Values(NamedTuple):
+    """Values that a sub-expression may have in a response.
+
+    ``values``: value -> operations missing before it; ``missing``: those missing before any other value.
+    """
 
     values: dict[str, frozenset[int]]
     missing: frozenset[int]
 
-    def before(self, said: Iterable[str | None]) -> frozenset[int]:
-        """What is missing if one of these strings is the value."""
-        return min((self.values[text] for text in said if text in self.values), key=len, default=self.missing)
+    def before(self, named: Iterable[str | None]) -> frozenset[int]:
+        """Return what is missing if one of these strings is the value."""
+        return min((self.values[text] for text in named if text in self.values), key=len, default=self.missing)
 
 
-def align(problem: Problem, said: list[Said], answer: str | None) -> Alignment:
-    """Puts steps beside operations. Values count as the response has them, so that later steps may go on from a wrong result.
+def align(solution: Solution, named: list[NamedStep], answer: str | None) -> Alignment:
+    """Match steps and operations. Values count as the response has them, so later steps may build on a wrong result.
 
     A step works an operation if it is applied to that operation's operands: strings that are the response's own values of the
-    sub-expressions; if no step is, strings that stand nowhere else (a slip of the pen) will do. The other arguments, integers and
+    sub-expressions; if no step is, strings that appear nowhere else (copying errors) will do. The other arguments, integers and
     the string that a function takes as its parameter, are the operation's own matter, unless they belong to another call of the
     same function.
     """
-    work = _Work(problem, _distinct(said))
-    whole = work.of(problem.expression)
-    missing = whole.values.get(answer, whole.missing)
-    foreign = [place for place in range(len(work.steps)) if place not in work.used and not work.explains(place)]
+    work = _Aligner(solution, _distinct(named))
+    answered = work.of(solution.expression)
+    missing = answered.values.get(answer, answered.missing)
+    foreign = [index for index in range(len(work.steps)) if index not in work.used and not work.explains(index)]
     return Alignment(
         missing=len(missing),
         foreign=len(foreign),
-        beyond=sum(place > work.outermost for place in foreign) if work.outermost >= 0 else 0,
-        elsewhere=problem.strings.union(work.sources).difference(whole.values),
+        beyond=sum(index > work.outermost for index in foreign) if work.outermost >= 0 else 0,
+        elsewhere=solution.strings.union(work.sources).difference(answered.values),
         steps=len(work.steps),
     )
 
 
-def _distinct(said: list[Said]) -> list[_Step]:
-    """Steps with different operators or arguments, in order of their last occurrence, with all results they are said to give."""
-    steps: dict[tuple, _Step] = {}
-    for one in said:
-        known = one.arguments or ()
+def _distinct(named: list[NamedStep]) -> list[_DistinctStep]:
+    """Return steps with different operators or arguments, in order of their last occurrence, with all results given for them."""
+    steps: dict[tuple, _DistinctStep] = {}
+    for item in named:
+        known = item.arguments or ()
         strings = tuple(argument for argument in known if not isinstance(argument, int))
         integers = tuple(argument for argument in known if isinstance(argument, int))
-        key = (one.operator, one.arguments)
-        step = steps.pop(key, None) or _Step(one.operator, strings, integers, one.arguments is not None, one.in_words, [])
-        if one.output is not None and one.output not in step.outputs:
-            step.outputs.append(one.output)
+        key = (item.operator, item.arguments)
+        step = steps.pop(key, None) or _DistinctStep(
+            item.operator, strings, integers, item.arguments is not None, item.in_words, []
+        )
+        if item.output is not None and item.output not in step.outputs:
+            step.outputs.append(item.output)
         steps[key] = step
-    return list(steps.values())[-_MOST_STEPS:]
+    return list(steps.values())[-_MAX_STEPS:]
 
 
-class _Work:
-    def __init__(self, problem: Problem, steps: list[_Step]):
-        self.problem, self.steps = problem, steps
+class _Aligner:
+    def __init__(self, solution: Solution, steps: list[_DistinctStep]):
+        self.solution, self.steps = solution, steps
         self.used: set[int] = set()
         self.outermost = -1
         self.sources: dict[str, set[int]] = defaultdict(set)
         self._by_operator: dict[str, list[int]] = defaultdict(list)
-        for place, step in enumerate(steps):
-            self._by_operator[step.operator].append(place)
+        for index, step in enumerate(steps):
+            self._by_operator[step.operator].append(index)
             for output in step.outputs:
-                self.sources[output].add(place)
+                self.sources[output].add(index)
 
-    def of(self, node: Node) -> _Worked:
-        """What the steps make of a sub-expression, innermost first."""
+    def of(self, node: Node) -> _Values:
+        """Return what the steps make of a sub-expression, innermost first."""
         if isinstance(node, Leaf):
-            return _Worked({evaluate(node, self.problem.x): frozenset()}, frozenset())
+            return _Values({evaluate(node, self.solution.x): frozenset()}, frozenset())
         operands = [self.of(operand) for operand in node.operands]
-        self._join_wrongly(node, operands)
+        self._record_wrong_join(node, operands)
         values = dict(self._implied(node, operands))
         missing = frozenset().union(*(operand.missing for operand in operands))
-        if node.operator in FUNCTIONS or node is self.problem.expression:
+        if node.operator in FUNCTIONS or node is self.solution.expression:
             missing |= {id(node)}
-        for place, before in (self._working(node, operands, slips=False) or self._working(node, operands, slips=True)).items():
-            self.used.add(place)
+        for index, before in (self._working(node, operands, slips=False) or self._working(node, operands, slips=True)).items():
+            self.used.add(index)
             missing = min(missing, before, key=len)
-            values |= dict.fromkeys(self.steps[place].outputs[-2:], before)
-            if node is self.problem.expression:
-                self.outermost = max(self.outermost, place)
-        return _Worked(dict(list(values.items())[-_MOST_VALUES:]), missing)
+            values |= dict.fromkeys(self.steps[index].outputs[-2:], before)
+            if node is self.solution.expression:
+                self.outermost = max(self.outermost, index)
+        return _Values(dict(list(values.items())[-_MAX_VALUES:]), missing)
 
-    def explains(self, place: int) -> bool:
-        """Whether a join only explains how another step comes to its result."""
-        step = self.steps[place]
-        return step.operator == "+" and any(self.sources[output] - {place} for output in step.outputs)
+    def explains(self, index: int) -> bool:
+        """Return whether a join only explains how another step comes to its result."""
+        step = self.steps[index]
+        return step.operator == "+" and any(self.sources[output] - {index} for output in step.outputs)
 
-    def _working(self, node: Operation, operands: list[_Worked], slips: bool) -> dict[int, frozenset[int]]:
-        """The steps that work the node, each with what is missing before it; ``slips``: its operands may be miswritten."""
-        places = [*self._by_operator[shown(node)], *(() if slips else self._by_operator[""])]
-        found = {place: self._before(place, node, operands, slips) for place in places}
-        return {place: before for place, before in found.items() if before is not None}
+    def _working(self, node: Operation, operands: list[_Values], slips: bool) -> dict[int, frozenset[int]]:
+        """Return the steps that work the node, each with what is missing before it; ``slips``: its operands may be miswritten."""
+        indexes = [*self._by_operator[shown(node)], *(() if slips else self._by_operator[""])]
+        found = {index: self._before(index, node, operands, slips) for index in indexes}
+        return {index: before for index, before in found.items() if before is not None}
 
-    def _before(self, place: int, node: Operation, operands: list[_Worked], slips: bool) -> frozenset[int] | None:
-        """What is missing before a step that works the node; None if it does not."""
-        step, own = self.steps[place], node.parameters
-        if not step.said or step.in_words:
+    def _before(self, index: int, node: Operation, operands: list[_Values], slips: bool) -> frozenset[int] | None:
+        """Return what is missing before a step that works the node; None if it does not."""
+        step, own = self.steps[index], node.parameters
+        if not step.named or step.in_words:
             known = {value for operand in operands for value in operand.values}.union(own)
-            if all(text in known or (slips and self._is_slip(text, place)) for text in step.strings):
+            if all(text in known or (slips and self._is_copying_error(text, index)) for text in step.strings):
                 return frozenset().union(*(operand.before(step.strings) for operand in operands))
             return None
         strings = step.strings
@@ -157,36 +164,36 @@ class _Work:
             strings, parameters = strings[: len(operands)], strings[len(operands) :] + parameters
         if len(strings) != len(operands):
             return None
-        if any(parameter not in own and parameter in self.problem.parameters[shown(node)] for parameter in parameters):
+        if any(parameter not in own and parameter in self.solution.parameters[shown(node)] for parameter in parameters):
             return None
         other = [text for text, operand in zip(strings, operands) if text not in operand.values]
-        if other and not (slips and all(self._is_slip(text, place) for text in other)):
+        if other and not (slips and all(self._is_copying_error(text, index) for text in other)):
             return None
         return frozenset().union(*(operand.before([text]) for text, operand in zip(strings, operands)))
 
-    def _is_slip(self, text: str | None, place: int) -> bool:
-        """Whether an operand is not said, or stands nowhere else."""
-        return text is None or (text not in self.problem.strings and not self.sources.get(text, set()) - {place})
+    def _is_copying_error(self, text: str | None, index: int) -> bool:
+        """Return whether an operand has no value, or appears nowhere else."""
+        return text is None or (text not in self.solution.strings and not self.sources.get(text, set()) - {index})
 
-    def _join_wrongly(self, node: Operation, operands: list[_Worked]) -> None:
-        """The operands of a join in the wrong order are no slip of the pen."""
+    def _record_wrong_join(self, node: Operation, operands: list[_Values]) -> None:
+        """Record a join's operands in the wrong order, so that they do not count as a copying error."""
         if node.operator == "+":
             for left, right in product(operands[0].values, operands[1].values):
                 self.sources[right + left].add(-1)
 
-    def _implied(self, node: Operation, operands: list[_Worked]) -> Iterator[tuple[str, frozenset[int]]]:
-        """The operation's results for the operands' values, as if it was done in the head."""
-        for values in islice(product(*(operand.values for operand in operands)), _MOST_VALUES):
-            if sum(map(len, values)) <= self.problem.longest:
+    def _implied(self, node: Operation, operands: list[_Values]) -> Iterator[tuple[str, frozenset[int]]]:
+        """Yield the operation's results for the operands' values, as if it was done without writing it down."""
+        for values in islice(product(*(operand.values for operand in operands)), _MAX_VALUES):
+            if sum(map(len, values)) <= self.solution.longest:
                 result = apply(node.operator, list(values), node.parameters)
                 before = frozenset().union(*(operand.values[value] for value, operand in zip(values, operands)))
                 # An answer does not show an outermost call that leaves its operand as it is.
-                unseen = node is self.problem.expression and result in values
+                unseen = node is self.solution.expression and result in values
                 yield result, before | {id(node)} if unseen else before
 
 
 def _on_input(node: Operation, x: str, true: dict[int, str]) -> Iterator[str]:
-    """Yield a call's values with the input in the place of one operand."""
+    """Yield a call's values with the input in place of one operand."""
     if node.operator in FUNCTIONS:
         values = [true[id(operand)] for operand in node.operands]
         for position in range(len(values)):

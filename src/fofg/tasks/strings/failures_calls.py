@@ -1,4 +1,4 @@
-"""A line of a response as tokens, values and calls (paper §4.5). One pass with a stack: time is linear in the line."""
+"""Read a line of a response as tokens, values and calls (paper §4.5), in one pass with a stack: linear in the line."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +18,12 @@ class Token(NamedTuple):
 
 
 @dataclass(eq=False)
-class Operation:
-    """``func_N(...)``, ``left + right`` or ``value.upper()`` as it is written.
+class WrittenCall:
+    """``func_N(...)``, ``left + right`` or ``value.upper()`` as a response writes it.
 
     ``operator``: ``func_N``, ``+``, ``.upper``, or "" where the name is lost. ``arguments``: None for one that can't be read, None
-    as a whole if none is told. ``output``: what it is said to give. ``joined``: a join of strings as one string, unless it is too
-    long. ``in_words``: named in prose, without brackets.
+    as a whole if there are none. ``output``: its stated result. ``joined``: a join of strings as one string, unless it is too long.
+    ``in_words``: named in prose, without brackets.
     """
 
     operator: str
@@ -34,9 +34,9 @@ class Operation:
     nested: int = 1
 
 
-Value = str | Operation
-#: Calls nested deeper are left out, and so are joins of more characters.
-MOST_NESTED = 50
+Value = str | WrittenCall
+#: Limits on the nesting of calls and on the characters of a join; what exceeds them is left out.
+MAX_NESTED = 50
 LONGEST_JOIN = 1 << 13
 
 _TOKEN = re.compile(
@@ -60,16 +60,16 @@ _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))')
 
 
 def kind(item) -> str:
-    """The kind of a token; "" for anything else."""
+    """Return the kind of a token; "" for anything else."""
     return item.kind if isinstance(item, Token) else ""
 
 
 def is_value(item) -> bool:
-    return isinstance(item, str | Operation)
+    return isinstance(item, str | WrittenCall)
 
 
 def items(line: str, variables: Mapping[str, Value]) -> list[Token | Value]:
-    """What a line consists of, in order; in the arguments of calls ``variables`` stand for their values, other words for strings.
+    """Split a line into tokens and values; in arguments, ``variables`` stand for their values and other words for strings.
 
     A call that is never closed, or whose name is none of a string function, is left out.
     """
@@ -79,7 +79,7 @@ def items(line: str, variables: Mapping[str, Value]) -> list[Token | Value]:
     for token in _tokens(line):
         into = frames[-1][1] if frames else base
         if token.kind == "(":
-            frames.append((_caller(token, previous, into) if len(frames) < MOST_NESTED else "?", []))
+            frames.append((_caller(token, previous, into) if len(frames) < MAX_NESTED else "?", []))
         elif token.kind == ")" and frames:
             caller, content = frames.pop()
             _close(caller, content, frames[-1][1] if frames else base)
@@ -99,22 +99,22 @@ def items(line: str, variables: Mapping[str, Value]) -> list[Token | Value]:
     return base
 
 
-def operation(operator: str, arguments: list, output: str | None = None) -> Operation:
-    """An operation, without arguments that are nested too deep."""
-    depths = [argument.nested if isinstance(argument, Operation) else 0 for argument in arguments]
-    kept = [None if depth >= MOST_NESTED else argument for argument, depth in zip(arguments, depths)]
-    nested = 1 + max((depth for depth in depths if depth < MOST_NESTED), default=0)
-    join = [part.joined if isinstance(part, Operation) else part for part in kept] if operator == "+" else [None]
-    return Operation(operator, kept, output, joined(join), nested=nested)
+def operation(operator: str, arguments: list, output: str | None = None) -> WrittenCall:
+    """Return an operation without the arguments that are nested too deep."""
+    depths = [argument.nested if isinstance(argument, WrittenCall) else 0 for argument in arguments]
+    kept = [None if depth >= MAX_NESTED else argument for argument, depth in zip(arguments, depths)]
+    nested = 1 + max((depth for depth in depths if depth < MAX_NESTED), default=0)
+    join = [part.joined if isinstance(part, WrittenCall) else part for part in kept] if operator == "+" else [None]
+    return WrittenCall(operator, kept, output, joined(join), nested=nested)
 
 
 def joined(parts: Sequence) -> str | None:
-    """Strings joined to one; None if one is no string, or all are too long."""
+    """Join strings; None if one is no string, or the result is too long."""
     return "".join(parts) if all(isinstance(part, str) for part in parts) and sum(map(len, parts)) <= LONGEST_JOIN else None
 
 
 def arguments(content: list) -> list:
-    """The values between commas, of ``name=value`` the value; None for anything else."""
+    """Return the values between commas, of ``name=value`` the value; None for anything else."""
     values, latest = [], []
     for item in [*content, None]:
         if item is not None and kind(item) != ",":
@@ -142,7 +142,7 @@ def _unescaped(text: str) -> str:
 
 
 def _caller(bracket: Token, previous: Token | None, into: list) -> str:
-    """Whose bracket opens: the function right before it, whose name is taken away; "?": another word; "(": it only groups."""
+    """Return whose bracket opens, and remove that name: a function; "?" for another word; "(" if it only groups."""
     if previous is None or previous.kind not in ("function", "word") or previous.end != bracket.start:
         return "("
     into.pop()
@@ -157,7 +157,7 @@ def _close(caller: str, content: list, into: list) -> None:
 
 
 def _put(into: list, value: Value | int) -> None:
-    """Adds a value; ``left + right`` become one."""
+    """Append a value; ``left + right`` become one."""
     if len(into) > 1 and kind(into[-1]) == "+" and is_value(into[-2]) and is_value(value):
         into[-2:] = [operation("+", [into[-2], value])]
     else:

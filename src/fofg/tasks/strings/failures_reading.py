@@ -1,4 +1,4 @@
-"""The steps that a response names, read from prose, lists, tables, arrows, equations and code (paper §4.5).
+"""Read the steps that a response names from prose, lists, tables, arrows, equations and code (paper §4.5).
 
 func_5("abc", "pre") adds a prefix -> "preabc"
 Applying func_17 to 'ab' gives 'ba', so func_3(func_17('ab')) = func_3('ba') = 'ab'.
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
-from fofg.tasks.strings.failures_calls import Operation, Token, Value, arguments, is_value, items, joined, kind, operation
+from fofg.tasks.strings.failures_calls import Token, Value, WrittenCall, arguments, is_value, items, joined, kind, operation
 
 
-class Said(NamedTuple):
+class NamedStep(NamedTuple):
     """One operation that a response names.
 
-    ``operator``: ``func_N``, ``+``, ``.upper`` and the like, or "" where a broken line lost the name. ``arguments``: None for one
-    whose value is not said, None as a whole if none is. ``output``: None if no result is said. ``in_words``: the arguments are the
+    ``operator``: ``func_N``, ``+``, ``.upper`` and the like, or "" where a broken line lost the name. ``arguments``: None for each
+    without a value, None as a whole if there is no value. ``output``: None without a result. ``in_words``: the arguments are the
     strings that prose mentions, in any order and maybe not all.
     """
 
@@ -29,8 +29,8 @@ class Said(NamedTuple):
     in_words: bool = False
 
     @property
-    def whole(self) -> bool:
-        """Whether the result and, unless in words, all arguments are said."""
+    def complete(self) -> bool:
+        """Whether the result and, unless in words, all arguments are given."""
         return self.output is not None and (self.in_words or (self.arguments is not None and None not in self.arguments))
 
 
@@ -46,32 +46,32 @@ _LATEX = re.compile(r"\\(?:text|texttt|textbf|mathrm|mathtt|operatorname)\{([^{}
 _LONE_WORD = re.compile(r"[\s`*$]*([^\s\"'()\[\]{},;$`*|]+?)[`*]*(?:\.?\s*$|\.\s|[,;$|])")
 
 
-def read_steps(response: str, x: str) -> list[Said]:
-    """The operations that a response names before its answer, in its order; ``x`` is the program's input."""
-    reader = _Reader(x)
+def read_steps(response: str, x: str) -> list[NamedStep]:
+    """Return the operations that a response names before its answer, in its order; ``x`` is the program's input."""
+    reader = _StepReader(x)
     for line in _reasoning(response).split("\n"):
         reader.read(line)
     results: dict[tuple, str] = {}
     steps = list(_Results(results).of_all(reader.named))
     if all(None not in (step.arguments or ()) for step in steps):
         return steps
-    return list(_Results(results).of_all(reader.named))  # a result may be said after its use
+    return list(_Results(results).of_all(reader.named))  # a result may be stated after its use
 
 
 def _reasoning(response: str) -> str:
-    """What comes before the answer, without the marks of LaTeX."""
+    """Return what comes before the answer, without LaTeX markup."""
     answer = response.rfind('"output"')
     text = response[:answer] if answer >= 0 else response
     return _LATEX.sub(r"\1", text.replace("\\_", "_")) if "\\" in text else text
 
 
-class _Reader:
-    """``named``: what was read. ``_open``: the last statement's calls, equal to each other, while their result is not yet said."""
+class _StepReader:
+    """``named``: what was read. ``_open``: the last statement's calls, equal to each other, while their result is still missing."""
 
     def __init__(self, x: str):
-        self.named: list[Operation] = []
+        self.named: list[WrittenCall] = []
         self._variables: dict[str, Value] = {"x": x}
-        self._open: list[Operation] = []
+        self._open: list[WrittenCall] = []
 
     def read(self, line: str) -> None:
         relevant = self._open or "func_" in line or '"' in line or "=" in line
@@ -82,34 +82,34 @@ class _Reader:
             parts = self._assigned(parts)
         if not self._open and parts and kind(parts[0]) == "mark":
             del parts[0]
-        starts = [place for place in range(len(parts)) if _is_subject(parts, place)]
+        starts = [index for index in range(len(parts)) if _is_subject(parts, index)]
         first = starts[0] if starts else len(parts)
         if not self._unnamed(parts[:first]) and self._open:
-            self._go_on(parts[:first])
+            self._continue(parts[:first])
         for start, stop in zip(starts, [*starts[1:], len(parts)]):
             self._statement(parts, start, stop, line)
 
     def _assigned(self, parts: list) -> list:
-        """Notes every ``name = value``. What only says the input again is taken away."""
+        """Record every ``name = value``. Drop what only repeats the input."""
         kept: list = []
-        place = 0
-        while place < len(parts):
-            name, mark, value = (*parts[place : place + 3], None, None)[:3]
+        index = 0
+        while index < len(parts):
+            name, mark, value = (*parts[index : index + 3], None, None)[:3]
             if kind(name) == "word" and kind(mark) == "mark" and mark.text == "=" and is_value(value):
                 bound = self._variables.get(name.text)
-                if isinstance(bound, Operation) and isinstance(value, str):
+                if isinstance(bound, WrittenCall) and isinstance(value, str):
                     bound.output = bound.output or value
                 else:
                     self._variables[name.text] = value
                 if name.text == "x":
-                    place += 3
+                    index += 3
                     continue
             kept.append(name)
-            place += 1
+            index += 1
         return kept
 
     def _statement(self, parts: list, start: int, stop: int, line: str) -> None:
-        """Reads what the subject at ``start`` is said to give; ``line``: the text around it."""
+        """Read the result of the subject at ``start``; ``line``: the text around it."""
         subject, rest = parts[start], parts[start + 1 : stop]
         if isinstance(subject, Token):
             self.named += _mentioned(subject.text, parts[max(0, start - 2) : start], rest)
@@ -123,24 +123,24 @@ class _Reader:
         if subject.operator == "+":
             self._open = []
 
-    def _go_on(self, parts: list) -> None:
-        """Reads the rest of a statement of an earlier line."""
+    def _continue(self, parts: list) -> None:
+        """Read the rest of a statement from an earlier line."""
         rest = self._equation(parts)
         if self._open:
             self._conclude(_after_verb(rest) or _after_mark(rest))
 
     def _equation(self, parts: list) -> list:
-        """Reads ``= value = value ...``, whose calls have one result; returns what follows."""
-        place, result = 0, None
-        while place + 1 < len(parts) and kind(parts[place]) == "mark" and is_value(parts[place + 1]):
-            result = parts[place + 1]
-            if isinstance(result, Operation) and result.operator == self._open[-1].operator:
+        """Read ``= value = value ...``, whose calls have one result; return what follows."""
+        index, result = 0, None
+        while index + 1 < len(parts) and kind(parts[index]) == "mark" and is_value(parts[index + 1]):
+            result = parts[index + 1]
+            if isinstance(result, WrittenCall) and result.operator == self._open[-1].operator:
                 _rewrite(self._open[-1], result)
                 self._open.append(result)
                 self.named.append(result)
-            place += 2
-        self._conclude(result.joined if isinstance(result, Operation) else result)
-        return parts[place:]
+            index += 2
+        self._conclude(result.joined if isinstance(result, WrittenCall) else result)
+        return parts[index:]
 
     def _conclude(self, output: str | None) -> None:
         if output is not None:
@@ -149,7 +149,7 @@ class _Reader:
             self._open = []
 
     def _unnamed(self, parts: list) -> bool:
-        """Reads ``"abc", "pre") adds a prefix -> "preabc"``, a call whose beginning is lost. Returns whether there is one."""
+        """Read ``"abc", "pre") adds a prefix -> "preabc"``, a call whose beginning is lost; return whether there is one."""
         content = list(takewhile(lambda item: kind(item) != ")", parts))
         output = _after_mark(parts[len(content) :])
         found = bool(content) and output is not None and all(is_value(item) or kind(item) == "," for item in content)
@@ -159,41 +159,41 @@ class _Reader:
         return found
 
 
-def _is_subject(parts: list, place: int) -> bool:
-    """Whether a statement begins there: with a function's name, or with a call that is no other call's equal. A join or a method
-    call begins one at the line's start or before its result."""
-    item = parts[place]
+def _is_subject(parts: list, index: int) -> bool:
+    """Return whether a statement begins there: with a function's name, or with a call that is no other call's equal. A join or a
+    method call begins one at the line's start or before its result."""
+    item = parts[index]
     if kind(item) == "function":
         return True
-    if not isinstance(item, Operation):
+    if not isinstance(item, WrittenCall):
         return False
-    if place and kind(parts[place - 1]) == "mark" and (place == 1 or isinstance(parts[place - 2], Operation)):
+    if index and kind(parts[index - 1]) == "mark" and (index == 1 or isinstance(parts[index - 2], WrittenCall)):
         return False
-    before_result = place + 1 < len(parts) and kind(parts[place + 1]) == "mark"
-    return item.operator.startswith("func_") or place == 0 or before_result
+    before_result = index + 1 < len(parts) and kind(parts[index + 1]) == "mark"
+    return item.operator.startswith("func_") or index == 0 or before_result
 
 
-def _mentioned(function: str, before: list, rest: list) -> list[Operation]:
-    """A function that prose names without brackets, with its arguments and result among the strings around it, if there is one."""
+def _mentioned(function: str, before: list, rest: list) -> list[WrittenCall]:
+    """Read a function that prose names without brackets; its arguments and result are among the strings around it."""
     strings = [item for item in rest if isinstance(item, str)]
     if not strings or (len(strings) == 1 and not _stands_as_result(rest, rest.index(strings[0]))):
         return []
     output = _after_mark(rest, ("mark",)) or strings[-1]
-    told = strings[: strings.index(output)]
+    given = strings[: strings.index(output)]
     if len(before) > 1 and kind(before[-1]) == "mark" and isinstance(before[-2], str):
-        told.insert(0, before[-2])
-    return [Operation(function, told or None, output, in_words=True)]
+        given.insert(0, before[-2])
+    return [WrittenCall(function, given or None, output, in_words=True)]
 
 
-def _stands_as_result(parts: list, place: int) -> bool:
-    while place and kind(parts[place - 1]) == "word" and _FILLER.fullmatch(parts[place - 1].text):
-        place -= 1
-    before = parts[place - 1] if place else None
+def _stands_as_result(parts: list, index: int) -> bool:
+    while index and kind(parts[index - 1]) == "word" and _FILLER.fullmatch(parts[index - 1].text):
+        index -= 1
+    before = parts[index - 1] if index else None
     return kind(before) in ("mark", ":") or (kind(before) == "word" and _VERB.fullmatch(before.text) is not None)
 
 
 def _after_verb(parts: list) -> str | None:
-    """The first string, if a verb of result announces it."""
+    """Return the first string, if a verb like "gives" comes before it."""
     announced = False
     for item in parts:
         if not isinstance(item, Token):
@@ -203,65 +203,65 @@ def _after_verb(parts: list) -> str | None:
 
 
 def _after_mark(parts: list, marks: tuple[str, ...] = ("mark", ":")) -> str | None:
-    """The last string right after an arrow, an equals sign or a colon."""
-    for place in range(len(parts) - 1, 0, -1):
-        if isinstance(parts[place], str) and kind(parts[place - 1]) in marks:
-            return parts[place]
+    """Return the last string right after an arrow, an equals sign or a colon."""
+    for index in range(len(parts) - 1, 0, -1):
+        if isinstance(parts[index], str) and kind(parts[index - 1]) in marks:
+            return parts[index]
     return None
 
 
-def _last_string(parts: list, subject: Operation) -> str | None:
+def _last_string(parts: list, subject: WrittenCall) -> str | None:
     strings = [item for item in parts if isinstance(item, str)]
     return strings[-1] if strings and subject.operator != "+" else None
 
 
 def _unquoted(parts: list, line: str) -> str | None:
-    """The one word after the last arrow or equals sign of a statement."""
+    """Return the single word after the last arrow or equals sign of a statement."""
     marks = [item for item in parts if kind(item) == "mark"]
     found = _LONE_WORD.match(line, marks[-1].end) if marks else None
     return found[1] if found else None
 
 
-def _rewrite(before: Operation, after: Operation) -> None:
-    """``f(g("a")) = f("b")`` says that ``g("a")`` is "b", at any depth."""
-    deeper: tuple[Operation, Operation] | None = (before, after)
+def _rewrite(before: WrittenCall, after: WrittenCall) -> None:
+    """Learn from ``f(g("a")) = f("b")`` that ``g("a")`` is "b", at any depth."""
+    deeper: tuple[WrittenCall, WrittenCall] | None = (before, after)
     while deeper:
         pairs, deeper = zip(deeper[0].arguments, deeper[1].arguments), None
         for old, new in pairs:
-            if isinstance(old, Operation) and isinstance(new, str):
+            if isinstance(old, WrittenCall) and isinstance(new, str):
                 old.output = new
-            elif isinstance(old, Operation) and isinstance(new, Operation) and old.operator == new.operator:
+            elif isinstance(old, WrittenCall) and isinstance(new, WrittenCall) and old.operator == new.operator:
                 deeper = old, new
 
 
 class _Results:
-    """Puts results in the place of operations; ``results``: (operator, arguments) -> the result last said, kept up to date."""
+    """Results of operations; ``results``: (operator, arguments) -> the result given last, kept up to date."""
 
     def __init__(self, results: dict[tuple, str]):
         self._results = results
         self._known: dict[int, tuple[tuple | None, str | None]] = {}
 
-    def of_all(self, named: list[Operation]) -> Iterator[Said]:
-        """Operations whose result or all arguments are said; calls inside of those with a result have at least no result."""
-        for one in named:
-            told, _ = self._of(one)
-            if one.output is not None:
-                for inner in one.arguments or ():
-                    if isinstance(inner, Operation) and inner.operator != "+" and None not in self._of(inner)[0]:
-                        yield Said(inner.operator, *self._of(inner))
-            if one.output is not None or (one.operator.startswith("func_") and told is not None and None not in told):
-                yield Said(one.operator, told, one.output, one.in_words)
+    def of_all(self, named: list[WrittenCall]) -> Iterator[NamedStep]:
+        """Yield operations whose result or all arguments are given, and the calls inside of those with a result."""
+        for call in named:
+            given, _ = self._of(call)
+            if call.output is not None:
+                for inner in call.arguments or ():
+                    if isinstance(inner, WrittenCall) and inner.operator != "+" and None not in self._of(inner)[0]:
+                        yield NamedStep(inner.operator, *self._of(inner))
+            if call.output is not None or (call.operator.startswith("func_") and given is not None and None not in given):
+                yield NamedStep(call.operator, given, call.output, call.in_words)
 
-    def _of(self, one: Operation) -> tuple[tuple | None, str | None]:
-        """Arguments and result. Operations are no deeper than MOST_NESTED."""
-        if id(one) not in self._known:
-            told = None
-            if one.arguments is not None:
-                told = tuple(self._of(item)[1] if isinstance(item, Operation) else item for item in one.arguments)
-            output = one.output
+    def _of(self, call: WrittenCall) -> tuple[tuple | None, str | None]:
+        """Return arguments and result. Operations are no deeper than MAX_NESTED."""
+        if id(call) not in self._known:
+            given = None
+            if call.arguments is not None:
+                given = tuple(self._of(item)[1] if isinstance(item, WrittenCall) else item for item in call.arguments)
+            output = call.output
             if output is not None:
-                self._results[one.operator, told] = output
+                self._results[call.operator, given] = output
             else:
-                output = joined(told) if one.operator == "+" else self._results.get((one.operator, told))
-            self._known[id(one)] = told, output
-        return self._known[id(one)]
+                output = joined(given) if call.operator == "+" else self._results.get((call.operator, given))
+            self._known[id(call)] = given, output
+        return self._known[id(call)]

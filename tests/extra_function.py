@@ -1,0 +1,9 @@
+"""A string function from outside the package, declared when this module is imported."""
+
+from fofg.tasks.strings.declarations import Integer
+from fofg.tasks.strings.functions import string_function
+
+
+@string_function(parameter=Integer(1, 3), pool="train", gloss="appends stars")
+def append_stars(s, n):
+    return s + "*" * n

@@ -1,0 +1,179 @@
+"""A task is a room: one from outside the package goes through the pipeline, and no other room names a task."""
+
+import json
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import problem_sets
+import pyarrow.parquet as pq
+import pytest
+from rollout_rows import rollout
+
+from fofg.config import Scoring, Selection
+from fofg.data import datasets, description
+from fofg.data.files import write_parquet
+from fofg.data.schemas import FAILURES, PROBLEMS, ROLLOUTS, VERDICTS
+from fofg.errors import UserError
+from fofg.evaluation.failures import classify_file
+from fofg.evaluation.verdicts import write_verdicts
+from fofg.rft.selection import select
+from fofg.rollouts.shards import build_prompts
+from fofg.specs import SelectionSpec
+from fofg.tasks import task as tasks
+from fofg.tasks.rewards import compute_score, compute_scores
+from fofg.tasks.strings import Strings, functions
+from fofg.tasks.task import Outcome, Split
+
+ROOT = Path(__file__).parents[2]
+OWN_ROOMS = {"tasks", "tiny_base", "config", "names.py"}
+EVEN = "toy_task:Even"
+SETTINGS = problem_sets.DEFAULT.problems.model_copy(update={"task": EVEN, "template": "Write an even text about "})
+SELECTION = Selection(
+    keep_truncated=False,
+    drop_duplicates=False,
+    max_per_problem=None,
+    max_tokens=None,
+    turns_per_example=1,
+    test_rows=0,
+    seed=1,
+)
+
+
+@pytest.fixture
+def even(monkeypatch):
+    """The toy task, as a job of the workflow finds it."""
+    monkeypatch.setenv("FOFG_TASK", EVEN)
+
+
+def problems(dataset: str, rows: int) -> list[dict]:
+    spec = problem_sets.spec(dataset, "train", rows, SETTINGS)
+    return [row for batch in datasets.batches(spec) for row in batch.to_pylist()]
+
+
+def answered(row: dict, *responses: str) -> dict:
+    count = len(responses)
+    return row | {"responses": list(responses), "finish_reasons": ["stop"] * count, "token_counts": [1] * count}
+
+
+@pytest.fixture
+def mixed(tmp_path, even) -> Path:
+    """Rollouts on a problem of either task."""
+    toy = answered(problems("stage2_level1", 1)[0], "ab", "abc", "")
+    path = tmp_path / "rollout.parquet"
+    write_parquet(path, ROLLOUTS, [[toy, rollout(1, ['{"output": "b"}', "abc"], 1)]])
+    return path
+
+
+def test_problems_of_another_task_are_rows_like_any_others(even):
+    first, last = problems("stage1_level1", 3)[::2]
+    assert first["prompt"] == [{"role": "user", "content": "An even number can be halved. Write an even text about train42"}]
+    assert first["data_source"] == "even" and first["extra_info"]["functions"] == ["count"]
+    assert (first["extra_info"]["index"], last["extra_info"]["index"], last["extra_info"]["depth"]) == (0, 2, None)
+    assert build_prompts([first], False, "About ") == [[{"role": "user", "content": "About train42"}]]
+
+
+def test_rewards_are_those_of_each_rows_task(even):
+    scoring = Scoring(scheme="published_code", answer_rule="published")
+    toy, string = problems("stage2_level1", 1)[0], rollout(1, [])
+    rewards = compute_scores([(toy, "ab", False), (toy, "abc", False), (toy, "", False), (string, "ab", False)], scoring)
+    assert [reward["score"] for reward in rewards] == [1.0, 0.0, -1.0, -1.0]
+    assert compute_score("even/level1", "ab", toy["reward_model"]["ground_truth"])["acc"] == 1.0
+
+
+def test_selection_verdicts_and_failure_classes_are_those_of_each_rows_task(tmp_path, mixed):
+    outputs = [tmp_path / name for name in ("train.parquet", "test.parquet", "selection.json")]
+    spec = SelectionSpec(selection=SELECTION, answer_rule="published", template="{code} {input}")
+    report = select(spec, mixed, *outputs)
+    assert [row["response"] for row in pq.read_table(outputs[0]).to_pylist()] == ["ab", '{"output": "b"}']
+    assert report["exposure"]["count"] == {"public_name": "counting", "problems": 1, "kept_problems": 1, "kept_responses": 1}
+    assert report["exposure"]["deterministic_shuffle"]["kept_responses"] == 1
+    write_verdicts([mixed], tmp_path / "verdicts.parquet", "published")
+    verdicts = pq.read_table(tmp_path / "verdicts.parquet", schema=VERDICTS).to_pylist()
+    assert [(row["correct"], row["answered"]) for row in verdicts] == [
+        (True, True),
+        (False, True),
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+
+
+def test_failure_classes_are_the_tasks(tmp_path, even):
+    path = tmp_path / "rollout.parquet"
+    write_parquet(path, ROLLOUTS, [[answered(problems("stage2_level1", 1)[0], "ab", "abc", "")]])
+    assert classify_file(path, tmp_path / "failures.parquet", (1, 1), "published") == {"correct": 1, "odd": 1, "empty": 1}
+    assert pq.read_schema(tmp_path / "failures.parquet").equals(FAILURES)
+
+
+def test_datasets_of_another_task_are_described(tmp_path, even):
+    path, output = tmp_path / "train.parquet", tmp_path / "dataset.json"
+    write_parquet(path, PROBLEMS, [problems("stage2_level1to2", 4)])
+    description.describe({"toy/train": path}, {"toy": output}, disjoint=True)
+    split = json.loads(output.read_text())["splits"]["train"]
+    assert split["exposure"]["pad"] == {"public_name": "padding", "problems": 2, "calls": 2}
+    assert (split["levels"]["2"]["rows"], split["duplicates"]) == (2, 2)
+
+
+def test_a_task_is_found_by_entry_or_by_class(even):
+    assert isinstance(tasks.load("string_task"), Strings) and isinstance(tasks.get("string_task"), Strings)
+    assert tasks.load(EVEN).name == tasks.get("even").name == tasks.configured().name == "even"
+
+
+@pytest.mark.parametrize("source", ["even", "toy_task:Even", "os:system", ""])
+def test_no_row_says_what_is_imported(source):
+    with pytest.raises(UserError, match=f"row 1: no task for data_source '{source.partition('/')[0]}'; known: string_task"):
+        tasks.read({"data_source": source, "reward_model": None, "extra_info": None}, "row 1")
+
+
+@pytest.mark.parametrize("name", ["missing_module:Task", "toy_task:Odd", "toy_task"])
+def test_a_task_that_cant_be_loaded_is_named(name):
+    with pytest.raises(UserError, match=rf"problems\.task: {name} can't be loaded"):
+        tasks.load(name)
+
+
+def test_no_other_room_names_a_task():
+    """Outside of tasks/, the names of models and data, the embedded model and the configuration. schemas.py names columns."""
+    rooms = [path for path in (ROOT / "src/fofg").rglob("*.py") if path.relative_to(ROOT / "src/fofg").parts[0] not in OWN_ROOMS]
+    words = re.compile(
+        r"tasks\.strings|string_task|[Ss]tring (function|problem|task)|expression|ref_(in|out)put|func_|PUBLIC_NAMES"
+    )
+    found = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in [*rooms, *(ROOT / "workflow/scripts").glob("*.py")]
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if words.search(line)
+    }
+    assert found == {'src/fofg/data/schemas.py: "expression": pa.string(),'}
+
+
+@pytest.fixture
+def extra_function():
+    """A 26th function, declared in one file."""
+    registries = [functions.FUNCTIONS, functions.PUBLIC_NAMES, functions.READABLE_NAMES, functions.DECLARED]
+    before = [dict(registry) for registry in registries]
+    sys.modules.pop("extra_function", None)
+    import_module("extra_function")
+    yield "append_stars"
+    for registry, entries in zip(registries, before):
+        registry.clear()
+        registry.update(entries)
+
+
+def test_a_function_declared_once_is_in_problems_prompts_and_exposure(tmp_path, extra_function):
+    task, settings = Strings(), problem_sets.DEFAULT.problems
+    for stage, dataset in ((1, "stage1_level1"), (2, "stage2_level1")):
+        made = list(task.sample(settings, Split(dataset, stage, "train", [(1, 200)])))
+        using = [problem for problem in made if extra_function in task.count_skills(problem)]
+        assert len(using) >= 200 // 26 and all("func_25(x, " in problem.question for problem in using)
+    shown = task.prompt(using[0], settings.template, hints=True)[0]["content"]
+    assert 'def func_25(s, n):\n    return s + "*" * n' in shown and "string_function" not in shown
+    assert task.grade(using[0], json.dumps({"output": using[0].output})) is Outcome.CORRECT
+    held_out = task.sample(settings, Split("stage2_level1to8", 2, "test", [(2, 100)]))
+    assert not any(extra_function in task.count_skills(problem) for problem in held_out)
+    path = tmp_path / "train.parquet"
+    datasets.write(path, problem_sets.spec("stage1_level1", "train", 100, settings))
+    description.describe({"d/train": path}, {"d": tmp_path / "d.json"}, disjoint=True)
+    exposure = json.loads((tmp_path / "d.json").read_text())["splits"]["train"]["exposure"]
+    assert exposure[extra_function]["public_name"] == "func_25" and exposure[extra_function]["problems"] > 0

@@ -1,0 +1,28 @@
+"""A task from outside the package goes through Stage 1 and reinforcement learning."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+
+
+def test_another_task_runs_stage_1_and_three_steps_of_reinforcement_learning(checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    overlay = tmp_path / "even.yaml"
+    problems = {"task": "toy_task:Even", "template": "Write an even text about "}
+    # The embedded model has never seen such a prompt, and seldom ends its text.
+    rules = {"rft": {"keep_truncated": True}}
+    overlay.write_text(yaml.safe_dump({"problems": problems, "stage1": rules}))
+    checkout.run("stage1_rft", "stage2_rl_level1", overlays=[overlay])
+    data, models = checkout.folder / "data/string_task/stage1_level1", checkout.folder / "checkpoints/string-task"
+    assert set(pq.read_table(data / "rollout.parquet")["data_source"].to_pylist()) == {"even"}
+    selection = json.loads((data / "rft_data/selection.json").read_text())
+    assert selection["examples"]["train"] > 0 and list(selection["exposure"]) == ["count", "pad"]
+    kept = [row["response"] for row in pq.read_table(data / "rft_data/train.parquet").to_pylist()]
+    assert all(len(text) % 2 == 0 for text in kept)
+    steps = [json.loads(line) for line in (models / "stage2-rl-level1/metrics.jsonl").read_text().splitlines()]
+    assert sum("reward" in step for step in steps) == 3
