@@ -22,8 +22,8 @@ if settings.container:
     container: settings.container
 
 
-include: "rules/work.smk"
 include: "rules/internals.smk"
+include: "rules/work.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"
 include: "rules/stage1.smk"

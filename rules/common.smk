@@ -112,11 +112,6 @@ def in_run(path):
     return os.path.normpath(os.path.join(settings.run_dir, path))
 
 
-for folder in ("data", "checkpoints", "results", "logs", "benchmarks"):
-    if workflow.modifier.path_modifier.replace_prefix(in_run(folder) + "/") != in_run(folder) + "/":
-        raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
-
-
 pathvars:
     data=in_run(names.DATA),
     checkpoints=in_run(names.CHECKPOINTS),

@@ -1,21 +1,7 @@
 """What happens before the first job and after the last, and which files of an earlier run may stay."""
 
-from snakemake.settings.types import PersistenceBackend
-
-
-def existing_outputs():
-    """Outputs of all rules that are there."""
-    for producer in workflow.rules:
-        for output in producer.output:
-            parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
-            pattern = re.sub(r"(?<=/)[*](?=/)", "**", "*".join(parts))
-            for path in glob.iglob(pattern, recursive=True):
-                if producer.is_producer(path):
-                    yield path
-
-
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
-if workflow.is_main_process and workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE and CHANGED_KEYS != []:
+if workflow.is_main_process and keeps_records_in_files() and CHANGED_KEYS != []:
     unrecorded = provenance.unrecorded(sorted(set(existing_outputs())))
     try:
         provenance.refuse(CHANGED_KEYS, unrecorded, settings.run_dir, workflow.main_snakefile)
@@ -36,7 +22,7 @@ onstart:
     except UserError as error:
         raise WorkflowError(str(error))
     try:
-        relink(Path(settings.base_model), Path("<checkpoints>/base"), DIGESTS)
+        relink(Path(settings.base_model), Path(in_run(names.CHECKPOINTS), names.BASE), DIGESTS)
         run_registry.record(".snakemake", settings.run_dir, lock_files(), slurm_job_name())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:
@@ -45,7 +31,7 @@ onstart:
 
 onsuccess:
     # Every output belonged to this run: none of an earlier configuration is left.
-    if set(existing_outputs()) <= {str(output) for job in workflow.dag.jobs for output in job.output}:
+    if set(existing_outputs()) <= outputs_of_jobs():
         provenance.forget(settings.run_dir)
     run_registry.erase(".snakemake")
 

@@ -1,6 +1,31 @@
 """All that the workflow takes from Snakemake's internals, which have no public counterpart. Checked with Snakemake 9.27."""
 
 from snakemake.persistence import PersistenceBase
+from snakemake.settings.types import PersistenceBackend
+
+for folder in ("data", "checkpoints", "results", "logs", "benchmarks"):
+    if workflow.modifier.path_modifier.replace_prefix(in_run(folder) + "/") != in_run(folder) + "/":
+        raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
+
+
+def keeps_records_in_files():
+    return workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE
+
+
+def existing_outputs():
+    """Yield outputs of all rules that exist."""
+    for producer in workflow.rules:
+        for output in producer.output:
+            parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
+            pattern = re.sub(r"(?<=/)[*](?=/)", "**", "*".join(parts))
+            for path in glob.iglob(pattern, recursive=True):
+                if producer.is_producer(path):
+                    yield path
+
+
+def outputs_of_jobs():
+    """Outputs of this run's jobs, finished or not needed."""
+    return {str(output) for job in workflow.dag.jobs for output in job.output}
 
 
 def slurm_job_name():

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from fofg import names
 from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
@@ -98,8 +99,8 @@ class Config(Section):
         if self.stage2.rl.validation.every:
             wanted.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
         for name, phases in self.stage2.rl.curricula.items():
-            names = {source for phase in phases for source in phase.mixture if not source.endswith(".parquet")}
-            wanted += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(names)]
+            sources = {source for phase in phases for source in phase.mixture if not source.endswith(".parquet")}
+            wanted += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(sources)]
         for key, dataset, split in wanted:
             if not self._rows(dataset, split):
                 close = difflib.get_close_matches(dataset, self.datasets, n=1, cutoff=0.5)
@@ -129,8 +130,8 @@ class Config(Section):
 
     def models(self) -> list[str]:
         """Every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
-        iterations = [f"stage2-rft-iter{number}" for number in range(self.stage2.rft.num_iterations)]
-        return ["base", "stage1-rft", *iterations, *(f"stage2-rl-{name}" for name in self.stage2.rl.curricula)]
+        iterations = map(names.rft_model, range(self.stage2.rft.num_iterations))
+        return [names.BASE, names.STAGE1, *iterations, *map(names.rl_model, self.stage2.rl.curricula)]
 
     def _missing_models(self) -> Iterator[str]:
         for model in self.passk.models:

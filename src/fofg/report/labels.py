@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
-RFT, RL = "stage2-rft-iter", "stage2-rl-"
-_KNOWN = {"base": "base", "stage1-rft": "Stage 1", "stage2-rft": "RFT"}
+from fofg.names import BASE, RFT, RL, STAGE1
+
+_KNOWN = {BASE: "base", STAGE1: "Stage 1", "stage2-rft": "RFT"}
 
 
 def label(model: str) -> str:
