@@ -75,7 +75,7 @@ def test_what_the_template_adds_after_the_end_token_is_not_learned(tokenizer):
         ("{% for m in messages %}{{ loop.revindex }}{{ m.content }}<|end|>{% endfor %}", "differently"),
         (
             "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<think>{% endif %}",
-            "asks with",
+            "generation prompt",
         ),
         ("{% for m in messages %}{{ m.content }};{% endfor %}", "end"),
     ],

@@ -1,4 +1,4 @@
-"""Conversations as tokens: which of them a model learns, and which it only reads."""
+"""Tokenize conversations, and mark which tokens a model learns and which it only reads."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -36,40 +36,40 @@ class Encoded:
 
 
 def conversation(row: dict) -> list[Message]:
-    """The messages of an RFT row: its prompt, then the response as the assistant's last turn."""
+    """Return the messages of an RFT row: its prompt, then the response as the assistant's last turn."""
     turns = [{"role": turn["role"], "content": turn["content"]} for turn in row["prompt"]]
     return [*turns, {"role": "assistant", "content": row["response"]}]
 
 
 def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
-    """Text of a conversation as the chat template renders it, cut around the assistant's turns.
+    """Return the text of a conversation as the chat template renders it, cut around the assistant's turns.
 
     What comes before a turn is what the model is given when it is asked for that turn. Raises UserError if the template renders
     the same messages differently once more follow: then no cut would be what the model sees.
     """
     result, done = [], ""
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        asked = tokenizer.apply_chat_template(messages[:place], tokenize=False, add_generation_prompt=True)
-        answered = tokenizer.apply_chat_template(messages[: place + 1], tokenize=False)
-        if not asked.startswith(done):
+        prompt = tokenizer.apply_chat_template(messages[:index], tokenize=False, add_generation_prompt=True)
+        answered = tokenizer.apply_chat_template(messages[: index + 1], tokenize=False)
+        if not prompt.startswith(done):
             raise UserError(
                 "base_model: its chat template renders earlier turns differently once more follow, so several can't be learned; "
                 "set turns_per_example: 1, or plain_prompt: true"
             )
-        if not answered.startswith(asked):
+        if not answered.startswith(prompt):
             raise UserError(
-                "base_model: its chat template renders an answered conversation differently from the one it asks with "
-                f"(asks with {asked[-60:]!r}); set plain_prompt: true or use a model whose template only appends"
+                "base_model: its chat template renders an answered conversation differently from its generation prompt "
+                f"({prompt[-60:]!r}); set plain_prompt: true or use a model whose template only appends"
             )
-        result += [Piece(asked[len(done) :], False), Piece(answered[len(asked) :], True)]
+        result += [Piece(prompt[len(done) :], False), Piece(answered[len(prompt) :], True)]
         done = answered
     return result
 
 
 def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, too_long: str, name: str) -> Encoded:
-    """Tokenizes conversations; every assistant turn is learned up to and with its end-of-turn token, nothing else.
+    """Tokenize conversations; every assistant turn is learned up to and with its end-of-turn token, nothing else.
 
     Each piece is tokenized by itself, as it is when the model first reads the prompt and then writes its turn. ``too_long``
     says what happens above ``max_length`` tokens: ``error``, ``skip`` (counted), or ``truncate`` on the right (counted; a row
@@ -107,8 +107,8 @@ def _tokenized(tokenizer, conversations, specials) -> Iterator[tuple[np.ndarray,
 
 
 def _labels(ids: list[int], specials: frozenset[int]) -> list[int]:
-    """A turn's tokens up to its last special token, which ends the turn; what the template adds after it is ignored."""
-    end = next((place for place in range(len(ids), 0, -1) if ids[place - 1] in specials), None)
+    """Return the labels of a turn: its tokens up to the last special one, which ends it; what the template adds is ignored."""
+    end = next((length for length in range(len(ids), 0, -1) if ids[length - 1] in specials), None)
     if end is None:
         raise UserError(
             "base_model: its chat template ends an assistant turn with no special token, so the model could not learn to stop; "

@@ -1,4 +1,4 @@
-"""Which problem comes next in a phase of a curriculum: a function of seed, phase and number of the draw."""
+"""Decide which problem comes next in a phase of a curriculum: a function of seed, phase and number of the draw."""
 
 import random
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Draw(NamedTuple):
-    """A row of a source; ``number``: of the draw in its phase, from 0."""
+    """The row of a source that draw ``number`` (from 0) of a phase takes."""
 
     number: int
     source: str
@@ -14,7 +14,7 @@ class Draw(NamedTuple):
 
 
 def draws(mixture: dict[str, float], sizes: dict[str, int], seed: int, phase: int, skip: int = 0) -> Iterator[Draw]:
-    """The endless stream of a phase, from draw number ``skip`` on.
+    """Yield the endless stream of a phase, from draw number ``skip`` on.
 
     Each draw goes to the source that is furthest behind its share of the weights, so that after any number of draws every source
     has its share to within one draw for each other source. Within a source, rows come in shuffled epochs. ``mixture``: source ->
@@ -35,7 +35,7 @@ def draws(mixture: dict[str, float], sizes: dict[str, int], seed: int, phase: in
 
 
 def _epochs(rows: int, seed: str) -> Iterator[int]:
-    """Row numbers 0 ... rows - 1, again and again, each time in an order of its own."""
+    """Yield the row numbers 0 ... rows - 1 again and again, each time in another order."""
     epoch = 0
     while True:
         order = list(range(rows))
@@ -45,9 +45,9 @@ def _epochs(rows: int, seed: str) -> Iterator[int]:
 
 
 def phase_of(step: int, lengths: list[int]) -> int:
-    """The phase (from 1) of a step (from 1); ``lengths``: steps of each phase."""
+    """Return the phase (from 1) of a step (from 1); ``lengths``: steps of each phase."""
     for phase, length in enumerate(lengths, 1):
         if step <= length:
             return phase
         step -= length
-    raise IndexError(f"step {step} lies behind the last phase")
+    raise IndexError(f"step {step} is beyond the last phase")

@@ -1,4 +1,4 @@
-"""Files of examples for supervised fine-tuning, as tokens."""
+"""Load files of examples for supervised fine-tuning."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
 
 
 def encode_file(tokenizer, path: str | Path, config: SFTConfig) -> Encoded:
-    """The conversations of a file, tokenized; what is too long is counted on standard error. Raises UserError for unfit rows."""
+    """Tokenize the conversations of a file, and report those that are too long. Raises UserError for unfit rows."""
     rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenize", unit="row", leave=False)
     examples = encode(tokenizer, map(conversation, rows), config.max_length, config.too_long, str(path))
     print(
@@ -45,7 +45,7 @@ def fills_batch(examples: Encoded, config: SFTConfig, path: str | Path, allow_em
 
 
 def check_length(longest: int, positions: int | None) -> None:
-    """Raises UserError if the longest example has more tokens than the model holds (None: it has no limit)."""
+    """Raise UserError if the longest example has more tokens than the model holds (None: it has no limit)."""
     if positions is not None and longest > positions:
         raise UserError(
             f"sft.max_length: the longest example has {longest} tokens, but the model holds {positions}; lower max_length "

@@ -1,4 +1,4 @@
-"""Losses of fine-tuning and reinforcement learning, from the log-probabilities of tokens."""
+"""Compute the losses of fine-tuning and reinforcement learning from the log-probabilities of tokens."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What a training run records: a line per step while it runs, and ``metrics.jsonl`` at its end."""
+"""Read and write ``metrics.jsonl``, the records of a training run."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ Record = dict[str, float]
 
 
 def write(path: Path, records: list[Record]) -> None:
-    """Writes a line a record."""
+    """Write one line per record."""
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def read(path: Path) -> list[Record]:
-    """Records of a metrics file. Raises UserError if it is missing or damaged."""
+    """Read a metrics file. Raises UserError if it is missing or damaged."""
     try:
         records = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
         if not all(isinstance(record, dict) and isinstance(record.get("step"), int) for record in records):
@@ -26,15 +26,15 @@ def read(path: Path) -> list[Record]:
 
 
 def thin(records: list[Record], every: int) -> list[Record]:
-    """One record for each ``every`` steps (and the last): the mean loss of its steps, otherwise the last step's values.
+    """Keep one record per ``every`` steps (and the last), with the mean loss of its steps and the last step's other values.
 
     Records of steps with a loss on test examples, and the one of step 0, all stay.
     """
     result, losses = [], []
-    for place, record in enumerate(records):
+    for index, record in enumerate(records):
         if "loss" in record:
             losses.append(record["loss"])
-        if record["step"] % every == 0 or "test_loss" in record or place == len(records) - 1:
+        if record["step"] % every == 0 or "test_loss" in record or index == len(records) - 1:
             result.append(record | ({"loss": sum(losses) / len(losses)} if losses else {}))
             losses = []
     return result

@@ -1,1 +1,1 @@
-"""What the training programs of verl 0.9.1 get from this project: settings, rows, rewards, groups; and what is made of theirs."""
+"""SFT and GRPO behind verl 0.9.1: its settings, rows, reward and groups from fofg, and fofg's records from its metrics."""

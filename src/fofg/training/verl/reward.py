@@ -1,4 +1,4 @@
-"""verl's reward manager, which tells our reward function also whether a response was cut at the token limit."""
+"""verl's reward manager, extended to tell the reward function whether a response was cut at the token limit."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from fofg.models import end_tokens
 
 
 class RewardManager(NaiveRewardManager):
-    """As verl's own; a row's ``extra_info`` says ``truncated``, and so does what verl keeps of the reward.
+    """verl's manager, which adds ``truncated`` to a row's ``extra_info`` and to what verl keeps of the reward.
 
-    Texts are decoded as by our own engines (fofg.rollouts.decoding.response_text): spaces stay as they are.
+    Texts are decoded as by fofg's own engines (fofg.rollouts.decoding.response_text): spaces stay as they are.
     """
 
     def __init__(self, config, tokenizer, compute_score, **others):
