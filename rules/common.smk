@@ -27,7 +27,7 @@ from fofg.model_files import digest, settings_files, weight_files
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name, relink
-from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_sft_on_rows, model_size
+from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, model_size
 from fofg.report.versions import installed
 
 try:
@@ -44,6 +44,7 @@ try:
             raise UserError(
                 f"use.stage1_problems: {settings.use.stage1_problems} has no problems; correct the path, or make it again"
             )
+    STAGE1_EXAMPLES = None  # as many as selection keeps
     if settings.use.stage1_rft_data:
         STAGE1_EXAMPLES = count_rows(f"{settings.use.stage1_rft_data}/train.parquet")
     model_size(settings)  # damaged weights are an error here, not in the middle of the graph

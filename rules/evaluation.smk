@@ -42,7 +42,7 @@ use rule generate_rollouts as generate_stage1_test_rollouts with:
         "<benchmarks>/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv"
     priority: 0
     resources:
-        **rollout_job("generate_stage1_test_rollouts", estimate_stage1_test),
+        **rollout_job("generate_stage1_test_rollouts", settings.evaluation.rollouts, settings.datasets["stage1_level1"].test),
     params:
         spec=tracked(definitions, **ENGINE, rollouts=settings.evaluation.rollouts),
 
@@ -110,7 +110,11 @@ use rule generate_rollouts as generate_held_out_rollouts with:
         "<benchmarks>/results/generate_held_out_rollouts/{model}-{decoding}.tsv"
     priority: 0
     resources:
-        **rollout_job("generate_held_out_rollouts", estimate_held_out),
+        **rollout_job(
+            "generate_held_out_rollouts",
+            lambda wildcards: decoding(wildcards)["rollouts"],
+            settings.datasets[settings.evaluation.dataset].test,
+        ),
     params:
         spec=tracked(decoding, **ENGINE),
 
@@ -166,7 +170,12 @@ use rule generate_rollouts as generate_passk_rollouts with:
         "<benchmarks>/results/generate_passk_rollouts/{model}/{shard}.tsv"
     priority: 0
     resources:
-        **rollout_job("generate_passk_rollouts", estimate_passk),
+        **rollout_job(
+            "generate_passk_rollouts",
+            settings.passk.rollouts,
+            settings.datasets[settings.passk.dataset].test,
+            settings.passk.shard_size,
+        ),
     params:
         spec=tracked(passk_shard, **ENGINE, rollouts=settings.passk.rollouts),
 

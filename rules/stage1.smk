@@ -34,7 +34,7 @@ rule generate_rollouts:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
-        **rollout_job("generate_rollouts", estimate_stage1_shard),
+        **rollout_job("generate_rollouts", settings.stage1.rollouts, STAGE1_PROBLEMS, settings.rollout_engine.shard_size, copies=3),
     params:
         spec=tracked(stage1_shard, **ENGINE, rollouts=settings.stage1.rollouts),
         model=subpath(input[0], parent=True),
@@ -120,7 +120,12 @@ rule train_sft:
         environment(settings.stage1.sft.engine)
     threads: settings.training.threads
     resources:
-        **training_job("train_sft", estimate_stage1_sft),
+        **training_job(
+            "train_sft",
+            lambda wildcards: estimate_sft(
+                settings, settings.stage1.sft, settings.stage1.rollouts, settings.stage1.rft, STAGE1_PROBLEMS, STAGE1_EXAMPLES
+            ),
+        ),
     params:
         spec=tracked(sft=settings.stage1.sft, code=4),
         model=subpath(input[0], parent=True),

@@ -58,7 +58,13 @@ use rule generate_rollouts as generate_iteration_rollouts with:
     benchmark:
         "<benchmarks>/results/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.tsv"
     resources:
-        **rollout_job("generate_rollouts", estimate_iteration_shard),
+        **rollout_job(
+            "generate_rollouts",
+            settings.stage2.rft.rollouts,
+            settings.stage2.rft.examples_per_iteration,
+            settings.rollout_engine.shard_size,
+            copies=3,
+        ),
     params:
         spec=tracked(iteration_shard, **ENGINE, rollouts=RFT.rollouts),
 
@@ -115,7 +121,16 @@ use rule train_sft as train_iteration with:
         environment(RFT.sft.engine)
     threads: settings.training.stage2_threads
     resources:
-        **training_job("train_sft", estimate_iteration_sft),
+        **training_job(
+            "train_sft",
+            lambda wildcards: estimate_sft(
+                settings,
+                settings.stage2.rft.sft,
+                settings.stage2.rft.rollouts,
+                settings.stage2.rft.selection,
+                settings.stage2.rft.examples_per_iteration,
+            ),
+        ),
     params:
         spec=tracked(sft=RFT.sft, code=4),
         speed=flags(

@@ -31,7 +31,7 @@ rule train_rl:
         environment(settings.stage2.rl.engine)
     threads: settings.training.stage2_threads
     resources:
-        **training_job("train_rl", estimate_curriculum),
+        **training_job("train_rl", lambda wildcards: estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])),
     params:
         spec=tracked(rl=specs.part(GRPOConfig, settings.stage2.rl), phases=phases, scoring=settings.scoring, code=3),
         data=named("data", curriculum_sources),

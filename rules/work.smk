@@ -23,81 +23,36 @@ def growing(amount, kind="memory"):
     return lambda wildcards, attempt: amount if attempt == 1 else max(amount, min(3 * amount // 2, ROOM[kind]))
 
 
-def model_job(rule, estimate):
-    """Resources of a job that runs a model; ``estimate(wildcards)`` is what it takes."""
-    override = settings.cluster.resources.get(rule)
+def model_job(kind, estimate):
+    """Resources of a job that runs a model: ``estimate(wildcards)``, unless ``cluster.resources`` has others for its kind."""
+    override = settings.cluster.resources.get(kind)
 
     def field(name):
         return lambda wildcards: getattr(estimate(wildcards), name)
 
     def memory(wildcards, attempt):
-        amount = field("mem_mb")(wildcards)
-        return amount if override and override.mem_mb else growing(amount)(wildcards, attempt)
+        return (override and override.mem_mb) or growing(field("mem_mb")(wildcards))(wildcards, attempt)
 
-    return {name: field(name) for name in Estimate._fields} | {"mem_mb": memory}
-
-
-def rollout_job(rule, estimate):
-    """Resources of a job that makes rollouts."""
-    return {"nodes": 1, "slurm_extra": SAVING, "gpu": settings.rollout_engine.gpus} | model_job(rule, estimate)
+    limit = (override and override.runtime) or field("runtime")
+    return {name: field(name) for name in Estimate._fields} | {"mem_mb": memory, "runtime": limit}
 
 
-def training_job(rule, estimate):
+def rollout_job(kind, rollouts, problems, shard_size=None, copies=1):
+    """Resources of a job that makes rollouts: of all problems, or of one shard. ``rollouts`` may depend on wildcards."""
+
+    def estimate(wildcards):
+        rows = min(shard_size, problems - int(wildcards.shard) * shard_size) if shard_size else problems
+        return estimate_rollouts(settings, rollouts(wildcards) if callable(rollouts) else rollouts, rows, copies)
+
+    return {"nodes": 1, "slurm_extra": SAVING, "gpu": settings.rollout_engine.gpus} | model_job(kind, estimate)
+
+
+def training_job(kind, estimate):
     """Resources of a job that trains."""
-    return {**NODES, "gpu": settings.training.workers()} | model_job(rule, estimate)
+    return {**NODES, "gpu": settings.training.workers()} | model_job(kind, estimate)
 
 
 def training_places(engine):
     """Arguments of a job that trains: on which GPUs, and how verl uses them."""
     training = settings.training
     return {"gpus": training.gpus, "nodes": training.nodes, "verl": training.verl if engine == "verl" else None}
-
-
-def shard_rows(shard, problems, size):
-    """Number of problems in a shard."""
-    return min(size, problems - int(shard) * size)
-
-
-def estimate_stage1_shard(wildcards):
-    """Rollouts are in their shard's file, in rollout.parquet and, if selected, in rft_data/."""
-    rows = shard_rows(wildcards.shard, STAGE1_PROBLEMS, settings.rollout_engine.shard_size)
-    return estimate_rollouts(settings, "generate_rollouts", settings.stage1.rollouts, rows, copies=3)
-
-
-def estimate_iteration_shard(wildcards):
-    rft = settings.stage2.rft
-    rows = shard_rows(wildcards.shard, rft.examples_per_iteration, settings.rollout_engine.shard_size)
-    return estimate_rollouts(settings, "generate_rollouts", rft.rollouts, rows, copies=3)
-
-
-def estimate_stage1_sft(wildcards):
-    part = settings.stage1
-    if settings.use.stage1_rft_data:
-        return estimate_sft_on_rows(settings, part.sft, part.rollouts, part.rft, STAGE1_EXAMPLES)
-    return estimate_sft(settings, part.sft, part.rollouts, part.rft, STAGE1_PROBLEMS)
-
-
-def estimate_iteration_sft(wildcards):
-    rft = settings.stage2.rft
-    return estimate_sft(settings, rft.sft, rft.rollouts, rft.selection, rft.examples_per_iteration)
-
-
-def estimate_stage1_test(wildcards):
-    problems = settings.datasets["stage1_level1"].test
-    return estimate_rollouts(settings, "generate_stage1_test_rollouts", settings.evaluation.rollouts, problems)
-
-
-def estimate_held_out(wildcards):
-    limits = settings.evaluation.rollouts
-    if wildcards.decoding == "greedy":
-        limits = limits.model_copy(update={"samples": 1})
-    return estimate_rollouts(settings, "generate_held_out_rollouts", limits, settings.datasets[settings.evaluation.dataset].test)
-
-
-def estimate_passk(wildcards):
-    rows = shard_rows(wildcards.shard, settings.datasets[settings.passk.dataset].test, settings.passk.shard_size)
-    return estimate_rollouts(settings, "generate_passk_rollouts", settings.passk.rollouts, rows)
-
-
-def estimate_curriculum(wildcards):
-    return estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])

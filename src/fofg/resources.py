@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from fofg.config import Config, Resources, Rollouts, Selection, SFTConfig
+from fofg.config import Config, Rollouts, Selection, SFTConfig
 from fofg.config.stage2 import Phase
 from fofg.errors import UserError
 from fofg.model_files import INDEX
@@ -54,18 +54,15 @@ class Estimate(NamedTuple):
     state_mb: int = 0
 
 
-def estimate_rollouts(settings: Config, rule: str, limits: Rollouts, problems: int, copies: int = 1) -> Estimate:
+def estimate_rollouts(settings: Config, limits: Rollouts, problems: int, copies: int = 1) -> Estimate:
     """Estimate one rollout job on ``problems`` problems; each response is stored ``copies`` times."""
-    engine = settings.rollout_engine
-    gpus = engine.gpus / engine.jobs_per_gpu if engine.gpus else 1.0
+    engine, throughput = settings.rollout_engine, settings.plan.rollout_tokens_per_second
     responses = problems * limits.samples
     tokens, max_tokens = responses * _response_tokens(settings, limits), responses * limits.max_response_tokens
-    throughput = settings.plan.rollout_tokens_per_second
     return _estimate(
         settings,
-        rule,
         mem_mb=_memory(engine.name, model_size(settings)),
-        gpus=gpus,
+        gpus=engine.gpus / engine.jobs_per_gpu if engine.gpus else 1.0,
         gpu_seconds=(tokens / throughput, max_tokens / throughput),
         responses=responses,
         tokens=(tokens, max_tokens),
@@ -73,27 +70,22 @@ def estimate_rollouts(settings: Config, rule: str, limits: Rollouts, problems: i
     )
 
 
-def estimate_sft(settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, problems: int) -> Estimate:
-    """Estimate fine-tuning on what is selected from rollouts on ``problems`` problems: at most every response (paper §3.2)."""
+def estimate_sft(
+    settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, problems: int, rows: int | None = None
+) -> Estimate:
+    """Estimate fine-tuning on what is selected from rollouts on ``problems`` problems: at most every response (paper §3.2).
+
+    ``rows``: on that many conversations of the user's own instead.
+    """
+    max_length, length = limits.max_prompt_tokens + limits.max_response_tokens, _turn_tokens(settings, limits)
     max_examples = problems * min(limits.samples, selection.max_per_problem or limits.samples)
     examples = min(max_examples, round(problems * limits.samples * settings.plan.kept_share))
-    max_length = min(sft.max_length, limits.max_prompt_tokens + limits.max_response_tokens)
-    length = min(_turn_tokens(settings, limits), max_length)
-    return _estimate_sft(settings, sft, examples * length, max_examples * max_length)
-
-
-def estimate_sft_on_rows(settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, rows: int) -> Estimate:
-    """Estimate fine-tuning on the user's own conversations."""
-    length = min(_turn_tokens(settings, limits) * selection.turns_per_example, sft.max_length)
-    return _estimate_sft(settings, sft, rows * length, rows * sft.max_length)
-
-
-def _estimate_sft(settings: Config, sft: SFTConfig, tokens: float, max_tokens: int) -> Estimate:
-    """Estimate fine-tuning that reads this many tokens per epoch."""
-    tokens, max_tokens = sft.epochs * tokens, sft.epochs * max_tokens
+    if rows is not None:
+        max_length, length, max_examples, examples = sft.max_length, length * selection.turns_per_example, rows, rows
+    max_length = min(sft.max_length, max_length)
+    tokens, max_tokens = sft.epochs * examples * min(length, max_length), sft.epochs * max_examples * max_length
     throughput = settings.plan.sft_tokens_per_second
-    gpu_seconds = (tokens / throughput, max_tokens / throughput)
-    return _estimate_training(settings, "train_sft", sft.engine, gpu_seconds, (tokens, max_tokens))
+    return _estimate_training(settings, sft.engine, (tokens / throughput, max_tokens / throughput), (tokens, max_tokens))
 
 
 def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
@@ -125,17 +117,22 @@ def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
         for generated, updated in ((sampled, trained), (max_sampled, max_trained))
     )
     tokens = (sampled + trained, max_sampled + max_trained)
-    return _estimate_training(settings, "train_rl", rl.engine, (gpu_seconds, max_gpu_seconds), tokens, responses)
+    reference = _REFERENCE if rl.kl_coef else 0
+    return _estimate_training(settings, rl.engine, (gpu_seconds, max_gpu_seconds), tokens, responses, reference)
 
 
 def _estimate_training(
-    settings: Config, rule: str, engine: str, gpu_seconds: tuple[float, float], tokens: tuple[float, float], responses: int = 0
+    settings: Config,
+    engine: str,
+    gpu_seconds: tuple[float, float],
+    tokens: tuple[float, float],
+    responses: int = 0,
+    reference: int = 0,
 ) -> Estimate:
+    """Estimate a training job; ``reference``: bytes per parameter of a second model."""
     size = model_size(settings)
-    reference = _REFERENCE if rule == "train_rl" and settings.stage2.rl.kl_coef else 0
     return _estimate(
         settings,
-        rule,
         mem_mb=_memory(engine, size / settings.training.nodes, reference),
         gpus=_training_gpus(settings),
         gpu_seconds=gpu_seconds,
@@ -148,7 +145,6 @@ def _estimate_training(
 
 def _estimate(
     settings: Config,
-    rule: str,
     *,
     mem_mb: int,
     gpus: float,
@@ -158,14 +154,13 @@ def _estimate(
     kept_mb: float,
     state_mb: float = 0,
 ) -> Estimate:
-    """Add the start to the time, set the time limit, and let ``cluster.resources`` override what is requested."""
+    """Add the start to the time, and set the time limit."""
     cluster, start = settings.cluster, settings.plan.start_seconds
     seconds = start + gpu_seconds[0] / gpus
-    limit = min(cluster.max_runtime, max(_MIN_MINUTES, math.ceil((_MARGIN * seconds + cluster.grace_period) / 60)))
-    override = {str(name): given for name, given in cluster.resources.items()}.get(rule, Resources())
+    limit = math.ceil((_MARGIN * seconds + cluster.grace_period) / 60)
     return Estimate(
-        mem_mb=override.mem_mb or mem_mb,
-        runtime=override.runtime or limit,
+        mem_mb=mem_mb,
+        runtime=min(cluster.max_runtime, max(_MIN_MINUTES, limit)),
         responses=responses,
         tokens=round(tokens[0]),
         max_tokens=round(tokens[1]),

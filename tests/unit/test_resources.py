@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from fofg.config import Config
 from fofg.errors import UserError
-from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_sft_on_rows, model_size
+from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, model_size
 
 PARAMETERS = 8_030_261_248
 
@@ -21,7 +21,7 @@ def paper(**changes) -> Config:
 
 
 def rollouts(config: Config, problems: int = 1000) -> Estimate:
-    return estimate_rollouts(config, "generate_rollouts", config.stage1.rollouts, problems)
+    return estimate_rollouts(config, config.stage1.rollouts, problems)
 
 
 def sft(config: Config, problems: int = 50_000) -> Estimate:
@@ -75,7 +75,7 @@ def test_selection_and_length_limit_the_examples():
 
 def test_own_conversations_have_up_to_five_turns():
     config = configured()
-    job = estimate_sft_on_rows(config, config.stage1.sft, config.stage1.rollouts, config.stage1.rft, 100)
+    job = estimate_sft(config, config.stage1.sft, config.stage1.rollouts, config.stage1.rft, 2000, rows=100)
     assert (job.tokens, job.max_tokens) == (2 * 100 * 5 * (30 + 45), 2 * 100 * 1024)
 
 
@@ -132,13 +132,6 @@ def test_disk_of_8b_parameters():
 def test_time_limits_are_half_an_hour_at_least_and_never_above_max_runtime():
     assert rl(configured()).runtime == 30
     assert rl(paper(cluster={"max_runtime": 100})).runtime == 100
-
-
-def test_cluster_resources_override_the_estimate():
-    resources = {"train_rl": {"mem_mb": 200_000}, "train_sft": {"runtime": 2880}}
-    config = paper(cluster={"resources": resources})
-    assert (rl(config).mem_mb, rl(config).runtime) == (200_000, rl(paper()).runtime)
-    assert (sft(config).mem_mb, sft(config).runtime) == (sft(paper()).mem_mb, 2880)
 
 
 # --- the model's size ------------------------------------------------------------------------------------------------

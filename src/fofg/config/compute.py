@@ -115,7 +115,7 @@ class Resources(Section):
     runtime: Count | None = Field(default=None, description="time limit, minutes")
 
 
-#: Rules whose jobs run a model.
+#: Kinds of jobs that run a model; those of RFT iterations are among generate_rollouts and train_sft.
 ModelRule = Literal[
     "generate_rollouts",
     "generate_stage1_test_rollouts",
