@@ -68,7 +68,8 @@ def test_every_job_has_a_log_and_a_benchmark():
 
 
 def test_internals_of_snakemake_are_used_in_one_file():
-    internals = r"[a-z]\._(?!fields)[a-z]|workflow\.(scheduler|persistence|dag|rules|global_resources|register_resource|workflow_settings)\b"
+    members = "scheduler|persistence|dag|rules|global_resources|register_resource|workflow_settings"
+    internals = rf"[a-z]\._(?!fields)[a-z]|workflow\.({members})\b"
     for path in [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")]:
         found = re.search(rf"{internals}|snakemake\.persistence|path_modifier", path.read_text())
         assert bool(found) == (path.name == "internals.smk"), f"{path.name}: {found}"
