@@ -66,7 +66,7 @@ def add_files(arguments: argparse.ArgumentParser, option: str, metavar: str, mea
 
 
 def count(text: str) -> int:
-    """A whole number above 0, as an argument's type."""
+    """Parse a whole number above 0, as an argument's type."""
     number = int(text)
     if number < 1:
         raise ValueError
@@ -111,22 +111,23 @@ def state_folder(options: argparse.Namespace) -> str:
 
 
 def add_gpus(arguments: argparse.ArgumentParser) -> None:
+    """Add ``--gpus``."""
     arguments.add_argument(
         "--gpus",
         type=int,
         default=0,
         metavar="N",
-        help="GPUs to have for itself, waiting for busy ones (default: 0, look for none)",
+        help="GPUs to reserve, waiting for busy ones (default: 0, reserve none)",
     )
 
 
 def use_gpus(options: argparse.Namespace) -> None:
-    """Before libraries are loaded that look for GPUs: takes those that are asked for, or hides all but the first if none are."""
+    """Reserve the requested GPUs, or hide all but the first if none are. Call before importing torch."""
     from fofg.runtime import gpus  # training programs alone call this
 
     if not options.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    elif options.nodes == 1:  # of several nodes, a job has all GPUs to itself
+    elif options.nodes == 1:  # on several nodes, SLURM gives a job its GPUs
         gpus.claim(options.gpus, key="training.gpus")
 
 

@@ -1,17 +1,17 @@
-"""The one exception that programs turn into a plain message and exit code 1, and what a full disk or a locked folder has to say."""
+"""Errors that programs turn into one sentence and exit code 1: the user's, and those of a full disk or a locked folder."""
 
 import errno
 import os
 
 _SPACE = "free some space, or set run_dir to a folder on another disk, and run the same command again"
 _RIGHTS = "change its permissions, or set run_dir to a folder that you may write to"
-#: What to do about errors of the machine. Others are faults of the code and keep their traceback.
+#: Error number of the machine -> cure. Other errors are bugs and keep their traceback.
 _FULL = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EFBIG: "the limit on the size of files (ulimit -f) is too low; raise it and run the same command again",
 }
-#: The same for errors that are the machine's only where they name a file.
+#: The same for errors that are the machine's only if they name a file.
 _REFUSED = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
@@ -40,17 +40,17 @@ def explain(error: BaseException) -> str | None:
 
 
 def names_a_file(error: BaseException) -> bool:
-    """Tell whether an error is about a file that it should name: any of the system's, and a library's about a full disk."""
+    """Return whether an error is about a file that it should name: any OSError, and a library's error about a full disk."""
     return isinstance(error, OSError) or _full(error) is not None
 
 
 def _full(error: BaseException) -> str | None:
-    """Problem and cure if a file did not fit. Libraries in other languages give the system's text, not its number."""
+    """Return problem and cure if a file did not fit. Libraries in other languages give the system's text, not its number."""
     number = error.errno if isinstance(error, OSError) else None
     if number not in _FULL:
         number = next((number for number in _FULL if os.strerror(number) in str(error)), None)
     if number is not None:
         return f"{os.strerror(number)}; {_FULL[number]}"
-    # torch tells only where in its code a write failed
+    # torch says only where in its code a write failed
     torn = isinstance(error, RuntimeError) and "unexpected pos" in str(error)
     return f"could not be written whole; {_SPACE}" if torn else None

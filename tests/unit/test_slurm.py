@@ -8,8 +8,8 @@ from fofg.errors import UserError
 from fofg.runtime import slurm
 from fofg.runtime.slurm import NodeType, Request, parse_node_types, problem
 
-SMALL = NodeType("cpu", minutes=60, mem_mb=8000, cpus=4, gpus=0, count=3)
-LARGE = NodeType("gpu", minutes=math.inf, mem_mb=512_000, cpus=64, gpus=8, count=2)
+SMALL = NodeType("cpu", minutes=60, mem_mb=8000, cpus=4, gpus=0, nodes=3)
+LARGE = NodeType("gpu", minutes=math.inf, mem_mb=512_000, cpus=64, gpus=8, nodes=2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A key/value cache for decoding: room ahead of need, and rows that can be repeated or dropped."""
+"""A key/value cache for decoding that grows by blocks, and whose rows can be repeated or dropped."""
 
 import torch
 from transformers import DynamicCache, PreTrainedConfig
@@ -7,8 +7,8 @@ from transformers.cache_utils import DynamicLayer
 BLOCK = 64
 
 
-class RoomyLayer(DynamicLayer):
-    """Writes in place into a buffer that grows by blocks, and attends to the filled part only.
+class BlockLayer(DynamicLayer):
+    """Write in place into a buffer that grows by blocks, and attend to its filled part only.
 
     The usual dynamic layer copies all keys and values for every token; a static one attends to empty positions too.
     """
@@ -29,7 +29,7 @@ class RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        """Keeps the rows ``beam_idx``, of any number and order."""
+        """Keep the rows ``beam_idx``, of any number and in any order."""
         self._rebuild(self.keys.shape[-2], beam_idx)
 
     def _rebuild(self, length: int, rows: torch.Tensor | None = None) -> None:
@@ -43,7 +43,7 @@ class RoomyLayer(DynamicLayer):
 
 
 def decoding_cache(config: PreTrainedConfig) -> DynamicCache:
-    """An empty cache for a model; layers of other kinds than plain attention (sliding windows, states) stay as they are."""
+    """Return an empty cache for a model; layers of other kinds than plain attention (sliding windows, states) stay as they are."""
     cache = DynamicCache(config=config)
-    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [BlockLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

@@ -1,10 +1,11 @@
-"""Working state of a shard: finished batches as files, in a folder whose name covers all that they depend on."""
+"""Keep the finished batches of a shard, in a folder named by the digest of all that they depend on."""
 
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ BATCH = pa.schema(
 
 
 def fingerprint(spec: RolloutsSpec, identity: dict, model: str, rows: list[dict]) -> str:
-    """Digest of a shard's spec, engine (``Engine.identity``), model digest and problem rows."""
+    """Return the digest of a shard's spec, engine (``Engine.identity``), model digest and problem rows."""
     digest = hashlib.sha256(f"{spec.text()}\n{json.dumps(identity, sort_keys=True)}\n{model}\n".encode())
     for row in rows:
         digest.update(json.dumps(row, sort_keys=True).encode())
@@ -32,17 +33,17 @@ def fingerprint(spec: RolloutsSpec, identity: dict, model: str, rows: list[dict]
 
 
 class State:
-    """Finished batches of one shard on disk, each written whole or not at all: ``FOLDER/<fingerprint>/<first problem>.parquet``."""
+    """Finished batches of one shard on disk: ``FOLDER/<fingerprint>/<first problem>.parquet``."""
 
     def __init__(self, folder: str | os.PathLike, key: str):
         self.folder = Path(folder) / key
 
     def save(self, rows: list[dict]) -> None:
-        """``rows``: BATCH, at least one."""
+        """Write a batch; ``rows`` of BATCH, at least one."""
         write_parquet(self.folder / f"{rows[0]['problem']:08d}.parquet", BATCH, [rows])
 
     def load(self) -> Iterator[dict]:
-        """The rows of every batch that is whole; a damaged file counts as unfinished."""
+        """Yield the rows of every complete batch; a damaged file counts as unfinished."""
         for path in sorted(self.folder.glob("*.parquet")):
             try:
                 rows = list(read_rows(path, BATCH))
@@ -51,9 +52,7 @@ class State:
             yield from rows
 
     def remove(self) -> None:
-        """Removes the folder, and the one around it if nothing else is in it."""
+        """Remove the folder, and the one around it if that is empty."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        try:
+        with suppress(OSError):
             self.folder.parent.rmdir()
-        except OSError:
-            return

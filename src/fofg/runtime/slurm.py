@@ -28,14 +28,14 @@ class Request(NamedTuple):
 
 
 class NodeType(NamedTuple):
-    """``count`` equal nodes of a partition, which limits jobs to so many ``minutes``."""
+    """``nodes`` equal nodes of a partition, which limits jobs to so many ``minutes``."""
 
     partition: str
     minutes: float
     mem_mb: int
     cpus: int
     gpus: int
-    count: int
+    nodes: int
 
     def fits(self, job: Request) -> bool:
         limits = (self.minutes, self.mem_mb, self.cpus, self.gpus)
@@ -66,11 +66,11 @@ def problem(request: Request, node_types: Sequence[NodeType]) -> str | None:
         cure = "correct cpu_partition and gpu_partition at the top of profiles/slurm/config.yaml"
         return f"no partition {unknown[0]}, there are {', '.join(known)}; {cure}"
     candidates = {name: [node for node in node_types if node.partition == name] for name in partitions(request)}
-    fitting = [sum(node.count for node in nodes if node.fits(request)) for nodes in candidates.values()]
+    fitting = [sum(node.nodes for node in nodes if node.fits(request)) for nodes in candidates.values()]
     if not candidates or max(fitting) >= request.nodes:
         return None
     name, nodes = next(iter(candidates.items()))
-    have = "; ".join(f"{node.count} x {_amounts(node)}" for node in nodes)
+    have = "; ".join(f"{node.nodes} x {_amounts(node)}" for node in nodes)
     cure = f"lower cluster.max_runtime, cluster.resources.{request.rule}, or its threads, gpus and nodes"
     return f"asks for {request.nodes} x {_amounts(request)}; partition {name} has nodes {have}; {cure}"
 
