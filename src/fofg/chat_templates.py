@@ -24,7 +24,7 @@ class Marks(NamedTuple):
 def plain(tokenizer, template: str) -> str:
     """Return the plain variant of a tokenizer's chat template; the template itself if it adds no system text.
 
-    Raises UserError if its turns can't be told apart.
+    Raises UserError if the marks around its turns can't be found.
     """
     try:
         marks, before = _marks(tokenizer, template)
@@ -48,12 +48,12 @@ def _render(tokenizer, template: str, turns: int, prompt: bool = False, system: 
 def _marks(tokenizer, template: str) -> tuple[Marks, str]:
     """Return the template's marks, and all that it puts before the first user's text."""
     first, second, third = _TEXTS[:3]
-    asked, one, two, four = (_render(tokenizer, template, *options) for options in ((1, True), (1,), (2,), (4,)))
-    assistant_start = _remove_start(asked, one)
+    prompted, one, two, four = (_render(tokenizer, template, *options) for options in ((1, True), (1,), (2,), (4,)))
+    assistant_start = _remove_start(prompted, one)
     user_end = _remove_end(_between(four, first, second), assistant_start)
     assistant_end = two.partition(second)[2]
     user_start = _remove_start(_between(four, second, third), assistant_end)
-    before = asked.partition(first)[0]
+    before = prompted.partition(first)[0]
     _remove_end(before, user_start)
     bos = tokenizer.bos_token or ""
     start = bos if before.startswith(bos) else ""
@@ -97,9 +97,9 @@ def _check(tokenizer, template: str, plain_template: str, marks: Marks) -> None:
     """Raise ValueError unless the plain template renders what the model's own does after its system text."""
     for turns in range(1, 5):
         for prompt in (False, True) if turns % 2 else (False,):
-            full, made = (_render(tokenizer, source, turns, prompt) for source in (template, plain_template))
-            if not made.startswith(marks.start + marks.user[0]) or not full.endswith(made.removeprefix(marks.start)):
-                raise ValueError(f"{turns} turns come out as {made[:80]!r}")
+            expected, rendered = (_render(tokenizer, source, turns, prompt) for source in (template, plain_template))
+            if not rendered.startswith(marks.start + marks.user[0]) or not expected.endswith(rendered.removeprefix(marks.start)):
+                raise ValueError(f"{turns} turns come out as {rendered[:80]!r}")
 
 
 def _between(text: str, left: str, right: str) -> str:

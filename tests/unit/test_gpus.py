@@ -237,11 +237,11 @@ def test_without_the_driver_there_are_none(machine, monkeypatch, tmp_path):
 
 
 def test_numbers_mean_what_nvidia_smi_means(machine, monkeypatch):
-    """CUDA numbers the fastest GPU first unless it is told otherwise."""
+    """CUDA numbers the fastest GPU first by default."""
     machine(2)
     program = "import os; from fofg.runtime import gpus; gpus.claim(1); print(os.environ['CUDA_DEVICE_ORDER'])"
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout == "PCI_BUS_ID\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "PCI_BUS_ID\n"
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "FASTEST_FIRST\n"
 

@@ -190,9 +190,3 @@ def test_a_file_that_cannot_be_meant_stops_the_run(tmp_path, text, says):
     path.write_text(text)
     done = snakemake("stage1_rft", "--dry-run", "--cores", "1", "--configfile", str(path))
     assert done.returncode == 1 and says in done.stdout + done.stderr
-
-
-def test_private_parts_of_snakemake_are_used_in_one_file():
-    private = re.compile(r"\b(workflow|dag|persistence|scheduler|job|rule)\.(\w+\.)*_\w|PersistenceBase|workflow\.scheduler\.")
-    files = [ROOT / "Snakefile", *ROOT.glob("rules/*.smk"), *ROOT.glob("src/fofg/**/*.py")]
-    assert [path.name for path in files if private.search(path.read_text(encoding="utf-8"))] == ["internals.smk"]
