@@ -24,7 +24,7 @@ class ProblemsSpec(Section):
 
     code: int = 0
     dataset: str
-    stage: int
+    stage: Literal[1, 2]
     levels: tuple[int, int]
     split: Literal["train", "test"]
     first: int = 0
@@ -86,7 +86,9 @@ def part(model: type[AnySection], section: Section) -> AnySection:
     return model(**{name: getattr(section, name) for name in model.model_fields})
 
 
-def problems(config: Config, dataset: str, split: str, first: int = 0, rows: int | None = None) -> ProblemsSpec:
+def problems(
+    config: Config, dataset: str, split: Literal["train", "test"], first: int = 0, rows: int | None = None
+) -> ProblemsSpec:
     """Return what a split of a dataset depends on, or a part of it. ``rows`` None: all of the split."""
     chosen = config.datasets[dataset]
     return ProblemsSpec(

@@ -5,6 +5,7 @@ An engine is one module: an entry of ENGINES, or named in the configuration as `
 
 import difflib
 import inspect
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -61,7 +62,12 @@ ENGINES = {
 
 
 def create(
-    name: str, model: str | Path, settings: Rollouts, dtype: str = "auto", batch_size: int = 128, options: Mapping | None = None
+    name: str,
+    model: str | os.PathLike,
+    settings: Rollouts,
+    dtype: str = "auto",
+    batch_size: int = 128,
+    options: Mapping | None = None,
 ) -> Engine:
     """An engine that holds the model of a folder; ``options``: keyword arguments of its own.
 

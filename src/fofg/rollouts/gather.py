@@ -64,7 +64,7 @@ def _check(ordered: list, made: dict) -> None:
 
 
 def _batches(ordered: list) -> Iterator[pa.RecordBatch]:
-    seen = set()
+    seen: set[int] = set()
     for path in ordered:
         for batch in read_batches(path, ROLLOUTS, batch_size=1000):
             indexes = batch.column("extra_info").field("index").to_pylist()

@@ -153,7 +153,7 @@ def generate(
         batches = cut(lengths, spec.rollouts.samples, most)
         answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, kept, stop)
         metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
-        empty = {"responses": [], "finish_reasons": [], "token_counts": []}
+        empty: dict[str, list] = {"responses": [], "finish_reasons": [], "token_counts": []}
         finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
         write_parquet(output, ROLLOUTS.with_metadata(metadata), (finished[i : i + 1000] for i in range(0, len(finished), 1000)))
         kept.remove()

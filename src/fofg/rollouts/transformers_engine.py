@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -42,7 +43,7 @@ class TransformersEngine:
         except torch.OutOfMemoryError:
             raise UserError(f"rollout_engine.batch_size: {self.batch_size} sequences don't fit the GPU; lower it") from None
 
-    def _sample(self, tokens: torch.Tensor, finish_reason: str) -> Sample:
+    def _sample(self, tokens: torch.Tensor, finish_reason: Literal["stop", "length"]) -> Sample:
         return Sample(self._decoder.text(tokens), finish_reason, len(tokens))
 
 
