@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fofg import config
 from fofg.config import TinyBase
 from fofg.tasks.strings import expressions, prompts
-from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
+from fofg.tasks.strings.functions import PUBLIC_NAMES
 from fofg.tasks.strings.grading import grade
 from fofg.tasks.task import Outcome
 from fofg.tiny_base import answers, batches, corpus, library, programs, train
@@ -78,7 +78,7 @@ def _behavior(function: str) -> tuple:
 
 
 def test_the_20_others_differ_from_each_other_and_from_the_25():
-    seen = {_behavior(function) for function in FUNCTIONS}
+    seen = {_behavior(function) for function in library.PAPER}
     for function in library.OTHERS:
         assert _behavior(function) not in seen, function
         seen.add(_behavior(function))
@@ -108,7 +108,7 @@ def test_a_shown_definition_is_the_function(function):
 def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
     rng = Random(seed)
     x = programs.random_input(rng)
-    program = programs.random_program(rng, list(FUNCTIONS), steps, x)
+    program = programs.random_program(rng, list(library.PAPER), steps, x)
     expected = expressions.evaluate(expressions.parse(expressions.text(program)), x)
     response = answers.answer(program, x, PUBLIC_NAMES, rng)
     assert grade(response, expected) is Outcome.CORRECT
@@ -160,9 +160,9 @@ def test_prompts_are_the_project_s_own():
     for seed in range(50):
         rng = Random(seed)
         x = programs.random_input(rng)
-        program = programs.random_program(rng, list(FUNCTIONS), 2, x)
+        program = programs.random_program(rng, list(library.PAPER), 2, x)
         used = {node.operator for node in expressions.nodes(program) if isinstance(node, expressions.Operation)}
-        names = tuple(name for name in FUNCTIONS if name in used)
+        names = tuple(name for name in library.PAPER if name in used)
         shown = "".join(corpus.definition(name, PUBLIC_NAMES[name]) for name in names)
         prompt = prompts.prompt_text(TEMPLATE.replace("{code}", shown + "{code}"), expressions.text(program), x)
         assert prompt == prompts.prompt_text(TEMPLATE, expressions.text(program), x, names)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fofg.errors import UserError
 from fofg.report.figures import stage1_selection as figure
 from fofg.rft.examples import blocks
-from fofg.rft.packing import LOOK_AHEAD, plan
+from fofg.rft.packing import LOOK_AHEAD, plan_turns
 from fofg.rft.split import hold_back
 
 groups = st.lists(st.integers(0, 6), max_size=60).map(lambda values: np.array(values, dtype=np.int64))
@@ -26,7 +26,7 @@ def cut(order: np.ndarray, ends: np.ndarray) -> list[list[int]]:
 @given(groups, st.integers(2, 6), st.integers(0, 5))
 @settings(deadline=None)
 def test_a_plan_uses_every_example_once_and_no_problem_twice_in_a_conversation(owners, most, seed):
-    talks = cut(*plan(owners, most, np.random.default_rng(seed)))
+    talks = cut(*plan_turns(owners, most, np.random.default_rng(seed)))
     assert sorted(chain.from_iterable(talks)) == list(range(len(owners)))
     for talk in talks:
         assert 1 <= len(talk) <= most
@@ -34,14 +34,14 @@ def test_a_plan_uses_every_example_once_and_no_problem_twice_in_a_conversation(o
 
 
 def test_one_problem_alone_gives_single_turns_in_linear_time():
-    order, ends = plan(np.zeros(20_000, dtype=np.int64), 5, np.random.default_rng(0))
+    order, ends = plan_turns(np.zeros(20_000, dtype=np.int64), 5, np.random.default_rng(0))
     assert np.array_equal(ends, np.arange(1, 20_001)) and len(set(order.tolist())) == 20_000
     assert LOOK_AHEAD < 100
 
 
 def test_turn_numbers_are_uniform_and_neighbors_land_apart():
     owners = np.repeat(np.arange(2000), 4)
-    order, ends = plan(owners, 5, np.random.default_rng(3))
+    order, ends = plan_turns(owners, 5, np.random.default_rng(3))
     sizes = Counter(np.diff(ends, prepend=0).tolist())
     assert set(sizes) == {1, 2, 3, 4, 5}
     expected = len(ends) / 5

@@ -1,16 +1,16 @@
-"""What is in the datasets: levels, sizes, exposure by function, and how far files overlap."""
+"""Describe datasets: levels, sizes, exposure by skill, and how far files overlap."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from fofg.data.files import count_rows, cure, read_batches, read_rows, write_json
+from fofg.data.files import count_rows, cure, read_rows, write_json
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.tasks.task import Problem
@@ -18,30 +18,30 @@ from fofg.tasks.task import read as read_problem
 
 #: What is read of a problem file: not the prompts, which are most of it.
 COLUMNS = pa.schema([PROBLEMS.field(name) for name in ("data_source", "reward_model", "extra_info")])
-_NUMBERS = ("level", "depth", "calls")
 
 Paths = Mapping[str, str | os.PathLike]
 
 
-@dataclass(frozen=True)
-class Contents:
-    """One problem file. ``numbers``: a row per problem, with level, depth, calls and the lengths of input and output.
+class Contents(NamedTuple):
+    """One problem file.
 
-    ``problems`` [rows] uint64: hashes of (question, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted,
-    each once. ``used`` and ``called``: skill -> problems that use it, and how often they do; ``skills``: names for tables.
+    ``levels``: level -> (depth, calls) of each problem. ``lengths`` [rows]: characters of input and output. ``problems`` [rows]
+    uint64: hashes of (question, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted, each once. By skill:
+    ``problems_using`` it, ``uses`` of it in all, and its name in tables.
     """
 
-    numbers: pa.Table
+    levels: Mapping[int | None, list[tuple[int | None, int | None]]]
+    lengths: list[tuple[int, int]]
     problems: np.ndarray
     distinct: np.ndarray
     inputs: np.ndarray
-    used: Counter
-    called: Counter
+    problems_using: Counter[str]
+    uses: Counter[str]
     skills: dict[str, str]
 
 
 def describe(files: Paths, outputs: Paths, disjoint: bool) -> None:
-    """Writes a description (JSON) of each dataset.
+    """Write a description (JSON) of each dataset.
 
     ``files``: dataset/split -> problem file (schemas.PROBLEMS); ``outputs``: dataset -> JSON file. Hashes and numbers alone
     are in memory. Raises UserError if a file is bad or a name without its counterpart, or if a problem to train on is one to test
@@ -59,37 +59,29 @@ def describe(files: Paths, outputs: Paths, disjoint: bool) -> None:
 
 
 def read(path: str | os.PathLike, bar: tqdm) -> Contents:
-    """A problem file's contents. Raises UserError if it is bad."""
-    numbers: list[pa.Table] = []
+    """Read a problem file's contents. Raises UserError if it is bad."""
+    levels, lengths = defaultdict(list), []
     problems: list[int] = []
-    inputs: list[int] = []
-    used: Counter[str] = Counter()
-    called: Counter[str] = Counter()
+    inputs: set[int] = set()
+    problems_using: Counter[str] = Counter()
+    uses: Counter[str] = Counter()
     skills: dict[str, str] = {}
-    first = 0
-    for batch in read_batches(path, COLUMNS):
-        lengths = []
-        for number, row in enumerate(batch.to_pylist(), first):
-            task, problem = read_problem(row, f"{path}: row {number}")
-            lengths.append((len(problem.input), len(problem.output)))
-            inputs.append(_hash(problem.input))
-            problems.append(_hash(f"{problem.question}\n{problem.input}"))
-            counts = task.count_skills(problem)
-            called.update(counts)
-            used.update(counts.keys())
-            skills |= task.skills
-        info = batch.column("extra_info")
-        columns = {name: info.field(name) for name in _NUMBERS}
-        columns |= {name: pa.array(values, pa.int32()) for name, values in zip(("input", "output"), zip(*lengths))}
-        numbers.append(pa.table(columns))
-        first += batch.num_rows
-        bar.update(batch.num_rows)
-    if not first:
+    for number, row in enumerate(read_rows(path, COLUMNS)):
+        task, problem = read_problem(row, f"{path}: row {number}")
+        info = row["extra_info"]
+        levels[info["level"]].append((info["depth"], info["calls"]))
+        lengths.append((len(problem.input), len(problem.output)))
+        inputs.add(_hash(problem.input))
+        problems.append(_hash(f"{problem.question}\n{problem.input}"))
+        counts = task.count_skills(problem)
+        uses.update(counts)
+        problems_using.update(counts.keys())
+        skills |= task.skills
+        bar.update()
+    if not problems:
         raise UserError(f"{path}: holds no problem; {cure(path)}")
-    hashes = np.array(problems, np.uint64)
-    return Contents(
-        pa.concat_tables(numbers), hashes, np.unique(hashes), np.unique(np.array(inputs, np.uint64)), used, called, skills
-    )
+    hashes, distinct = np.array(problems, np.uint64), np.unique(np.array(list(inputs), np.uint64))
+    return Contents(levels, lengths, hashes, np.unique(hashes), distinct, problems_using, uses, skills)
 
 
 def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:
@@ -109,29 +101,31 @@ def _problems(path: str | os.PathLike) -> Iterator[Problem]:
 
 
 def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
-    """The description of one file among all: counts, ranges, exposure by function, overlap with every other file."""
+    """Describe one file among all: counts, ranges, exposure by skill, overlap with every other file."""
     here = contents[name]
-    levels = here.numbers.group_by("level", use_threads=False).aggregate(
-        [([], "count_all"), *((column, kind) for column in ("depth", "calls") for kind in ("min", "mean", "max"))]
-    )
+    inputs, outputs = zip(*here.lengths)
     return {
-        "rows": here.numbers.num_rows,
+        "rows": len(here.lengths),
         "levels": {
-            _name(row["level"]): {"rows": row["count_all"], "depth": _range(row, "depth"), "calls": _range(row, "calls")}
-            for row in levels.sort_by("level").to_pylist()
+            "unknown" if level is None else str(level): {
+                "rows": len(here.levels[level]),
+                **{kind: _range(values) for kind, values in zip(("depth", "calls"), zip(*here.levels[level]))},
+            }
+            for level in sorted(here.levels, key=lambda level: (level is None, level))
         },
-        "input_length": _lengths(here.numbers.column("input")),
-        "output_length": _lengths(here.numbers.column("output")),
+        "input_length": _range(inputs),
+        "output_length": _range(outputs),
         "duplicates": len(here.problems) - len(here.distinct),
         "exposure": {
-            skill: {"public_name": here.skills.get(skill, skill), "problems": here.used[skill], "calls": here.called[skill]}
-            for skill in [*here.skills, *sorted(here.used.keys() - here.skills.keys())]
+            skill: {
+                "public_name": here.skills.get(skill, skill),
+                "problems": here.problems_using[skill],
+                "calls": here.uses[skill],
+            }
+            for skill in [*here.skills, *sorted(here.uses.keys() - here.skills.keys())]
         },
         "overlap": {
-            other: {
-                "problems": _shared(here.distinct, there.distinct),
-                "inputs": _shared(here.inputs, there.inputs),
-            }
+            other: {"problems": _shared(here.distinct, there.distinct), "inputs": _shared(here.inputs, there.inputs)}
             for other, there in contents.items()
             if other != name
         },
@@ -143,23 +137,17 @@ def _hash(text: str) -> int:
 
 
 def _shared(these: np.ndarray, those: np.ndarray) -> int:
-    """Number of hashes that two sorted arrays of distinct ones have in common."""
+    """Count the hashes that two sorted arrays of distinct ones have in common."""
     few, many = sorted((these, those), key=len)
     at = np.searchsorted(many, few)
     return int(np.count_nonzero(many[np.minimum(at, len(many) - 1)] == few))
 
 
-def _name(level: int | None) -> str:
-    return "unknown" if level is None else str(level)
-
-
-def _range(row: dict, column: str) -> dict:
-    return {kind: row[f"{column}_{kind}"] for kind in ("min", "mean", "max")}
-
-
-def _lengths(column: pa.ChunkedArray) -> dict:
-    values = column.to_numpy()
-    return {"min": int(values.min()), "mean": float(values.mean()), "max": int(values.max())}
+def _range(values: Iterable[int | None]) -> dict[str, float | None]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return dict.fromkeys(("min", "mean", "max"))
+    return {"min": min(known), "mean": sum(known) / len(known), "max": max(known)}
 
 
 def _check_names(files: Paths, outputs: Paths) -> None:

@@ -1,4 +1,4 @@
-"""Training rows from chosen responses: prompts rebuilt, rows taken, blocks of even size, conversations."""
+"""Turn chosen responses into training rows: rebuild prompts, cut blocks of even size, pack conversations."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow as pa
 
 from fofg.data.schemas import MESSAGES, RFT
-from fofg.rft.packing import converse, plan
+from fofg.rft.packing import join_turns, plan_turns
 from fofg.tasks.task import read
 
-#: Rows and what they belong to: examples with the problem of each.
+#: Examples, and the problem of each.
 Part = tuple[pa.RecordBatch, np.ndarray]
 
 
-def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, template: str | None, place: str) -> pa.RecordBatch:
-    """RFT rows of the chosen responses of a rollout batch.
+def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, template: str | None, where: str) -> pa.RecordBatch:
+    """Return RFT rows of the chosen responses of a rollout batch.
 
-    ``samples`` [problems]: responses of each; ``chosen`` [responses in the batch]: a mask. ``template``: builds the prompts anew
-    without definitions; None takes them as they stand.
+    ``samples`` [problems]: responses of each; ``chosen`` [responses in the batch]: a mask. ``template``: rebuilds the prompts
+    without hints; None keeps them.
     """
     parents = np.repeat(np.arange(batch.num_rows), samples)[chosen]
     problems, of_problem = np.unique(parents, return_inverse=True)
@@ -25,17 +25,17 @@ def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, templat
     columns["response"] = batch.column("responses").flatten().filter(pa.array(chosen))
     if template is not None:
         chosen_rows = batch.select(["data_source", "reward_model", "extra_info"]).take(pa.array(problems)).to_pylist()
-        columns["prompt"] = _prompts(template, chosen_rows, place).take(pa.array(of_problem))
+        columns["prompt"] = _prompts(template, chosen_rows, where).take(pa.array(of_problem))
     return pa.RecordBatch.from_arrays([columns[name] for name in RFT.names], schema=RFT)
 
 
-def _prompts(template: str, rows: list[dict], place: str) -> pa.ListArray:
-    problems = [read(row, place) for row in rows]
+def _prompts(template: str, rows: list[dict], where: str) -> pa.ListArray:
+    problems = [read(row, where) for row in rows]
     return pa.array([task.prompt(problem, template, hints=False) for task, problem in problems], MESSAGES)
 
 
 def blocks(parts: Iterable[Part], size: int) -> Iterator[Part]:
-    """The same examples in blocks of ``size`` (the last may be smaller), however they were cut before."""
+    """Cut examples into blocks of ``size`` (the last may be smaller), however they were cut before."""
     waiting: list[Part] = []
     count = 0
     for batch, groups in parts:
@@ -54,18 +54,18 @@ def _join(parts: list[Part]) -> Part:
     return pa.concat_batches([batch for batch, _ in parts]), np.concatenate([groups for _, groups in parts])
 
 
-def conversations(parts: Iterable[Part], most_turns: int, seed: int, histogram: dict[int, int]) -> Iterator[pa.RecordBatch]:
-    """The rows of train.parquet, a block at a time; counts in ``histogram`` how many have 1, 2, ... turns.
+def conversations(parts: Iterable[Part], max_turns: int, seed: int, histogram: dict[int, int]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of train.parquet, a block at a time; count in ``histogram`` how many have 1, 2, ... turns.
 
-    One turn: the blocks as they are. More: each block is shuffled by ``seed`` and its place in the file, so that neighbors land
-    apart and memory stays bounded.
+    One turn: the blocks as they are. More: each block is shuffled by ``seed`` and its number, so that neighbors land apart and
+    memory stays bounded.
     """
     for number, (block, groups) in enumerate(parts):
-        if most_turns == 1:
-            turns, talk = np.ones(block.num_rows, dtype=np.int64), block
+        if max_turns == 1:
+            turns, packed = np.ones(block.num_rows, dtype=np.int64), block
         else:
-            order, ends = plan(groups, most_turns, np.random.default_rng((seed, 1, number)))
-            turns, talk = np.diff(ends, prepend=0), converse(block, order, ends)
+            order, ends = plan_turns(groups, max_turns, np.random.default_rng((seed, 1, number)))
+            turns, packed = np.diff(ends, prepend=0), join_turns(block, order, ends)
         for count, examples in zip(*np.unique(turns, return_counts=True)):
             histogram[int(count)] = histogram.get(int(count), 0) + int(examples)
-        yield talk
+        yield packed

@@ -1,4 +1,4 @@
-"""Final names for the files of the last iteration: relative symbolic links, so that a run can be moved as a whole."""
+"""Link the files of the last iteration under their final names, relatively, so that a run can be moved as a whole."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Several kept responses as the turns of one conversation."""
+"""Pack several kept responses as the turns of one conversation."""
 
 from collections import deque
 
@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 from fofg.data.schemas import MESSAGES, RFT
 from fofg.errors import UserError
 
-#: How many examples of problems already in a conversation are passed over before it ends short.
+#: Examples of problems already in a conversation that are passed over before it ends short.
 LOOK_AHEAD = 64
 
 
-def plan(groups: np.ndarray, most: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts a shuffle of the examples into conversations of 1 ... ``most`` turns, their number drawn uniformly.
+def plan_turns(groups: np.ndarray, max_turns: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a shuffle of the examples into conversations of 1 ... ``max_turns`` turns, their number drawn uniformly.
 
     ``groups`` [examples]: the problem of each. Returns the order [examples] and where each conversation ends in it
     [conversations]. A problem is never twice in a conversation, which ends short where no other problem is near.
@@ -23,7 +23,7 @@ def plan(groups: np.ndarray, most: int, generator: np.random.Generator) -> tuple
     waiting = deque(generator.permutation(len(owners)).tolist())
     order: list[int] = []
     ends: list[int] = []
-    for size in generator.integers(1, most, size=len(owners), endpoint=True).tolist():
+    for size in generator.integers(1, max_turns, size=len(owners), endpoint=True).tolist():
         if not waiting:
             break
         used: set[int] = set()
@@ -40,8 +40,8 @@ def plan(groups: np.ndarray, most: int, generator: np.random.Generator) -> tuple
     return np.array(order, dtype=np.int64), np.array(ends, dtype=np.int64)
 
 
-def converse(rows: pa.RecordBatch, order: np.ndarray, ends: np.ndarray) -> pa.RecordBatch:
-    """One RFT row a conversation: prompt [user, assistant, ..., user], the last turn's response and other fields.
+def join_turns(rows: pa.RecordBatch, order: np.ndarray, ends: np.ndarray) -> pa.RecordBatch:
+    """Return one RFT row per conversation: prompt [user, assistant, ..., user], the last turn's response and other fields.
 
     Raises UserError for prompts of several messages, which can't be turns.
     """
@@ -52,13 +52,13 @@ def converse(rows: pa.RecordBatch, order: np.ndarray, ends: np.ndarray) -> pa.Re
     # The pool holds every question, then every answer; a conversation alternates between its halves and leaves out the last answer.
     contents = pa.concat_arrays([pc.struct_field(messages, "content"), rows.column("response")])
     roles = pa.concat_arrays([pc.struct_field(messages, "role"), pa.array(["assistant"] * count, pa.string())])
-    places = np.empty(2 * count, dtype=np.int64)
-    places[0::2] = order
-    places[1::2] = order + count
-    places = pa.array(np.delete(places, 2 * ends - 1))
+    indexes = np.empty(2 * count, dtype=np.int64)
+    indexes[0::2] = order
+    indexes[1::2] = order + count
+    indexes = pa.array(np.delete(indexes, 2 * ends - 1))
     offsets = np.concatenate([[0], 2 * ends - np.arange(1, len(ends) + 1)])
-    talk = pa.StructArray.from_arrays([roles.take(places), contents.take(places)], fields=list(MESSAGES.value_type))
-    prompts = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), talk, type=MESSAGES)
+    turns = pa.StructArray.from_arrays([roles.take(indexes), contents.take(indexes)], fields=list(MESSAGES.value_type))
+    prompts = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), turns, type=MESSAGES)
     last = rows.take(pa.array(order[ends - 1]))
     columns = [prompts if name == "prompt" else last.column(name) for name in RFT.names]
     return pa.RecordBatch.from_arrays(columns, schema=RFT)

@@ -22,7 +22,7 @@ from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.rft.examples import Part, blocks, conversations, rows
 from fofg.rft.filter import Decision, Filtered, filter_span
-from fofg.rft.split import hold_back, most_to_hold_back
+from fofg.rft.split import hold_back, max_held_back
 from fofg.specs import SelectionSpec
 
 #: Examples in a block, at most, and their text: the window in which turns are shuffled.
@@ -172,7 +172,7 @@ def _nothing_kept(spec: SelectionSpec, file: RolloutFile, filtered: Filtered, al
 def _test_rows(spec: SelectionSpec, groups: np.ndarray, allow_empty: bool) -> int:
     """Return the examples to hold back: as requested, or as many as there can be where a lack of examples is allowed."""
     requested = spec.selection.test_rows
-    possible = most_to_hold_back(groups)
+    possible = max_held_back(groups)
     if not allow_empty or requested <= possible:
         return requested
     print(f"test_rows: {possible} of {requested} examples held back, since only {len(groups)} responses are kept", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which examples are held back for rft_data/test.parquet."""
+"""Hold examples back for rft_data/test.parquet."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fofg.errors import UserError
 
 
 def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses the test split.
+    """Choose the test split.
 
     ``groups`` [examples]: which problem each kept response belongs to, in file order. Returns two masks [examples]: those in the
     test split, exactly ``test_rows``, and those left out of both splits because their problem is held back. Problems are drawn by
@@ -37,19 +37,19 @@ def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray
     return in_test, of_test_problem & ~in_test
 
 
-def most_to_hold_back(groups: np.ndarray) -> int:
-    """The largest ``test_rows`` that ``hold_back`` accepts for these examples: all but those of the problem that has fewest."""
+def max_held_back(groups: np.ndarray) -> int:
+    """Return the largest ``test_rows`` that ``hold_back`` accepts: all examples but those of the problem with fewest."""
     _, counts = np.unique(groups, return_counts=True)
     return len(groups) - int(counts.min(initial=len(groups)))
 
 
 def _enough(counts: np.ndarray, rows: int) -> int:
-    """Number of leading problems whose examples add up to ``rows``; len(counts) + 1 if none do."""
+    """Return the number of leading problems whose examples add up to ``rows``; len(counts) + 1 if none do."""
     return int(np.searchsorted(np.cumsum(counts), rows)) + 1
 
 
 def _spread(counts: np.ndarray, rows: int) -> np.ndarray:
-    """How many examples of each problem make up ``rows``, as even as ``counts`` allows."""
+    """Return how many examples of each problem make up ``rows``, as even as ``counts`` allows."""
     taken = np.zeros_like(counts)
     while (missing := rows - int(taken.sum())) > 0:
         open_problems = np.flatnonzero(taken < counts)[:missing]
