@@ -123,16 +123,6 @@ def test_program_makes_the_same_bytes_in_any_process(tmp_path, sampler):
         assert json.loads((path.parent / "test.spec.json").read_text()) == json.loads(wanted.text())
 
 
-def test_program_says_what_is_wrong(tmp_path):
-    impossible = SETTINGS["balanced"].model_copy(update={"input_length": (1, 1)})
-    wanted = problem_sets.spec("stage1_level1", "train", 100, impossible)
-    done = run(tmp_path / "train.parquet", wanted.text())
-    assert done.returncode == 1
-    assert "error: problems.input_length" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 @given(
     sampler=st.sampled_from(list(SETTINGS)),
     split=st.sampled_from(["train", "test"]),

@@ -1,8 +1,6 @@
 """Descriptions of datasets against what the problems themselves say."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -170,18 +168,3 @@ def test_bad_files_and_names_are_errors(tmp_path):
         with pytest.raises(UserError, match=says):
             description.describe(files, made, disjoint=True)
     assert not list(tmp_path.glob("*.json"))
-
-
-def test_the_program_describes(tmp_path):
-    path = tmp_path / "train.parquet"
-    datasets.write(path, problem_sets.spec("stage2_level2", "train", 20, problem_sets.DEFAULT.problems))
-
-    def run(*files: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, SCRIPT, "--spec", '{"disjoint": true}', "--files", *files]
-        command += ["--outputs", f"own={tmp_path}/a=b.json"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    done = run(f"own/train={path}")
-    assert done.returncode == 0, done.stderr
-    made = json.loads((tmp_path / "a=b.json").read_text())
-    assert (made["dataset"], made["disjoint"], made["splits"]["train"]["rows"]) == ("own", True, 20)

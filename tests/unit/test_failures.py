@@ -1,8 +1,6 @@
 """Classes of responses: their definitions, hand-labelled responses, files and tables."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -14,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fofg.data.files import read_rows, write_parquet
-from fofg.data.schemas import FAILURE_SHARES, FAILURES, ROLLOUTS
+from fofg.data.schemas import FAILURES, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.failures import classify_file, summarize
 from fofg.tasks.strings import balanced_sampler
@@ -322,26 +320,3 @@ def test_files_without_responses_or_with_other_classes_are_named(tmp_path):
         summarize(["base"], [failures(tmp_path / "a.parquet")])
     with pytest.raises(UserError, match=r"a\.parquet: no class 'odd'; there are correct"):
         summarize(["base"], [failures(tmp_path / "a.parquet", "odd")])
-
-
-def test_scripts_from_rollouts_to_table(tmp_path):
-    write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(0, [RIGHT, PARTIAL])]])
-
-    def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-
-    done = call(
-        "classify_failures.py",
-        {"levels": [3, 3], "answer_rule": "published"},
-        *("--rollouts", "r.parquet", "--output", "f.parquet"),
-    )
-    assert "2 responses: 1 correct" in done.stderr
-    call(
-        "summarize.py",
-        {"models": ["base"]},
-        *("failures", "f.parquet", "--parquet", "t.parquet", "--csv", "t.csv"),
-    )
-    table = list(read_rows(tmp_path / "t.parquet", FAILURE_SHARES))
-    assert [row["responses"] for row in table] == [1, 0, 0, 1, 0, 0, 0]
-    assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["model,level,failure,responses,share", "base,3,correct,1,0.5"]

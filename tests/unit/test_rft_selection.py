@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -433,22 +431,3 @@ def test_text_that_is_not_utf8_is_an_error_of_the_file(tmp_path, column):
     write_parquet(tmp_path / "rollout.parquet", ROLLOUTS, [pa.RecordBatch.from_arrays(columns, schema=ROLLOUTS)])
     with pytest.raises(UserError, match="not UTF-8"):
         select(spec(), tmp_path / "rollout.parquet", *[tmp_path / name for name in "abc"])
-
-
-SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
-
-
-def run(script: str, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, SCRIPTS / script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def test_the_program_selects(tmp_path):
-    names = {"rollouts": "rollout.parquet", "train": "train.parquet", "test": "test.parquet", "summary": "selection.json"}
-    files = [part for name, file in names.items() for part in (f"--{name}", tmp_path / file)]
-    failed = run("select_rft_data.py", "--spec", spec().text(), *files)
-    assert failed.returncode == 1 and failed.stderr.startswith("error: ") and "no such file" in failed.stderr
-    write(tmp_path / "rollout.parquet", MANY)
-    done = run("select_rft_data.py", "--spec", spec(turns_per_example=2, test_rows=2).text(), *files, "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    assert "kept 200 of 360 responses" in done.stdout

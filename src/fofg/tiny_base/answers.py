@@ -1,4 +1,4 @@
-"""Worked answers: one line a call, innermost first, then the result as JSON; on demand with slips, as a fallible model makes them.
+"""Write worked answers: a line per call, innermost first, then the result as JSON; optionally with slips.
 
 func_5("abc", "pre") adds a prefix -> "preabc"
 {"output": "preabc"}
@@ -29,7 +29,7 @@ def quote(text: str) -> str:
 def answer(
     program: Program, x: str, names: dict[str, str], rng: Random, error_rate: float = 0.0, skipped: Collection[int] = ()
 ) -> str:
-    """The worked answer for input ``x``; ``names``: readable name -> shown name.
+    """Return the worked answer for input ``x``; ``names``: readable name -> shown name.
 
     Each step has a slip with probability ``error_rate``; later steps go on from its result. Steps whose position (in order of
     evaluation) is in ``skipped`` are passed over: their first operand stands for their result.
@@ -46,7 +46,7 @@ class _Work:
         self.position = 0
 
     def value(self, program: Program) -> str:
-        """Works on an expression; returns its value, right or wrong."""
+        """Work on an expression and return its value, right or wrong."""
         if isinstance(program, Leaf):
             return self.x if program.literal is None else program.literal
         values = [self.value(operand) for operand in program.operands]
@@ -64,7 +64,7 @@ class _Work:
         return output
 
     def conclusion(self, output: str) -> str:
-        """The closing JSON, seldom broken."""
+        """Return the closing JSON, rarely broken."""
         broken = self.rng.random() < self.error_rate * BROKEN_JSON
         return '{"output": ' + quote(output) + (self.rng.choice(["", "]", ")"]) if broken else "}")
 
@@ -82,7 +82,7 @@ class _Work:
         return f"{self.names[program.operator]}({', '.join([*map(quote, values), *parameters])})"
 
     def _mistaken(self, program: Operation) -> str:
-        """Another operator that takes the same arguments."""
+        """Draw another operator that takes the same arguments."""
         if program.operator.startswith("."):
             return self.rng.choice([name for name in GLOSSES if name.startswith(".") and name != program.operator])
         kinds = [type(parameter) for parameter in program.parameters]
@@ -100,7 +100,7 @@ def _alike(operands: int, parameter: type | None = None) -> list[str]:
 
 
 def misspell(text: str, rng: Random) -> str:
-    """The text with one character wrong, dropped, doubled, or swapped with its neighbour; never the text itself."""
+    """Return the text with one character wrong, dropped, doubled, or swapped with its neighbor; never the text itself."""
     if not text:
         return rng.choice(ascii_lowercase)
     i = rng.randrange(len(text))

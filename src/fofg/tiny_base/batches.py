@@ -1,4 +1,4 @@
-"""Training batches: documents packed into rows. A batch depends on (seed, step) alone, so that a resumed run sees the same ones."""
+"""Pack documents into training batches. A batch depends on (seed, step) alone, so a resumed run sees the same ones."""
 
 from random import Random
 from typing import NamedTuple
@@ -13,7 +13,7 @@ ROW = 512
 IGNORED = -100
 #: Share of the steps after which the last phase begins: its mixture, its slips, and the decay of the learning rate.
 LATE_FROM = 0.6
-#: A batch is full once so many documents in a row found no room.
+#: A batch is full once this many documents in a row found no room.
 _MISSES = 8
 
 
@@ -66,7 +66,7 @@ class Batches:
         return Batch(np.full(shape, pad, np.int16), np.full(shape, IGNORED, np.int16), zeros, zeros.copy())
 
     def _document(self, rng: Random, late: bool) -> tuple[list[int], list[bool]]:
-        """Token numbers of a conversation, cut after its last turn that fits a row, and which of them belong to answers.
+        """Return a conversation's tokens, cut after its last turn that fits a row, and which of them belong to answers.
 
         One that does not fit at all is replaced by the next.
         """

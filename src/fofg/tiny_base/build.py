@@ -1,4 +1,4 @@
-"""The embedded base model from nothing: tokenizer, pre-training, and a folder in Hugging Face format."""
+"""Build the embedded base model from scratch: tokenizer, pre-training, and a folder in Hugging Face format."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from fofg.tiny_base.train import LONGEST, Run, new_model
 
 
 def build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, code: int = 0) -> None:
-    """Pre-trains the model and writes its folder, with metrics.jsonl and spec.json.
+    """Pre-train the model and write its folder, with metrics.jsonl and spec.json.
 
     ``state``: a checkpoint every ``save_every`` steps, from which the same call goes on if it was interrupted; removed at the end.
     The output's files are made elsewhere and moved in.

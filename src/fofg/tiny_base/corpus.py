@@ -32,7 +32,7 @@ class Turn(NamedTuple):
 
 
 def conversation(template: str, rng: Random, late: bool, error_rate: float) -> list[Turn]:
-    """One document: 1 to 5 problems. ``late``: the mixture of the last phase, with slips at ``error_rate``."""
+    """Draw one document: 1 to 5 problems. ``late``: the mixture of the last phase, with slips at ``error_rate``."""
     names = dict(zip(ALL, rng.sample(list(NAMES.values()), len(NAMES))))
     count = rng.randint(2, MOST_TURNS) if rng.random() < SEVERAL_TURNS else 1
     if late and rng.random() < HIDDEN:
@@ -62,7 +62,7 @@ def _steps(rng: Random) -> int:
 
 
 def _skipped(rng: Random, steps: int, late: bool) -> set[int]:
-    """Which steps an answer passes over. Late, most answers to nested problems ignore a part of them."""
+    """Draw the steps that an answer skips. Late, most answers to nested problems skip some."""
     stepwise = LATE_STEPWISE * LATE_STEPWISE_MORE ** (steps - 2) if late else STEPWISE
     if steps < 2 or rng.random() < stepwise:
         return set()
@@ -76,5 +76,5 @@ def _skipped(rng: Random, steps: int, late: bool) -> set[int]:
 
 @cache
 def definition(function: str, name: str) -> str:
-    """Source of a function of the library under the shown name, as prompts show it: an empty line behind it."""
+    """Return the source of a function under the shown name, as prompts show it, with an empty line after it."""
     return f"def {name}{body(function)}\n\n"

@@ -1,4 +1,4 @@
-"""Random programs for pre-training: an input and an expression over any of the library's functions, with the values they give."""
+"""Draw random programs for pre-training: inputs, and expressions over any of the library's functions."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -21,7 +21,7 @@ def apply(operator: str, values: list[str], parameters: tuple[str | int, ...]) -
 
 
 def operators(program: Program) -> Iterator[str]:
-    """The operators in order of evaluation, innermost first."""
+    """Yield the operators in order of evaluation, innermost first."""
     if isinstance(program, Operation):
         for operand in program.operands:
             yield from operators(operand)
@@ -29,7 +29,7 @@ def operators(program: Program) -> Iterator[str]:
 
 
 def random_program(rng: Random, pool: list[str], steps: int, x: str) -> Program:
-    """An expression with so many operations one inside the other, from functions of ``pool``.
+    """Draw an expression of ``steps`` nested operations, from functions of ``pool``.
 
     For input ``x`` no value on that path is empty or has more than 40 characters. Operations that leave their operand as it is are
     mostly avoided.
@@ -52,7 +52,7 @@ def _leaf(rng: Random, literal: float, x: str) -> tuple[Program, str]:
 
 
 def _operation(rng: Random, pool: list[str], operand: tuple[Program, str], x: str) -> tuple[Program, str]:
-    """An operation on an operand with known value, with a second operand where it needs one; and its value."""
+    """Draw an operation on an operand with known value, with a second operand where it needs one; return it and its value."""
     kind = rng.random()
     operator = rng.choice(list(METHODS)) if kind < 0.02 else "+" if kind < 0.08 else rng.choice(pool)
     operands = [operand]
@@ -68,7 +68,7 @@ def _operation(rng: Random, pool: list[str], operand: tuple[Program, str], x: st
 
 
 def random_input(rng: Random) -> str:
-    """An input of 3 to 20 characters, mostly 3 to 6: letters; some with repeats, capitals, spaces, digits or punctuation."""
+    """Draw an input of 3 to 20 characters, mostly 3 to 6: letters; some with repeats, capitals, spaces, digits or punctuation."""
     length = rng.choices([rng.randint(3, 6), rng.randint(7, 10), rng.randint(11, 20)], weights=[70, 22, 8])[0]
     kind = rng.random()
     letters = rng.choices(_alphabet(kind < 0.2), k=length)

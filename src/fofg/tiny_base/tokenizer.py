@@ -36,12 +36,12 @@ def user_text(prompt: str) -> str:
 
 
 def answer_text(response: str) -> str:
-    """The rest of an answer, as the chat template writes it."""
+    """Return the rest of an answer, as the chat template writes it."""
     return f"{response}{END}"
 
 
 def build(template: str) -> Tokenizer:
-    """The tokenizer for prompts in the wording of ``template``. Its length is the model's vocabulary."""
+    """Return the tokenizer for prompts in the wording of ``template``. Its length is the model's vocabulary."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     encode = dict(zip(range(256), _byte_letters()))
     merges = [tuple(encode[byte] for byte in character.encode()) for character in _CHARACTERS]
@@ -55,7 +55,7 @@ def build(template: str) -> Tokenizer:
 
 
 def pieces(template: str) -> list[str]:
-    """Texts with a token of their own, each once: function names, the prompt's wording, lines of definitions, glosses."""
+    """Return the texts with their own token, each once: function names, the prompt's wording, lines of definitions, glosses."""
     wording = template.replace("{input}", '"{input}"').replace("{code}", "{input}").split("{input}")
     lines = [piece for function in ALL for piece in _lines(body(function) + "\n\n")]
     glosses = [f' {gloss} -> "' for gloss in GLOSSES.values()]
@@ -72,14 +72,14 @@ def _lines(text: str) -> list[str]:
 
 
 def _byte_letters() -> list[str]:
-    """The printable character that stands for each byte in a byte-level vocabulary."""
+    """Return the printable character that stands for each byte in a byte-level vocabulary."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = iter(range(0x100, 0x200))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
 def save(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
-    """Writes the tokenizer's files; ``longest``: positions of the model. Raises UserError if a special token is missing."""
+    """Write the tokenizer's files; ``longest``: positions of the model. Raises UserError if a special token is missing."""
     missing = [token for token in SPECIAL if tokenizer.token_to_id(token) is None]
     if missing:
         raise UserError(f"{folder}: the tokenizer lacks {', '.join(missing)}; build it with fofg.tiny_base.tokenizer.build")

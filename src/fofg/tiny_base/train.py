@@ -1,4 +1,4 @@
-"""Pre-training of the embedded base model: a small Llama, Muon for its matrices, AdamW for the rest."""
+"""Pre-train the embedded base model: a small Llama, Muon for its matrices, AdamW for the rest."""
 
 import json
 import sys
@@ -67,7 +67,7 @@ class Run:
         self.step = 0
 
     def train(self) -> None:
-        """Trains to the last step, from the newest checkpoint if there is one."""
+        """Train to the last step, from the newest checkpoint if there is one."""
         self._resume()
         loss_of = torch.compile(_loss) if self.device == "cuda" else _loss
         if self.device == "cpu":
@@ -107,7 +107,7 @@ class Run:
         return loss.detach()
 
     def _scale(self) -> float:
-        """Learning rate at this step as a share of its peak: up, constant, and down to nothing in the last phase."""
+        """Return the learning rate at this step as a share of its peak: up, constant, and down to zero in the last phase."""
         done = self.step / self.settings.steps
         return min((done + 1 / self.settings.steps) / _WARM_UP, 1.0, (1 - done) / (1 - LATE_FROM))
 
@@ -141,7 +141,7 @@ class Run:
 
 
 def _loss(model: LlamaForCausalLM, tokens, labels, positions, documents) -> torch.Tensor:
-    """Mean cross-entropy over the answers; documents of a row do not see each other."""
+    """Return the mean cross-entropy over the answers; documents of a row do not see each other."""
     places = torch.arange(tokens.shape[1], device=tokens.device)
     mask = (documents[:, None, :, None] == documents[:, None, None, :]) & (places[:, None] >= places)
     logits = model(input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=False).logits

@@ -27,12 +27,12 @@ NO_ANSWER = NoAnswer.NO_ANSWER
 _FENCE = "```json"
 _BOX = "\\boxed{"
 _WHITESPACE = " \t\r\n"
-#: Python reads any integer of so many digits, whatever its limit is set to.
+#: Python reads any integer of up to this many digits, whatever its limit is set to.
 _DIGITS = 640
 _LITERALS = {"True": "true", "False": "false", "None": "null"}
 _THINK, _THOUGHT = "<think>", "</think>"
 _OBJECT_START = re.compile(r'\{\s*"')
-#: So many of a text's last objects the lenient rule tries: each may cost the rest of the text.
+#: The lenient rule tries the last objects of a text, up to this many: each may cost the rest of the text.
 _LENIENT_TRIES = 64
 
 
@@ -62,7 +62,7 @@ def _final_answer(text: str) -> str:
 
 
 def last_object(text: str) -> str:
-    """The last ``{...}`` that closes all open braces, or "". A ``}`` where none is open is passed over; quotes have no meaning."""
+    """Return the last ``{...}`` that closes all open braces, or "". A stray ``}`` is ignored; quotes have no meaning."""
     found = ""
     start = text.find("{")
     while start >= 0:
@@ -75,7 +75,7 @@ def last_object(text: str) -> str:
 
 
 def _closing(text: str, start: int) -> int:
-    """The index of the brace that closes the one at ``start``, or -1."""
+    """Return the index of the brace that closes the one at ``start``, or -1."""
     depth = 0
     while (close := text.find("}", start)) >= 0:
         depth += text.count("{", start, close) - 1
@@ -121,7 +121,7 @@ _decode = JSONDecoder(parse_int=_integer).raw_decode
 
 
 def _object(text: str) -> dict | None:
-    """The text, newlines removed, as one JSON object, also with Python's True, False, None replaced; None if it is none."""
+    """Parse a text without newlines as one JSON object, also with Python's True, False, None replaced; None if it is none."""
     text = text.replace("\n", "").strip(_WHITESPACE)
     if not text.startswith("{"):
         return None
@@ -134,7 +134,7 @@ def _object(text: str) -> dict | None:
 
 
 def _decode_at(text: str, start: int) -> tuple[dict, int] | None:
-    """The JSON object at ``start`` and the index after it."""
+    """Return the JSON object at ``start`` and the index after it, or None."""
     try:
         return _decode(text, start)
     except (ValueError, RecursionError):
@@ -142,7 +142,7 @@ def _decode_at(text: str, start: int) -> tuple[dict, int] | None:
 
 
 def _last_readable(text: str) -> dict | None:
-    """The last JSON object with an ``output`` that is not inside another, wherever it stands."""
+    """Return the last JSON object with an ``output`` that is not inside another, anywhere in the text."""
     text = text.replace("\n", "")
     found, end = None, 0
     for start in deque((match.start() for match in _OBJECT_START.finditer(text)), maxlen=_LENIENT_TRIES):

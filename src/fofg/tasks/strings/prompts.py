@@ -1,4 +1,4 @@
-"""Prompts: the code that is shown, with or without the definitions, inside a template of the configuration."""
+"""Write prompts: code, with or without definitions, inside the template of the configuration."""
 
 import json
 import re
@@ -15,30 +15,30 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 @cache
 def definition(function: str) -> str:
-    """Source of a function (readable name) as prompts show it: named ``func_N``, no trailing newline."""
+    """Return the source of a function (readable name) as prompts show it: named ``func_N``, no trailing newline."""
     return re.sub(rf"\b{function}\b", PUBLIC_NAMES[function], source(FUNCTIONS[function]))
 
 
 @lru_cache(maxsize=4096)
 def definitions(functions: tuple[str, ...]) -> str:
-    """Sources of several functions, two newlines after each."""
+    """Return the sources of several functions, two newlines after each."""
     return "".join(definition(function) + "\n\n" for function in functions)
 
 
 def code(expression: str, functions: tuple[str, ...] = ()) -> str:
-    """What a prompt shows: the definitions of ``functions`` (none: hidden), then ``main_solution`` around the expression's text."""
+    """Return the definitions of ``functions`` (none: hidden), then ``main_solution`` around the expression's text."""
     return f"{definitions(functions)}def main_solution(x):\n    return {expression}"
 
 
 def check_template(template: str) -> None:
-    """Raises UserError unless the template has each placeholder exactly once."""
+    """Raise UserError unless the template has each placeholder exactly once."""
     for placeholder in PLACEHOLDERS:
         if template.count(placeholder) != 1:
             raise UserError(f"problems.template: needs {placeholder} exactly once, has it {template.count(placeholder)} times")
 
 
 def prompt_text(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> str:
-    """The template with ``{code}`` and ``{input}`` (a JSON string) filled in, in whichever order; other braces stay as they are.
+    """Fill ``{code}`` and ``{input}`` (a JSON string) into the template, in either order; other braces stay as they are.
 
     Raises UserError as ``check_template`` does.
     """
