@@ -39,6 +39,12 @@ def test_what_we_ship_fits(overlay):
 
 #: Overlay, changes of it, the messages, changes that cure.
 CASES = {
+    "an engine's earlier name": (
+        None,
+        {"stage2.rl.engine": "trl"},
+        ["stage2.rl.engine: engine trl is now called torch; set engine: torch"],
+        [{"stage2.rl.engine": "torch"}],
+    ),
     "transformers on two GPUs": (
         None,
         {"rollout_engine.gpus": 2, "training.gpus": 1},

@@ -1,6 +1,7 @@
 """Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -598,15 +599,12 @@ def test_divergence_is_an_error(world, tmp_path, prompts, rate, says):
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
-def script(world, output, wanted, *data):
-    places = ["--model", world / "model", "--output", output, "--state", f"{output}-state"]
-    given = [sys.executable, SCRIPT, "--spec", wanted.text(), *places, "--data", *data, *SHAPE, "--save-every", 4]
-    return subprocess.run([str(part) for part in given], capture_output=True, text=True)
-
-
 @pytest.mark.slow
 def test_a_source_may_be_a_path_with_an_equals_sign(world, tmp_path):
-    wanted = spec([{"steps": 1, "mixture": {"a=b.parquet": 1}}])
-    done = script(world, tmp_path / "out", wanted, f"a=b.parquet={world / 'one.parquet'}")
+    source = str(shutil.copy(world / "one.parquet", tmp_path / "a=b.parquet"))
+    wanted, output = spec([{"steps": 1, "mixture": {source: 1}}]), tmp_path / "out"
+    folders = ["--model", world / "model", "--output", output, "--state", tmp_path / "state"]
+    given = [sys.executable, SCRIPT, "--spec", wanted.text(), *folders, "--data", f"{source}={source}", *SHAPE, "--save-every", 4]
+    done = subprocess.run([str(part) for part in given], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "model.safetensors").exists()
+    assert (output / "model.safetensors").exists()
