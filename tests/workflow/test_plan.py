@@ -96,11 +96,9 @@ def test_own_files_take_the_place_of_jobs_and_are_counted(fofg, tmp_path):
 
 def test_cluster_resources_override_the_estimate():
     resources = "cluster={resources: {train_rl: {mem_mb: 200000}, train_sft: {runtime: 2880}}}"
-    before, after = (
-        {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], values)} for values in ([], [resources])
-    )
-    assert (after["train_rl"].mem_mb, after["train_rl"].runtime) == (200_000, before["train_rl"].runtime)
-    assert (after["train_sft"].mem_mb, after["train_sft"].runtime) == (before["train_sft"].mem_mb, 2880)
+    jobs = {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], [resources])}
+    assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 945)
+    assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (168_600, 2880)
 
 
 def test_only_remaining_jobs_are_planned(tmp_path, monkeypatch):
