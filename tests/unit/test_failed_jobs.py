@@ -1,0 +1,33 @@
+"""The end of a failed run: each failed job, with the error of its own log."""
+
+from fofg import failed_jobs
+
+BLOCK = """Error in rule {rule}:
+    message: None
+    jobid: 3
+    output: a, b
+    log: {log} (check log file(s) for error details)
+    shell:
+        run_logged {log} program --spec '{{}}'
+        (command exited with non-zero exit code)
+"""
+
+
+def test_each_failed_job_is_named_once_with_its_last_error(tmp_path):
+    said, crashed = tmp_path / "said.log", tmp_path / "my crash.log"
+    said.write_text("error: an earlier one\nprogress\nerror: base_model: no folder x\nlast words\n")
+    crashed.write_text("Traceback (most recent call last):\n  ...\nValueError: odd\n")
+    blocks = [("train_rl", said), ("train_rl", said), ("create_chunk", crashed), ("gather_rollouts", tmp_path / "none.log")]
+    log = tmp_path / "snakemake.log"
+    log.write_text("\n".join(BLOCK.format(rule=rule, log=path) for rule, path in blocks))
+    report = failed_jobs.report([str(log)])
+    assert report.startswith("Failed jobs: 3\n")
+    assert "  train_rl: error: base_model: no folder x\n" in report
+    assert f"  create_chunk: ValueError: odd\n    log: {crashed}" in report
+    assert "  gather_rollouts: no message" in report
+
+
+def test_a_run_that_failed_before_any_job_reports_none(tmp_path):
+    log = tmp_path / "snakemake.log"
+    log.write_text("WorkflowError: something\n")
+    assert failed_jobs.report([str(log)]) == ""
