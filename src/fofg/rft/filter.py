@@ -145,7 +145,7 @@ def _apply_limits(
     if selection.max_tokens is not None:
         decisions[(decisions == Decision.KEPT) & (tokens > selection.max_tokens)] = Decision.OVER_TOKEN_LIMIT
     if selection.drop_duplicates:
-        seen: set[tuple[int, str]] = set()
+        seen: set[tuple[int, str | None]] = set()
         for i in np.flatnonzero(decisions == Decision.KEPT).tolist():
             response = (int(parents[i]), texts[i])
             if response in seen:

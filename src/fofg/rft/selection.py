@@ -79,10 +79,13 @@ def _filter(file: RolloutFile, spec: SelectionSpec, workers: int) -> Filtered:
         for result in chain.from_iterable(ordered_map(work, file.spans(), workers)):
             results.append(result)
             bar.update(len(result.samples))
-    columns = dict(zip(Filtered._fields, zip(*results)))
-    arrays = {name: np.concatenate(columns[name]) for name in ("decisions", "samples", "correct", "keys")}
-    counters = {name: sum(columns[name], Counter()) for name in ("problems", "kept_problems", "kept_responses")}
-    return Filtered(**arrays, **counters, names=reduce(dict.__or__, columns["names"]), kept_bytes=sum(columns["kept_bytes"]))
+    decisions, samples, correct, keys, names, problems, kept_problems, kept_responses, kept_bytes = zip(*results)
+    return Filtered(
+        *map(np.concatenate, (decisions, samples, correct, keys)),
+        reduce(dict.__or__, names),
+        *(sum(counters, Counter()) for counters in (problems, kept_problems, kept_responses)),
+        sum(kept_bytes),
+    )
 
 
 def _parts(

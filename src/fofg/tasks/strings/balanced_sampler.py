@@ -6,7 +6,7 @@ few, at each level; no problem occurs twice in a split; an input occurs either i
 """
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 from string import ascii_lowercase
@@ -14,7 +14,7 @@ from zlib import crc32
 
 from fofg import config
 from fofg.errors import UserError
-from fofg.tasks.strings.declarations import Integer, Letters, Need
+from fofg.tasks.strings.declarations import Integer, Letters, Parameter
 from fofg.tasks.strings.expressions import Leaf, Node, Operation, X, text
 from fofg.tasks.strings.functions import DECLARED
 from fofg.tasks.strings.problem import Sampled
@@ -31,7 +31,7 @@ SIDE_CALLS, SIDE_INPUTS = 0.3, 0.1
 #: Share of inputs drawn to suit some function that need not be in the problem, so that all functions meet all kinds of input.
 STRAY_NEEDS = 0.1
 #: What such inputs have. Vowels stand twice, since two functions of the paper need them.
-_STRAY: tuple[Need, ...] = ("space", "sign", "repeat", "vowel", "vowel", "odd length")
+_STRAY = ("space", "sign", "repeat", "vowel", "vowel", "odd length")
 _SIGNS = "0123456789-_|"
 _WORD = Letters(2, 4)
 
@@ -60,10 +60,10 @@ class _Generator:
     def randint(self, low: int, high: int) -> int:
         return low + int(self.random() * (high - low + 1))
 
-    def choice(self, options: str) -> str:
+    def choice(self, options: Sequence[str]) -> str:
         return options[int(self.random() * len(options))]
 
-    def choices(self, options: str, *, k: int) -> list[str]:
+    def choices(self, options: Sequence[str], *, k: int) -> list[str]:
         random, count = self.random, len(options)
         return [options[int(random() * count)] for _ in range(k)]
 
@@ -110,14 +110,15 @@ class _Level:
     def _attempt(self) -> Sampled | None:
         """Draw a problem from the deck; ``_used`` are the positions of its cards."""
         plan = self._plan()
-        needs = {DECLARED[self._deck[card]].needs for card in plan}
+        needs: set[str | None] = {DECLARED[self._deck[card]].needs for card in plan}
         if self._random() < STRAY_NEEDS:
             needs.add(self._generator.choice(_STRAY))
         given = self._input(needs)
         if given is None:
             return None
-        self._x, self._used, self._planned = given, [], plan
-        node, value = X, given
+        self._x, self._used, self._planned = given, list[int](), plan
+        node: Node = X
+        value = given
         for left in range(self._level, 0, -1):
             step = self._step(node, value, must_use_oldest=left == 1 and 0 not in self._used)
             if step is None:
@@ -138,7 +139,7 @@ class _Level:
             cards.sort(key=lambda _: self._random())
         return cards
 
-    def _input(self, needs: Collection[Need]) -> str | None:
+    def _input(self, needs: Collection[str | None]) -> str | None:
         """Draw an input of the right side that has what is needed, as far as its length allows."""
         for _ in range(100):
             given = self._draw_input(needs)
@@ -146,7 +147,7 @@ class _Level:
                 return given
         return None
 
-    def _draw_input(self, needs: Collection[Need]) -> str:
+    def _draw_input(self, needs: Collection[str | None]) -> str:
         draw = self._generator
         low, high = self._settings.input_length
         length = draw.randint(low, high)
@@ -192,7 +193,8 @@ class _Level:
         function = self._deck[card]
         declared = DECLARED[function]
         before = len(self._used)
-        nodes, values = (node,), (value,)
+        nodes: tuple[Node, ...] = (node,)
+        values: tuple[str, ...] = (value,)
         if declared.operands == 2:
             self._used.append(card)
             other, second = self._other(node)
@@ -206,7 +208,7 @@ class _Level:
             self._used.append(card)
         return Operation(function, nodes, parameters), output
 
-    def _parameters(self, parameter, value: str) -> tuple[str | int, ...]:
+    def _parameters(self, parameter: Parameter | None, value: str) -> tuple[str | int, ...]:
         if parameter is None:
             return ()
         if isinstance(parameter, Integer) and parameter.multiplies:

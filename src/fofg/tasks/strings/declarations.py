@@ -15,8 +15,8 @@ class Generator(Protocol):
     """The methods of ``random.Random`` that parameters are drawn with."""
 
     def randint(self, low: int, high: int) -> int: ...
-    def choice(self, options: str) -> str: ...
-    def choices(self, options: str, *, k: int) -> Sequence[str]: ...
+    def choice(self, options: Sequence[str]) -> str: ...
+    def choices(self, options: Sequence[str], *, k: int) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ class Declaration(NamedTuple):
 def source(function: Callable) -> str:
     """Return a function's source without its declaration, from ``def`` on, no trailing newline."""
     text = inspect.getsource(function).rstrip()
-    return text[re.search(r"^def ", text, re.MULTILINE).start() :]
+    return re.sub(r"\A.*?^def ", "def ", text, flags=re.MULTILINE | re.DOTALL)

@@ -162,7 +162,7 @@ def _call(name: str, arguments: list[ast.expr], room: int) -> Operation:
     strings, parameter = DECLARED[function].operands, DECLARED[function].parameter
     if len(arguments) != strings + (parameter is not None):
         raise ValueError(f"{name} takes {strings} string(s)" + (f" and one {parameter.type.__name__}" if parameter else ""))
-    parameters = tuple(_parameter(name, argument, parameter.type) for argument in arguments[strings:])
+    parameters = tuple(_parameter(name, argument, parameter.type) for argument in arguments[strings:] if parameter)
     return Operation(function, tuple(_node(argument, room) for argument in arguments[:strings]), parameters)
 
 

@@ -32,7 +32,8 @@ class Expressions:
         if {"loop_concat", "while_rotate"} <= set(with_parameter):
             first = with_parameter.index("loop_concat")
             with_parameter[first : first + 2] = "while_rotate", "loop_concat"
-        self._with_parameter = [(name, DECLARED[name].parameter) for name in with_parameter]
+        drawn = [(name, DECLARED[name].parameter) for name in with_parameter]
+        self._with_parameter = [(name, parameter) for name, parameter in drawn if parameter]
         if not (self._plain and self._with_parameter):
             raise UserError("problems.pools: sampler paper needs functions with and without a parameter in each; add one")
 
