@@ -23,6 +23,7 @@ if settings.container:
 
 
 include: "rules/internals.smk"
+include: "rules/inputs.smk"
 include: "rules/work.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"

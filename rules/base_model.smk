@@ -12,39 +12,6 @@ MODEL_FILES = {
 }
 
 
-def trained(folder):
-    """Outputs of a rule that trains a model."""
-    return {key: f"{folder}/{name}" for key, name in MODEL_FILES.items()}
-
-
-def model_files(model):
-    """Files whose change means another model: the base, one that a stage trains, or the user's own in its place."""
-    own = settings.use.stage1_checkpoint
-    if model == names.STAGE1 and own:
-        files = [str(path) for path in (*settings_files(Path(own)), *weight_files(Path(own)))]
-        return files or [f"{own}/config.json"]
-    # The base model's weights are links; its source.json, which has their digest, stands in for them.
-    folder, weights = ("<checkpoints>/base", "source.json") if model == names.BASE else (f"<models>/{model}", "model.safetensors")
-    return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
-
-
-@cache
-def base_model_identity():
-    """The digest of a folder's files, else the hub name. Not the path: moved, a model would rerun everything."""
-    model = settings.base_model
-    try:
-        if os.path.isdir(model):
-            return digest(Path(model), DIGESTS)
-        check_name(model)
-    except UserError as error:
-        if workflow.executor_plugin is not None and not workflow.dryrun:
-            raise WorkflowError(str(error))
-        logger.warning(error)  # one may look at a plan on another machine
-    except OSError as error:
-        raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
-    return model
-
-
 rule prepare_base_model:
     """The base model's plain-prompt variant; the weights are linked, not copied."""
     output:

@@ -3,32 +3,6 @@
 TESTED_AFTER_STAGE1 = ["base", "stage1-rft"]
 
 
-def evaluated(wildcards):
-    """The model that is evaluated."""
-    return model_files(wildcards.model)
-
-
-def definitions(wildcards):
-    """Prompts of Stage 1's test problems, definitions visible or hidden."""
-    return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template}
-
-
-def decoding(wildcards):
-    """Sampled responses, or one greedy response per problem."""
-    rollouts = settings.evaluation.rollouts
-    return {"rollouts": rollouts if wildcards.decoding == "sampled" else specs.greedy(rollouts)}
-
-
-def passk_shard(wildcards):
-    return specs.shard(int(wildcards.shard), settings.passk.shard_size, settings.datasets[settings.passk.dataset].test)
-
-
-def table(name, category, title, caption=None):
-    """A table (CSV) that is part of Snakemake's report."""
-    text = f"{CAPTIONS}/{caption or name}.rst"
-    return report(f"<results>/{name}.csv", caption=text, category=category, labels={"figure": title})
-
-
 use rule generate_rollouts as generate_stage1_test_rollouts with:
     """Rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
     input:

@@ -1,13 +1,6 @@
 """Figures: ``plot`` of the module ``fofg.report.figures.NAME`` draws the inputs of rule ``plot_NAME``, in this order."""
 
 
-def figure(name, category, title):
-    """Files of one figure, one for each format; the first is part of Snakemake's report."""
-    files = [f"<results>/figures/{name}.{extension}" for extension in settings.figures.formats]
-    shown = report(files[0], caption=f"{CAPTIONS}/{name}.rst", category=category, labels={"figure": title})
-    return [shown, *files[1:]]
-
-
 rule plot_accuracy_by_level:
     """Figure: accuracy by level, all models."""
     input:

@@ -3,8 +3,8 @@
 from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import PersistenceBackend
 
-for folder in ("data", "checkpoints", "results", "logs", "benchmarks"):
-    if workflow.modifier.path_modifier.replace_prefix(in_run(folder) + "/") != in_run(folder) + "/":
+for example in (in_run(f"{folder}/x") for folder in ("data", "checkpoints", "results", "logs", "benchmarks")):
+    if workflow.modifier.path_modifier.replace_prefix(example) != example:
         raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
 
 

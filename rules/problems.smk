@@ -4,29 +4,6 @@
 STAGE1_TRAIN = settings.use.stage1_problems or f"<data>/{names.STAGE1_DATASET}/train.parquet"
 
 
-def problem_files(stage=None):
-    """``dataset/split`` -> file, of every dataset (of a stage, if given), and the user's own."""
-    files = {
-        f"{dataset}/{split}": f"<data>/{dataset}/{split}.parquet"
-        for dataset, settings_of in settings.datasets.items()
-        for split in ("train", "test")
-        if getattr(settings_of, split) and stage in (None, settings_of.stage)
-    }
-    if f"{names.STAGE1_DATASET}/train" in files:
-        files[f"{names.STAGE1_DATASET}/train"] = STAGE1_TRAIN
-    return files if stage else files | specs.own_problems(settings)
-
-
-def descriptions(stage=None):
-    """Dataset -> its description, of the same datasets."""
-    datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
-    return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
-
-
-def problems_spec(wildcards):
-    return specs.problems(settings, wildcards.dataset, wildcards.split)
-
-
 rule create_problems:
     """Sample the problems of one split of a dataset."""
     output:

@@ -5,15 +5,6 @@ ENGINE = specs.engine(settings)
 STAGE1_RFT_DATA = settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data"
 
 
-def stage1_shard(wildcards):
-    return specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS)
-
-
-def shards(problems, size=settings.rollout_engine.shard_size):
-    """Numbers of the shards of so many problems."""
-    return range(math.ceil(problems / size))
-
-
 rule generate_rollouts:
     """Rollouts of the base model for one shard of Stage-1 problems, definitions visible.
 

@@ -7,20 +7,6 @@ ITERATION = "<data>/stage2_rft_level2/iter{iteration}"
 LAST = RFT.num_iterations - 1
 
 
-def model_before(wildcards):
-    """The model that an iteration rolls out and fine-tunes: that of the one before, or of Stage 1."""
-    iteration = int(wildcards.iteration)
-    return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
-
-
-def chunk(wildcards):
-    return {"iteration": int(wildcards.iteration), "size": RFT.examples_per_iteration, "seed": RFT.chunk_seed}
-
-
-def iteration_shard(wildcards):
-    return specs.shard(int(wildcards.shard), settings.rollout_engine.shard_size, RFT.examples_per_iteration)
-
-
 rule create_chunk:
     """The problems of one iteration: a cut of the shuffled training problems."""
     input:

@@ -1,20 +1,6 @@
 """Stage 2, RL: one model for each curriculum."""
 
 
-def curriculum_sources(wildcards):
-    """Name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
-    sources = specs.curriculum_sources(settings, wildcards.curriculum)
-    return {name: path or f"<data>/{name}/train.parquet" for name, path in sources.items()}
-
-
-def curriculum_files(wildcards):
-    return list(curriculum_sources(wildcards).values())
-
-
-def phases(wildcards):
-    return settings.stage2.rl.curricula[wildcards.curriculum]
-
-
 rule train_rl:
     """GRPO from the Stage-1 model on the problems of a curriculum."""
     input:

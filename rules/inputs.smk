@@ -1,0 +1,127 @@
+"""Functions of the rules: which files a job reads, and its part of the configuration. The order is that of the rule files."""
+
+
+def trained(folder):
+    """Outputs of a rule that trains a model."""
+    return {key: f"{folder}/{name}" for key, name in MODEL_FILES.items()}
+
+
+def model_files(model):
+    """Files whose change means another model: the base, one that a stage trains, or the user's own in its place."""
+    own = settings.use.stage1_checkpoint
+    if model == names.STAGE1 and own:
+        files = [str(path) for path in (*settings_files(Path(own)), *weight_files(Path(own)))]
+        return files or [f"{own}/config.json"]
+    # The base model's weights are links; its source.json, which has their digest, stands in for them.
+    folder, weights = ("<checkpoints>/base", "source.json") if model == names.BASE else (f"<models>/{model}", "model.safetensors")
+    return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
+
+
+@cache
+def base_model_identity():
+    """The digest of a folder's files, else the hub name. Not the path: moved, a model would rerun everything."""
+    model = settings.base_model
+    try:
+        if os.path.isdir(model):
+            return digest(Path(model), DIGESTS)
+        check_name(model)
+    except UserError as error:
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            raise WorkflowError(str(error))
+        logger.warning(error)  # one may look at a plan on another machine
+    except OSError as error:
+        raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
+    return model
+
+
+def problem_files(stage=None):
+    """``dataset/split`` -> file, of every dataset (of a stage, if given), and the user's own."""
+    files = {
+        f"{dataset}/{split}": f"<data>/{dataset}/{split}.parquet"
+        for dataset, settings_of in settings.datasets.items()
+        for split in ("train", "test")
+        if getattr(settings_of, split) and stage in (None, settings_of.stage)
+    }
+    if f"{names.STAGE1_DATASET}/train" in files:
+        files[f"{names.STAGE1_DATASET}/train"] = STAGE1_TRAIN
+    return files if stage else files | specs.own_problems(settings)
+
+
+def descriptions(stage=None):
+    """Dataset -> its description, of the same datasets."""
+    datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
+    return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
+
+
+def problems_spec(wildcards):
+    return specs.problems(settings, wildcards.dataset, wildcards.split)
+
+
+def stage1_shard(wildcards):
+    return specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS)
+
+
+def shards(problems, size=settings.rollout_engine.shard_size):
+    """Numbers of the shards of so many problems."""
+    return range(math.ceil(problems / size))
+
+
+def model_before(wildcards):
+    """The model that an iteration rolls out and fine-tunes: that of the one before, or of Stage 1."""
+    iteration = int(wildcards.iteration)
+    return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
+
+
+def chunk(wildcards):
+    return {"iteration": int(wildcards.iteration), "size": RFT.examples_per_iteration, "seed": RFT.chunk_seed}
+
+
+def iteration_shard(wildcards):
+    return specs.shard(int(wildcards.shard), settings.rollout_engine.shard_size, RFT.examples_per_iteration)
+
+
+def curriculum_sources(wildcards):
+    """Name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
+    sources = specs.curriculum_sources(settings, wildcards.curriculum)
+    return {name: path or f"<data>/{name}/train.parquet" for name, path in sources.items()}
+
+
+def curriculum_files(wildcards):
+    return list(curriculum_sources(wildcards).values())
+
+
+def phases(wildcards):
+    return settings.stage2.rl.curricula[wildcards.curriculum]
+
+
+def evaluated(wildcards):
+    """The model that is evaluated."""
+    return model_files(wildcards.model)
+
+
+def definitions(wildcards):
+    """Prompts of Stage 1's test problems, definitions visible or hidden."""
+    return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template}
+
+
+def decoding(wildcards):
+    """Sampled responses, or one greedy response per problem."""
+    rollouts = settings.evaluation.rollouts
+    return {"rollouts": rollouts if wildcards.decoding == "sampled" else specs.greedy(rollouts)}
+
+
+def passk_shard(wildcards):
+    return specs.shard(int(wildcards.shard), settings.passk.shard_size, settings.datasets[settings.passk.dataset].test)
+
+
+def table(name, category, title, caption=None):
+    """A table (CSV) that is part of Snakemake's report."""
+    text = f"{CAPTIONS}/{caption or name}.rst"
+    return report(f"<results>/{name}.csv", caption=text, category=category, labels={"figure": title})
+
+
+def figure(name, category, title):
+    """Files of one figure, one for each format; the first is part of Snakemake's report."""
+    files = [f"<results>/figures/{name}.{extension}" for extension in settings.figures.formats]
+    shown = report(files[0], caption=f"{CAPTIONS}/{name}.rst", category=category, labels={"figure": title})
+    return [shown, *files[1:]]
