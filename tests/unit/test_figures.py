@@ -101,7 +101,7 @@ def test_no_two_models_look_alike_whatever_the_curricula_are_called(curricula):
     assert len(set(looks.values())) == len(set(models))
     for first, second in combinations(set(models), 2):
         one, other = looks[first], looks[second]
-        if abs(lightness(one.color) - lightness(other.color)) < 0.1 and None in map(labels.iteration, (first, second)):
+        if abs(lightness(one.color) - lightness(other.color)) < 0.1 and -1 in map(labels.iteration, (first, second)):
             assert (one.marker, one.line) != (other.marker, other.line), (first, second)
 
 

@@ -44,7 +44,7 @@ def write_verdicts(rollouts: Sequence[str | Path], output: str | Path, rule: Ans
 
     def graded() -> Iterator[list[dict]]:
         nonlocal problems, skipped
-        for path, decoding in zip(rollouts, decodings or [None] * len(rollouts), strict=True):
+        for path, decoding in zip(rollouts, decodings or [""] * len(rollouts), strict=True):
             for number, row in _rows(path):
                 verdicts = grade_row(row, rule, f"{path}: row {number}")
                 problems, skipped = problems + 1, skipped + (not verdicts)

@@ -11,7 +11,7 @@ _KNOWN = {BASE: "base", STAGE1: "Stage 1", "stage2-rft": "RFT"}
 def label(model: str) -> str:
     """Return a model's label: "RFT, iteration 1", "RL on Levels 1+2", "RL, NAME" for a curriculum of another name."""
     number = iteration(model)
-    if number is not None:
+    if number >= 0:
         return f"RFT, iteration {number + 1}"
     if not model.startswith(RL):
         return _KNOWN.get(model, model)
@@ -23,15 +23,15 @@ def label(model: str) -> str:
     return f"RL on Level {low}" if low == high else f"RL on Levels {low}{'+' if high == low + 1 else '–'}{high}"
 
 
-def iteration(model: str) -> int | None:
-    """Return which iteration of RFT a model is, from 0; None for other models."""
+def iteration(model: str) -> int:
+    """Return which iteration of RFT a model is, from 0; -1 for other models."""
     number = model.removeprefix(RFT)
-    return int(number) if number != model and number.isdecimal() else None
+    return int(number) if number != model and number.isdecimal() else -1
 
 
 def iterations(models: Iterable[str]) -> list[str]:
     """Return the models of RFT's iterations, first to last."""
-    return sorted((model for model in models if iteration(model) is not None), key=iteration)
+    return sorted((model for model in models if iteration(model) >= 0), key=iteration)
 
 
 def compared(models: Iterable[str]) -> dict[str, str]:
@@ -49,7 +49,8 @@ def by_number(exposure: dict[str, dict]) -> list[tuple[str, dict]]:
     """Sort skill -> counts by the number at the end of the name shown; other names come last."""
 
     def number(item: tuple[str, dict]) -> tuple[int, str]:
-        digits = re.search(r"\d*$", item[1]["public_name"])[0]
-        return (int(digits), "") if digits else (10**9, item[1]["public_name"])
+        name = item[1]["public_name"]
+        digits = name[len(name.rstrip("0123456789")) :]
+        return (int(digits), "") if digits else (10**9, name)
 
     return sorted(exposure.items(), key=number)

@@ -3,14 +3,15 @@
 Accuracies are percent on held-out functions, 256 problems per level. ``tests/reference/paper.json`` holds the same facts.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 PAPER, REPRODUCTION = "paper (8B)", "reproduction (j1mk1m, greedy)"
 REPRODUCTION_NOTE = "The reproduction answers 256 problems per level greedily; its SFT ran 4 epochs, the paper's 2 in Stage 1."
 
 
 class Published(NamedTuple):
-    """Numbers of one model: of levels, or of failure classes.
+    """Numbers of one model, by level or failure class.
 
     ``model``: ours that it compares with; "stage2-rft" is the last iteration of RFT. Numbers are (exact) if quoted, or printed to
     that precision; (approx.) if the text says "around" or they are read off prose.
@@ -19,7 +20,7 @@ class Published(NamedTuple):
     model: str
     label: str
     section: str
-    numbers: dict[int | str, str]
+    numbers: Mapping[Any, str]
 
 
 class Gap(NamedTuple):

@@ -52,10 +52,11 @@ _FIXED = {
     "stage2-rl-level1to2": Look(PALETTE[4], "X", "-"),
 }
 _RFT = Look(PALETTE[5], "^", _DASHDOT)
+_LINES: tuple[str | tuple, ...] = (_LONG, "-", _DASHDOT, ":")
 #: For the user's own models: what no other model has.
 _OTHERS = [
     Look(color, marker, line)
-    for color, (marker, line) in zip(cycle((PALETTE[6], PALETTE[7], "#6B4C9A")), product("<>p*hd", (_LONG, "-", _DASHDOT, ":")))
+    for color, (marker, line) in zip(cycle((PALETTE[6], PALETTE[7], "#6B4C9A")), product("<>p*hd", _LINES))
 ]
 
 
@@ -79,7 +80,8 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
 
 
 def _lighter(color: str, white: float) -> str:
-    return to_hex([part + (1 - part) * white for part in to_rgb(color)])
+    red, green, blue = (part + (1 - part) * white for part in to_rgb(color))
+    return to_hex((red, green, blue))
 
 
 def level_curve(level: int) -> dict:
@@ -125,14 +127,14 @@ def size(width: float, height: float) -> tuple[float, float]:
 
 def handles(panels: Iterable[plt.Axes]) -> dict[str, Artist]:
     """Return label -> handle of everything that has a label in some panels."""
-    return {handle.get_label(): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
+    return {str(handle.get_label()): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
 
 
 def legend_below(figure: plt.Figure, entries: dict[str, Artist]) -> None:
     """Draw a legend under all panels, label -> handle, with as many columns as fit the figure's width."""
     columns = int(figure.get_figwidth() / size(1.9, 0)[0])
-    shape = {"loc": "outside lower center", "ncols": max(1, min(len(entries), columns)), "frameon": False}
-    figure.legend(entries.values(), entries.keys(), **shape)
+    ncols = max(1, min(len(entries), columns))
+    figure.legend([*entries.values()], [*entries], loc="outside lower center", ncols=ncols, frameon=False)
 
 
 def save(figure: plt.Figure, stem: str | Path, figures: Figures) -> None:

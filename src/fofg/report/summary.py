@@ -167,7 +167,9 @@ def _costs(records: pd.DataFrame) -> list[str]:
 
 
 def _from_to(records: pd.DataFrame, name: str) -> str:
-    values = records[name].dropna() if name in records else []
+    if name not in records:
+        return NONE
+    values = records[name].dropna()
     return f"{values.iloc[0]:.1%} → {values.iloc[-1]:.1%}" if len(values) else NONE
 
 

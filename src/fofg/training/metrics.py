@@ -14,7 +14,7 @@ def write(path: Path, records: list[Record]) -> None:
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def read(path: Path) -> list[Record]:
+def read(path: str | Path) -> list[Record]:
     """Read a metrics file. Raises UserError if it is missing or damaged."""
     try:
         records = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]

@@ -65,11 +65,11 @@ def _headings(axes: plt.Axes, calls: pd.DataFrame) -> None:
     names = [f"{dataset}\n{split}, {problems:,}" for dataset, split, problems in calls]
     axes.set_xticks(range(len(names)), names, rotation=40, ha="left", rotation_mode="anchor", fontsize="small")
     axes.xaxis.tick_top()
-    below = {"y": len(calls) - 0.35, "va": "top", "fontsize": "small"}
+    below, text = len(calls) - 0.35, {"va": "top", "fontsize": "small"}
     for column, counts in enumerate(calls.to_numpy().T):
         occurring = counts[counts > 0]
-        axes.text(x=column, s=f"{occurring.max() / occurring.min():.1f}×", ha="center", **below)
-    axes.text(x=-0.6, s="most over least", ha="right", style="italic", **below)
+        axes.text(column, below, f"{occurring.max() / occurring.min():.1f}×", text, ha="center")
+    axes.text(-0.6, below, "most over least", text, ha="right", style="italic")
     training = sum(split == "train" for _, split, _ in calls)
     if 0 < training < len(names):
         axes.axvline(training - 0.5, color="black", linewidth=1)

@@ -37,7 +37,7 @@ def plot(failures: str | Path) -> plt.Figure:
         axes.set_title(f"Level {level}", loc="left")
     panels[0][0].set_yticks(range(len(models)), [labels.label(model) for model in models])
     panels[0][0].invert_yaxis()
-    figure.get_layout_engine().set(wspace=0.05)
+    figure.set_layout_engine("constrained", wspace=0.05)
     figure.supxlabel("share of sampled responses", fontsize=plt.rcParams["font.size"])
     occurring = set(table.loc[table["responses"] > 0, "failure"])
     parts = [
@@ -58,8 +58,8 @@ def _panel(axes: plt.Axes, rows: pd.DataFrame, models: list[str], looks: dict[st
         axes.barh(range(len(models)), widths, 0.74, starts, color=color, hatch=hatch, edgecolor="black", linewidth=0.6)
         for y, (start, width) in enumerate(zip(starts, widths)):
             if width >= _READABLE:
-                middle = {"ha": "center", "va": "center", "fontsize": "small"}
-                axes.text(start + width / 2, y, f"{100 * width:.0f}", **middle, bbox=box)
+                text = axes.text(start + width / 2, y, f"{100 * width:.0f}", ha="center", va="center", fontsize="small")
+                text.set_bbox(box)
         starts = [start + width for start, width in zip(starts, widths)]
     axes.set_xlim(0, 1)
     style.percentages(axes.xaxis)
