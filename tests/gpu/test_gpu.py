@@ -69,13 +69,13 @@ def state(run: Path, model: str) -> Path | None:
 
 
 def steps(folder: Path | None) -> set[int]:
-    """Those that verl has told of since it was started last."""
+    """Return the steps that verl has logged since it was started last."""
     written = folder and folder / "verl.jsonl"
     return {json.loads(line)["step"] for line in written.read_text().splitlines()} if written and written.exists() else set()
 
 
-def stop_in_a_step(run: Path, target: str, model: str, after: int) -> int:
-    """Starts Snakemake, sends SIGURG to all that it has started when ``after`` steps are trained; the step that verl has saved."""
+def stop_in_a_step(run: Path, target: str, model: str, log: str, after: int) -> int:
+    """Start Snakemake, send SIGURG to all its processes after ``after`` steps, and return the step that verl has saved."""
     first = subprocess.Popen(command(run, target), cwd=ROOT, start_new_session=True)
     while first.poll() is None and len(steps(state(run, model)) - {0}) < after:
         time.sleep(0.2)
@@ -85,15 +85,15 @@ def stop_in_a_step(run: Path, target: str, model: str, after: int) -> int:
         process.send_signal(signal.SIGURG)
     assert first.wait() != 0
     folder = state(run, model)
-    saved, told = last_step(folder), (folder / "told").read_text()
+    saved = last_step(folder)
     assert before < saved == max(steps(folder))
-    assert f"stopped before the time limit after step {saved} of" in told
+    assert f"stopped before the time limit after step {saved} of" in (run / "logs" / log).read_text()
     return saved
 
 
 def test_fine_tuning_with_verl_saves_before_its_time_limit(run):
     """The next test goes on from there."""
-    assert stop_in_a_step(run, "stage1_rft", "stage1-rft", after=5) >= 6
+    assert stop_in_a_step(run, "stage1_rft", "stage1-rft", "train_sft/stage1-rft.log", after=5) >= 6
 
 
 def test_stage1_with_vllm_and_verl(run):
@@ -130,7 +130,7 @@ def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
 
 def test_reinforcement_learning_with_verl_saves_before_its_time_limit(run):
     """In step 3, which it would not have saved; the next test goes on from there."""
-    assert stop_in_a_step(run, "stage2_rl_level2", "stage2-rl-level2", after=2) >= 3
+    assert stop_in_a_step(run, "stage2_rl_level2", "stage2-rl-level2", "train_rl/level2.log", after=2) >= 3
     assert not list(Path("/tmp").glob("fofg-ray-*"))
 
 
