@@ -27,13 +27,13 @@ KINDS = {
     "sft": (
         "train_sft",
         f"{SFT}/model.safetensors",
-        f"{RESUME}/stage1-rft/*/checkpoint-*/complete.json",
+        f"{RESUME}/stage1-rft/*/checkpoint-*.pt",
         120,
     ),
     "rl": (
         "train_rl",
         f"{RL}/model.safetensors",
-        f"{RESUME}/stage2-rl-level1/*/checkpoint-*/complete.json",
+        f"{RESUME}/stage2-rl-level1/*/checkpoint-*.pt",
         15,
     ),
 }

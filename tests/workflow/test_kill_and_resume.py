@@ -50,8 +50,8 @@ KILLS = [
         whole_session=False,
     ),
     Kill("stage1_create_train_data", "logs/select_rft_data/stage1_level1.log"),
-    Kill("stage1_rft", f"{STATE}/stage1-rft/*/checkpoint-*/complete.json", "train_sft/stage1-rft.log", whole_session=False),
-    Kill("stage2_rl_level1to2", f"{STATE}/stage2-rl-level1to2/*/checkpoint-*/complete.json", "train_rl/level1to2.log"),
+    Kill("stage1_rft", f"{STATE}/stage1-rft/*/checkpoint-*.pt", "train_sft/stage1-rft.log", whole_session=False),
+    Kill("stage2_rl_level1to2", f"{STATE}/stage2-rl-level1to2/*/checkpoint-*.pt", "train_rl/level1to2.log"),
     Kill("tiny_base", "checkpoints/.resume/tiny-base/checkpoint.pt", "build_tiny_base.log"),
 ]
 #: What a run promises to reproduce to the bit. Metrics hold seconds, figures the random numbers of their ids.

@@ -1,6 +1,7 @@
 """Rollout files, a batch in memory at a time, and work on batches in several processes."""
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -123,3 +124,5 @@ def _start_worker() -> None:
     leave_out_pandas()
     if (parent := multiprocessing.parent_process()) and parent.pid:
         exit_with(parent.pid)
+        if not parent.is_alive():  # killed before the watch began
+            os._exit(1)
