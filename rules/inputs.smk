@@ -62,7 +62,7 @@ def stage1_shard(wildcards):
 
 
 def shards(problems, size=settings.rollout_engine.shard_size):
-    """Numbers of the shards of so many problems."""
+    """Return the numbers of the shards that hold ``problems`` problems."""
     return range(math.ceil(problems / size))
 
 

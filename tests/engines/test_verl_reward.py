@@ -79,7 +79,7 @@ def test_right_wrong_and_no_answers(scorer):
 
 
 def of_length(scorer, length, ends):
-    """A right answer after so many spaces that the response has ``length`` tokens."""
+    """Return a correct answer, padded with leading spaces to a response of ``length`` tokens."""
     right = [*scorer.tokens(RIGHT), *[scorer.end] * ends]
     return scorer.tokens(" ") * (length - len(right)) + right
 

@@ -58,7 +58,7 @@ class Job:
         return [json.loads(line)["step"] for line in written.read_text().splitlines()] if written and written.exists() else []
 
     def trains(self, steps: int) -> None:
-        """Waits until it has trained so many steps."""
+        """Wait until it has trained this number of steps."""
         end = time.monotonic() + 240
         while len(set(self.steps())) < steps:
             assert time.monotonic() < end and self.process.poll() is None, self.process.communicate()[1]

@@ -85,7 +85,7 @@ class RolloutFile:
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Results in the order of ``items``, made by so many processes; at most two items a process are under way.
+    """Yield results in the order of ``items``, from ``workers`` processes with at most two items each in progress.
 
     ``function`` and the items must be picklable. One worker: no process is started. A failure of ``function`` is raised here.
     """

@@ -28,7 +28,7 @@ class Request(NamedTuple):
 
 
 class NodeType(NamedTuple):
-    """``nodes`` equal nodes of a partition, which limits jobs to so many ``minutes``."""
+    """``nodes`` equal nodes of a partition, whose time limit is ``minutes``."""
 
     partition: str
     minutes: float
