@@ -143,3 +143,13 @@ def test_the_newest_checkpoint_that_can_be_read(tmp_path, damage):
     torn.write_bytes(torn.read_bytes()[:300] if damage is None else damage)
     assert newest_checkpoint(tmp_path) == {"step": 20}
     assert not torn.exists()
+
+
+def test_a_checkpoint_that_can_not_be_read_now_is_kept(tmp_path):
+    """A disk that fails for a moment does not cost hours of training."""
+    (tmp_path / "disk").mkdir()
+    unreadable = tmp_path / "checkpoint-20.pt"
+    unreadable.symlink_to("disk")  # reading it raises OSError, whoever runs the test
+    with pytest.raises(OSError):
+        newest_checkpoint(tmp_path)
+    assert unreadable.is_symlink()

@@ -147,10 +147,15 @@ def fingerprint(spec: str, model: str, files: Iterable[str | Path]) -> str:
 
 
 def newest_checkpoint(folder: Path) -> dict | None:
-    """Load the checkpoint of the most steps, and remove any that can't be read."""
+    """Load the checkpoint of the most steps, and remove any that is damaged.
+
+    Raises OSError or MemoryError where a checkpoint could not be read now: it may be a good one.
+    """
     for path in _checkpoints(folder):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, MemoryError):
+            raise
         except Exception as error:  # torch.load raises half a dozen kinds for a damaged file
             print(f"{path}: damaged checkpoint, removed ({type(error).__name__})", file=sys.stderr)
             path.unlink()
