@@ -11,9 +11,8 @@ from pydantic import Field
 
 from fofg import names
 from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation
+from fofg.config.types import AnswerRule
 
-#: What decides which answers are correct; only RL depends on the rewards as well.
-AnswerRule = Literal["published", "lenient"]
 AnySection = TypeVar("AnySection", bound=Section)
 #: Version of the code that samples problems, for the jobs that write them and those that sample their own.
 PROBLEMS_CODE = 3

@@ -3,9 +3,9 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
+from fofg.config import AnswerRule
 from fofg.config.types import Levels
 from fofg.data.files import write_spec
-from fofg.specs import AnswerRule
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import sys
 
 from fofg.cli import add_spec, parser, run
+from fofg.config import AnswerRule
 from fofg.data.files import write_spec
-from fofg.specs import AnswerRule
 
 
 def main() -> None:

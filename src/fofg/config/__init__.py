@@ -10,11 +10,12 @@ from fofg.config.loading import keys, load, merge, read
 from fofg.config.root import Config
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, SFTConfig, Stage1, Stage1Selection
 from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
-from fofg.config.types import DEFAULT, Section, canonical
+from fofg.config.types import DEFAULT, AnswerRule, Section, canonical
 
 __all__ = [
     "DEFAULT",
     "ENGINE_OPTIONS",
+    "AnswerRule",
     "Cluster",
     "Config",
     "Dataset",

@@ -5,7 +5,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from fofg.config.types import Betas, Count, Levels, LossAggMode, Natural, Positive, Probability, Section, TrainingEngine, known
+from fofg.config.types import (
+    AnswerRule,
+    Betas,
+    Count,
+    Levels,
+    LossAggMode,
+    Natural,
+    Positive,
+    Probability,
+    Section,
+    TrainingEngine,
+    known,
+)
 
 #: The task of the paper.
 STRINGS = "string_task"
@@ -120,7 +132,7 @@ class Scoring(Section):
     scheme: Annotated[Literal["published_code", "binary"], BeforeValidator(_renamed)] = Field(
         description="rewards for a correct answer, a wrong one, none; published_code: 1, 0, -1; binary (the paper's text): 1, 0, 0"
     )
-    answer_rule: Literal["published", "lenient"] = Field(
+    answer_rule: AnswerRule = Field(
         description="lenient also finds answers that the published rule misses, but none in a draft within <think>"
     )
 

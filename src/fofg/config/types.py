@@ -88,6 +88,8 @@ TrainingEngine = Annotated[
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Beta, Beta], Field(description="AdamW's decay rates of the gradient's running mean and mean square")]
+#: What decides which answers are correct; only RL depends on the rewards as well.
+AnswerRule = Literal["published", "lenient"]
 LossAggMode = Annotated[
     Literal["token-mean", "seq-mean-token-mean"],
     Field(description="token-mean: mean over all tokens of an update; seq-mean-token-mean: mean over the sequences' own means"),

@@ -12,11 +12,10 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol
 
-from fofg.config import Problems
+from fofg.config import AnswerRule, Problems
 from fofg.data.schemas import Message
 from fofg.errors import UserError
 
-AnswerRule = Literal["published", "lenient"]
 Scheme = Literal["published_code", "binary"]
 
 
