@@ -3,7 +3,7 @@
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fofg.errors import UserError
@@ -56,7 +56,7 @@ class Size(NamedTuple):
     calls: int = 0
 
 
-def apply(name: str, operands: list[str], parameters: tuple[str | int, ...] = ()) -> str:
+def apply(name: str, operands: Sequence[str], parameters: tuple[str | int, ...] = ()) -> str:
     """Apply an operator to the values of its operands."""
     return (FUNCTIONS.get(name) or _BUILT_IN[name])(*operands, *parameters)
 

@@ -81,7 +81,7 @@ def align(solution: Solution, named: list[NamedStep], answer: str | None) -> Ali
     """
     work = _Aligner(solution, _distinct(named))
     answered = work.of(solution.expression)
-    missing = answered.values.get(answer, answered.missing)
+    missing = answered.before([answer])
     foreign = [index for index in range(len(work.steps)) if index not in work.used and not work.explains(index)]
     return Alignment(
         missing=len(missing),

@@ -27,7 +27,7 @@ class WrittenCall:
     """
 
     operator: str
-    arguments: "list[Value | int | None] | None"
+    arguments: "Sequence[Value | int | None] | None"
     output: str | None = None
     joined: str | None = None
     in_words: bool = False
@@ -128,7 +128,7 @@ def arguments(content: list) -> list:
 
 def _tokens(line: str) -> Iterator[Token]:
     for match in _TOKEN.finditer(line):
-        group = match.lastgroup
+        group = match.lastgroup or ""  # never "": every alternative has a name
         if group in _QUOTED and "func_" in match[group]:
             yield from _tokens(_unescaped(match[group]))
         elif group in _QUOTED:

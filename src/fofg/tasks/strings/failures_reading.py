@@ -189,7 +189,9 @@ def _stands_as_result(parts: list, index: int) -> bool:
     while index and kind(parts[index - 1]) == "word" and _FILLER.fullmatch(parts[index - 1].text):
         index -= 1
     before = parts[index - 1] if index else None
-    return kind(before) in ("mark", ":") or (kind(before) == "word" and _VERB.fullmatch(before.text) is not None)
+    return kind(before) in ("mark", ":") or (
+        isinstance(before, Token) and before.kind == "word" and _VERB.fullmatch(before.text) is not None
+    )
 
 
 def _after_verb(parts: list) -> str | None:
@@ -226,7 +228,7 @@ def _rewrite(before: WrittenCall, after: WrittenCall) -> None:
     """Learn from ``f(g("a")) = f("b")`` that ``g("a")`` is "b", at any depth."""
     deeper: tuple[WrittenCall, WrittenCall] | None = (before, after)
     while deeper:
-        pairs, deeper = zip(deeper[0].arguments, deeper[1].arguments), None
+        pairs, deeper = zip(deeper[0].arguments or (), deeper[1].arguments or ()), None
         for old, new in pairs:
             if isinstance(old, WrittenCall) and isinstance(new, str):
                 old.output = new
@@ -247,8 +249,10 @@ class _Results:
             given, _ = self._of(call)
             if call.output is not None:
                 for inner in call.arguments or ():
-                    if isinstance(inner, WrittenCall) and inner.operator != "+" and None not in self._of(inner)[0]:
-                        yield NamedStep(inner.operator, *self._of(inner))
+                    if isinstance(inner, WrittenCall) and inner.operator != "+":
+                        operands, output = self._of(inner)
+                        if operands is not None and None not in operands:
+                            yield NamedStep(inner.operator, operands, output)
             if call.output is not None or (call.operator.startswith("func_") and given is not None and None not in given):
                 yield NamedStep(call.operator, given, call.output, call.in_words)
 
@@ -262,6 +266,6 @@ class _Results:
             if output is not None:
                 self._results[call.operator, given] = output
             else:
-                output = joined(given) if call.operator == "+" else self._results.get((call.operator, given))
+                output = joined(given) if call.operator == "+" and given is not None else self._results.get((call.operator, given))
             self._known[id(call)] = given, output
         return self._known[id(call)]
