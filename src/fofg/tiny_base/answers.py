@@ -40,7 +40,7 @@ def answer(
 
 
 class _Work:
-    def __init__(self, x, names, rng, error_rate, skipped):
+    def __init__(self, x: str, names: dict[str, str], rng: Random, error_rate: float, skipped: Collection[int]):
         self.x, self.names, self.rng, self.error_rate, self.skipped = x, names, rng, error_rate, skipped
         self.lines: list[str] = []
         self.position = 0
@@ -71,7 +71,7 @@ class _Work:
     def _slip(self) -> str | None:
         if self.rng.random() >= self.error_rate:
             return None
-        return self.rng.choices(list(SLIPS), weights=SLIPS.values())[0]
+        return self.rng.choices(list(SLIPS), weights=list(SLIPS.values()))[0]
 
     def _shown(self, program: Operation, values: list[str]) -> str:
         if program.operator == "+":
@@ -86,7 +86,8 @@ class _Work:
         if program.operator.startswith("."):
             return self.rng.choice([name for name in GLOSSES if name.startswith(".") and name != program.operator])
         kinds = [type(parameter) for parameter in program.parameters]
-        return self.rng.choice([name for name in _alike(len(program.operands), *kinds) if name != program.operator])
+        alike = _alike(len(program.operands), *kinds)  # type: ignore[arg-type]  # to mypy a class is not Hashable
+        return self.rng.choice([name for name in alike if name != program.operator])
 
 
 @cache

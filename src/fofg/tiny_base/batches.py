@@ -1,5 +1,6 @@
 """Pack documents into training batches. A batch depends on (seed, step) alone, so a resumed run sees the same ones."""
 
+from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
@@ -34,17 +35,18 @@ class Batches:
         """``tokenizer``: the text of a tokenizer.json."""
         self.serialized, self.template, self.seed, self.steps = tokenizer, template, seed, steps
         self.rows, self.error_rate = max(1, tokens_per_step // ROW), error_rate
-        self._tokenizer: Tokenizer | None = None
 
     def __len__(self) -> int:
         return self.steps
 
-    def __getstate__(self):
-        return {**self.__dict__, "_tokenizer": None}
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_tokenizer"}
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_str(self.serialized)
 
     def __getitem__(self, step: int) -> Batch:
-        if self._tokenizer is None:
-            self._tokenizer = Tokenizer.from_str(self.serialized)
         rng = Random(f"{self.seed} {step}")
         late = step >= LATE_FROM * self.steps
         batch = self._empty()

@@ -43,7 +43,7 @@ def conversation(template: str, rng: Random, late: bool, error_rate: float) -> l
 def _visible(template: str, rng: Random, late: bool, error_rate: float, names: dict[str, str]) -> Turn:
     x = random_input(rng)
     program = random_program(rng, list(ALL), _steps(rng), x)
-    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.get)
+    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.__getitem__)
     shown = "".join(definition(function, names[function]) for function in used)
     prompt = prompts.prompt_text(template.replace("{code}", shown + "{code}"), text(program, names), x)
     skipped = _skipped(rng, len(list(operators(program))), late)

@@ -1,6 +1,6 @@
 """Draw random programs for pre-training: inputs, and expressions over any of the library's functions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from random import Random
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -13,7 +13,7 @@ from fofg.tiny_base.library import ALL, OTHERS
 MOST_CHARACTERS = 40
 
 
-def apply(operator: str, values: list[str], parameters: tuple[str | int, ...]) -> str:
+def apply(operator: str, values: Sequence[str], parameters: tuple[str | int, ...]) -> str:
     """Apply an operator to the values of its operands."""
     if operator in OTHERS:
         return OTHERS[operator](*values, *parameters)

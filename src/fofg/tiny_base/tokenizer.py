@@ -11,7 +11,7 @@ from fofg.tasks.strings.expressions import METHODS
 from fofg.tiny_base.library import ALL, GLOSSES, NAMES, body
 
 PAD, USER, ASSISTANT, END = SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
-#: Characters above ASCII that get a token of their own.
+#: Characters above ASCII, of two bytes each, that get a token of their own.
 _CHARACTERS = "«»"
 _CODE = ("def ", "(x", "('", "x)", "')", ", ", ", '", "', ", " + ")
 _ANSWER = ('("', '", ', '", "', '")', '" + "', '"\n', '{"output": "', '"}')
@@ -44,7 +44,7 @@ def build(template: str) -> Tokenizer:
     """Return the tokenizer for prompts in the wording of ``template``. Its length is the model's vocabulary."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     encode = dict(zip(range(256), _byte_letters()))
-    merges = [tuple(encode[byte] for byte in character.encode()) for character in _CHARACTERS]
+    merges = [(encode[first], encode[second]) for first, second in map(str.encode, _CHARACTERS)]
     vocabulary = {token: i for i, token in enumerate([*alphabet, *map("".join, merges)])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from fofg.config import TinyBase
 from fofg.data.files import replacing, write_text
-from fofg.tiny_base.batches import IGNORED, LATE_FROM, Batch, Batches
+from fofg.tiny_base.batches import IGNORED, LATE_FROM, Batches
 
 LONGEST = 2048
 _WARM_UP = 0.02
@@ -33,7 +34,7 @@ def new_model(settings: TinyBase, vocabulary: int, end: int, pad: int) -> LlamaF
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=pad,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg]  # every configuration takes it
     )
     return LlamaForCausalLM(config)
 
@@ -53,7 +54,7 @@ class Run:
     ):
         """``identity``: a checkpoint of another identity is never resumed. ``workers``: processes that make batches; 0: none."""
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = model.to(self.device).train()
+        self.model = model.to(self.device).train()  # type: ignore[arg-type]  # transformers' wrapper of `to` forgets `self`
         self.batches, self.settings, self.identity, self.folder = batches, settings, identity, folder
         self.workers, self.save_every = workers, save_every
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
@@ -73,8 +74,8 @@ class Run:
         if self.device == "cpu":
             print("no GPU: the whole pre-training takes a day or two on a laptop's CPU", file=sys.stderr)
         left = range(self.step, self.settings.steps)
-        loader = torch.utils.data.DataLoader(
-            self.batches,
+        loader: torch.utils.data.DataLoader = torch.utils.data.DataLoader(
+            self.batches,  # type: ignore[arg-type]  # a sequence will do
             batch_size=None,
             sampler=left,
             num_workers=self.workers,
@@ -92,7 +93,7 @@ class Run:
                 if self.step % self.save_every == 0 or self.step == self.settings.steps:
                     self._save()
 
-    def _update(self, loss_of, batch: Batch) -> torch.Tensor:
+    def _update(self, loss_of: Callable[..., torch.Tensor], batch: Iterable[torch.Tensor]) -> torch.Tensor:
         scale = self._scale()
         for optimizer, rate in zip(self.optimizers, self.rates):
             optimizer.param_groups[0]["lr"] = rate * scale
