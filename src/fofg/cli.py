@@ -46,7 +46,7 @@ def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Sectio
 class NamedFiles(argparse.Action):
     """Collect ``NAME=FILE`` arguments into a dictionary. A name that is itself a path with an equals sign names its own file."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: argparse.ArgumentParser, namespace, values, option_string=None) -> None:
         files: dict[str, str] = {}
         for text in values:
             name, _, path = text.partition("=")

@@ -81,9 +81,14 @@ def _filter(file: RolloutFile, spec: SelectionSpec, workers: int) -> Filtered:
             bar.update(len(result.samples))
     decisions, samples, correct, keys, names, problems, kept_problems, kept_responses, kept_bytes = zip(*results)
     return Filtered(
-        *map(np.concatenate, (decisions, samples, correct, keys)),
+        np.concatenate(decisions),
+        np.concatenate(samples),
+        np.concatenate(correct),
+        np.concatenate(keys),
         reduce(dict.__or__, names),
-        *(sum(counters, Counter()) for counters in (problems, kept_problems, kept_responses)),
+        sum(problems, Counter()),
+        sum(kept_problems, Counter()),
+        sum(kept_responses, Counter()),
         sum(kept_bytes),
     )
 

@@ -13,6 +13,10 @@ class BlockLayer(DynamicLayer):
     The usual dynamic layer copies all keys and values for every token; a static one attends to empty positions too.
     """
 
+    keys: torch.Tensor  # after the first update
+    values: torch.Tensor
+    buffers: list[torch.Tensor]
+
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
             self.dtype, self.device = key_states.dtype, key_states.device

@@ -91,7 +91,7 @@ class Decoder:
         logits = self._forward(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
         if not logits.isfinite().all():
             raise diverged()
-        cache.reorder_cache(owner)
+        cache.reorder_cache(owner)  # type: ignore[arg-type]  # no function of torch's is typed to return a LongTensor
         return logits[owner], cache, mask[owner]
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache) -> torch.Tensor:

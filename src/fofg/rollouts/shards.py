@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -104,7 +104,7 @@ def _rebuilt(row: dict, definitions: bool, template: str, where: str) -> list[Me
         raise UserError(f"{where}: {error}") from None
 
 
-def fitting(lengths: list[int], rows: list[dict], settings: Rollouts, positions: int | None) -> dict[int, int]:
+def fitting(lengths: list[int], rows: Sequence[dict], settings: Rollouts, positions: int | None) -> dict[int, int]:
     """Row number -> prompt tokens, for rows whose prompt and longest answer fit.
 
     ``positions``: the longest sequence the model holds. Raises UserError for the first other row, unless long_prompts is "skip".
@@ -193,7 +193,7 @@ def _finished(engine: Engine, requests: list[Request], progress: "_Progress", st
     When ``stop`` is set, a continuous engine's at once. Raises UserError if the engine leaves out samples.
     """
     continuous = _is_continuous(engine)
-    made = [{} for _ in requests]
+    made: list[dict[int, Sample]] = [{} for _ in requests]
     finished, flushed = {}, time.monotonic()
     try:
         for position, sample, result in engine.generate(requests):

@@ -32,14 +32,15 @@ class Group(NamedTuple):
 
     prompt: Prompt
     responses: list[Response]
-    rewards: list[float]
-    correct: list[float]
+    rewards: Sequence[float]
+    correct: Sequence[float]
 
 
 class HasRewards(Protocol):
     """``rewards``: of each response of a group."""
 
-    rewards: Sequence[float]
+    @property
+    def rewards(self) -> Sequence[float]: ...
 
 
 AnyGroup = TypeVar("AnyGroup", bound=HasRewards)
@@ -93,7 +94,8 @@ class GroupSampler:
     ):
         self.config, self.phases, self.scoring, self.sources = config, phases, scoring, sources
         self.decoder, self.generating = decoder, generating
-        self._phase, self._stream = 0, iter(())
+        self._phase = 0
+        self._stream: Iterator[curricula.Draw] = iter(())
         self._seconds = {"seconds_generation": 0.0, "seconds_scoring": 0.0}
 
     def draw(self, step: int, records: Sequence[Record]) -> tuple[list[Group], Record]:
@@ -102,7 +104,7 @@ class GroupSampler:
         ``records``: of all steps before, which tell where in its stream of problems the phase is.
         """
         config, phase = self.config, curricula.phase_of(step, [phase.steps for phase in self.phases])
-        before = records[-1]["prompts_drawn"] if records and records[-1].get("phase") == phase else 0
+        before = int(records[-1]["prompts_drawn"]) if records and records[-1].get("phase") == phase else 0
         if phase != self._phase:
             sizes = {name: len(prompts) for name, prompts in self.sources.items()}
             mixture = self.phases[phase - 1].mixture
@@ -148,16 +150,16 @@ class GroupSampler:
             ]
             yield self._groups(prompts, seeds, self.decoder)
 
-    def _groups(self, prompts: list[Prompt], seeds: list[tuple[int, ...]], decoder: Decoder) -> list[Group]:
+    def _groups(self, prompts: list[Prompt], seeds: Sequence[tuple[int, ...]], decoder: Decoder) -> list[Group]:
         """Sample a response for each seed of each prompt, and score them."""
-        responses: list[list[Response]] = [[None] * len(own_seeds) for own_seeds in seeds]
+        responses: list[dict[int, Response]] = [{} for _ in prompts]  # by the position of the seed
         requests = [Request(prompt.row["prompt"], own_seeds) for prompt, own_seeds in zip(prompts, seeds)]
         start = time.monotonic()
         with self.generating():
             for number, sample, response in decoder.generate(requests):
                 responses[number][sample] = response
         generated = time.monotonic()
-        groups = [self._score(prompt, own_responses) for prompt, own_responses in zip(prompts, responses)]
+        groups = [self._score(prompt, [own[sample] for sample in range(len(own))]) for prompt, own in zip(prompts, responses)]
         self._seconds["seconds_generation"] += generated - start
         self._seconds["seconds_scoring"] += time.monotonic() - generated
         return groups
@@ -165,7 +167,7 @@ class GroupSampler:
     def _score(self, prompt: Prompt, responses: list[Response]) -> Group:
         texts = [(self.decoder.text(response.tokens), response.finish_reason == "length") for response in responses]
         scores = compute_scores(((prompt.row, text, truncated) for text, truncated in texts), self.scoring)
-        return Group(prompt, responses, *zip(*((score["score"], score["acc"]) for score in scores)))
+        return Group(prompt, responses, tuple(score["score"] for score in scores), tuple(score["acc"] for score in scores))
 
 
 def _means(groups: list[Group]) -> Record:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 import torch
 from tqdm import tqdm
@@ -52,9 +53,10 @@ def train(
     run resumes from its last checkpoint under ``state``. Raises UserError for unfit input.
     """
     config, model, output, state = spec.rl, Path(model), Path(output), Path(state)
-    files, measured = prompts.files(spec.phases, data), validation_settings and validation_settings.model_dump(mode="json")
+    files = prompts.files(spec.phases, data)
+    validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with (
-        training_run(spec.text(), model, files.values(), output, state, tensorboard, measured) as run,
+        training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run,
         explained_out_of_memory(micro_batch_size, batch_size),
     ):
         modeling.make_deterministic(config.seed)
@@ -77,12 +79,13 @@ def train(
             Decoder(policy, tokenizer, rollouts, ends, batch_size),
             lambda: generating(policy, workers, dtype),
         )
-        greedy = {"temperature": 0.0, "top_p": 1.0} if held_out and validation_settings.greedy else {}
+        measured = validation_settings if held_out else None
+        greedy = {"temperature": 0.0, "top_p": 1.0} if measured and measured.greedy else {}
         validator = Decoder(policy, tokenizer, rollouts.model_copy(update=greedy), ends, batch_size)
 
         total = sum(phase.steps for phase in spec.phases)
         run.resume(policy, optimizer, total, save_every)
-        if held_out and not run.records:
+        if measured and not run.records:
             run.log({"step": 0, **sampler.validate(held_out, validator), "seconds": run.seconds()})
         updates = sum(math.ceil(record.get("groups_kept", 0) / config.mini_batch_prompts) for record in run.records)
 
@@ -112,7 +115,7 @@ def train(
             if metrics:
                 record["learning_rate"] = learning_rate
             record["seconds_training"] = round(time.monotonic() - began, 3)
-            if held_out and (step % validation_settings.every == 0 or step == total):
+            if measured and (step % measured.every == 0 or step == total):
                 record |= sampler.validate(held_out, validator)
             record["seconds"] = run.seconds()
             kept = f"{record['groups_kept']}/{record['groups']}"
@@ -120,7 +123,7 @@ def train(
         run.finish(policy)
 
 
-def rows_of(groups: Sequence[Group], scale: str) -> list[Batch]:
+def rows_of(groups: Sequence[Group], scale: Literal["group", "none"]) -> list[Batch]:
     """Return a row for each response: prompt and response, 1 for each token of the response, and its advantage."""
     rows = []
     for group, own in zip(groups, advantages(torch.tensor([group.rewards for group in groups]), scale)):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -41,7 +42,7 @@ def make_deterministic(seed: int) -> None:
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a module with properties
 
 
 def load(model: Path, max_length: int):
@@ -52,9 +53,10 @@ def load(model: Path, max_length: int):
     cuda = torch.cuda.is_available()
     attention = "sdpa" if cuda or max_length > PLAIN_ATTENTION else "eager"
     try:
-        network, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(  # a pair, whatever transformers declares
             model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
+        network, report = loaded
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); {cure(model)}") from None
     if missing := sorted(report["missing_keys"]):
@@ -138,7 +140,7 @@ class GradientWorkers:
         """Add the gradients of the sum of the micro-batches' losses to the model's. Return that sum."""
         weights = [weight for weight in network.parameters() if weight.requires_grad]
 
-        def gradients(batch: Batch) -> tuple[float, tuple]:
+        def gradients(batch: Batch) -> tuple[torch.Tensor, tuple]:
             value = loss(batch)
             return value.detach(), torch.autograd.grad(value, weights, allow_unused=True)
 

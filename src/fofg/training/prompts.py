@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from fofg.config import GRPOConfig, Phase, Scoring, Validation
 from fofg.data.files import cure, open_parquet, read_rows
@@ -14,7 +14,8 @@ from fofg.rollouts.shards import check, fitting
 from fofg.tasks.rewards import compute_scores
 
 
-class Prompt(NamedTuple):
+@dataclass(frozen=True)
+class Prompt:
     """A problem's row (fofg.data.schemas.PROBLEMS), and the tokens of its prompt."""
 
     row: dict

@@ -54,7 +54,16 @@ def training_run(
 class Run:
     """A run in progress. ``records``: of every step so far, those before a kill included; ``folder``: what it resumes from."""
 
-    def __init__(self, spec, model, output, folder, tensorboard, validation, stack):
+    def __init__(
+        self,
+        spec: str,
+        model: Path,
+        output: Path,
+        folder: Path,
+        tensorboard: Path,
+        validation: dict | None,
+        stack: ExitStack,
+    ):
         self.spec, self.model, self.output, self.folder = spec, model, output, folder
         self.tensorboard, self.validation, self._stack = tensorboard, validation, stack
         self.records: list[Record] = []
@@ -88,7 +97,7 @@ class Run:
 
         Raises UserError after a checkpoint if the run was asked to stop.
         """
-        first = self.records[-1]["step"] + 1 if self.records else 1
+        first = int(self.records[-1]["step"]) + 1 if self.records else 1
         for step in range(first, self.total + 1):
             yield step
             stopped = self._stop.is_set() and step < self.total
@@ -164,5 +173,6 @@ def stop_error(reason: str, step: int, total: int) -> UserError:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Checkpoint files, newest first."""
-    numbered = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in folder.glob("checkpoint-*")}
-    return sorted((path for path, number in numbered.items() if number), key=lambda path: -int(numbered[path][1]))
+    matches = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in folder.glob("checkpoint-*")}
+    steps = {path: int(match[1]) for path, match in matches.items() if match}
+    return sorted(steps, key=lambda path: -steps[path])

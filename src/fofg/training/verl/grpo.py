@@ -48,11 +48,12 @@ def train(
     stop is requested, it saves one after the step that it is in, and UserError is raised.
     """
     config, model, files = spec.rl, Path(model), prompts.files(spec.phases, data)
-    validated = validation_settings and validation_settings.model_dump(mode="json")
+    validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         positions, tokenizer = models.positions(model), models.load_tokenizer(model)
-        launch = settings.LaunchConfig(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
+        cpus = threads or os.cpu_count() or 1
+        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
         sources = prompts.load(files, config, spec.scoring, tokenizer, positions)
         held_out = prompts.load_validation(validation, validation_settings, config, tokenizer, positions)
         held_out_file = folder / "validation.parquet"
@@ -120,7 +121,7 @@ def _cluster(launch: settings.LaunchConfig) -> list[str]:
         "--port": subprocesses.free_port(),
         "--nodes": launch.nodes,
         "--gpus": launch.gpus,
-        "--cpus": max(os.cpu_count(), PROCESSES + launch.gpus),
+        "--cpus": max(os.cpu_count() or 1, PROCESSES + launch.gpus),
         "--folder": launch.folder,
         "--stop-file": launch.folder / STOP,
         **({} if launch.nodes > 1 else {"--rank": 0}),

@@ -86,7 +86,8 @@ class Follower(threading.Thread):
         super().__init__(name="metrics", daemon=True)
         self.written, self.lines, self.convert, self._run = written, lines, convert, run
         self._end, self._began = threading.Event(), time.monotonic() - lines.seconds()
-        self._rest, self._error = "", None
+        self._rest = ""
+        self._error: Exception | None = None
 
     def run(self) -> None:
         try:

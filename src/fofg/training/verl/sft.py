@@ -50,7 +50,8 @@ def train(
         if not fills_batch(examples, config, train_file, allow_empty):
             return run.keep_model()
         check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), positions)
-        launch = settings.LaunchConfig(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
+        cpus = threads or os.cpu_count() or 1
+        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
         run.finish(_run(run, config, verl, launch, examples, tests), log_every)
 
 
