@@ -1,8 +1,5 @@
 """Verdicts, accuracies and their intervals, and tables of both stages."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 from rollout_rows import rollout
 
 from fofg.data.files import read_rows, write_parquet
-from fofg.data.schemas import ACCURACY, HELD_OUT_VERDICTS, PROBLEMS, ROLLOUTS, VERDICTS
+from fofg.data.schemas import ACCURACY, HELD_OUT_VERDICTS, ROLLOUTS, VERDICTS
 from fofg.errors import UserError
 from fofg.evaluation import tables
 from fofg.evaluation.accuracy import summarize, summarize_evaluation, summarize_stage1, wilson
@@ -146,23 +143,3 @@ def test_stage_1_counts_problems_from_training_once(tmp_path):
     assert lines[2].startswith("| visible     | 1     | 100.0% (34.2% to 100.0%; n = 2, 2 in training, 6 responses)")
     assert len({len(line) for line in lines[:6]}) == 1
     assert "in training" not in stage1_accuracy(summarize_stage1(files, set()))
-
-
-def test_programs_from_rollouts_to_tables(tmp_path, rollouts):
-    def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-
-    scoring, models = {"answer_rule": RULE}, {"models": ["base"]}
-    decodings = ("--decodings", "sampled", "greedy")
-    scored = call("score_rollouts.py", scoring, "--rollouts", *rollouts, *decodings, "--output", "v.parquet")
-    assert "10 responses to 8 prompts; 1 prompts skipped" in scored.stderr
-    call("summarize.py", models, "accuracy", "v.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
-    assert [row["accuracy"] for row in read_rows(tmp_path / "t.parquet", ACCURACY)] == [1.0, 0.25, 0.5, 0.5]
-    call("score_rollouts.py", scoring, "--rollouts", rollouts[1], "--decodings", "--output", "v.parquet")
-    problems = [{key: value for key, value in rollout(0, []).items() if key in PROBLEMS.names}]
-    write_parquet(tmp_path / "p.parquet", PROBLEMS, [problems])
-    files = ("--train", "p.parquet", "--test", "p.parquet", "--csv", "a.csv", "--markdown", "a.md")
-    call("summarize_stage1.py", models, "v.parquet", "v.parquet", *files)
-    assert pd.read_csv(tmp_path / "a.csv")["trained"].tolist() == [0, 1, 0, 1]
-    assert "2 in training" not in (tmp_path / "a.md").read_text() and "1 in training" in (tmp_path / "a.md").read_text()

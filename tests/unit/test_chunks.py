@@ -1,8 +1,5 @@
 """Chunks of problems: disjoint, whole, the same whatever else is cut."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import problem_sets
@@ -102,16 +99,3 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"mine\.parquet: no column 'data_source'"):
         chunks.write(tmp_path / "out.parquet", tmp_path / "mine.parquet", **spec(), iterations=1)
     assert not (tmp_path / "out.parquet").exists()
-
-
-def test_the_program_writes_the_chunk_and_its_spec(tmp_path, problems):
-    def run(spec: dict) -> subprocess.CompletedProcess:
-        command = [sys.executable, SCRIPT, "--spec", json.dumps(spec), "--problems", problems, "--iterations", "3"]
-        return subprocess.run([*command, "--output", tmp_path / "2.parquet"], capture_output=True, text=True, timeout=60)
-
-    done = run(spec(2))
-    assert done.returncode == 0, done.stderr
-    assert pq.read_metadata(tmp_path / "2.parquet").num_rows == 16
-    assert json.loads((tmp_path / "2.spec.json").read_text()) == {"code": 0, "iteration": 2, "size": 16, "seed": 1}
-    done = run(spec(2, size=17))
-    assert done.returncode == 1 and done.stderr.startswith("error: ") and "3 chunks of 17 need 51" in done.stderr

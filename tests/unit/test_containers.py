@@ -5,12 +5,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
-DOCS = ROOT / "docs" / "containers.md"
 
 
 def docker() -> dict[str, list[str]]:
@@ -85,16 +83,3 @@ def test_both_copy_the_same_file_which_docker_is_given():
     assert ignored == "*"
     assert [f"!{copy.split()[0]}" for copy in copied()] == kept
     assert all((ROOT / copy.split()[0]).is_file() for copy in copied())
-
-
-@pytest.mark.parametrize("name", ["gpu.Dockerfile", "gpu.def"])
-def test_the_command_in_a_definition_is_the_one_in_the_docs(name):
-    command = re.search(r"^#   ((?:docker|apptainer) build .*)$", (ENVS / name).read_text(), flags=re.MULTILINE)
-    assert command and f"envs/{name}" in command[1]
-    assert command[1] in DOCS.read_text()
-
-
-def test_the_files_that_the_docs_name_are_there():
-    named = set(re.findall(r"\b(?:envs|config|docs|profiles)/[\w./-]+\w", DOCS.read_text()))
-    assert {"envs/gpu.def", "envs/gpu.Dockerfile", "profiles/slurm"} <= named
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

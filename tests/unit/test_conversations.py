@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_model import END, START
 
 from fofg.errors import UserError
-from fofg.training.conversations import IGNORED, conversation, encode, pieces
+from fofg.training.conversations import IGNORED, encode
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +29,6 @@ def learned(tokenizer, encoded, row=0):
     assert ((labels == IGNORED) | (labels == ids)).all()
     edges = np.flatnonzero(np.diff(np.concatenate([[False], labels != IGNORED, [False]]).astype(int)))
     return [tokenizer.decode(ids[start:end]) for start, end in zip(edges[::2], edges[1::2])]
-
-
-def test_a_row_becomes_a_conversation_with_the_response_last():
-    row = {"prompt": [{"role": "user", "content": "a"}], "response": "b"}
-    assert conversation(row) == talk("a", "b")
-
-
-def test_pieces_are_the_rendered_text_in_order(tokenizer):
-    messages = talk("ask", "one", "more", "two")
-    cut = pieces(tokenizer, messages)
-    assert "".join(piece.text for piece in cut) == tokenizer.apply_chat_template(messages, tokenize=False)
-    assert [piece.text for piece in cut if piece.learned] == [f"one{END}", f"two{END}"]
 
 
 texts = st.text(string.ascii_letters + string.digits + string.punctuation + " \n\t", min_size=1, max_size=12)

@@ -104,12 +104,6 @@ def test_overlap_counts_equal_problems_and_equal_inputs(described):
         }
 
 
-def test_the_balanced_sampler_keeps_training_and_test_apart_and_the_published_one_does_not(described):
-    settings, _, found = described
-    shared = found["stage1_level1"]["splits"]["test"]["overlap"]["stage1_level1/train"]
-    assert shared == ({"problems": 60, "inputs": 60} if settings is PAPER else {"problems": 0, "inputs": 0})
-
-
 def test_calls_inside_literals_and_methods_are_no_calls():
     text = "func_3(('func_4(x)' + (func_3(x)).upper()) + \"it\\'s func_5(\")"
     assert Strings().count_skills(Problem(text, "", "", 1, "")) == {"sort_chars": 2}

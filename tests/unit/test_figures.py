@@ -71,29 +71,6 @@ def lightness(color: str) -> float:
 # --- labels and looks -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("model", "label"),
-    [
-        ("base", "base"),
-        ("stage1-rft", "Stage 1"),
-        ("stage2-rft-iter0", "RFT, iteration 1"),
-        ("stage2-rl-level1", "RL on Level 1"),
-        ("stage2-rl-level1to2", "RL on Levels 1+2"),
-        ("stage2-rl-level1to4", "RL on Levels 1–4"),
-        ("stage2-rl-level2b", "RL, level2b"),
-        ("somebodys-own", "somebodys-own"),
-    ],
-)
-def test_models_have_labels_that_readers_understand(model, label):
-    assert labels.label(model) == label
-
-
-def test_the_last_iteration_stands_for_all_in_a_comparison():
-    many = [f"stage2-rft-iter{number}" for number in range(12)]
-    shown = labels.compared(["base", *reversed(many), "stage2-rl-level1"])
-    assert shown == {"base": "base", "stage2-rft-iter11": "RFT, 12 iterations", "stage2-rl-level1": "RL on Level 1"}
-
-
 @given(st.sets(st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), max_size=18))
 def test_no_two_models_look_alike_whatever_the_curricula_are_called(curricula):
     models = [*tables.MODELS, *(f"stage2-rl-{name}" for name in curricula)]

@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import resource
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -80,13 +79,6 @@ def test_a_full_disk_is_named():
     with pytest.raises(OSError) as error, writing("results/a.json"), open("/dev/full", "w") as full:
         full.write("x" * 100_000)
     assert explain(error.value).startswith("results/a.json: No space left on device; free some space")
-
-
-def test_a_copy_that_fails_names_the_copy(tmp_path):
-    (tmp_path / "a").write_bytes(bytes(5000))
-    with pytest.raises(OSError) as error, little_space(1000):
-        shutil.copyfile(tmp_path / "a", tmp_path / "b")
-    assert explain(error.value).startswith(f"{tmp_path}/b: ")
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG])

@@ -258,14 +258,6 @@ def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monk
     assert (tmp_path / "moved" / "checkpoints" / "base" / "model.safetensors").exists()
 
 
-def test_a_folder_without_tokenizer_configuration_gets_one(tiny_model, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("tokenizer_config.json"))
-    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-    prepared, own = (models.load_tokenizer(folder) for folder in (tmp_path / "out", base))
-    assert prepared("Hi there?") == own("Hi there?") and len(prepared) == len(own)
-
-
 def in_shards(tiny_model, folder):
     """Copy the model with its weights in several files and an index."""
     from transformers import AutoModelForCausalLM

@@ -1,9 +1,6 @@
 """pass@k: the estimator against exact fractions, counts of shards, curves and their table."""
 
-import json
 import math
-import subprocess
-import sys
 from fractions import Fraction
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 from rollout_rows import rollout
 
 from fofg.data.files import read_rows, write_parquet
-from fofg.data.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
+from fofg.data.schemas import PASSK_COUNTS, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.pass_at_k import curve, pass_at_k, summarize
@@ -138,16 +135,3 @@ def test_counts_without_responses_are_named(tmp_path):
     write_parquet(tmp_path / "c.parquet", PASSK_COUNTS, [[{"index": 0, "level": 1, "samples": 0, "correct": 0}]])
     with pytest.raises(UserError, match=r"c\.parquet: no response in it"):
         summarize(["base"], [tmp_path / "c.parquet"])
-
-
-def test_programs_from_shards_to_table(tmp_path, shards):
-    def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-
-    call("count_passk.py", {"answer_rule": RULE}, "--rollouts", "1.parquet", "0.parquet", "--output", "c.parquet")
-    call("summarize.py", {"models": ["base"]}, "passk", "c.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
-    assert [row["k"] for row in read_rows(tmp_path / "t.parquet", PASSK)] == [1, 2, 3, 1, 2, 3]
-    lines = (tmp_path / "t.csv").read_text().splitlines()
-    assert lines[0] == "model,level,k,problems,samples,pass_at_k,low,high"
-    assert lines[-1].startswith("base,2,3,1,3,1.0,")

@@ -103,15 +103,3 @@ def test_files_without_a_record_are_named(tmp_path):
         record.parent.mkdir(parents=True, exist_ok=True)
         record.touch()
     assert provenance.unrecorded(["data/a.parquet", "data/b.parquet", "data/running.parquet", long], tmp_path) == ["data/b.parquet"]
-
-
-def test_the_refusal_says_how_to_record_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "Snakefile").write_text("")
-    provenance.refuse(["problems.seed"], [], ".", "Snakefile")
-    provenance.refuse(None, ["data/b.parquet"], ".", "Snakefile")
-    for snakefile, option in ((tmp_path / "Snakefile", ""), ("/a checkout/Snakefile", "-s '/a checkout/Snakefile' ")):
-        with pytest.raises(UserError, match=r"^data/b.parquet: made with another configuration \(problems.seed\)") as error:
-            provenance.refuse(["problems.seed"], ["data/b.parquet"], "my runs", str(snakefile))
-        assert f"snakemake all {option}--cores" in str(error.value)
-        assert str(error.value).endswith("--configfile 'my runs/results/config.json' --config 'run_dir=my runs'")

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import tiny_model
 import torch
+from rollout_rows import sampling
 
 from fofg.config import Rollouts
 from fofg.errors import UserError
@@ -16,16 +17,7 @@ from fofg.rollouts.transformers_engine import TransformersEngine
 
 
 def settings(**changes) -> Rollouts:
-    values = {
-        "samples": 3,
-        "temperature": 1.0,
-        "top_p": 1.0,
-        "max_prompt_tokens": 200,
-        "max_response_tokens": 60,
-        "long_prompts": "error",
-        "seed": 1,
-    }
-    return Rollouts(**(values | changes))
+    return sampling(**{"max_prompt_tokens": 200, "max_response_tokens": 60, **changes})
 
 
 def requests(samples: int = 3) -> list[Request]:
@@ -163,9 +155,3 @@ def test_engines_are_found_by_name_or_path(tiny_model):
         engine.create("transformer", tiny_model, settings())
     with pytest.raises(UserError, match=r"rollout_engine.name: nothing.like:This can't be loaded"):
         engine.create("nothing.like:This", tiny_model, settings())
-
-
-def test_an_engine_says_what_else_may_change_its_results(tiny_model):
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    made = engine.create("transformers", tiny_model, settings(), "bfloat16", batch_size=7)
-    assert made.identity == {"device": device, "dtype": "bfloat16"}

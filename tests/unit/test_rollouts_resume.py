@@ -92,14 +92,6 @@ def test_a_shard_that_is_asked_to_stop_keeps_the_batch_it_is_in(tmp_path, tiny_m
     assert f"120 samples ({kept * BATCH_SIZE} from an earlier run)" in again.stderr
 
 
-def test_bad_input_is_one_line_and_exit_code_one(tmp_path, tiny_model, problems):
-    problems.write_bytes(problems.read_bytes()[:1000])
-    result = subprocess.run(command(tmp_path, tiny_model, problems, "out", spec()), capture_output=True, text=True)
-    assert result.returncode == 1
-    assert result.stderr.startswith(f"error: {problems}: not a readable Parquet file")
-    assert "Traceback" not in result.stderr
-
-
 @pytest.fixture
 def interrupted(tmp_path, tiny_model, problems, monkeypatch):
     """State of a shard that failed at its fourth batch, and how to go on with it."""
@@ -125,11 +117,6 @@ def interrupted(tmp_path, tiny_model, problems, monkeypatch):
     return go_on
 
 
-def test_batches_before_a_failure_are_kept(interrupted):
-    done, _ = interrupted()
-    assert done.resumed == 3 * BATCH_SIZE
-
-
 def test_state_of_other_settings_is_not_used(tmp_path, interrupted, tiny_model, problems):
     other_model = shutil.copytree(tiny_model, tmp_path / "model")
     weights = bytearray((other_model / "model.safetensors").read_bytes())
@@ -139,7 +126,7 @@ def test_state_of_other_settings_is_not_used(tmp_path, interrupted, tiny_model, 
         done, _ = interrupted(**changes)
         assert done.resumed == 0
         assert len(finished(tmp_path / "state")) == 3
-    write(problems, [problem(index, ability="other" if index == 39 else "reasoning") for index in range(40)])
+    write(problems, [problem(index, ability="other" if index == 39 else "composition") for index in range(40)])
     assert interrupted()[0].resumed == 0
 
 

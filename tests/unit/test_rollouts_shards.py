@@ -5,10 +5,12 @@ from importlib.util import find_spec
 
 import pyarrow.parquet as pq
 import pytest
+import rollout_rows
 from hypothesis import given
 from hypothesis import strategies as st
+from rollout_rows import sampling
 
-from fofg.config import Problems, Rollouts
+from fofg.config import Problems
 from fofg.data import datasets
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS, ROLLOUTS
@@ -22,32 +24,14 @@ TEMPLATE = "{code} ? {input} !"
 
 
 def spec(first=0, rows=None, **changes) -> RolloutsSpec:
-    settings = {
-        "samples": 3,
-        "temperature": 1.0,
-        "top_p": 1.0,
-        "max_prompt_tokens": 100,
-        "max_response_tokens": 20,
-        "long_prompts": "error",
-        "seed": 1,
-    }
     own = {key: changes.pop(key) for key in ("definitions", "template", "problems") if key in changes}
-    rollouts = Rollouts(**(settings | changes))
-    return RolloutsSpec(engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
+    return RolloutsSpec(engine="transformers", dtype="auto", first=first, rows=rows, rollouts=sampling(**changes), **own)
 
 
-def problem(index: int, **changes) -> dict:
+def problem(index: int, **columns) -> dict:
     text = "abc" * (1 + index * 7 % 5)
-    info = {"index": index, "split": "train", "level": 1, "depth": 1, "calls": 1, "functions": ["func_3"]}
-    truth = {"ref_input": text, "ref_output": "aabbcc", "expression": "func_3(x)"}
-    row = {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": f"func_3({text!r})?"}],
-        "ability": "reasoning",
-        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": info | {"expression": "func_3(x)"},
-    }
-    return row | changes
+    names = {"expression": "func_3(x)", "functions": ["func_3"]}
+    return rollout_rows.problem(index, x=text, output="aabbcc", text=f"func_3({text!r})?", **names, **columns)
 
 
 def write(path, rows):
@@ -132,12 +116,6 @@ def test_problems_come_from_a_file_or_from_the_spec(tmp_path, problems):
             shards.generate(used, file, tmp_path, tmp_path / "out.parquet", tmp_path / "state", 8)
 
 
-def test_another_seed_gives_other_responses(tmp_path, tiny_model, problems):
-    _, rows = make(tmp_path, tiny_model, problems, spec())
-    _, others = make(tmp_path, tiny_model, problems, spec(seed=2))
-    assert all(set(a["responses"]).isdisjoint(b["responses"]) for a, b in zip(rows, others))
-
-
 @pytest.mark.parametrize(("shown", "functions"), [(True, ("sort_chars",)), (False, ())])
 def test_prompts_are_rebuilt_with_or_without_definitions(shown, functions):
     row = problem(0)
@@ -186,11 +164,6 @@ def test_long_prompts_are_skipped_and_counted(tmp_path, tiny_model, problems):
             {key: [] for key in ("responses", "finish_reasons", "token_counts")} if row["extra_info"]["index"] in skipped else {}
         )
         assert row == full | expected
-
-
-def test_a_shard_of_skipped_problems_is_written(tmp_path, tiny_model, problems):
-    done, rows = make(tmp_path, tiny_model, problems, spec(max_prompt_tokens=1, long_prompts="skip"))
-    assert (done.skipped, done.samples, len(rows)) == (10, 0, 10)
 
 
 def test_an_answer_without_room_is_an_error_or_a_skip(tmp_path, tiny_model, problems):

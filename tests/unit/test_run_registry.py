@@ -56,13 +56,6 @@ def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
     assert not run_registry.remove_stale_locks(tmp_path), "nothing left to remove"
 
 
-def test_an_unregistered_lock_stays(tmp_path):
-    (tmp_path / "locks").mkdir()
-    (tmp_path / "locks/0.input.lock").touch()
-    assert not run_registry.remove_stale_locks(tmp_path)
-    assert (tmp_path / "locks/0.input.lock").exists()
-
-
 def test_of_two_runs_the_active_one_keeps_its_lock(tmp_path, start):
     (killed, first), (_, second) = start(0), start(1)
     kill(killed)

@@ -7,12 +7,13 @@ from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
+import rollout_rows
+from training_runs import distance, weights, without_seconds
 
 from fofg.config import SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.report.figures import stage1_training as figure
 from fofg.specs import SFTSpec
 from fofg.training import batches, metrics
 
@@ -40,25 +41,11 @@ def settings(**changes):
 
 
 def example(index):
-    """A conversation of one to three turns: letters are to be written in reverse."""
+    """Return a conversation of one to three turns: write letters in reverse."""
     words = ["abcdefgh"[index % 5 : index % 5 + 2 + place] for place in range(1 + index % 3)]
     turns = [turn for word in words for turn in (("user", f"{word}?"), ("assistant", f"{word[::-1]}."))]
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": role, "content": content} for role, content in turns[:-1]],
-        "ability": "string",
-        "reward_model": {"style": "rule", "ground_truth": "{}"},
-        "extra_info": {
-            "index": index,
-            "split": "train",
-            "level": 1,
-            "depth": 1,
-            "calls": 1,
-            "expression": "func_17(x)",
-            "functions": ["recursive_reverse"],
-        },
-        "response": turns[-1][1],
-    }
+    prompt = [{"role": role, "content": content} for role, content in turns[:-1]]
+    return rollout_rows.problem(index, prompt=prompt) | {"response": turns[-1][1]}
 
 
 @pytest.fixture(scope="module")
@@ -87,28 +74,10 @@ def trained(data):
     return SimpleNamespace(folder=data / "trained", records=run(data, data / "trained"))
 
 
-def weights(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
 def save_weights(tensors, folder):
     from safetensors.torch import save_file
 
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def same(one, other):
-    import torch
-
-    one, other = weights(one), weights(other)
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def distance(one, other):
-    one, other = weights(one), weights(other)
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
 def test_a_run_leaves_a_model_that_differs_from_its_base_and_nothing_else(data, trained):
@@ -178,7 +147,7 @@ def test_the_loss_is_the_mean_over_tokens_or_over_examples(data, trained, per_ex
         assert per_example.records[record][name] == pytest.approx(by_example, rel=1e-5)
 
 
-def test_it_is_adamw_on_that_loss(data, tmp_path):
+def test_updates_are_adamw_on_that_loss(data, tmp_path):
     """Against a plain loop over single examples."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -198,15 +167,12 @@ def test_it_is_adamw_on_that_loss(data, tmp_path):
     assert max(float((trained[name] - value).abs().max()) for name, value in names.items() if name in trained) < 1e-4
 
 
-def test_the_same_again(data, trained, tmp_path):
-    records = run(data, tmp_path / "again")
-    assert same(tmp_path / "again", trained.folder)
-    assert [record | {"seconds": 0} for record in records] == [record | {"seconds": 0} for record in trained.records]
-
-
 def test_threads_and_checkpoints_leave_the_result_alone(data, trained, tmp_path):
-    run(data, tmp_path / "two", threads=2, save_every=1, log_every=3)
-    assert same(tmp_path / "two", trained.folder)
+    records = run(data, tmp_path / "two", threads=2, save_every=1)
+    assert distance(tmp_path / "two", trained.folder) == 0
+    assert without_seconds(records) == without_seconds(trained.records)
+    run(data, tmp_path / "thinned", log_every=3)
+    assert distance(tmp_path / "thinned", trained.folder) == 0
 
 
 @pytest.mark.parametrize("size", [1, 64])
@@ -228,7 +194,7 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_every_setting_reaches_the_training(data, trained, tmp_path, change):
     run(data, tmp_path / "other", settings(**change))
-    assert not same(tmp_path / "other", trained.folder)
+    assert distance(tmp_path / "other", trained.folder) > 0
 
 
 def test_weights_are_stored_as_the_base_models(data, tmp_path):
@@ -251,16 +217,7 @@ def test_an_earlier_model_is_replaced(data, tmp_path):
     assert [path.name for path in output.glob("model*")] == ["model.safetensors"]
 
 
-def test_odd_generation_settings_of_the_base_do_not_stop_it(data, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(data / "base", base)
-    odd = json.dumps({"do_sample": False, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [0, 5]})
-    (base / "generation_config.json").write_text(odd)
-    run(data, tmp_path / "other", settings(epochs=1), model=base, save_every=1)
-    assert (tmp_path / "other" / "generation_config.json").read_text() == odd
-
-
-def test_unfit_input_is_named(data, tmp_path):
+def test_unusable_input_is_named(data, tmp_path):
     with pytest.raises(UserError, match=r"train\.parquet: row 1 has 52 tokens.*max_length: 30"):
         run(data, tmp_path / "a", settings(max_length=30))
     with pytest.raises(UserError, match=r"empty\.parquet: no example"):
@@ -274,7 +231,7 @@ def test_unfit_input_is_named(data, tmp_path):
     assert not (tmp_path / "a").exists() and not (tmp_path / "d").exists()
 
 
-def test_nothing_to_train_on_can_be_passed_on_as_the_same_model(data, tmp_path, capsys):
+def test_an_empty_training_file_can_keep_the_model(data, tmp_path, capsys):
     import torch
 
     base, output = tmp_path / "base", tmp_path / "other"
@@ -283,16 +240,16 @@ def test_nothing_to_train_on_can_be_passed_on_as_the_same_model(data, tmp_path, 
     config = json.loads((base / "config.json").read_text())
     save_weights(narrow, base)
     (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
-    run(data, output, settings(epochs=1))  # what it leaves makes way
+    run(data, output, settings(epochs=1))  # its files are replaced
     records = run(data, output, train="empty.parquet", test="empty.parquet", model=base, allow_empty=True)
-    assert same(output, base) and {tensor.dtype for tensor in weights(output).values()} == {torch.bfloat16}
+    assert distance(output, base) == 0 and {tensor.dtype for tensor in weights(output).values()} == {torch.bfloat16}
     assert (output / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
     assert [record["step"] for record in records] == [0] and not (output / "tensorboard").exists()
-    assert "empty.parquet: no example to train on" in (said := capsys.readouterr().err) and "unchanged" in said
+    assert "empty.parquet: no example to train on" in capsys.readouterr().err
     assert not (tmp_path / "other-state").exists()
 
 
-def test_examples_beyond_the_models_positions(data, tmp_path):
+def test_examples_longer_than_the_models_positions_are_an_error(data, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(data / "base", base)
     config = json.loads((base / "config.json").read_text())
@@ -353,7 +310,7 @@ def test_micro_batches_hold_all_rows_without_needless_padding(multiple, widths):
     assert kept == sorted(int(token) for row in rows for token in row["input_ids"])
 
 
-def test_thinned_records_mean_the_loss_and_keep_the_rest():
+def test_thinned_records_average_the_loss():
     records = [{"step": 0, "test_loss": 9.0}, *({"step": step, "loss": float(step), "tokens": 10 * step} for step in range(1, 8))]
     records[4]["test_loss"] = 5.0
     assert metrics.thin(records, 1) == records
@@ -364,13 +321,3 @@ def test_thinned_records_mean_the_loss_and_keep_the_rest():
         {"step": 6, "loss": 5.5, "tokens": 60},
         {"step": 7, "loss": 7.0, "tokens": 70},
     ]
-
-
-def test_figure_of_a_run(trained, tmp_path):
-    top, bottom = figure.plot(trained.folder / "metrics.jsonl").axes
-    losses = [record["loss"] for record in trained.records if "loss" in record]
-    assert top.lines[0].get_ydata().tolist() == losses and len(bottom.lines[0].get_ydata()) == len(losses)
-    for text in ("", "nonsense\n", '{"loss": 1}\n', '{"step": 0, "test_loss": 1.0}\n'):
-        (tmp_path / "m.jsonl").write_text(text)
-        with pytest.raises(UserError, match=r"m\.jsonl"):
-            figure.plot(tmp_path / "m.jsonl")

@@ -6,8 +6,8 @@ import pytest
 from configs import configured
 
 from fofg import specs
-from fofg.config import Selection, canonical
-from fofg.specs import ProblemsSpec, RolloutsSpec, SelectionSpec
+from fofg.config import canonical
+from fofg.specs import ProblemsSpec, RolloutsSpec
 
 OWN_ENGINE = {"name": "mine.engines:Mine", "options": {"beam": 4}}
 
@@ -36,26 +36,12 @@ def test_options_of_a_custom_engine_are_part_of_the_spec():
     assert json.loads(shard(vllm, 0, 10))["options"] is None
 
 
-def test_what_a_shard_does_not_have_is_not_in_its_files():
-    """Shards are gathered by what they say that they were made from: problems of their own, or rows of a file."""
-    config = configured()
-    spec = RolloutsSpec(**specs.engine(config), rollouts=config.stage1.rollouts)
-    assert not json.loads(spec.text()).keys() & {"problems", "options"}
-
-
 def test_the_published_sampler_has_input_lengths_of_its_own():
     one, other = (
         specs.problems(configured(problems={"sampler": "paper", "input_length": length}), "stage1_level1", "train")
         for length in ([3, 6], [4, 5])
     )
     assert one == other and one.problems.input_length == (3, 10)
-
-
-def test_a_part_of_a_section_has_its_own_keys_alone():
-    config = configured()
-    text = canonical(selection=specs.part(Selection, config.stage1.rft), answer_rule="lenient", template=None, code=3)
-    assert "keep_definitions" not in text
-    assert SelectionSpec.model_validate_json(text).code == 3
 
 
 @pytest.mark.parametrize("change", [{"every": 9}, {"every": 0}, {"greedy": True}, {"problems": 3}, {"levels": [2, 2]}], ids=str)

@@ -119,15 +119,6 @@ def test_all_output_goes_to_the_log_behind_what_is_there(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_environment_is_ours_and_more(tmp_path, monkeypatch):
-    monkeypatch.setenv("FOFG_KEPT", "a")
-    monkeypatch.setenv("FOFG_CHANGED", "a")
-    program = "import os; print([os.environ.get(name) for name in ('FOFG_KEPT', 'FOFG_CHANGED', 'FOFG_NEW')])"
-    subprocesses.run(python(program), tmp_path / "log", {"FOFG_CHANGED": "b", "FOFG_NEW": "c=d é"})
-    assert (tmp_path / "log").read_text(encoding="utf-8") == "['a', 'b', 'c=d é']\n"
-    assert os.environ["FOFG_CHANGED"] == "a" and "FOFG_NEW" not in os.environ
-
-
 def test_signals_are_handled_as_before_when_it_has_ended(tmp_path):
     numbers = (signal.SIGTERM, signal.SIGURG)
     before = [signal.getsignal(number) for number in numbers]
@@ -218,15 +209,6 @@ def test_a_killed_job_takes_torchruns_workers_along(tmp_path, job):
     process.kill()
     wait_for(lambda: gone(worker))
     os.kill(child, signal.SIGKILL)
-
-
-def test_a_failure_shows_the_last_lines_and_where_the_rest_is(tmp_path):
-    log = tmp_path / "verl.log"
-    log.write_bytes(b"".join(b"line %d\n" % number for number in range(100)) + b"bad \xff byte\n")
-    message = str(subprocesses.failure(log, 3, "verl"))
-    first, *shown = message.splitlines()
-    assert "exit code 3" in first and str(log) in first
-    assert shown == [*(f"line {number}" for number in range(101 - subprocesses.SHOWN, 100)), "bad \ufffd byte"]
 
 
 def test_several_nodes_need_an_allocation_and_srun(monkeypatch, tmp_path):

@@ -97,14 +97,6 @@ def test_costs_of_reinforcement_learning(files):
     ]
 
 
-def test_long_runs_are_counted_in_hours_and_missing_metrics_are_dashes():
-    record = {"step": 1, "reward": 0.5, "accuracy": 0.5}
-    runs = {"stage2-rl-a": [record | {"seconds": 93_785.0}], "stage2-rl-b": [record]}
-    row = summary.rl_table({model: pd.DataFrame(records) for model, records in runs.items()}).splitlines()
-    assert row[2].split("|")[-2].strip() == "26 h 03 min"
-    assert [cell.strip() for cell in row[3].split("|")[-3:-1]] == ["–", "–"]
-
-
 def test_what_was_not_measured_is_left_out_or_a_dash(files, tmp_path):
     rows = [
         row for row in tables.accuracy(["base", "stage1-rft"], decodings=["sampled"]) if row["level"] != 3 or row["model"] == "base"
@@ -144,15 +136,6 @@ def test_a_missing_or_damaged_file_is_named(files, name):
     files[name].unlink()
     with pytest.raises(UserError, match=files[name].name):
         written(files)
-
-
-def test_the_program_writes_the_same_summary(files, tmp_path):
-    spec = json.dumps({"code": 1, "models": tables.MODELS, "base_model": "a/model"})
-    command = [sys.executable, ROOT / "workflow/scripts/write_summary.py", "--spec", spec]
-    command += [part for name in ("accuracy", "passk", "failures", "dataset") for part in (f"--{name}", files[name])]
-    command += ["--metrics", *(files[model] for model in tables.CURRICULA), "--output", tmp_path / "summary.md"]
-    subprocess.run(command, check=True)
-    assert (tmp_path / "summary.md").read_text() == written(files)
 
 
 # --- versions and the report page -----------------------------------------------------------------------------------

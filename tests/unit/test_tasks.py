@@ -9,9 +9,9 @@ from pathlib import Path
 import problem_sets
 import pyarrow.parquet as pq
 import pytest
-from rollout_rows import rollout
+from rollout_rows import rollout, selection
 
-from fofg.config import Scoring, Selection
+from fofg.config import Scoring
 from fofg.data import datasets, description
 from fofg.data.files import write_parquet
 from fofg.data.schemas import FAILURES, PROBLEMS, ROLLOUTS, VERDICTS
@@ -30,15 +30,6 @@ ROOT = Path(__file__).parents[2]
 OWN_ROOMS = {"tasks", "tiny_base", "config", "names.py"}
 EVEN = "toy_task:Even"
 SETTINGS = problem_sets.DEFAULT.problems.model_copy(update={"task": EVEN, "template": "Write an even text about "})
-SELECTION = Selection(
-    keep_truncated=False,
-    drop_duplicates=False,
-    max_per_problem=None,
-    max_tokens=None,
-    turns_per_example=1,
-    test_rows=0,
-    seed=1,
-)
 
 
 @pytest.fixture
@@ -84,7 +75,7 @@ def test_rewards_are_those_of_each_rows_task(even):
 
 def test_selection_verdicts_and_failure_classes_are_those_of_each_rows_task(tmp_path, mixed):
     outputs = [tmp_path / name for name in ("train.parquet", "test.parquet", "selection.json")]
-    spec = SelectionSpec(selection=SELECTION, answer_rule="published", template="{code} {input}")
+    spec = SelectionSpec(selection=selection(), answer_rule="published", template="{code} {input}")
     report = select(spec, mixed, *outputs)
     assert [row["response"] for row in pq.read_table(outputs[0]).to_pylist()] == ["ab", '{"output": "b"}']
     assert report["exposure"]["count"] == {"public_name": "counting", "problems": 1, "kept_problems": 1, "kept_responses": 1}

@@ -70,19 +70,3 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
     assert all((new[name] == 2 * old[name]).all() for name in old)
     assert json.loads((tmp_path / "new/metrics.jsonl").read_text())["loss"] == 0.5
     assert json.loads((tmp_path / "new/spec.json").read_text())["sft"]["engine"] == "theirs:double"
-
-
-def test_verl_wants_a_gpu_and_its_settings(tiny_model, tmp_path):
-    spec = SFTSpec(sft=SFTConfig(engine="verl", **SETTINGS))
-    files = {
-        "--model": tiny_model,
-        "--train": "t",
-        "--test": "t",
-        "--output": tmp_path / "new",
-        "--state": tmp_path / "state",
-        **SPEED,
-    }
-    command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "engine verl" in done.stderr
