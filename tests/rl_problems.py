@@ -4,10 +4,11 @@ import json
 import random
 from pathlib import Path
 
+import configs
 import rollout_rows
 import tiny_model
 
-from fofg.config import Config, GRPOConfig, Phase, Scoring, SFTConfig, Validation
+from fofg.config import Config, GRPOConfig, Phase, Scoring, Validation
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS, RFT
 from fofg.specs import RLSpec, SFTSpec, part
@@ -92,23 +93,7 @@ def make(folder: Path) -> Path:
     tiny_model.make(folder / "random")
     write_parquet(folder / "examples.parquet", RFT, [[example(index) for index in range(128)]])
     write_parquet(folder / "none.parquet", RFT, [[]])
-    sft = SFTConfig(
-        engine="torch",
-        learning_rate=1e-2,
-        epochs=12,
-        batch_size=16,
-        last_batch="keep",
-        max_length=64,
-        too_long="error",
-        warmup_ratio=0.1,
-        schedule="linear",
-        weight_decay=0.0,
-        betas=(0.9, 0.999),
-        loss_agg_mode="token-mean",
-        max_grad_norm=1.0,
-        precision="float32",
-        seed=1,
-    )
+    sft = configs.sft(learning_rate=1e-2, epochs=12, batch_size=16, max_length=64, schedule="linear")
     files = (folder / "examples.parquet", folder / "none.parquet")
     training.train(SFTSpec(sft=sft), folder / "random", *files, folder / "model", folder / "s", 16, save_every=1000)
     write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])

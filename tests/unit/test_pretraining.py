@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from random import Random
 
+import configs
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg import config
-from fofg.config import TinyBase
 from fofg.tasks.strings import expressions, prompts
 from fofg.tasks.strings.functions import PUBLIC_NAMES
 from fofg.tasks.strings.grading import grade
@@ -27,18 +27,6 @@ BASE = ROOT / "resources/tiny-base"
 SETTINGS = config.load(yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8")))
 TEMPLATE = SETTINGS.problems.template
 TOKENIZER = tokenizers.build(TEMPLATE)
-SMALL = TinyBase(
-    hidden_size=32,
-    layers=2,
-    heads=2,
-    intermediate_size=64,
-    steps=10,
-    tokens_per_step=1024,
-    learning_rate=2e-3,
-    matrix_learning_rate=2e-2,
-    error_rate=0.5,
-    seed=3,
-)
 
 
 def conversations(count: int, late: bool, error_rate: float = 0.0) -> list[corpus.Turn]:
@@ -60,7 +48,7 @@ def test_strings_are_single_characters():
     assert len(tokens) == len(fixed) + len("pre fix«" + "x" + "x")
 
 
-def test_chat_template_is_what_pre_training_sees(committed):
+def test_the_chat_template_gives_the_text_of_pretraining(committed):
     tokenizer, _ = committed
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     shown = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -77,7 +65,7 @@ def _behavior(function: str) -> tuple:
     return tuple(declared.function(*pair[: declared.operands], *parameter) for pair in zip(inputs, inputs[::-1]))
 
 
-def test_the_20_others_differ_from_each_other_and_from_the_25():
+def test_the_other_20_functions_differ_from_each_other_and_from_the_25():
     seen = {_behavior(function) for function in library.PAPER}
     for function in library.OTHERS:
         assert _behavior(function) not in seen, function
@@ -100,7 +88,7 @@ def test_a_shown_definition_is_the_function(function):
 
 @given(st.integers(0, 2**32), st.integers(1, 6))
 @settings(max_examples=200)
-def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
+def test_programs_of_the_25_functions_are_expressions(seed, steps):
     rng = Random(seed)
     x = programs.random_input(rng)
     program = programs.random_program(rng, list(library.PAPER), steps, x)
@@ -128,7 +116,7 @@ def test_the_25_are_never_seen_without_their_definitions(late):
     assert (hidden > 1000) if late else (hidden == 0)
 
 
-def test_prompts_are_the_project_s_own():
+def test_prompts_are_those_of_the_experiment():
     """Under their public names, a program's definitions and wording are what a real prompt of the problem shows."""
     for seed in range(50):
         rng = Random(seed)
@@ -159,7 +147,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 @pytest.mark.parametrize("step", [0, 9])
-def test_labels_are_the_answers_of_the_row_s_documents(step):
+def test_labels_are_the_answers_of_the_documents(step):
     batch = make_batches()[step]
     assert (batch.documents > 0).mean() > 0.9
     for tokens, labels, positions, documents in zip(*batch):
@@ -172,7 +160,7 @@ def test_labels_are_the_answers_of_the_row_s_documents(step):
 
 
 def test_documents_of_a_row_do_not_see_each_other():
-    model = train.new_model(SMALL, TOKENIZER.get_vocab_size(), 1, 2)
+    model = train.new_model(configs.tiny_base(), TOKENIZER.get_vocab_size(), 1, 2)
     batch = [torch.from_numpy(array).long()[:1] for array in make_batches()[0]]
     tokens, labels, positions, documents = batch
     labels[documents != 2] = batches.IGNORED
@@ -193,7 +181,7 @@ def committed():
     return AutoTokenizer.from_pretrained(BASE), AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
 
 
-def test_the_committed_model_is_the_one_of_the_default_configuration():
+def test_the_committed_model_has_the_default_configuration():
     record = json.loads((BASE / "spec.json").read_text(encoding="utf-8"))
     assert record["tiny_base"] == SETTINGS.tiny_base.model_dump(mode="json")
     assert record["template"] == SETTINGS.problems.template

@@ -6,38 +6,20 @@ import shutil
 from statistics import fmean
 from types import SimpleNamespace
 
+import configs
 import pytest
 import rollout_rows
 from training_runs import distance, weights, without_seconds
 
-from fofg.config import SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.specs import SFTSpec
 from fofg.training import batches, metrics
 
-SETTINGS = {
-    "engine": "torch",
-    "learning_rate": 5e-3,
-    "epochs": 2,
-    "batch_size": 8,
-    "last_batch": "keep",
-    "max_length": 200,
-    "too_long": "error",
-    "warmup_ratio": 0.1,
-    "schedule": "cosine",
-    "weight_decay": 0.0,
-    "betas": (0.9, 0.999),
-    "loss_agg_mode": "token-mean",
-    "max_grad_norm": 1.0,
-    "precision": "float32",
-    "seed": 1,
-}
-
 
 def settings(**changes):
-    return SFTSpec(sft=SFTConfig(**{**SETTINGS, **changes}))
+    return SFTSpec(sft=configs.sft(**changes))
 
 
 def example(index):
@@ -102,7 +84,7 @@ def test_every_step_is_recorded_also_for_tensorboard(trained):
     assert steps[-1]["tokens"] == 2 * steps[2]["tokens"] > 0
     assert all({"loss", "learning_rate", "grad_norm", "seconds"} <= record.keys() for record in steps)
     shares = [0, *(0.5 + 0.5 * math.cos(math.pi * step / 5) for step in range(5))]  # one step of warm-up, then the cosine
-    assert [record["learning_rate"] for record in steps] == pytest.approx([SETTINGS["learning_rate"] * share for share in shares])
+    assert [record["learning_rate"] for record in steps] == pytest.approx([5e-3 * share for share in shares])
     assert first["test_loss"] > 1.05 * steps[-1]["test_loss"]
     assert all(math.isfinite(value) for record in trained.records for value in record.values())
     events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
