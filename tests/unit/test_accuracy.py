@@ -24,7 +24,7 @@ shares = st.tuples(st.integers(1, 5000), st.floats(0, 1))
 
 
 @given(shares)
-def test_interval_contains_the_share_and_lies_in_the_unit_interval(case):
+def test_intervals_contain_the_share(case):
     trials, share = case
     low, high = wilson(share, trials)
     assert 0 <= low <= share <= high <= 1
@@ -32,7 +32,7 @@ def test_interval_contains_the_share_and_lies_in_the_unit_interval(case):
 
 
 @given(shares)
-def test_interval_is_symmetric_and_shrinks_with_trials(case):
+def test_intervals_are_symmetric_and_shrink_with_trials(case):
     trials, share = case
     low, high = wilson(share, trials)
     assert wilson(1 - share, trials) == pytest.approx((1 - high, 1 - low), abs=1e-9)
@@ -40,7 +40,7 @@ def test_interval_is_symmetric_and_shrinks_with_trials(case):
     assert narrower[1] - narrower[0] < high - low
 
 
-def test_interval_of_published_examples():
+def test_published_intervals():
     """Newcombe 1998, table I: 81/263, 15/148, 0/20, 1/29."""
     correct, trials = pd.Series([81, 15, 0, 1]), pd.Series([263, 148, 20, 29])
     low, high = wilson(correct / trials, trials)
@@ -71,7 +71,7 @@ def test_verdicts_distinguish_correct_wrong_unanswered_and_truncated(tmp_path, r
     assert [tuple(row) for row in read_rows(tmp_path / "v.parquet")] == [tuple(VERDICTS.names)] * 4
 
 
-def test_the_answer_rule_decides(tmp_path):
+def test_verdicts_follow_the_answer_rule(tmp_path):
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(0, ['a stray { then {"output": "b"}'])]])
     for rule, correct in (("published", False), ("lenient", True)):
         write_verdicts([tmp_path / "r.parquet"], tmp_path / "v.parquet", rule)
@@ -119,7 +119,7 @@ def test_accuracy_by_model_decoding_and_level(tmp_path, rollouts):
     assert pd.read_csv(tmp_path / "t.csv").to_dict("records") == rows
 
 
-def test_a_file_too_few_and_one_without_verdicts_are_named(tmp_path):
+def test_missing_and_empty_files_are_named(tmp_path):
     write_parquet(tmp_path / "v.parquet", HELD_OUT_VERDICTS, [[]])
     with pytest.raises(UserError, match=r"v\.parquet: no row in it"):
         summarize_evaluation(["base"], [tmp_path / "v.parquet"])

@@ -46,7 +46,7 @@ def pip_install(commands: list[str]) -> list[str]:
     return shlex.split(command)
 
 
-def test_both_begin_with_the_same_pinned_python():
+def test_both_start_from_the_same_pinned_python():
     assert apptainer()["Bootstrap"] == ["docker"]
     assert apptainer()["From"] == docker()["FROM"]
     (base,) = docker()["FROM"]

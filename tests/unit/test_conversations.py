@@ -19,7 +19,7 @@ def tokenizer(tiny_model):
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
-def talk(*texts):
+def messages_of(*texts):
     return [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
 
 
@@ -36,21 +36,21 @@ texts = st.text(string.ascii_letters + string.digits + string.punctuation + " \n
 
 @settings(max_examples=60, deadline=None)
 @given(turns=st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
-def test_what_is_learned_is_what_the_assistant_says(tokenizer, turns):
-    encoded = encode(tokenizer, [talk(*(text for turn in turns for text in turn))], 10_000, "error", "f")
+def test_only_assistant_turns_are_learned(tokenizer, turns):
+    encoded = encode(tokenizer, [messages_of(*(text for turn in turns for text in turn))], 10_000, "error", "f")
     assert learned(tokenizer, encoded) == [answer + END for _, answer in turns]
-    whole = tokenizer.apply_chat_template(talk(*(text for turn in turns for text in turn)), tokenize=False)
+    whole = tokenizer.apply_chat_template(messages_of(*(text for turn in turns for text in turn)), tokenize=False)
     assert tokenizer.decode(encoded.input_ids[0]) == whole
 
 
-def test_what_the_template_adds_after_the_end_token_is_not_learned(tokenizer):
+def test_template_text_after_the_end_token_is_not_learned(tokenizer):
     chatml = (
         "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
     )
     own, tokenizer.chat_template = tokenizer.chat_template, chatml
     try:
-        encoded = encode(tokenizer, [talk("q", "yes", "r", "no")], 100, "error", "f")
+        encoded = encode(tokenizer, [messages_of("q", "yes", "r", "no")], 100, "error", "f")
     finally:
         tokenizer.chat_template = own
     assert learned(tokenizer, encoded) == [f"yes{END}", f"no{END}"]
@@ -68,18 +68,18 @@ def test_what_the_template_adds_after_the_end_token_is_not_learned(tokenizer):
         ("{% for m in messages %}{{ m.content }};{% endfor %}", "end"),
     ],
 )
-def test_a_template_that_fits_no_cut_is_refused(tokenizer, template, problem):
+def test_a_template_that_cannot_be_split_is_refused(tokenizer, template, problem):
     own, tokenizer.chat_template = tokenizer.chat_template, template
     try:
         with pytest.raises(UserError, match=problem) as error:
-            encode(tokenizer, [talk("q", "yes", "r", "no")], 100, "error", "f")
+            encode(tokenizer, [messages_of("q", "yes", "r", "no")], 100, "error", "f")
         assert "base_model" in str(error.value)
     finally:
         tokenizer.chat_template = own
 
 
 def test_long_rows(tokenizer):
-    short, long, hopeless = talk("q", "ab"), talk("q", "x" * 50), talk("q" * 50, "ab")
+    short, long, hopeless = messages_of("q", "ab"), messages_of("q", "x" * 50), messages_of("q" * 50, "ab")
     size = len(encode(tokenizer, [short], 1000, "error", "f").input_ids[0])
     with pytest.raises(UserError, match=r"data\.parquet: row 1 .*max_length: 30.*too_long"):
         encode(tokenizer, [short, long], 30, "error", "data.parquet")
@@ -97,7 +97,7 @@ def test_long_rows(tokenizer):
 
 
 def test_many_rows_keep_their_order(tokenizer):
-    encoded = encode(tokenizer, (talk("q", str(number)) for number in range(1100)), 100, "error", "f")
+    encoded = encode(tokenizer, (messages_of("q", str(number)) for number in range(1100)), 100, "error", "f")
     assert [learned(tokenizer, encoded, row) for row in (0, 511, 512, 1099)] == [
         [f"{number}{END}"] for number in (0, 511, 512, 1099)
     ]

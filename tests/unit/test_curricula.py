@@ -1,4 +1,4 @@
-"""The stream of problems of a phase: shares, epochs, and going on in the middle."""
+"""The stream of problems of a phase: shares, epochs, and resuming."""
 
 from collections import Counter
 from itertools import islice
@@ -49,7 +49,7 @@ def test_every_epoch_of_a_source_is_a_permutation(mixture, seed):
 
 
 @given(MIXTURES, st.integers(0, 200), st.integers(1, 3))
-def test_skipping_is_dropping(mixture, skip, phase):
+def test_skipped_draws_are_those_of_the_whole_stream(mixture, skip, phase):
     sizes = sizes_of(mixture)
     whole = some(skip + 20, mixture, sizes, phase=phase)
     assert some(20, mixture, sizes, phase=phase, skip=skip) == whole[skip:]
@@ -66,7 +66,7 @@ def test_the_order_depends_on_seed_phase_epoch_and_source():
     assert all(sorted(found) == list(range(50)) for found in orders)
 
 
-def test_the_order_in_which_a_mixture_is_written_has_no_meaning():
+def test_the_order_of_a_mixture_does_not_matter():
     sizes = {"a": 5, "b": 6, "c": 7}
     assert some(99, {"a": 1, "b": 2, "c": 1}, sizes) == some(99, {"c": 1, "b": 2, "a": 1}, sizes)
 

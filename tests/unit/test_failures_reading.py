@@ -1,4 +1,4 @@
-"""Reading steps from responses: the ways of writing them, and texts that mean harm."""
+"""Reading steps from responses: the ways of writing them, and hostile texts."""
 
 import subprocess
 import sys
@@ -84,7 +84,7 @@ def test_results_in_words_need_no_operand():
         "func_99999(abc) -> cba",
     ],
 )
-def test_what_is_no_step(text):
+def test_text_without_a_step(text):
     assert not any(step.complete for step in read_steps(text, "abc"))
 
 
@@ -98,7 +98,7 @@ def test_joins_methods_and_parameters():
     ]
 
 
-def test_broken_lines_give_what_is_left_of_them():
+def test_broken_lines_give_partial_steps():
     text = 'func_6("abc", 2)func_6("abc"\n"cba") doubles each character -> "ccbbaa"\n"ab", "cd") weaves together -> "acbd"'
     assert read_steps(text, "abc") == [
         NamedStep("func_6", ("abc", 2), None),
@@ -107,7 +107,7 @@ def test_broken_lines_give_what_is_left_of_them():
     ]
 
 
-def test_what_follows_the_answer_is_not_read():
+def test_text_after_the_answer_is_ignored():
     text = '{"output": "cba"} func_17("abc") = "cba"'
     assert read_steps(text, "abc") == []
 
@@ -166,7 +166,7 @@ def text_of(shape, size):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_twice_the_text_takes_at_most_twice_the_steps(shape):
+def test_work_grows_linearly_with_the_text(shape):
     small, large = (calls(classify, PROBLEM, text_of(shape, size)) for size in (4_000, 8_000))
     assert large <= 2 * small + 400
 
@@ -189,7 +189,7 @@ def test_many_different_steps():
     assert classify(PROBLEM, text + ANSWER) == "incorrect_composition"
 
 
-def test_values_that_would_explode_are_not_worked_on():
+def test_values_that_would_explode_are_not_computed():
     """Functions are only ever applied with the expression's own parameters, to strings of bounded length."""
     growing = Solution(parse("func_9(func_1(func_9(func_17(x)), 99))"), "abc")
     text = f'func_17("abc") = "{"a" * 1_000_000}"\nfunc_1("abc", 999999999) = "abc"' + ANSWER

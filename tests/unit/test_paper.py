@@ -29,11 +29,11 @@ def test_paper_overlay_has_the_published_value(settings, key):
     assert value == FACTS["settings"][key]
 
 
-def test_default_draws_the_models_of_figure_5_too():
+def test_the_default_has_the_pass_at_k_models_of_figure_5():
     assert load(read([ROOT / "config/default.yaml"])).passk.models == FACTS["passk"]["models"]
 
 
-def test_published_sets_share_the_stated_problems():
+def test_published_datasets_overlap_as_stated():
     """``docs/paper.md`` and ``config/paper.yaml`` give these numbers."""
     config = load(read([ROOT / "config/default.yaml", OVERLAY]))
 

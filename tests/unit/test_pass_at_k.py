@@ -45,7 +45,7 @@ def test_estimates_are_means_over_all_draws(samples, correct):
 
 
 @given(counts)
-def test_estimates_rise_with_k_from_accuracy_to_certainty(case):
+def test_estimates_rise_with_k(case):
     samples, correct = case
     found = pass_at_k(samples, correct, range(1, samples + 1)).tolist()
     assert found[0] == correct / samples
@@ -59,8 +59,8 @@ def test_estimates_rise_with_k_from_accuracy_to_certainty(case):
 )
 def test_a_million_samples_lose_no_digits(samples, correct, k):
     wrong = Fraction(1)
-    for place in range(min(k, correct)):
-        wrong *= Fraction(samples - max(k, correct) - place, samples - place)
+    for number in range(min(k, correct)):
+        wrong *= Fraction(samples - max(k, correct) - number, samples - number)
     assert pass_at_k(samples, correct, [k])[0] == pytest.approx(float(1 - wrong), rel=1e-9, abs=0)
 
 
@@ -118,7 +118,7 @@ def test_shards_of_different_settings_are_named(tmp_path, shards):
         write_counts([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
 
 
-def test_problems_without_responses_are_left_out_of_the_mean_and_models_keep_their_order(tmp_path, shards):
+def test_problems_without_responses_are_left_out_of_the_mean(tmp_path, shards):
     write_counts(shards, tmp_path / "c.parquet", RULE)
     table = summarize(["stage2-rl-level1", "base"], [tmp_path / "c.parquet"] * 2)
     keys = ["model", "level", "k", "problems", "samples"]

@@ -22,7 +22,7 @@ time.sleep(60)
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a run that holds a lock of its own in the folder."""
+    """Start a run that holds a lock in the folder."""
     runners = []
 
     def started(number):
@@ -56,14 +56,14 @@ def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
     assert not run_registry.remove_stale_locks(tmp_path), "nothing left to remove"
 
 
-def test_of_two_runs_the_active_one_keeps_its_lock(tmp_path, start):
+def test_an_active_run_keeps_its_lock(tmp_path, start):
     (killed, first), (_, second) = start(0), start(1)
     kill(killed)
     assert run_registry.remove_stale_locks(tmp_path)
     assert not first.exists() and second.exists()
 
 
-def test_a_lock_made_again_under_the_same_name_belongs_to_another_run(tmp_path, start):
+def test_a_new_lock_of_the_same_name_belongs_to_another_run(tmp_path, start):
     runner, lock = start(0)
     kill(runner)
     lock.unlink()
@@ -86,7 +86,7 @@ def test_a_lock_of_another_host_stays(tmp_path, start, capsys):
     assert run_registry.abandoned(tmp_path) == [], "it may be alive"
 
 
-def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, start):
+def test_job_names_can_be_forgotten(tmp_path, start):
     kill(start(0)[0])
     run_registry.forget(tmp_path, ["another"])
     assert run_registry.abandoned(tmp_path) == ["name-of-jobs"]
@@ -94,7 +94,7 @@ def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, star
     assert run_registry.abandoned(tmp_path) == []
 
 
-def test_entries_of_runs_that_left_nothing_are_removed(tmp_path, start):
+def test_entries_without_locks_and_jobs_are_removed(tmp_path, start):
     kill(start(0)[0])
     run_registry.remove_stale_locks(tmp_path)
     run_registry.forget(tmp_path, ["name-of-jobs"])
