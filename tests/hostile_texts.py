@@ -1,4 +1,4 @@
-"""Responses that a careless reading would choke on, or execute."""
+"""Responses that a careless parser would hang on, or execute."""
 
 #: Name -> prefix, repeated part, suffix.
 SHAPES = {
@@ -55,6 +55,6 @@ CODE = [
 
 
 def code_as_answers() -> list[str]:
-    """Responses whose answer is code, in every form that an answer may have."""
+    """Return responses whose answer is code, in every form of an answer."""
     frames = ["{%s}", '{"output": %s}', "```json\n{'output': %s}\n```", "\\boxed{%s}", '{"output": "%s", "ok": True,}', "{ (%s)}"]
     return [frame % code for frame in frames for code in CODE]

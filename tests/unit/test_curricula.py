@@ -29,12 +29,6 @@ def test_every_source_has_its_share_after_any_number_of_draws(mixture, number):
         assert -1 - 1e-6 < behind < max(len(mixture) - 1, 1) + 1e-6
 
 
-def test_shares_of_one_third_and_two_thirds():
-    stream = some(9, {"a": 1, "b": 2}, {"a": 3, "b": 3})
-    assert Counter(draw.source for draw in stream) == {"a": 3, "b": 6}
-    assert all(Counter(draw.source for draw in stream[start : start + 3]) == {"a": 1, "b": 2} for start in (0, 3, 6))
-
-
 @given(MIXTURES, st.integers(0, 5))
 def test_every_epoch_of_a_source_is_a_permutation(mixture, seed):
     sizes = sizes_of(mixture)

@@ -65,13 +65,6 @@ CASES = {
         [{"cluster.grace_period": 599}, {"cluster.resources": {"train_rl": {"runtime": 11}}}],
     ),
     "torch on two GPUs": (None, {"training.gpus": 2}, ["training.gpus"], [{"training.gpus": 1}]),
-    "torch on two nodes": (None, {"training.gpus": 1, "training.nodes": 2}, ["training.gpus"], [{"training.nodes": 1}]),
-    "the first torch is named": (
-        "gpu-tiny.yaml",
-        {"training.gpus": 2, "stage2.rl.engine": "torch"},
-        ["training.gpus"],
-        [{"stage2.rl.engine": "verl"}, {"training.gpus": 1}],
-    ),
     "nodes without GPUs": (None, {"training.nodes": 2}, ["training.nodes"], [{"training.nodes": 1}]),
     "verl without a GPU": (
         "gpu-tiny.yaml",

@@ -44,7 +44,7 @@ SPELLINGS = {
     "LaTeX": "$\\text{func\\_17}(\\text{abc}) = \\text{cba}$, $\\texttt{func\\_14}(cba) = ccbbaa$",
     "another language": '首先 func_17("abc") 得到 "cba"，然后 func_14("cba") 得到 "ccbbaa"。',
 }
-#: Functions without brackets: their operands may not be said.
+#: Functions without brackets: their operands may be missing.
 IN_WORDS = {
     "applying": "Applying func_17 to 'abc' gives 'cba'. Applying func_14 to 'cba' gives 'ccbbaa'.",
     "becomes": '1. func_17 reverses: "abc" becomes "cba".\n2. func_14 doubles: "cba" becomes "ccbbaa".',

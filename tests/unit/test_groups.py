@@ -3,7 +3,6 @@
 from itertools import chain
 from types import SimpleNamespace
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,21 +37,6 @@ def filled(names_per_batch, wanted, max_batches):
     kept, drawn = fill(batches(*names_per_batch), wanted, max_batches)
     names = ["".join(group.name for group in groups) for groups in (kept, chain(*drawn))]
     return (*names, len(drawn), len(kept) < wanted)
-
-
-@pytest.mark.parametrize(
-    ("names_per_batch", "wanted", "max_batches", "expected"),
-    [
-        (["AbC"], 2, 3, ("AC", "AbC", 1, False)),  # full after the first batch
-        (["aBc", "DeF"], 2, 3, ("BD", "aBcDeF", 2, False)),  # the surplus F is dropped
-        (["aBc", "def", "gHi"], 4, 3, ("BH", "aBcdefgHi", 3, True)),  # the limit leaves the step short
-        (["abc", "def"], 1, 2, ("", "abcdef", 2, True)),  # nothing to train on
-        (["ABC"], 3, 1, ("ABC", "ABC", 1, False)),  # just full in the last batch
-        (["ABCD"], 1, 5, ("A", "ABCD", 1, False)),
-    ],
-)
-def test_filling_a_step(names_per_batch, wanted, max_batches, expected):
-    assert filled(names_per_batch, wanted, max_batches) == expected
 
 
 @given(st.lists(st.text("aB", min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 9))

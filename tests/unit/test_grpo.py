@@ -375,7 +375,7 @@ def test_learning_rate_warms_up_by_updates(world, tmp_path):
 NEVER = {"steps": 1, "mixture": {"unsolvable": 1}}
 
 
-def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_path, capsys):
+def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_path):
     """All rewards are 0 in the binary scheme. The next step is that of a run without it."""
     some = {"steps": 2, "mixture": {"one": 1}}
     settings = {"scheme": "binary", "weight_decay": 0.1}
@@ -385,28 +385,22 @@ def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_pat
     empty = records[-1]
     assert (empty["groups"], empty["groups_kept"], empty["generation_batches"], empty["limit_reached"]) == (12, 0, 3, True)
     assert empty["reward"] == 0 and not {"loss", "learning_rate", "grad_norm", "entropy", "clip_fraction"} & empty.keys()
-    assert "step 3: rewards differ in 0 of 12 groups; no update" in capsys.readouterr().err
 
 
-def test_a_step_without_groups_may_be_an_error(world, tmp_path):
-    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*on_empty_step: skip"):
-        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), on_empty_step="error")
-    assert not (tmp_path / "out" / "model.safetensors").exists()
-
-
-def test_a_step_with_too_few_groups_trains_on_them(world, tmp_path, capsys):
+def test_a_step_with_too_few_groups_trains_on_them(world, tmp_path):
     wanted = spec([{"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}], scheme="binary", max_generation_batches=2)
     (record,) = run(world, tmp_path / "out", wanted, save_every=1)[1:]
     assert 0 < record["groups_kept"] < 4 and record["limit_reached"] and "loss" in record
-    assert "it trains on those" in capsys.readouterr().err
     assert distance(tmp_path / "out", world / "model") > 0
 
 
-def test_a_step_with_too_few_groups_may_be_an_error(world, tmp_path):
+def test_steps_without_enough_groups_may_be_errors(world, tmp_path):
     """The run resumes from there once such steps are allowed."""
+    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*on_empty_step: skip"):
+        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), on_empty_step="error")
     phases = [{"steps": 1, "mixture": {"one": 1}}, {"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}]
     wanted = spec(phases, scheme="binary")
-    with pytest.raises(UserError, match=r"step 2: rewards differ in \d of 12 .*prompts_per_step \(4\).*on_incomplete_step: train"):
+    with pytest.raises(UserError, match=r"step 2: .*prompts_per_step \(4\).*on_incomplete_step: train"):
         run(world, tmp_path / "out", wanted, save_every=1, on_incomplete_step="error")
     assert not (tmp_path / "out" / "model.safetensors").exists()
     _, full, short = run(world, tmp_path / "out", wanted, save_every=1, on_incomplete_step="train")
@@ -546,11 +540,11 @@ def test_long_prompts(world, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("prompts", "rate", "says"),
+    ("prompts", "rate", "message"),
     [(1, 1e30, r"stage2.rl.learning_rate: the loss is not finite at step \d; lower it"), (4, 1e39, "logits are not finite")],
 )
-def test_divergence_is_an_error(world, tmp_path, prompts, rate, says):
+def test_divergence_is_an_error(world, tmp_path, prompts, rate, message):
     """Found by the next update of the step; or, on-policy, by the next step's rollouts, whose rewards would all be equal."""
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         run(world, tmp_path / "out", spec(learning_rate=rate, mini_batch_prompts=prompts))
     assert not (tmp_path / "out" / "model.safetensors").exists()

@@ -42,12 +42,6 @@ def test_any_text_round_trips(text):
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids, skip_special_tokens=False) == text
 
 
-def test_strings_are_single_characters():
-    tokens = TOKENIZER.encode(tokenizers.answer_text('func_12("pre fix«") adds a prefix -> "x"\n{"output": "x"}')).tokens
-    fixed = ["func_12", '("', '")', ' adds a prefix -> "', '"\n', '{"output": "', '"}', "<|end|>"]
-    assert len(tokens) == len(fixed) + len("pre fix«" + "x" + "x")
-
-
 def test_the_chat_template_gives_the_text_of_pretraining(committed):
     tokenizer, _ = committed
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]

@@ -71,7 +71,7 @@ def test_the_base_model_is_compared_by_its_bytes(run, tmp_path_factory):
     moved = tmp_path_factory.mktemp("moved")
     for path in (ROOT / "resources/tiny-base").iterdir():
         shutil.copy(path, moved)
-    assert changed_keys(run, base_model=str(moved)) == ["base_model"], "nothing says what was prepared"
+    assert changed_keys(run, base_model=str(moved)) == ["base_model"], "no record of what was prepared"
     write_json(run / "checkpoints/base/source.json", {"source": digest(ROOT / "resources/tiny-base")})
     assert changed_keys(run) == changed_keys(run, base_model=str(moved)) == []
     (moved / "chat_template.jinja").write_text("another")

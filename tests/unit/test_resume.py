@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_sft import data, run, settings  # noqa: F401
+import sft_runs
+from sft_runs import run, settings
 from training_runs import checkpoints, distance, interrupt, resume, without_seconds
 
 from fofg.training import metrics
@@ -17,7 +18,7 @@ SPEC = settings(epochs=12)
 STEPS = 36
 
 
-def command(data, output, spec=SPEC, save_every=4):  # noqa: F811
+def command(data, output, spec=SPEC, save_every=4):
     files = ["--model", data / "base", "--train", data / "train.parquet", "--test", data / "test.parquet"]
     paths = ["--output", output, "--state", output.parent / f"{output.name}-state"]
     shape = ["--micro-batch-size", 2, "--save-every", save_every, "--threads", 1]
@@ -25,7 +26,12 @@ def command(data, output, spec=SPEC, save_every=4):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def whole(data):  # noqa: F811
+def data(tmp_path_factory, tiny_model):
+    return sft_runs.make(tmp_path_factory.mktemp("sft"), tiny_model)
+
+
+@pytest.fixture(scope="module")
+def whole(data):
     """Train without interruption."""
     run(data, data / "whole", SPEC, micro_batch_size=2)
     return data / "whole"
@@ -37,7 +43,7 @@ def assert_equal(output, whole):
     assert records[0] == records[1]
 
 
-def test_killed_with_torn_checkpoints(data, whole, tmp_path):  # noqa: F811
+def test_killed_with_torn_checkpoints(data, whole, tmp_path):
     output = tmp_path / "out"
     code, _ = interrupt(command(data, output), output, 8, signal.SIGKILL)
     assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
@@ -53,7 +59,7 @@ def test_killed_with_torn_checkpoints(data, whole, tmp_path):  # noqa: F811
     assert not (tmp_path / "out-state").exists()
 
 
-def test_a_stop_request_saves_a_checkpoint_and_fails(data, whole, tmp_path):  # noqa: F811
+def test_a_stop_request_saves_a_checkpoint_and_fails(data, whole, tmp_path):
     output = tmp_path / "out"
     code, messages = interrupt(command(data, output, save_every=8), output, 8, signal.SIGURG)
     assert code == 1 and "error: stopped before the time limit after step" in messages
@@ -63,7 +69,7 @@ def test_a_stop_request_saves_a_checkpoint_and_fails(data, whole, tmp_path):  # 
     assert_equal(output, whole)
 
 
-def without_final_files(data, output, spec):  # noqa: F811
+def without_final_files(data, output, spec):
     """Train to the last step, with a checkpoint there, but without the final files."""
     partial = output.with_name(f".{output.name}.partial")
     partial.write_text("in the way")
@@ -73,7 +79,7 @@ def without_final_files(data, output, spec):  # noqa: F811
     assert checkpoints(output) == [STEPS]
 
 
-def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):  # noqa: F811
+def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):
     """The newest checkpoint holds every step; only the final files are missing."""
     output = tmp_path / "out"
     without_final_files(data, output, SPEC)
@@ -82,7 +88,7 @@ def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):  # noqa: F81
     assert_equal(output, whole)
 
 
-def test_state_of_another_spec_is_not_resumed(data, whole, tmp_path, capsys):  # noqa: F811
+def test_state_of_another_spec_is_not_resumed(data, whole, tmp_path, capsys):
     output = tmp_path / "out"
     without_final_files(data, output, settings(epochs=12, seed=3))
     run(data, output, SPEC, micro_batch_size=2)

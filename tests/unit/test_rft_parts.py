@@ -2,17 +2,15 @@
 
 import json
 from collections import Counter
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg.errors import UserError
 from fofg.report.figures import stage1_selection as figure
-from fofg.rft.examples import blocks
 from fofg.rft.packing import LOOK_AHEAD, plan_turns
 from fofg.rft.split import hold_back
 
@@ -49,18 +47,6 @@ def test_turn_numbers_are_uniform_and_neighbors_are_separated():
     position = np.empty(len(order))
     position[order] = np.arange(len(order))
     assert np.median(np.abs(np.diff(position))) > len(order) / 6
-
-
-@given(st.lists(st.integers(0, 9), max_size=8), st.integers(1, 7))
-@settings(deadline=None)
-def test_blocks_hold_the_same_examples_in_even_numbers(sizes, size):
-    ends = np.cumsum([0, *sizes])
-    parts = [(pa.record_batch({"n": np.arange(a, b)}), np.arange(a, b)) for a, b in pairwise(ends)]
-    made = list(blocks(parts, size))
-    for batch, owners in made:
-        assert batch.column("n").to_pylist() == owners.tolist()
-    assert [int(n) for _, owners in made for n in owners] == list(range(sum(sizes)))
-    assert all(len(owners) == size for _, owners in made[:-1])
 
 
 @given(st.lists(st.integers(0, 8), min_size=2, max_size=40), st.integers(0, 20), st.integers(0, 9))

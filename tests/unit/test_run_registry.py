@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -84,22 +83,6 @@ def test_a_lock_of_another_host_stays(tmp_path, start, capsys):
     lock.unlink()
     run_registry.check_released(tmp_path, "runs/mine")
     assert run_registry.abandoned(tmp_path) == [], "it may be alive"
-
-
-def test_job_names_can_be_forgotten(tmp_path, start):
-    kill(start(0)[0])
-    run_registry.forget(tmp_path, ["another"])
-    assert run_registry.abandoned(tmp_path) == ["name-of-jobs"]
-    run_registry.forget(tmp_path, ["name-of-jobs"])
-    assert run_registry.abandoned(tmp_path) == []
-
-
-def test_entries_without_locks_and_jobs_are_removed(tmp_path, start):
-    kill(start(0)[0])
-    run_registry.remove_stale_locks(tmp_path)
-    run_registry.forget(tmp_path, ["name-of-jobs"])
-    run_registry.record(tmp_path, ".", [], None)
-    assert [path.name for path in (tmp_path / "fofg-runs").iterdir()] == [f"{socket.gethostname()}-{os.getpid()}.json"]
 
 
 def test_a_run_that_ends_leaves_no_entry(tmp_path):

@@ -6,53 +6,23 @@ import shutil
 from statistics import fmean
 from types import SimpleNamespace
 
-import configs
 import pytest
-import rollout_rows
+import sft_runs
+from sft_runs import example, run, settings
 from training_runs import distance, weights, without_seconds
 
-from fofg.data.files import write_parquet
-from fofg.data.schemas import RFT
 from fofg.errors import UserError
-from fofg.specs import SFTSpec
 from fofg.training import batches, metrics
-
-
-def settings(**changes):
-    return SFTSpec(sft=configs.sft(**changes))
-
-
-def example(index):
-    """Return a conversation of one to three turns: write letters in reverse."""
-    words = ["abcdefgh"[index % 5 : index % 5 + 2 + place] for place in range(1 + index % 3)]
-    turns = [turn for word in words for turn in (("user", f"{word}?"), ("assistant", f"{word[::-1]}."))]
-    prompt = [{"role": role, "content": content} for role, content in turns[:-1]]
-    return rollout_rows.problem(index, prompt=prompt) | {"response": turns[-1][1]}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, tiny_model):
-    """A model folder and RFT files: 20 examples, so that the last batch of an epoch is incomplete; 5 test examples."""
-    folder = tmp_path_factory.mktemp("sft")
-    shutil.copytree(tiny_model, folder / "base")
-    write_parquet(folder / "train.parquet", RFT, [[example(index) for index in range(20)]])
-    write_parquet(folder / "test.parquet", RFT, [[example(index) for index in range(20, 25)]])
-    write_parquet(folder / "empty.parquet", RFT, [[]])
-    return folder
-
-
-def run(data, output, spec=None, test="test.parquet", train="train.parquet", model=None, **options):
-    from fofg.training import sft
-
-    options = {"micro_batch_size": 4, "save_every": 1000, "threads": 1, **options}
-    state = output.parent / f"{output.name}-state"
-    sft.train(spec or settings(), model or data / "base", data / train, data / test, output, state, **options)
-    return metrics.read(output / "metrics.jsonl")
+    return sft_runs.make(tmp_path_factory.mktemp("sft"), tiny_model)
 
 
 @pytest.fixture(scope="module")
 def trained(data):
-    """The run that others are compared with: its folder and its records."""
+    """Train the run that others are compared with."""
     return SimpleNamespace(folder=data / "trained", records=run(data, data / "trained"))
 
 
@@ -62,7 +32,7 @@ def save_weights(tensors, folder):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def test_a_run_leaves_a_model_that_differs_from_its_base_and_nothing_else(data, trained):
+def test_a_run_writes_a_trained_model_and_removes_its_state(data, trained):
     from transformers import AutoModelForCausalLM
 
     _, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
@@ -104,7 +74,7 @@ def token_losses(model, tokenizer, row):
         ids += head + body
         learned += [False] * len(head) + [message["role"] == "assistant"] * len(body)
     scores = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-    return [-scores[place - 1, ids[place]] for place in range(1, len(ids)) if learned[place]]
+    return [-scores[at - 1, ids[at]] for at in range(1, len(ids)) if learned[at]]
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def end(number, frame):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 """
-#: Saves when the file STOP_FILE comes, exits with code 7, and says if SIGTERM came before.
+#: Saves when the file STOP_FILE comes, exits with code 7, and reports an earlier SIGTERM.
 SAVES = """
 import os, pathlib, signal, threading, time
 signal.signal(signal.SIGTERM, lambda number, frame: print("terminated", flush=True))

@@ -70,12 +70,6 @@ def test_failure_shares_by_level_and_model(files):
     assert rows[2][4 + 2] == "98.4%"
 
 
-def test_costs_of_reinforcement_learning(files):
-    rows = read_tables(written(files))[4]
-    counts = ["6", "1", "192", "100 (52%)", "7.5% → 45.0%", "0.0% → 37.5%", "4 min 00 s"]
-    assert rows[2] == ["RL on Level 2", summary.OURS, *counts]
-
-
 def test_unmeasured_values_are_omitted_or_dashes(files, tmp_path):
     rows = [
         row for row in tables.accuracy(["base", "stage1-rft"], decodings=["sampled"]) if row["level"] != 3 or row["model"] == "base"

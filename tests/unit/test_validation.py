@@ -36,8 +36,8 @@ def test_the_first_of_each_level_are_the_rows_of_the_test_split(tmp_path, change
 
 
 def test_too_few_problems_of_a_level_are_an_error():
-    says = r"stage2.rl.validation: datasets.stage2_validation.test gives 16 problems of level 1, fewer than problems: 17"
-    with pytest.raises(UserError, match=says):
+    message = r"stage2.rl.validation: datasets.stage2_validation.test gives 16 problems of level 1, fewer than problems: 17"
+    with pytest.raises(UserError, match=message):
         sample(validation().model_copy(update={"problems": 17}))
     with pytest.raises(UserError, match="gives 0 problems of level 5"):
         sample(validation().model_copy(update={"levels": (4, 5)}))

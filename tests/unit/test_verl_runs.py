@@ -15,7 +15,7 @@ from fofg.training.run import Run
 from fofg.training.verl import records, runs
 from fofg.training.verl.protocol import ERROR, STOP
 
-#: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument says.
+#: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument names.
 PROGRAM = """
 import sys, time
 from pathlib import Path
