@@ -1,4 +1,4 @@
-"""A model that answers with random letters in the right form, and problems that reinforcement learning can teach it to solve."""
+"""A model that answers with random letters in the right format, and problems that RL can teach it."""
 
 import json
 import random
@@ -80,7 +80,7 @@ HELD_OUT = [problem(200 + row, 1 + row // 6) for row in range(12) if row % 6 < 4
 
 
 def example(index: int) -> dict:
-    """Return a conversation in the right form, with random letters in place of the answer."""
+    """Return a conversation in the right form, with random letters as the answer."""
     row = problem(index, 1 + index % 2)
     guess = "".join(random.Random(f"guess/{index}").choices(LETTERS, k=1 + index % 2))
     return {**row, "response": json.dumps({"output": guess})}

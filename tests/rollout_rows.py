@@ -1,4 +1,4 @@
-"""Rows of problems and rollouts, and the settings that they are made and selected with."""
+"""Rows of problems and rollouts, and settings for sampling and selection."""
 
 import json
 

@@ -89,7 +89,7 @@ def test_a_missing_file_and_a_row_without_ground_truth_are_named(tmp_path):
 
 
 def verdicts(correct: list[bool], samples: int = 1) -> list[dict]:
-    """One problem per entry; all its samples are correct, or none."""
+    """Return one problem per entry whose samples are all correct, or all wrong."""
     graded = {"level": 1, "answered": True, "truncated": False}
     return [{**graded, "index": i, "sample": n, "correct": right} for i, right in enumerate(correct) for n in range(samples)]
 

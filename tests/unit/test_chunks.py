@@ -86,7 +86,7 @@ def test_too_few_rows_are_an_error_that_names_the_keys(tmp_path, problems, itera
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_files_are_named(tmp_path):
+def test_unusable_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"missing\.parquet: no such file"):
         chunks.write(tmp_path / "out.parquet", tmp_path / "missing.parquet", **spec(), iterations=1)
     pq.write_table(pa.table({"prompt": ["a"] * 20}), tmp_path / "mine.parquet")

@@ -276,7 +276,7 @@ def test_null_removes_an_entry_of_the_default(values, null):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A working folder below a home folder, both also reached by a link."""
+    """Change to a folder below a home folder, both also reached by a link."""
     (tmp_path / "real/home/study/runs").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.setenv("HOME", str(tmp_path / "link/home"))

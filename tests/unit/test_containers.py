@@ -66,7 +66,7 @@ def test_both_set_the_same_variables():
     assert exported == [pair for line in docker()["ENV"] for pair in line.split()]
 
 
-def test_they_install_what_make_env_gpu_installs():
+def test_images_install_the_packages_of_make_env_gpu():
     make = ["make", "--dry-run", "--what-if=envs/gpu.txt", "env-gpu", "UV=", "PIP_ARGS=$$PIP_ARGS"]
     commands = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     made = re.search(r"^\.venv-gpu/bin/(pip install .*envs/gpu\.txt)$", commands, flags=re.MULTILINE)
@@ -77,7 +77,7 @@ def test_they_install_what_make_env_gpu_installs():
     assert [source if word == destination else word for word in words] == made[1].split()
 
 
-def test_both_copy_the_same_file_which_docker_is_given():
+def test_both_copy_the_files_that_docker_is_given():
     assert apptainer()["files"] == copied()
     ignored, *kept = (ROOT / ".dockerignore").read_text().split()
     assert ignored == "*"

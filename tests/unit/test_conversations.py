@@ -24,7 +24,7 @@ def messages_of(*texts):
 
 
 def learned(tokenizer, encoded, row=0):
-    """Text of each unbroken stretch of learned tokens."""
+    """Return the text of each contiguous span of learned tokens."""
     ids, labels = encoded.input_ids[row], encoded.labels[row]
     assert ((labels == IGNORED) | (labels == ids)).all()
     edges = np.flatnonzero(np.diff(np.concatenate([[False], labels != IGNORED, [False]]).astype(int)))

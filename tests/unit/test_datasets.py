@@ -132,7 +132,7 @@ def test_the_program_writes_the_same_bytes_in_any_process(tmp_path, sampler):
     more=st.integers(0, 60),
 )
 @settings(max_examples=30, deadline=None)
-def test_more_problems_leave_the_first_ones_as_they_are(sampler, split, dataset, first, rows, more):
+def test_the_first_problems_do_not_depend_on_their_number(sampler, split, dataset, first, rows, more):
     """So a shard of rollouts, which samples its own rows, has the rows of train.parquet, however many problems that has."""
     whole = read(spec(dataset, split, first + rows + more, sampler))
     assert read(problem_sets.spec(dataset, split, rows, SETTINGS[sampler], first)) == whole[first : first + rows]

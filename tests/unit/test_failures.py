@@ -153,7 +153,7 @@ def sampled(level):
 
 
 def line(step):
-    """A step as the tiny model writes it."""
+    """Return a step as the tiny model writes it."""
     quoted = [json.dumps(argument, ensure_ascii=False) for argument in step.arguments]
     named = " + ".join(quoted) if step.operator == "+" else f"{step.operator}({', '.join(quoted)})"
     return f"{named} does its work -> {json.dumps(step.output, ensure_ascii=False)}"
@@ -281,7 +281,7 @@ def test_shares_have_a_row_per_class(tmp_path):
     assert shares["base", IGNORES] == (1, 1.0)
 
 
-def test_files_without_responses_or_with_other_classes_are_named(tmp_path):
+def test_empty_files_and_unknown_classes_are_named(tmp_path):
     with pytest.raises(UserError, match=r"a\.parquet: no row"):
         summarize(["base"], [failures(tmp_path / "a.parquet")])
     with pytest.raises(UserError, match=r"a\.parquet: no class 'odd'; there are correct"):

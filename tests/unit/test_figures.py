@@ -55,7 +55,7 @@ def draw(tmp_path):
 
 
 def lines(axes) -> dict[str, list[float]]:
-    """Label of a curve -> its heights."""
+    """Return the heights of each curve by its label."""
     return {line.get_label(): list(line.get_ydata()) for line in axes.lines if not line.get_label().startswith("_")}
 
 
@@ -114,7 +114,7 @@ def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
     assert (low, high) == pytest.approx((min(row["low"] for row in mine), max(row["high"] for row in mine)))
 
 
-def test_failure_bars_are_stacked_to_the_whole_in_the_tables_order(draw):
+def test_failure_bars_add_up_to_one(draw):
     figure = draw(failures, FAILURE_SHARES, tables.failures(CLASSES))
     panel = figure.axes[1]
     assert panel.get_title(loc="left") == "Level 3"
@@ -141,7 +141,7 @@ def test_learning_curves_show_training_validation_and_iterations(draw):
     assert [round(float(x)) for x in rft.lines[1].get_xdata()] == [0, 1, 2, 3]
 
 
-def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path):
+def test_exposure_shows_relative_calls_with_training_files_first(tmp_path):
     files = [
         tables.description("evaluated", test={"func_10": 4, "func_2": 0}),
         tables.description("one", train={"func_10": 30, "func_2": 10, "func_7": 20}, test={"func_2": 1, "func_10": 1, "func_7": 0}),
@@ -159,7 +159,7 @@ def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path)
 
 
 @pytest.mark.parametrize("trained", [0, 3])
-def test_stage_1_accuracy_says_what_was_in_training(tmp_path, trained):
+def test_stage_1_accuracy_shows_the_share_of_training_problems(tmp_path, trained):
     rows = [row | {"definitions": "hidden", "trained": trained} for row in tables.accuracy(["base", "stage1-rft"], [1], ["greedy"])]
     pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
     figure = stage1_accuracy.plot(tmp_path / "a.csv")
@@ -224,7 +224,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize(("module", "schema"), [(accuracy_by_level, ACCURACY), (pass_at_k, PASSK), (failures, FAILURE_SHARES)])
-def test_an_empty_table_and_one_of_other_columns_are_named(draw, module, schema):
+def test_empty_tables_and_missing_columns_are_named(draw, module, schema):
     with pytest.raises(UserError, match=r"table\.parquet: no row"):
         draw(module, schema, [])
     with pytest.raises(UserError, match=r"table\.parquet: no column 'level'"):

@@ -82,7 +82,7 @@ def start():
 
 
 @pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGKILL])
-def test_two_jobs_hold_different_gpus_and_a_third_waits_until_one_has_ended(machine, start, how):
+def test_two_jobs_hold_different_gpus_and_a_third_waits(machine, start, how):
     machine(2)
     first, second = start(1), start(1)
     held = [*first.taken(), *second.taken()]
@@ -115,7 +115,7 @@ def test_many_jobs_at_once_never_meet_on_a_gpu(machine):
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)], ids=["alone, then shared", "shared, then alone"])
-def test_jobs_that_share_a_gpu_and_one_that_does_not_wait_for_each_other(machine, start, before, after):
+def test_shared_and_exclusive_jobs_wait_for_each_other(machine, start, before, after):
     machine(1)
     holding = start(1, before)
     assert holding.taken() == ["0"]
@@ -211,7 +211,7 @@ def test_fewer_gpus_than_requested_is_an_error_at_once(machine, monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
-def test_without_the_driver_there_are_none(machine, monkeypatch, tmp_path):
+def test_no_gpus_without_the_driver(machine, monkeypatch, tmp_path):
     machine(0)
     assert gpus.visible() == {}
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -40,7 +40,7 @@ def filled(names_per_batch, wanted, max_batches):
 
 
 @given(st.lists(st.text("aB", min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 9))
-def test_a_step_takes_the_first_that_differ_and_no_more_batches_than_it_needs(names_per_batch, wanted):
+def test_a_step_takes_the_first_groups_that_differ(names_per_batch, wanted):
     kept, drawn, taken, short = filled(names_per_batch, wanted, len(names_per_batch))
     every = "".join(names_per_batch).replace("a", "")
     assert kept == every[:wanted] and short == (len(every) < wanted)

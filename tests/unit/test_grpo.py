@@ -54,14 +54,14 @@ def run(world, output, wanted=None, model="model", data=None, **options):
 
 @pytest.fixture(scope="module")
 def trained(world):
-    """The run that others are compared with: its folder and its records."""
+    """Train the run that others are compared with."""
     return SimpleNamespace(folder=world / "trained", records=run(world, world / "trained"))
 
 
 # --- what a run gives ---
 
 
-def test_the_files_of_a_run(world, trained):
+def test_files_of_a_run(world, trained):
     from transformers import AutoModelForCausalLM
 
     _, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
@@ -265,7 +265,7 @@ def sequence_terms(model, reference, group, number, config, old=None):
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 @pytest.mark.parametrize(("kl", "entropy", "size"), [(0.0, 0.0, 1), (0.0, 0.0, 64), (0.5, 0.0, 3), (0.0, 0.1, 3), (0.5, 0.1, 3)])
 def test_gradients_of_an_update(world, drawn, mode, kl, entropy, size):
-    """Against the policy loss, KL penalty and entropy bonus, each averaged by definition, sequence by sequence, without padding."""
+    """Compare with the loss terms by definition, sequence by sequence, without padding."""
     import torch
 
     wanted = spec(rollouts={"temperature": 0.8}, loss_agg_mode=mode, kl_coef=kl, entropy_coef=entropy, max_grad_norm=1e9)
@@ -311,8 +311,8 @@ def test_two_updates_per_step_are_clipped_and_use_adamw(world, drawn):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_reference_of_kl_is_the_model_that_training_began_with(world, tmp_path, precision):
-    """In either precision; also after a kill."""
+def test_the_kl_reference_is_the_initial_model(world, tmp_path, precision):
+    """In either precision, also after a kill."""
     wanted = spec([{"steps": 3, "mixture": {"one": 1, "two": 1}}], kl_coef=1.0, precision=precision)
     whole = run(world, tmp_path / "whole", wanted, validation_settings=None)
     assert whole[0]["kl"] == 0 and whole[1]["kl"] > 1e-6
@@ -334,7 +334,7 @@ def test_without_filter_every_group_is_trained_on(world, drawn, tmp_path):
     assert 0 < len(equal) < 6 == len(groups)
 
 
-def test_responses_are_rewarded_and_groups_without_difference_dropped(drawn):
+def test_groups_with_equal_rewards_are_dropped(drawn):
     _, groups = drawn(spec())
     seen = set()
     for group in groups:
@@ -347,7 +347,7 @@ def test_responses_are_rewarded_and_groups_without_difference_dropped(drawn):
     assert {0.0, 1.0} <= seen
 
 
-def test_a_problem_that_comes_again_gets_other_responses(drawn):
+def test_repeated_problems_get_other_responses(drawn):
     wanted = spec([{"steps": 9, "mixture": {"one": 1}}], prompts_per_step=30, mini_batch_prompts=30, max_generation_batches=6)
     _, groups = drawn(wanted)
     texts = {}

@@ -1,4 +1,4 @@
-"""Two programs never share a state folder, and a program ends with its supervisor."""
+"""Two programs never share a state folder, and a program exits with its supervisor."""
 
 import os
 import signal

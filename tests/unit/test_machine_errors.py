@@ -65,7 +65,7 @@ def checkpoint(path):
 
 
 @pytest.mark.parametrize("write", [parquet, json_file, figure, safetensors, checkpoint])
-def test_a_file_that_does_not_fit_is_named_and_the_old_one_stays(tmp_path, write):
+def test_a_failed_write_is_named_and_keeps_the_old_file(tmp_path, write):
     path = tmp_path / "folder" / "file"
     write(path)
     before = path.read_bytes()

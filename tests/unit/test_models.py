@@ -104,7 +104,7 @@ def test_a_system_text_of_the_conversation_stays(tokenizer, template):
         assert rendered == render(tokenizer, CHATML, messages)
 
 
-def test_marks_without_roles(tokenizer):
+def test_a_template_without_role_names(tokenizer):
     own = plain(tokenizer, INST)
     assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == (
         "<|begin_of_text|>[INST] Hi? [/INST] Ho.</s>[INST] Why? [/INST] "

@@ -111,7 +111,7 @@ def test_the_25_are_never_seen_without_their_definitions(late):
 
 
 def test_prompts_are_those_of_the_experiment():
-    """Under their public names, a program's definitions and wording are what a real prompt of the problem shows."""
+    """With public names, a prompt of pre-training equals the prompt of the same problem."""
     for seed in range(50):
         rng = Random(seed)
         x = programs.random_input(rng)

@@ -11,14 +11,14 @@ SLOW = {"torch", "transformers", "vllm", "verl", "matplotlib", "pandas", "scipy"
 
 
 def loaded(code: str, *arguments: str) -> set[str]:
-    """The top-level modules that a new Python has loaded after the code."""
+    """Run code in a new Python and return the top-level modules that it loaded."""
     code = f"import json, sys\n{code}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_no_program_loads_a_slow_package_before_it_has_read_its_arguments():
+def test_programs_parse_arguments_before_loading_slow_packages():
     programs = sorted(map(str, ROOT.glob("workflow/scripts/*.py")))
     assert programs
     code = "import runpy\nfor path in sys.argv[1:]:\n    runpy.run_path(path)"

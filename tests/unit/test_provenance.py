@@ -17,7 +17,7 @@ DEFAULT_SEED = configured().problems.seed
 
 @pytest.fixture
 def run(tmp_path):
-    """A folder with the configuration of a finished run."""
+    """Return a folder with the configuration of a finished run."""
     provenance.note(configured(run_dir=str(tmp_path)), [])
     return tmp_path
 

@@ -68,7 +68,7 @@ def test_reinforcement_learning_without_dynamic_sampling_or_validation():
     assert rl(config).responses == 24 * 32 * 8
 
 
-def test_jobs_that_share_a_gpu_take_longer_and_no_more_of_it():
+def test_jobs_that_share_a_gpu_take_longer():
     alone, shared = rollouts(paper()), rollouts(paper(rollout_engine={"jobs_per_gpu": 4}))
     assert shared.seconds - 120 == pytest.approx(4 * (alone.seconds - 120), abs=4)
     assert shared.gpu_seconds - 30 == pytest.approx(alone.gpu_seconds - 120, abs=1)
@@ -118,7 +118,7 @@ def test_disk_of_8b_parameters():
     assert rl(paper()).state_mb == pytest.approx(3 * 12 * PARAMETERS / 1e6, abs=1)
 
 
-def test_time_limits_are_half_an_hour_at_least_and_never_above_max_runtime():
+def test_time_limits_are_between_half_an_hour_and_max_runtime():
     assert rl(configured()).runtime == 30
     assert rl(paper(cluster={"max_runtime": 100})).runtime == 100
 

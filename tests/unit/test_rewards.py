@@ -53,7 +53,7 @@ def test_the_answer_rule_reaches_the_scoring():
 
 
 def test_verl_can_call_it():
-    """By these names, with reward_kwargs of the configuration and keywords of its own; numbers come back."""
+    """With these parameter names, reward_kwargs and verl's own keywords; all values are numbers."""
     names = list(inspect.signature(compute_score).parameters)[:4]
     assert names == ["data_source", "solution_str", "ground_truth", "extra_info"]
     found = compute_score(
@@ -68,7 +68,7 @@ def test_verl_can_call_it():
     assert found["score"] == 0.0 and all(isinstance(value, float) for value in found.values())
 
 
-def test_many_at_once_are_the_same_as_one_by_one():
+def test_many_responses_are_scored_as_single_ones():
     scoring = Scoring(scheme="published_code", answer_rule="published")
     items = [(row(1), RIGHT, False), (row(2), RIGHT, True), (row(3), WRONG, False), (row(4), NONE, False)]
     assert [found["score"] for found in compute_scores(items, scoring)] == [1.0, -1.0, 0.0, -1.0]

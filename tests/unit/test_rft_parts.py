@@ -68,7 +68,12 @@ def test_the_test_split_is_exact_and_shares_no_problem_with_training(values, row
 
 
 SUMMARY = {
-    "responses": {"total": 100, "kept": 40, "dropped": {"wrong": 30, "no_answer": 5, "cut_at_limit": 5, "problem_all_solved": 20}},
+    "responses": {
+        "total": 100,
+        "kept": 40,
+        "dropped": {"wrong": 30, "no_answer": 5, "cut_at_limit": 5, "problem_all_solved": 20}
+        | dict.fromkeys(("over_token_limit", "duplicate", "over_problem_limit"), 0),
+    },
     "accuracy": 0.6,
     "examples": {"train": 39, "test": 1},
     "exposure": {

@@ -1,4 +1,4 @@
-"""Work in several processes: order, bounds, errors, deaths. Imports little, since every process imports this file."""
+"""Work in several processes: order, bounds, errors, kills. Import little: every process imports this file."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def end_at_once(value: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_processes_give_results_in_order_and_take_work_as_they_need_it():
+def test_processes_return_results_in_order_and_take_items_lazily():
     taken = []
 
     def items():

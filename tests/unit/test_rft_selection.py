@@ -80,7 +80,7 @@ def kept_texts(rows: list[dict]) -> list[str]:
     return [row["response"].split(" {")[0] for row in rows]
 
 
-def test_correct_complete_responses_to_problems_that_are_not_always_solved_are_kept(tmp_path):
+def test_correct_responses_to_problems_that_are_not_all_solved_are_kept(tmp_path):
     selected = Selected(tmp_path, MIXED, spec())
     assert kept_texts(selected.train) == ["problem 1 sample 0", "problem 1 sample 3", "problem 4 sample 0"]
     assert pq.read_schema(selected.paths[0]).equals(RFT)
@@ -111,7 +111,7 @@ def test_without_a_template_prompts_stay_unchanged(tmp_path):
     assert [row["prompt"] for row in rows] == [MIXED[i]["prompt"] for i in (1, 1, 4)]
 
 
-def test_limits_apply_in_order_after_problems_that_are_all_solved_were_dropped(tmp_path):
+def test_limits_apply_after_solved_problems_are_dropped(tmp_path):
     same = ['a {"output": "out0"}'] * 2
     rows = [
         problem(0, [RIGHT, RIGHT, RIGHT, RIGHT, WRONG], texts=[*same, 'b {"output": "out0"}', 'c {"output": "out0"}', "no"]),
@@ -175,7 +175,7 @@ def test_every_response_is_counted_once_and_every_kept_response_used_once(tmp_pa
 
 
 def turns(row: dict) -> list[str]:
-    """The responses of a training row, in order; checks that roles alternate and each question belongs to its answer."""
+    """Return the responses of a training row, and check that roles alternate and questions match answers."""
     messages = [*row["prompt"], {"role": "assistant", "content": row["response"]}]
     assert [message["role"] for message in messages] == ["user", "assistant"] * (len(messages) // 2)
     texts = [message["content"] for message in messages]
@@ -232,7 +232,7 @@ def test_problems_of_the_test_split_are_not_trained_on(tmp_path, monkeypatch, ma
 
 
 def test_truncated_responses_can_be_kept(tmp_path):
-    """As in the public code: correct ones count, and are kept; one without an answer was cut too early."""
+    """As in the public code, correct truncated responses are kept; those without an answer are dropped."""
     rows = [problem(1, [CUT, WRONG]), problem(2, [CUT, RIGHT]), problem(3, [CUT, NOTHING]), problem(4, [WRONG, RIGHT])]
     rows[2]["responses"][0] = 'cut in {"out'
     rows[3]["finish_reasons"][0] = "length"

@@ -37,7 +37,7 @@ def collect(loaded: engine.Engine, wanted: list[Request]) -> dict:
 
 @torch.inference_mode()
 def slow_sample(loaded: TransformersEngine, request: Request, seed: int) -> tuple[str, str, int]:
-    """One response by the definition: the whole text through the model for each token."""
+    """Sample one response by definition: run the model on the whole text for each token."""
     ids = loaded.tokenizer.apply_chat_template(request.prompt, add_generation_prompt=True, return_dict=False)
     response = []
     for step in range(loaded.settings.max_response_tokens):

@@ -45,7 +45,7 @@ def sampled(dataset: str, split: str, rows: int) -> tuple:
 
 
 def strings(step) -> tuple[str, ...]:
-    """The string operands of a step."""
+    """Return the string operands of a step."""
     two = step.operator == "+" or DECLARED[READABLE_NAMES[step.operator]].operands == 2
     return step.arguments[: 2 if two else 1]
 

@@ -66,7 +66,7 @@ def test_a_draft_within_the_thinking_is_no_answer_by_the_lenient_rule(text):
 @pytest.mark.parametrize(
     "thinking", ["<think></think>", '<think>{"output": "cd"}</think>', "<think>{ ```json</think>", "{</think>"]
 )
-def test_the_lenient_rule_reads_the_final_answer_behind_the_thinking(thinking):
+def test_the_lenient_rule_reads_the_answer_after_the_thinking(thinking):
     for answer in ('{"output": "ab"}', 'a stray { then {"output": "ab"}', '```json\n{"output": "ab"} '):
         assert find_answer(thinking + answer, "lenient") == "ab"
 
@@ -147,7 +147,7 @@ def test_finds_no_answer(text):
         'set {1, 2} and "{ {"output":\n"ab"}',
     ],
 )
-def test_only_the_lenient_rule_passes_over_stray_braces(text):
+def test_only_the_lenient_rule_skips_stray_braces(text):
     assert find_answer(text) is NO_ANSWER
     assert find_answer(text, "lenient") == "ab"
 

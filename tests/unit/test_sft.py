@@ -63,7 +63,7 @@ def test_every_step_is_recorded_also_for_tensorboard(trained):
 
 
 def token_losses(model, tokenizer, row):
-    """The loss of each learned token of an example, by definition."""
+    """Return the loss of each learned token of an example, by definition."""
     import torch
 
     messages = [*example(row)["prompt"], {"role": "assistant", "content": example(row)["response"]}]
@@ -79,14 +79,14 @@ def token_losses(model, tokenizer, row):
 
 @pytest.fixture(scope="module")
 def per_example(data):
-    """A run whose loss is the mean over the examples' own means."""
+    """Train with the mean of the examples' means as the loss."""
     return SimpleNamespace(
         records=run(data, data / "per_example", settings(loss_agg_mode="seq-mean-token-mean"), micro_batch_size=3)
     )
 
 
 def test_the_loss_is_the_mean_over_tokens_or_over_examples(data, trained, per_example):
-    """Of the first step, and of all test examples before it."""
+    """For the first step, and for the test examples before it."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(data / "base"), AutoTokenizer.from_pretrained(data / "base")

@@ -13,7 +13,7 @@ OWN_ENGINE = {"name": "mine.engines:Mine", "options": {"beam": 4}}
 
 
 def shard(config, number: int, problems: int) -> str:
-    """What a rule gives a job of Stage-1 rollouts."""
+    """Return the spec of a job of Stage-1 rollouts."""
     return canonical(specs.stage1_shard(config, number, problems), **specs.engine(config), rollouts=config.stage1.rollouts, code=1)
 
 

@@ -126,7 +126,7 @@ def test_children_end_with_their_program(tmp_path):
 
 
 @SIGNALS
-def test_a_program_with_nothing_to_save_and_its_children_get_sigterm_at_once(job, number):
+def test_a_program_without_a_stop_file_gets_sigterm_at_once(job, number):
     process, pids = job(FAMILY, seconds=100_000)
     process.send_signal(number)
     assert process.communicate()[0] == f"{-signal.SIGTERM}\n"

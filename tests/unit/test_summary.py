@@ -36,7 +36,7 @@ def written(files, models=tables.MODELS, runs=tables.CURRICULA) -> str:
 
 
 def read_tables(text: str) -> list[list[list[str]]]:
-    """Rows of cells of each table, as a Markdown reader sees them."""
+    """Return the cells of each table, as a Markdown reader sees them."""
     found = []
     for table in re.findall(r"<table>.*?</table>", MarkdownIt().enable("table").render(text), re.DOTALL):
         rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
@@ -106,7 +106,7 @@ def test_a_missing_or_damaged_file_is_named(files, name):
 # --- versions and the report page -----------------------------------------------------------------------------------
 
 
-def test_versions_are_found_without_loading_the_packages():
+def test_versions_are_found_without_importing_the_packages():
     program = "import json, sys; from fofg.report.versions import installed; print(json.dumps([installed(), [*sys.modules]]))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     found, loaded = json.loads(done.stdout)

@@ -34,7 +34,7 @@ SETTINGS = problem_sets.DEFAULT.problems.model_copy(update={"task": EVEN, "templ
 
 @pytest.fixture
 def even(monkeypatch):
-    """The toy task, as a job of the workflow finds it."""
+    """Configure the toy task as the workflow does."""
     monkeypatch.setenv("FOFG_TASK", EVEN)
 
 
@@ -143,7 +143,7 @@ def test_no_other_module_names_a_task():
 
 @pytest.fixture
 def extra_function():
-    """A 26th function, declared in one file."""
+    """Declare a 26th function from one file."""
     registries = [functions.FUNCTIONS, functions.PUBLIC_NAMES, functions.READABLE_NAMES, functions.DECLARED]
     before = [dict(registry) for registry in registries]
     sys.modules.pop("extra_function", None)

@@ -134,7 +134,7 @@ def test_a_torn_line_is_skipped(tmp_path, name):
 
 
 class Followed:
-    """A log that grows, what is kept of it, and the run that logs it."""
+    """A growing log, the lines kept of it, and the run that records them."""
 
     def __init__(self, folder, convert=two_per_epoch, total=4):
         self.written, self.folder = folder / "verl.jsonl", folder

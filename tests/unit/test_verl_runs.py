@@ -79,7 +79,7 @@ def test_a_run_that_does_not_exit_in_time_keeps_its_last_checkpoint(follow, capf
     assert "verl failed" not in capfd.readouterr().err
 
 
-def test_a_run_that_cannot_save_shows_why(follow, capfd):
+def test_a_run_that_cannot_save_shows_its_log(follow, capfd):
     with pytest.raises(UserError) as error:
         follow("fails")
     assert str(error.value) == stopped(2)
