@@ -35,17 +35,6 @@ def docker_commands() -> list[str]:
     return [command.strip() for run in docker()["RUN"] for command in run.split("&&")]
 
 
-def copied() -> list[str]:
-    """Source and destination of each copied file."""
-    return docker()["COPY"]
-
-
-def pip_install(commands: list[str]) -> list[str]:
-    """Words of the one command that installs packages of Python."""
-    (command,) = (command for command in commands if "pip install" in command)
-    return shlex.split(command)
-
-
 def test_both_start_from_the_same_pinned_python():
     assert apptainer()["Bootstrap"] == ["docker"]
     assert apptainer()["From"] == docker()["FROM"]
@@ -69,17 +58,18 @@ def test_both_set_the_same_variables():
 def test_images_install_the_packages_of_make_env_gpu():
     make = ["make", "--dry-run", "--what-if=envs/gpu.txt", "env-gpu", "UV=", "PIP_ARGS=$$PIP_ARGS"]
     commands = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    made = re.search(r"^\.venv-gpu/bin/(pip install .*envs/gpu\.txt)$", commands, flags=re.MULTILINE)
-    assert made
-    (copy,) = copied()
+    command = re.search(r"^\.venv-gpu/bin/(pip install .*envs/gpu\.txt)$", commands, flags=re.MULTILINE)
+    assert command
+    (copy,) = docker()["COPY"]
     source, destination = copy.split()
-    words = [word for word in pip_install(docker_commands()) if word != "--no-cache-dir"]  # which makes the image smaller, no more
-    assert [source if word == destination else word for word in words] == made[1].split()
+    (install,) = (command for command in docker_commands() if "pip install" in command)
+    words = [word for word in shlex.split(install) if word != "--no-cache-dir"]  # it only makes the image smaller
+    assert [source if word == destination else word for word in words] == command[1].split()
 
 
 def test_both_copy_the_files_that_docker_is_given():
-    assert apptainer()["files"] == copied()
+    assert apptainer()["files"] == docker()["COPY"]
     ignored, *kept = (ROOT / ".dockerignore").read_text().split()
     assert ignored == "*"
-    assert [f"!{copy.split()[0]}" for copy in copied()] == kept
-    assert all((ROOT / copy.split()[0]).is_file() for copy in copied())
+    assert [f"!{copy.split()[0]}" for copy in docker()["COPY"]] == kept
+    assert all((ROOT / copy.split()[0]).is_file() for copy in docker()["COPY"])

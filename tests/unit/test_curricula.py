@@ -3,11 +3,10 @@
 from collections import Counter
 from itertools import islice
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fofg.training.curricula import draws, phase_of
+from fofg.training.curricula import draws
 
 MIXTURES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
 
@@ -63,9 +62,3 @@ def test_the_order_depends_on_seed_phase_epoch_and_source():
 def test_the_order_of_a_mixture_does_not_matter():
     sizes = {"a": 5, "b": 6, "c": 7}
     assert some(99, {"a": 1, "b": 2, "c": 1}, sizes) == some(99, {"c": 1, "b": 2, "a": 1}, sizes)
-
-
-def test_the_phase_of_a_step():
-    assert [phase_of(step, [2, 1, 3]) for step in range(1, 7)] == [1, 1, 2, 3, 3, 3]
-    with pytest.raises(IndexError):
-        phase_of(7, [2, 1, 3])

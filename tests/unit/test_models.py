@@ -144,17 +144,17 @@ def flip_a_bit(folder):
     (folder / "model.safetensors").write_bytes(weights)
 
 
-def with_template(tiny_model, folder, template):
-    shutil.copytree(tiny_model, folder)
-    (folder / "chat_template.jinja").write_text(template)
-    return folder
+@pytest.fixture
+def base(tiny_model, tmp_path):
+    """Copy the model, to be changed."""
+    return shutil.copytree(tiny_model, tmp_path / "base")
 
 
-def test_a_prepared_folder_has_the_logits_of_the_model(tiny_model, tmp_path):
+def test_a_prepared_folder_has_the_logits_of_the_model(base, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = with_template(tiny_model, tmp_path / "base", CHATML)
+    (base / "chat_template.jinja").write_text(CHATML)
     models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert (tmp_path / "out" / "model.safetensors").is_symlink()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -166,8 +166,8 @@ def test_a_prepared_folder_has_the_logits_of_the_model(tiny_model, tmp_path):
     assert source["spec"] == {"plain_prompt": True, "code": 0} and source["digest"]
 
 
-def test_the_source_record_changes_with_any_file(tiny_model, tmp_path):
-    base = with_template(tiny_model, tmp_path / "base", CHATML)
+def test_the_source_record_changes_with_any_file(base, tmp_path):
+    (base / "chat_template.jinja").write_text(CHATML)
 
     def record():
         models.prepare(str(base), tmp_path / "out", plain_prompt=False)
@@ -190,9 +190,7 @@ def test_the_source_record_does_not_depend_on_the_folder(tiny_model, tmp_path):
     assert records[0] == records[1]
 
 
-def test_only_the_same_weights_are_linked_again_after_a_move(tiny_model, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
+def test_only_the_same_weights_are_linked_again_after_a_move(base, tmp_path):
     models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     weights, link = (base / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
     base.rename(tmp_path / "moved")
@@ -217,9 +215,8 @@ def test_a_copied_model_is_linked_although_the_old_one_exists(tiny_model, tmp_pa
     assert link.read_bytes() == weights, "linked to another model"
 
 
-def test_digests_are_cached_by_size_and_time(tiny_model, tmp_path):
-    base, cache = tmp_path / "base", tmp_path / "digests.json"
-    shutil.copytree(tiny_model, base)
+def test_digests_are_cached_by_size_and_time(base, tiny_model, tmp_path):
+    cache = tmp_path / "digests.json"
     first = digest(base, cache)
     assert first == digest(base) == digest(base, cache) == digest(tiny_model)
     kept = cache.read_text()
@@ -232,9 +229,7 @@ def test_digests_are_cached_by_size_and_time(tiny_model, tmp_path):
     assert digest(base, cache) != first
 
 
-def test_a_template_in_the_tokenizer_configuration_is_replaced(tiny_model, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
+def test_a_template_in_the_tokenizer_configuration_is_replaced(base, tmp_path):
     (base / "chat_template.jinja").unlink()
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": CHATML}))
@@ -361,9 +356,7 @@ def remove(pattern):
         (remove("chat_template.jinja"), "no chat template; use an instruct model"),
     ],
 )
-def test_unusable_models_are_refused_at_once(tiny_model, tmp_path, damage, message):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
+def test_unusable_models_are_refused_at_once(base, tmp_path, damage, message):
     damage(base)
     with pytest.raises(UserError, match=message):
         models.prepare(str(base), tmp_path / "out", plain_prompt=True)

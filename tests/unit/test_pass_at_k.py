@@ -64,12 +64,6 @@ def test_a_million_samples_lose_no_digits(samples, correct, k):
     assert pass_at_k(samples, correct, [k])[0] == pytest.approx(float(1 - wrong), rel=1e-9, abs=0)
 
 
-@pytest.mark.parametrize(("samples", "correct", "ks"), [(4, 5, [1]), (4, -1, [1]), (4, 2, [5]), (4, 2, [0])])
-def test_impossible_counts(samples, correct, ks):
-    with pytest.raises(ValueError, match="must hold"):
-        pass_at_k(samples, correct, ks)
-
-
 @given(st.lists(st.integers(0, 24), min_size=1, max_size=30))
 def test_curves_rise_and_stay_in_their_intervals(correct):
     rows = curve([24] * len(correct), correct).to_dict("records")

@@ -50,16 +50,6 @@ def make(tmp_path, tiny_model, problems, used, name="out.parquet", batch_size=8)
     return done, pq.read_table(tmp_path / name).to_pylist()
 
 
-@given(st.dictionaries(st.integers(0, 500), st.integers(1, 300)), st.integers(1, 20), st.integers(1, 40))
-def test_batches_hold_all_problems_longest_first(lengths, samples, batch_size):
-    batches = shards.cut(lengths, samples, batch_size)
-    order = [number for batch in batches for number in batch]
-    assert sorted(order) == sorted(lengths)
-    assert [lengths[number] for number in order] == sorted(lengths.values(), reverse=True)
-    assert all(len(batch) * samples <= max(batch_size, samples) for batch in batches)
-    assert len({len(batch) for batch in batches[:-1]}) <= 1
-
-
 @given(st.integers(0, 2**70), st.integers(0, 10**9), st.integers(0, 10**4))
 def test_seeds_differ_between_samples(seed, index, sample):
     made = shards.sample_seed(seed, index, sample)

@@ -247,21 +247,6 @@ def test_the_order_of_rows_depends_on_epoch_and_seed():
     assert plan[3] not in batches.steps(20, 8, 3, 1, "drop")[:2]
 
 
-@pytest.mark.parametrize(("multiple", "widths"), [(1, [9, 5, 1]), (4, [10, 8, 4])])
-def test_micro_batches_hold_all_rows_without_needless_padding(multiple, widths):
-    """Widths are rounded up, but not beyond the 10 positions of the model."""
-    import torch
-
-    lengths = [3, 9, 1, 9, 5]
-    rows = [{"input_ids": torch.arange(10 * row, 10 * row + length) + 1} for row, length in enumerate(lengths)]
-    parts = batches.micro_batches(rows, 2, torch.device("cpu"), multiple, max_width=10)
-    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, widths[0]), (2, widths[1]), (1, widths[2])]
-    for part in parts:
-        assert torch.equal(part["attention_mask"], (part["input_ids"] > 0).long())
-    kept = sorted(int(token) for part in parts for token in part["input_ids"].flatten() if token)
-    assert kept == sorted(int(token) for row in rows for token in row["input_ids"])
-
-
 def test_thinned_records_average_the_loss():
     records = [{"step": 0, "test_loss": 9.0}, *({"step": step, "loss": float(step), "tokens": 10 * step} for step in range(1, 8))]
     records[4]["test_loss"] = 5.0
