@@ -1,11 +1,8 @@
 """Reading steps from responses: the ways of writing them, and hostile texts."""
 
-import subprocess
-import sys
-
 import pytest
 from counted_calls import calls
-from hostile_texts import CODE
+from hostile_texts import CODE, assert_nothing_is_executed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,25 +199,18 @@ def test_no_text_raises(text):
         assert classify(PROBLEM, wrapped + ANSWER) in CLASSES
 
 
-GUARD = """
-import sys
+CLASSIFY = """
 from fofg.tasks.strings.failures import classify
 from fofg.tasks.strings.failures_alignment import Solution
 from fofg.tasks.strings.expressions import parse
 problem = Solution(parse('func_14(func_17(x))'), 'abc')
-classify(problem, 'func_17("abc") = "cba" {"output": "c"}')
-seen = []
-sys.addaudithook(lambda event, arguments: seen.append(event))
-for text in sys.argv[1:]:
+def read(text):
     classify(problem, text)
-del text
-print([event for event in seen if event.split('.')[0] in
-       ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])
+read('func_17("abc") = "cba" {"output": "c"}')
 """
 
 
 def test_nothing_is_executed():
     frames = ["func_17(%s) = %s", "func_17('%s') = '%s'", "a = %s\nfunc_17(a) = %s", "```python\n%s\n%s\n```", "x = %s; x = %s"]
     responses = [frame % (code, code) + '\n{"output": "c"}' for frame in frames for code in CODE]
-    done = subprocess.run([sys.executable, "-c", GUARD, *responses], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+    assert_nothing_is_executed(CLASSIFY, responses)

@@ -1,11 +1,10 @@
 """Hostile responses: no exception, nothing executed, and work that grows no faster than the text."""
 
-import subprocess
 import sys
 
 import pytest
 from counted_calls import calls
-from hostile_texts import CODE, SHAPES, code_as_answers, text_of
+from hostile_texts import CODE, SHAPES, assert_nothing_is_executed, code_as_answers, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,25 +101,17 @@ def test_no_text_raises(text, rule):
         grade(wrapped, text, rule=rule)
 
 
-GUARD = """
-import sys
+GRADE = """
 from fofg.tasks.strings.grading import grade
 from fofg.tasks.task import Outcome
-grade('{"output": True} (', 'ab', rule='lenient')
-seen = []
-sys.addaudithook(lambda event, arguments: seen.append(event))
-for line in sys.argv[1:]:
+def read(text):
     for rule in ('published', 'lenient'):
-        assert grade(line, 'ab', rule=rule) is not Outcome.CORRECT
-del line, rule
-print([event for event in seen if event.split('.')[0] in
-       ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])
+        assert grade(text, 'ab', rule=rule) is not Outcome.CORRECT
 """
 
 
 def test_nothing_is_executed():
-    done = subprocess.run([sys.executable, "-c", GUARD, *code_as_answers()], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+    assert_nothing_is_executed(GRADE, code_as_answers())
 
 
 def test_code_is_no_answer():
