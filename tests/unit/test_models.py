@@ -79,17 +79,17 @@ def llama(role, text):
 
 def test_llama_without_its_system_text(tokenizer):
     own = plain(tokenizer, LLAMA)
-    asked = render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True)
-    want = llama("user", "Hi?") + llama("assistant", "Ho.") + llama("user", "Why?")
-    assert asked == "<|begin_of_text|>" + want + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    rendered = render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True)
+    expected = llama("user", "Hi?") + llama("assistant", "Ho.") + llama("user", "Why?")
+    assert rendered == "<|begin_of_text|>" + expected + "<|start_header_id|>assistant<|end_header_id|>\n\n"
     assert render(tokenizer, own, turns("Hi?")) == "<|begin_of_text|>" + llama("user", "Hi?")
     assert "Cutting" in render(tokenizer, LLAMA, turns("Hi?"))
 
 
 def test_qwen_without_its_system_text(tokenizer):
     own = plain(tokenizer, CHATML)
-    want = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
-    assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == want + "<|im_start|>assistant\n"
+    expected = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
+    assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == expected + "<|im_start|>assistant\n"
     assert "Qwen" in render(tokenizer, CHATML, turns("Hi?"))
 
 
