@@ -1,4 +1,4 @@
-"""The loss of reinforcement learning that our settings make verl compute, against the formulas of GRPO and DAPO."""
+"""The RL loss that verl computes with our settings, against the formulas of GRPO and DAPO."""
 
 import math
 from statistics import fmean
@@ -14,7 +14,7 @@ from verl_configs import rl
 pytestmark = pytest.mark.engines
 PROMPTS, RESPONSES = (3, 2, 4), (5, 1, 3)
 ADVANTAGES = (1.5, -0.5, -1.0)
-#: Of the log-probabilities of the responses' tokens: within the bounds, beyond the upper one (log 1.28 = 0.25), the lower (-0.22).
+#: Changes of the tokens' log-probabilities: within the clip range, above it (log 1.28 = 0.25) and below it (-0.22).
 CHANGES = ((0.0, 0.2, 0.3, -0.3, 0.6), (-0.4,), (-0.1, -0.5, 0.5))
 
 
@@ -23,19 +23,19 @@ def nested(rows):
 
 
 ENTROPIES = ((1.0, 2.0, 0.5, 0.0, 3.0), (4.0,), (1.5, 0.5, 1.0))
-#: Log-probabilities of the reference model less those of the policy; 5 is beyond the bound of the estimate.
+#: Log-probabilities of the reference model minus those of the policy; 5 is beyond the bound of the estimate.
 DIVERGENCES = ((0.0, 0.5, -0.5, 1.0, -2.0), (5.0,), (0.1, -0.1, 0.3))
 
 
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 @pytest.mark.parametrize(("kl", "entropy"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.1), (0.5, 0.1)])
-def test_it_is_the_mean_of_the_clipped_objective_with_kl_penalty_and_entropy_bonus(tmp_path, tiny_model, mode, kl, entropy):
+def test_the_rl_loss_is_the_clipped_objective_with_kl_penalty_and_entropy_bonus(tmp_path, tiny_model, mode, kl, entropy):
     keys = {"loss_agg_mode": mode, "on_incomplete_step": "error", "kl_coef": kl, "entropy_coef": entropy}
     config = rl(tmp_path, tiny_model, {"clip_low": 0.2, "clip_high": 0.28, **keys})
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     old = [torch.linspace(-2.0, -1.0, length) for length in RESPONSES]
     new = [row + torch.tensor(change) for row, change in zip(old, CHANGES)]
-    # verl's engine gives a log-probability for each token of prompt and response, of the token that follows.
+    # verl's engine gives the log-probability of the next token at each token of prompt and response.
     whole = [torch.cat([torch.full((before - 1,), 9.0), row, torch.tensor([9.0])]) for before, row in zip(PROMPTS, new)]
     fields = {
         "prompts": nested([[7] * length for length in PROMPTS]),

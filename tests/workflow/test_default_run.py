@@ -38,11 +38,3 @@ def test_the_model_loads_unchanged_with_the_auto_classes(stage1):
 def test_a_second_start_does_nothing(stage1):
     done = snakemake("stage1_rft", "--cores", "all", folder=stage1)
     assert "Nothing to be done" in done.stdout + done.stderr
-
-
-def test_the_report_holds_the_figures_and_the_table(stage1):
-    done = snakemake("stage1_rft", "--report", "report.html", folder=stage1)
-    assert done.returncode == 0, done.stderr
-    page = (stage1 / "report.html").read_text()
-    for name in ("stage1_accuracy.svg", "stage1_training.svg", "stage1_selection.svg", "stage1_accuracy.csv"):
-        assert name in page

@@ -374,7 +374,7 @@ def test_the_table_has_every_key():
     assert EXPECTED.keys() == set(keys(read([DEFAULT])))
 
 
-def test_a_run_without_records_is_compared_by_the_keys_that_rerun_something():
+def test_keys_that_rerun_nothing_are_not_compared_in_a_run_without_records():
     free = {key for key in EXPECTED if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
     assert free == {key for key, (_, jobs) in EXPECTED.items() if not jobs} | {"run_dir", "training.nodes"}
 
@@ -390,24 +390,24 @@ def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
     assert finished.stale([beside, changed]) == count(jobs)
 
 
-def test_a_finished_run_has_nothing_to_do_with_any_number_of_cores(finished):
+def test_a_finished_run_is_up_to_date_with_any_number_of_cores(finished):
     assert finished.stale() == {}
     assert finished.stale(cores=1) == {}
 
 
-def test_deleted_problems_are_created_again_and_rollouts_stay(copied):
+def test_deleted_problems_are_created_again_and_rollouts_kept(copied):
     (copied.folder / "data/string_task/stage1_level1/train.parquet").unlink()
     assert copied.stale() == count(made("stage1_level1") | STAGE1_TABLE)
 
 
-def test_comments_and_order_of_keys_change_nothing(finished, tmp_path):
+def test_comments_and_key_order_rerun_nothing(finished, tmp_path):
     values = yaml.safe_load((Path(__file__).with_name("small.yaml")).read_text())
     reordered = tmp_path / "reordered.yaml"
     reordered.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(values.items())), sort_keys=False))
     assert finished.stale([reordered]) == {}
 
 
-def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(copied):
+def test_new_base_weights_rerun_everything_made_from_them(copied):
     """Also if a run was killed right after it had prepared the base model anew; the old weights put back, nothing is stale."""
     weights = copied.folder / "resources/tiny-base/model.safetensors"
     old = weights.read_bytes()
@@ -429,7 +429,7 @@ def test_other_validation_problems_retrain_nothing_in_an_incomplete_copy(copied,
         assert copied.stale([other]) == count(made("stage2_validation", "test"))
 
 
-def test_touched_scripts_sources_and_inputs_change_nothing(copied):
+def test_touched_scripts_sources_and_inputs_rerun_nothing(copied):
     run = copied.folder
     for path in [*run.glob("workflow/scripts/*.py"), *run.glob("src/fofg/**/*.py"), *run.glob("rules/*.smk"), run / "Snakefile"]:
         os.utime(path)

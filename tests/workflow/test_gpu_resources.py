@@ -76,7 +76,7 @@ def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tm
 
 
 @pytest.mark.parametrize("said", [(), ("--resources", "gpu=2")], ids=["counted", "scaled down by Snakemake"])
-def test_a_job_that_needs_more_gpus_than_the_machine_has_fails_and_says_so(checkout, machine, tmp_path, said):
+def test_a_request_for_more_gpus_than_the_machine_has_is_an_error(checkout, machine, tmp_path, said):
     done = checkout.run(f"{ROLLOUTS}/0.parquet", *said, overlays=[overlay(tmp_path, gpus=3)], check=False)
     assert done.returncode == 1
     assert "error: rollout_engine.gpus: 3 GPUs requested, 2 visible on this machine" in done.stdout + done.stderr

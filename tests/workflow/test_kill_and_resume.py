@@ -86,7 +86,7 @@ def remove(folder: Path, patterns: tuple[str, ...]) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def test_a_run_killed_in_every_kind_of_work_goes_on_and_ends_the_same(finished, copied):
+def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished, copied):
     remove(copied.folder, REMOVED)
     for kill in KILLS:
         run = start_until_ready(copied, kill)

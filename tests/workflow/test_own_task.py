@@ -10,7 +10,7 @@ import yaml
 pytestmark = pytest.mark.slow
 
 
-def test_another_task_runs_stage_1_and_three_steps_of_reinforcement_learning(checkout, monkeypatch, tmp_path):
+def test_a_custom_task_runs_stage_1_and_three_rl_steps(checkout, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     overlay = tmp_path / "even.yaml"
     problems = {"task": "toy_task:Even", "template": "Write an even text about "}

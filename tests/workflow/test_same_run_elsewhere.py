@@ -16,7 +16,7 @@ def seed(tmp_path):
 
 
 @pytest.mark.slow
-def test_another_spelling_of_the_folder_is_the_same_run(finished, seed, tmp_path):
+def test_another_spelling_of_run_dir_is_the_same_run(finished, seed, tmp_path):
     spelled = tmp_path / "spelled.yaml"
     spelled.write_text(f"run_dir: {finished.folder}/data/../\n")
     assert finished.stale([spelled]) == {}
@@ -24,7 +24,7 @@ def test_another_spelling_of_the_folder_is_the_same_run(finished, seed, tmp_path
 
 
 @pytest.mark.slow
-def test_the_same_model_in_another_folder_reruns_nothing_but_the_summary_that_names_it(finished, tmp_path):
+def test_a_moved_base_model_reruns_only_the_summary(finished, tmp_path):
     shutil.copytree(finished.folder / "resources/tiny-base", tmp_path / "moved")
     moved = tmp_path / "moved.yaml"
     moved.write_text(f"base_model: {tmp_path}/moved\n")
@@ -32,7 +32,7 @@ def test_the_same_model_in_another_folder_reruns_nothing_but_the_summary_that_na
 
 
 @pytest.mark.slow
-def test_a_run_copied_without_snakemakes_records_is_compared_with_its_configuration(finished, seed, tmp_path):
+def test_a_copy_without_snakemakes_records_is_checked_against_its_configuration(finished, seed, tmp_path):
     folder = tmp_path / "copied"
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns(".snakemake"), symlinks=True)
     copied = Checkout(folder)
@@ -49,7 +49,7 @@ def test_a_run_copied_without_snakemakes_records_is_compared_with_its_configurat
     assert copied.stale([seed]) == count(PROBLEMS)
 
 
-def test_files_of_a_stopped_run_of_another_configuration_are_not_kept_silently(tmp_path):
+def test_files_of_a_stopped_run_with_another_configuration_are_not_reused_silently(tmp_path):
     train = "data/string_task/stage1_level1/train.parquet"
     config = ["--config", "datasets={stage1_level1: {train: 20, test: 5}}"]
 
