@@ -1,4 +1,4 @@
-"""Snakemake's own commands on the workflow: what users draw, list, lint and get wrong."""
+"""Snakemake's commands on the workflow, and mistakes on the command line."""
 
 import re
 
@@ -86,7 +86,7 @@ def test_a_mistyped_profile_is_an_error_that_lists_the_profiles():
 
 
 def test_the_slurm_profile_plans_the_same_jobs_as_the_default():
-    """As a dry run with the default profile: the same jobs for the same reasons."""
+    """The same jobs for the same reasons."""
     ours, default = (yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "default"))
     assert {key: ours[key] for key in default} == default
     cluster, here = (
@@ -131,7 +131,7 @@ def test_a_custom_engine_is_found_on_pythonpath(checkout, tmp_path, monkeypatch)
 
 
 def test_a_failed_run_ends_with_the_programs_error(tmp_path):
-    """In a folder with a space in its name, too."""
+    """Also in a folder with a space in its name."""
     checkout = make_checkout(tmp_path / "my own copy")
     done = snakemake("stage1_rft", "--cores", "2", "--config", "base_model=resources/nothere", folder=checkout.folder)
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The default run as users start it: it ends with a better model, and a second start does nothing."""
+"""The default run of Stage 1: it gives a better model, and a second start does nothing."""
 
 import csv
 

@@ -43,7 +43,7 @@ rule mine:
 
 @pytest.fixture
 def snakemake(tmp_path):
-    """Runs Snakemake in a folder that is not the checkout; another Python, which has no packages, is first on PATH."""
+    """Run Snakemake in a folder outside the checkout; another Python, without packages, is first on PATH."""
     folder, programs = tmp_path / "elsewhere", tmp_path / "programs"
     folder.mkdir()
     programs.mkdir()
@@ -113,7 +113,7 @@ def test_a_module_prefix_is_an_error(snakemake):
 
 @pytest.mark.parametrize(("image", "own"), [("null", True), ("docker://an/image", False)], ids=["no image", "image"])
 def test_jobs_in_an_image_use_its_python(snakemake, image, own):
-    """Snakemake hands the prefix of all commands to the shell in the image, where its own Python's path means nothing."""
+    """Snakemake passes the prefix of all commands to the shell in the image, where the host's Python does not exist."""
     lines = 'print("function:", fofg.PYTHON in fofg.PREFIX)\n'
     (snakemake.folder / "Snakefile").write_text(MODULE + lines)
     (snakemake.folder / "mine.yaml").write_text(f"fofg: {{container: {image}}}\n")
@@ -122,7 +122,7 @@ def test_jobs_in_an_image_use_its_python(snakemake, image, own):
 
 
 def test_the_cure_of_a_damaged_file_depends_on_who_made_it(snakemake):
-    """A file that a rule made is to be removed if it is damaged, the user's own is not."""
+    """A damaged file of a rule should be removed, the user's own replaced. Other workflows do not get the list of own files."""
     (snakemake.folder / "Snakefile").write_text(MODULE + 'print("set:", "FOFG_OWN_FILES" in os.environ)\n')
     made = snakemake.folder / "data/string_task/stage2_level1to2/train.parquet"
     made.parent.mkdir(parents=True)

@@ -140,7 +140,7 @@ def test_jobs_wait_for_inputs_and_free_gpus():
 
 
 def test_a_job_with_a_short_limit_needs_several_starts():
-    """5.16 hours with starts of 120 s; each start has an hour, less 900 s to save and 120 s to start: 43 minutes of work."""
+    """5.16 hours of work; each start has an hour, minus 900 s to save and 120 s to start: 43 minutes of work."""
     config = configured(PAPER)
     assert summarize(config, "train_rl", [job("a", 18_580)])["starts"] == 8
     assert summarize(config, "train_rl", [job("a", 18_580, runtime=310 + 15)])["starts"] == 1

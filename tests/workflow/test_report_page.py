@@ -1,4 +1,4 @@
-"""Snakemake's report in a browser: what a reader sees and can click."""
+"""Snakemake's report in a browser."""
 
 import html
 import json
@@ -26,7 +26,7 @@ FIGURES = {
         "pass@k (table)",
     ],
 }
-#: Runs in the page: a function that can await, and whose result lands in the page's text.
+#: Run an async function in the page and put its result into the page's text.
 PROBE = """<script>
 const link = text => [...document.querySelectorAll("a")].find(a => a.textContent.trim() === text);
 const pause = () => new Promise(done => setTimeout(done, 100));

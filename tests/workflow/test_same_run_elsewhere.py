@@ -1,4 +1,4 @@
-"""A run is the same under any spelling of its folder and with its model moved; files without a record are not current."""
+"""A run stays valid under another spelling of its folder and with its model moved; files without records are checked."""
 
 import shlex
 import shutil
@@ -43,7 +43,7 @@ def test_a_copy_without_snakemakes_records_is_checked_against_its_configuration(
     for more in (["--dry-run"], []):
         done = copied.run("all", *more, overlays=[seed], check=False)
         assert done.returncode and "made with another configuration (problems.seed)" in done.stdout + done.stderr
-    # What the message says to do.
+    # As the message advises.
     copied.run(*TARGETS, "--touch", "--forceall", overlays=["results/config.json"])
     assert copied.stale() == {}
     assert copied.stale([seed]) == count(PROBLEMS)
@@ -62,7 +62,7 @@ def test_files_of_a_stopped_run_with_another_configuration_are_not_reused_silent
     records = (tmp_path / ".snakemake").rename(tmp_path / "records")
     code, told = start("stage1_create_problems", seed=7)
     assert code and "(problems.seed)" in told
-    # The command that the message gives, and a start that ends before all files are made again.
+    # The command in the message, and a run that stops before all files are made again.
     cure = shlex.split(told.partition("start again: ")[2])
     assert cure[:4] == ["snakemake", "all", "-s", str(ROOT / "Snakefile")]
     shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)

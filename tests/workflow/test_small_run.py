@@ -1,4 +1,4 @@
-"""What a finished small run holds: every file that the targets promise, and iterations that learn from one another."""
+"""The files of a finished small run: every target's output, iterations that build on one another, disjoint splits."""
 
 import json
 
