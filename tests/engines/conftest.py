@@ -22,6 +22,16 @@ def tiny_base() -> Path:
     return ROOT / "resources/tiny-base"
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_model):
+    """Set up verl's RL trainer without its model."""
+    from verl_run import Run
+
+    trainer = Run(tmp_path_factory.mktemp("run"), tiny_model)
+    yield trainer
+    trainer.close()
+
+
 @pytest.fixture(scope="session")
 def level1(tmp_path_factory) -> Path:
     """Write 64 Level-1 problems with definitions."""

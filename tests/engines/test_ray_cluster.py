@@ -48,7 +48,7 @@ sys.exit(code)
 """
 
 
-def until(condition, seconds: float = 180.0):
+def wait_until(condition, seconds: float = 180.0):
     """Return the value of the condition as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -57,7 +57,7 @@ def until(condition, seconds: float = 180.0):
     return value
 
 
-def mentioning(text: str) -> list[int]:
+def processes_with(text: str) -> list[int]:
     """Return the other processes with a text in their command line."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
@@ -120,15 +120,15 @@ def running(cluster: Cluster):
 
 
 def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
-    return not any(process.is_running() for process in processes) and not any(mentioning(folder) for folder in folders)
+    return not any(process.is_running() for process in processes) and not any(processes_with(folder) for folder in folders)
 
 
 def test_the_command_runs_once_for_all_nodes_and_its_exit_code_is_the_heads(tmp_path):
     with running(Cluster(tmp_path / "a", nodes=2, gpus=3, code=7)) as a:
         other, head = a.start(1), a.start(0)
-        until(lambda: a.seen() or head.poll() is not None)
+        wait_until(lambda: a.seen() or head.poll() is not None)
         processes = a.processes()
-        assert len(mentioning(a.seen()[0]["folders"][0])) > 0
+        assert len(processes_with(a.seen()[0]["folders"][0])) > 0
         (a.folder / "go").touch()
         assert (head.wait(), other.wait()) == (7, 0)
         (seen,) = a.seen()
@@ -144,10 +144,10 @@ def test_before_a_time_limit_the_head_requests_a_stop_and_no_process_exits(tmp_p
     """SLURM sends SIGURG to all processes of a job step."""
     with running(Cluster(tmp_path / "a", nodes=2, code=3)) as a:
         other, head = a.start(1), a.start(0)
-        until(lambda: a.seen() or head.poll() is not None)
+        wait_until(lambda: a.seen() or head.poll() is not None)
         for process in a.processes():
             process.send_signal(signal.SIGURG)
-        assert until(lambda: stop_reason(a.folder / "stop")) == TIME_LIMIT
+        assert wait_until(lambda: stop_reason(a.folder / "stop")) == TIME_LIMIT
         (a.folder / "go").touch()
         assert (head.wait(), other.wait()) == (3, 0)
 
@@ -168,22 +168,22 @@ def test_clusters_on_one_host_are_separate_and_clean_up_however_they_end(tmp_pat
     with ExitStack() as stack:
         clusters = [stack.enter_context(running(Cluster(tmp_path / name, gpus=n))) for n, name in enumerate(ENDS, 1)]
         jobs = [cluster.start(0) for cluster in clusters]
-        until(lambda: all(cluster.seen() for cluster in clusters) or any(job.poll() is not None for job in jobs))
+        wait_until(lambda: all(cluster.seen() for cluster in clusters) or any(job.poll() is not None for job in jobs))
         for n, each in enumerate(clusters, 1):
             (seen,) = each.seen()
             assert seen["gpus"] == n
             assert len(seen["names"]) == 1
         for each, job, (how, (end, code)) in zip(clusters, jobs, ENDS.items(), strict=True):
             processes, folders = each.processes(), each.seen()[0]["folders"]
-            assert len(processes) > 5 and mentioning(folders[0]) and Path(folders[0]).exists()
+            assert len(processes) > 5 and processes_with(folders[0]) and Path(folders[0]).exists()
             end(job)
             assert job.wait() == code
-            until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
+            wait_until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
             if how == "node killed":
                 shutil.rmtree(folders[0])
-            until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
+            wait_until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
             later = clusters[clusters.index(each) + 1 :]
-            assert all(mentioning(other.seen()[0]["folders"][0]) for other in later)
+            assert all(processes_with(other.seen()[0]["folders"][0]) for other in later)
 
 
 def test_missing_nodes_are_an_error_that_names_the_nodes_that_joined(tmp_path):

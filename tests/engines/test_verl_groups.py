@@ -10,7 +10,7 @@ import transfer_queue as tq
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.utils import MetricsAggregator
 from verl.utils.tracking import Tracking
-from verl_run import LIMIT, SAMPLES, Run
+from verl_run import LIMIT, MIXED, SAME, SAMPLES
 
 from fofg.rollouts.decoding import token_ids
 from fofg.training.curricula import phase_of
@@ -19,14 +19,6 @@ from fofg.training.verl import records
 from fofg.training.verl.protocol import DRAWN, ERROR
 
 pytestmark = pytest.mark.engines
-SAME, MIXED = (1, "RRRR"), (1, "RWRW")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_model):
-    made = Run(tmp_path_factory.mktemp("run"), tiny_model)
-    yield made
-    made.close()
 
 
 def chosen(batch):
@@ -75,18 +67,18 @@ def test_a_step_with_equal_rewards_in_every_group_is_an_error(run):
     run.load([SAME, (1, "WWWW"), (2, "NNNC"), SAME, MIXED], wanted=2, generation=2, most=2)
     with pytest.raises(RuntimeError, match=r"step 7: rewards differ in none of 4 groups \(mean reward 0.25\)"):
         run.step(7)
-    told = (run.folder / ERROR).read_text()
-    assert told.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
+    message = (run.folder / ERROR).read_text()
+    assert message.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
     for cure in ("max_generation_batches", "generation_prompts", "temperature"):
-        assert cure in told
+        assert cure in message
 
 
 def test_a_step_with_too_few_groups_can_be_an_error(run):
     run.load([SAME, SAME, MIXED, SAME], wanted=2, generation=2, most=2, on_incomplete_step="error")
     with pytest.raises(RuntimeError, match="step 7: rewards differ in 1 of 4 groups"):
         run.step(7)
-    told = (run.folder / ERROR).read_text()
-    assert "fewer than stage2.rl's prompts_per_step (2)" in told and "on_incomplete_step: train" in told
+    message = (run.folder / ERROR).read_text()
+    assert "fewer than stage2.rl's prompts_per_step (2)" in message and "on_incomplete_step: train" in message
 
 
 def test_without_filter_groups_one_batch_is_kept_whole(run):

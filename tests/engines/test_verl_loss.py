@@ -50,7 +50,7 @@ def test_the_rl_loss_is_the_clipped_objective_with_kl_penalty_and_entropy_bonus(
         data = TensorDict(fields, batch_size=len(PROMPTS))
     tensordict_utils.assign_non_tensor(data, dp_size=1, batch_num_tokens=sum(RESPONSES), global_batch_size=len(PROMPTS))
     entropies = [[9.0] * (before - 1) + [*row, 9.0] for before, row in zip(PROMPTS, ENTROPIES)]
-    loss, said = ppo_loss(actor, {"log_probs": nested(whole), "entropy": nested(entropies)}, data)
+    loss, metrics = ppo_loss(actor, {"log_probs": nested(whole), "entropy": nested(entropies)}, data)
     terms, clipped = [], 0
     for before, after, advantage, spread, apart in zip(old, new, ADVANTAGES, ENTROPIES, DIVERGENCES):
         own = []
@@ -64,8 +64,8 @@ def test_the_rl_loss_is_the_clipped_objective_with_kl_penalty_and_entropy_bonus(
     rows = [flat] if mode == "token-mean" else terms
     policy, spread, apart = (fmean(fmean(token[term] for token in own) for own in rows) for term in range(3))
     assert float(loss) == pytest.approx(policy - entropy * spread + kl * apart, rel=1e-5)
-    assert said["actor/pg_clipfrac"].aggregate() == pytest.approx(clipped / 9)
-    assert said["actor/pg_loss"].aggregate() == pytest.approx(policy, rel=1e-5)  # what our records call loss
-    assert ("kl_loss" in said) == (kl > 0)
+    assert metrics["actor/pg_clipfrac"].aggregate() == pytest.approx(clipped / 9)
+    assert metrics["actor/pg_loss"].aggregate() == pytest.approx(policy, rel=1e-5)  # what our records call loss
+    assert ("kl_loss" in metrics) == (kl > 0)
     if kl:
-        assert said["kl_loss"].aggregate() == pytest.approx(apart, rel=1e-5)
+        assert metrics["kl_loss"].aggregate() == pytest.approx(apart, rel=1e-5)

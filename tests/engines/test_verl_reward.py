@@ -52,10 +52,10 @@ class Scorer:
             prompt_ids=prompt, response_ids=tokens, response_mask=[1] * len(tokens), num_turns=2, metrics=AgentLoopMetrics()
         )
         self.loop.run_until_complete(self.agents._compute_score([made], kwargs=self.row))
-        told = made.extra_fields["reward_extra_info"]
-        assert told.keys() == {"score", "acc", "truncated"} and all(isinstance(value, float) for value in told.values())
-        assert made.reward_score == told["score"]
-        return told["score"], told["acc"], told["truncated"]
+        details = made.extra_fields["reward_extra_info"]
+        assert details.keys() == {"score", "acc", "truncated"} and all(isinstance(value, float) for value in details.values())
+        assert made.reward_score == details["score"]
+        return details["score"], details["acc"], details["truncated"]
 
 
 @pytest.fixture(scope="module")

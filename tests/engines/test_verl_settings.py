@@ -94,8 +94,8 @@ def test_the_rl_settings_are_the_papers(tmp_path, tiny_model):
     assert (trainer.save_freq, trainer.test_freq, trainer.total_training_steps) == (25, 25, 700)
     assert (trainer.n_gpus_per_node, trainer.nnodes) == (8, 1)
     assert data.shuffle is False and data.validation_shuffle is False and data.filter_overlong_prompts is False
-    told = config.reward.custom_reward_function.reward_kwargs
-    assert dict(told) == load("paper.yaml").scoring.model_dump() and told.answer_rule == "published"
+    reward_settings = config.reward.custom_reward_function.reward_kwargs
+    assert dict(reward_settings) == load("paper.yaml").scoring.model_dump() and reward_settings.answer_rule == "published"
 
 
 @pytest.mark.parametrize(("iteration", "epochs"), [(False, 2), (True, 1)])

@@ -70,10 +70,10 @@ class Job:
     def rank(self, number: int) -> psutil.Process:
         return next(one for one in self.processes() if one.environ().get("RANK") == str(number))
 
-    def ends(self) -> tuple[int, str]:
+    def wait(self) -> tuple[int, str]:
         """Wait for the end. Return the exit code and the error output."""
-        said = self.process.communicate(timeout=300)[1]
-        return self.process.returncode, said
+        errors = self.process.communicate(timeout=300)[1]
+        return self.process.returncode, errors
 
 
 def all_before_their_time_limit(job):
@@ -107,18 +107,18 @@ WAYS = [
 
 
 @pytest.fixture(scope="module")
-def whole(folder) -> Path:
+def uninterrupted(folder) -> Path:
     """Return the model of an uninterrupted run."""
-    code, said = Job(folder, "whole").ends()
-    assert code == 0, said
+    code, errors = Job(folder, "whole").wait()
+    assert code == 0, errors
     return folder / "whole"
 
 
-def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, whole):
+def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, uninterrupted):
     """The test loss after the last step; some test rows are repeated to fill a batch."""
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     tests = encode_file(tokenizer, folder / "test.parquet", sft_job.spec().sft)
-    network = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float32)
+    network = AutoModelForCausalLM.from_pretrained(uninterrupted, dtype=torch.float32)
     losses = []
     for ids, labels in zip(tests.input_ids, tests.labels):
         ids, labels = torch.tensor(ids).long(), torch.tensor(labels)
@@ -128,35 +128,35 @@ def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, whole):
     losses = (2 * losses)[: 2 * sft_job.BATCH]
     by_token, by_example = fmean(loss for own in losses for loss in own), fmean(map(fmean, losses))
     assert abs(by_token - by_example) > 0.1
-    assert records(whole)[-1]["test_loss"] == pytest.approx(by_example, abs=0.01)  # bfloat16
+    assert records(uninterrupted)[-1]["test_loss"] == pytest.approx(by_example, abs=0.01)  # bfloat16
 
 
-def test_a_stopped_run_saves_its_current_step_and_resumes_exactly(folder, whole):
+def test_a_stopped_run_saves_its_current_step_and_resumes_exactly(folder, uninterrupted):
     done = 0
     for way, reason in WAYS:
         job = Job(folder, "stopped")
         job.trains(2)
         processes = job.processes()
         way(job)
-        code, said = job.ends()
+        code, errors = job.wait()
         log = (job.state() / "verl.log").read_text()
         saved, trained = last_step(job.state()), max(job.steps())
-        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; run the same command to resume" in said, (
-            said + log
+        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; run the same command to resume" in errors, (
+            errors + log
         )
         assert done + 2 <= saved == trained < sft_job.STEPS, log
-        assert "Traceback" not in said and (way is all_by_sigterm or "Traceback" not in log)
+        assert "Traceback" not in errors and (way is all_by_sigterm or "Traceback" not in log)
         assert min(job.steps()) == done + 1
         psutil.wait_procs(processes, timeout=60)
         assert not any(process.is_running() for process in processes)
         done = saved
-    code, said = Job(folder, "stopped").ends()
-    assert code == 0, said
-    assert f"resuming after step {done} of {sft_job.STEPS}" in said
-    ours, theirs = (records(model) for model in (folder / "stopped", whole))
+    code, errors = Job(folder, "stopped").wait()
+    assert code == 0, errors
+    assert f"resuming after step {done} of {sft_job.STEPS}" in errors
+    ours, theirs = (records(model) for model in (folder / "stopped", uninterrupted))
     assert [record["step"] for record in ours] == list(range(1, sft_job.STEPS + 1))
     assert ours == theirs
-    for name, weights in load_file(whole / "model.safetensors").items():
+    for name, weights in load_file(uninterrupted / "model.safetensors").items():
         assert weights.equal(load_file(folder / "stopped/model.safetensors")[name]), name
 
 
@@ -172,6 +172,6 @@ def test_a_stop_request_before_the_first_step_exits_at_once(folder):
         assert time.monotonic() < end and job.process.poll() is None, job.process.communicate()[1]
         time.sleep(0.05)
     driver_by_sigterm(job)
-    code, said = job.ends()
-    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; run the same command to resume" in said
+    code, errors = job.wait()
+    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; run the same command to resume" in errors
     assert not job.steps() and not list(job.state().glob("global_step_*"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import transfer_queue as tq
-from verl_run import Run
+from verl_run import MIXED, SAME, Run
 
 from fofg.runtime.signals import request_stop
 from fofg.training.curricula import phase_of
@@ -15,7 +15,6 @@ from fofg.training.verl import records
 from fofg.training.verl.protocol import DRAWN, ERROR, LINES, STOP
 
 pytestmark = pytest.mark.engines
-SAME, MIXED = (1, "RRRR"), (1, "RWRW")
 STEPS = 6
 REASON = "by SIGTERM"
 
@@ -44,13 +43,13 @@ class Learning:
         self.written.unlink(missing_ok=True)
         try:
             self.run.fit(STEPS, at, **options)
-            said = ""
+            error_text = ""
         except RuntimeError as error:
-            said = str(error)
-            assert (self.run.folder / ERROR).read_text() == said
+            error_text = str(error)
+            assert (self.run.folder / ERROR).read_text() == error_text
         for line in self.written.read_text().splitlines():
             lines.add(line, 1.0)
-        return said
+        return error_text
 
     def look(self, step: int, then) -> None:
         """Note the problems of a step's update."""
@@ -74,13 +73,6 @@ class Learning:
         made = records.grpo(self.lines().steps(), partial(phase_of, lengths=[STEPS]))
         timed = ("seconds", "seconds_generation", "seconds_training")
         return [{name: value for name, value in record.items() if name not in timed} for record in made]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_model):
-    made = Run(tmp_path_factory.mktemp("run"), tiny_model)
-    yield made
-    made.close()
 
 
 @pytest.fixture

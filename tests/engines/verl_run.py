@@ -24,6 +24,8 @@ from fofg.training.verl.protocol import last_step
 
 #: Responses per problem, and maximum tokens of each.
 SAMPLES, LIMIT = 4, 32
+#: Level and script of a problem with equal rewards, and of one with different rewards.
+SAME, MIXED = (1, "RRRR"), (1, "RWRW")
 
 
 def problem(index: int, level: int, script: str) -> dict:
@@ -58,8 +60,8 @@ class Trainer(get_trainer_cls("sync")):
 
     def _update_actor(self, batch, metrics: dict):
         self.actor_rollout_wg.updates += 1
-        said = ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
-        metrics.update({f"actor/{name}": float(self.actor_rollout_wg.updates) for name in said})
+        names = ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
+        metrics.update({f"actor/{name}": float(self.actor_rollout_wg.updates) for name in names})
         self.at.get(("update", self.global_steps), lambda: None)()
         return batch
 

@@ -98,26 +98,26 @@ class Run:
                 start_new_session=True,
             )
 
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text(errors="replace")
 
     def submitted(self) -> int:
         """Return the number of jobs it has submitted."""
-        return len(re.findall(r"has been submitted with SLURM jobid", self.said()))
+        return len(re.findall(r"has been submitted with SLURM jobid", self.printed()))
 
     def wait(self) -> str:
         """Wait for success and return the output."""
         try:
             code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"still running after {PATIENCE} s:\n{self.said()[-6000:]}")
-        assert code == 0, self.said()[-6000:]
-        return self.said()
+            pytest.fail(f"still running after {PATIENCE} s:\n{self.printed()[-6000:]}")
+        assert code == 0, self.printed()[-6000:]
+        return self.printed()
 
     def fail(self) -> str:
         """Wait for failure and return the output."""
-        assert self.process.wait(PATIENCE) != 0, self.said()[-6000:]
-        return self.said()
+        assert self.process.wait(PATIENCE) != 0, self.printed()[-6000:]
+        return self.printed()
 
     def kill(self) -> None:
         """Kill it without a chance to cancel its jobs."""

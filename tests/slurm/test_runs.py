@@ -38,18 +38,18 @@ def test_two_runs_at_once_in_separate_folders(site):
     for name, run in runs.items():
         run.wait()
         assert run.submitted() == sum(site.planned("stage1_create_train_data", overlays=overlays[name]).values())
-        told = site.local("stage1_create_train_data", overlays=overlays[name], more=["--dry-run"])
-        assert "Nothing to be done" in told
+        dry_run = site.local("stage1_create_train_data", overlays=overlays[name], more=["--dry-run"])
+        assert "Nothing to be done" in dry_run
     first, second = (rows(site, f"runs/{name}/data/string_task/stage1_level1/rollout.parquet") for name in RUNS)
     assert len(first) == len(second) == 24 and first != second
 
 
 def test_resources_that_the_cluster_lacks_are_an_error_before_any_submission(site):
     settings = ["--set-resources", "select_rft_data:mem_mb=9000"]
-    said = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
+    output = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
     assert (
-        "asks for 1 x (9,000 MB, 2 CPUs, 0 GPUs" in said
-        and "partition cpu has nodes 2 x (8,000 MB, 4 CPUs, 2 GPUs, 60 minutes)" in said
+        "asks for 1 x (9,000 MB, 2 CPUs, 0 GPUs" in output
+        and "partition cpu has nodes 2 x (8,000 MB, 4 CPUs, 2 GPUs, 60 minutes)" in output
     )
-    assert run.submitted() == 0 and "Traceback" not in said
+    assert run.submitted() == 0 and "Traceback" not in output
     assert not site.cluster.queue("%i")

@@ -42,8 +42,8 @@ def test_fine_tuning_with_torchrun_on_two_nodes_stops_and_resumes(site, alone, o
     run = on_two_nodes(f"{folder}/model.safetensors", stage1_rft_data=data)
     job = site.job("train_sft")
     assert site.cluster.ask("squeue", "--noheader", "--job", job, "--format", "%D").strip() == "2"
-    said = f"{site.folder}/checkpoints/string-task/.resume/stage1-rft"
-    wait_for(lambda: any(path.read_text().count("\n") > 4 for path in Path(said).glob("*/verl.jsonl")), "it does not train", 300)
+    state = f"{site.folder}/checkpoints/string-task/.resume/stage1-rft"
+    wait_for(lambda: any(path.read_text().count("\n") > 4 for path in Path(state).glob("*/verl.jsonl")), "it does not train", 300)
     site.cluster.ask("scancel", "--signal=URG", job)
     run.wait()
 

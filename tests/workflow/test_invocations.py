@@ -133,7 +133,7 @@ def test_the_cure_of_a_damaged_file_depends_on_who_made_it(snakemake):
     for use, path, cure in (("null", made, "remove it and run again"), (f"'{own}'", own, "replace it with an undamaged one")):
         (snakemake.folder / "mine.yaml").write_text(f"fofg: {{stage2: {{rft: {dataset}}}, use: {{stage2_rft_problems: {use}}}}}\n")
         done = snakemake("data/string_task/stage2_level2_rft/0.parquet")
-        told = done.stdout + done.stderr
-        assert done.returncode and "set: False" in told, told
-        assert path.name in told and cure in told, told
+        printed = done.stdout + done.stderr
+        assert done.returncode and "set: False" in printed, printed
+        assert path.name in printed and cure in printed, printed
         path.unlink()

@@ -60,24 +60,24 @@ def test_files_of_a_stopped_run_with_another_configuration_are_not_reused_silent
 
     assert start("stage1_create_problems")[0] == 0
     records = (tmp_path / ".snakemake").rename(tmp_path / "records")
-    code, told = start("stage1_create_problems", seed=7)
-    assert code and "(problems.seed)" in told
+    code, printed = start("stage1_create_problems", seed=7)
+    assert code and "(problems.seed)" in printed
     # The command in the message, and a run that stops before all files are made again.
-    cure = shlex.split(told.partition("start again: ")[2])
+    cure = shlex.split(printed.partition("start again: ")[2])
     assert cure[:4] == ["snakemake", "all", "-s", str(ROOT / "Snakefile")]
     shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
     records.rename(tmp_path / ".snakemake")
     assert start(train, seed=7)[0] == 0
     records = (tmp_path / ".snakemake").rename(tmp_path / "records")
     for seed in (None, 7):
-        code, told = start("stage1_create_problems", "--dry-run", seed=seed)
-        assert code and "(problems.seed)" in told and "--touch" not in told
+        code, printed = start("stage1_create_problems", "--dry-run", seed=seed)
+        assert code and "(problems.seed)" in printed and "--touch" not in printed
     config_json = (tmp_path / "results/config.json").rename(tmp_path / "config.json")
-    code, told = start("stage1_create_problems", "--dry-run", seed=7)
-    assert code == 0 and "taken for current" in told and "Nothing to be done" in told
+    code, printed = start("stage1_create_problems", "--dry-run", seed=7)
+    assert code == 0 and "taken for current" in printed and "Nothing to be done" in printed
     shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
     records.rename(tmp_path / ".snakemake")
     config_json.rename(tmp_path / "results/config.json")
     assert (tmp_path / "results/changed_keys.json").exists()
-    code, told = start("stage1_create_problems", seed=7)
-    assert code == 0 and "taken for current" not in told and not (tmp_path / "results/changed_keys.json").exists()
+    code, printed = start("stage1_create_problems", seed=7)
+    assert code == 0 and "taken for current" not in printed and not (tmp_path / "results/changed_keys.json").exists()
