@@ -1,10 +1,9 @@
-#!/usr/bin/env python
 """Seconds of whole commands at the paper's size, each beside the usual way of doing the same work in the same run.
 
 Times what a user waits for: the start of Python and Snakemake, the work, and the files. The usual way is a plain script in one
 process that holds everything in memory: problems by ``eval`` and ``inspect.getsource``, answers by a loop over characters, tables
 by pandas; for the dry run, a bare Snakemake with as many rules and jobs. CPU seconds are of all processes; on a busy machine they
-tell more than wall seconds. Prints a table; the last line is one JSON object. Takes three minutes on two quiet cores.
+tell more than wall seconds. Takes three minutes on two quiet cores.
 """
 
 import argparse
@@ -18,14 +17,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from measuring import parser, report
+
 from fofg import specs
 from fofg.config import Config, canonical, load, merge, read
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow/scripts"
-#: Seconds of wall time, and of CPU time for the start of a program, or how many times as long as the usual way.
-TARGETS = {"stage1_create_problems": 8, "stage2_create_problems": 25, "start of a program": 0.35, "dry run": 2.5}
-#: Problems that the responses to select from, to gather and to score belong to; 10 responses each.
+#: Seconds of wall time; of the dry run, how many times as long as the usual way.
+TARGETS = {"stage1_create_problems": 8, "stage2_create_problems": 25, "dry run": 2.5}
+#: Problems with 10 responses each, to gather, select from and score.
 ROLLED_OUT = 12_500
 
 
@@ -69,7 +70,7 @@ def usual_select(output: Path, rollouts: str) -> None:
 
 def usual_score(output: Path, rollouts: str) -> None:
     import pandas
-    from rft import usual_answer
+    from scoring import usual_answer
 
     verdicts = []
     for row in pandas.read_parquet(rollouts).to_dict("records"):
@@ -93,7 +94,7 @@ USUAL = {name.removeprefix("usual_"): way for name, way in list(globals().items(
 
 
 def make_shards(folder: Path, settings: Config) -> list[Path]:
-    """Rollout shards as an engine's jobs write them: responses of 1 KB, half of them correct."""
+    """Write shards of rollouts as an engine's jobs do: responses of 1 KB, half of them correct."""
     from rft import row
 
     from fofg.data.files import write_parquet
@@ -116,7 +117,7 @@ def make_shards(folder: Path, settings: Config) -> list[Path]:
 
 
 def make_bare_workflow(folder: Path, jobs: dict[str, int]) -> None:
-    """A Snakefile with as many jobs of each rule, which read what a job of the rule before makes."""
+    """Write a Snakefile with as many jobs of each rule; each reads a file of the rule before."""
     folder.mkdir()
     lines, before = [f"rule all:\n    input: {[f'{rule}/{i}.txt' for rule, count in jobs.items() for i in range(count)]}\n"], None
     for rule in jobs:
@@ -130,12 +131,12 @@ def make_bare_workflow(folder: Path, jobs: dict[str, int]) -> None:
 
 
 class Measured:
-    """Wall and CPU seconds of a command and all processes that it waited for, and what it printed. Exits if it fails."""
+    """The wall and CPU seconds of a command with all its processes, and its output. Exits if the command fails."""
 
     def __init__(self, *command: str | Path, folder: Path = ROOT):
         print(f"running: {' '.join(map(str, command))[:110]}", file=sys.stderr)
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        # Python keeps compiled modules unless told not to, and users seldom tell it.
+        # Users run with compiled modules.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with tempfile.TemporaryFile("w+") as output:
             start = time.perf_counter()
@@ -161,8 +162,8 @@ def usual(name: str, output: Path, *arguments: str | Path) -> Measured:
     return Measured(sys.executable, __file__, "--usual", name, "--output", output, *arguments)
 
 
-def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
-    """Command -> itself, the usual way."""
+def measure(folder: Path) -> dict[str, tuple[Measured, Measured]]:
+    """Return the measurements of each command and of the usual way."""
     from rft import selection
 
     settings, found = configured(), {}
@@ -171,10 +172,7 @@ def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
     options = ["--configfile", "config/paper.yaml", "--config", f"run_dir={run}", f"base_model={settings.base_model}"]
     data = run / "data/string_task"
 
-    help_of = [sys.executable, SCRIPTS / "create_problems.py", "--help"]
-    Measured(*help_of)  # compiles
-    imports = [sys.executable, "-c", "import pyarrow.parquet, pydantic"]
-    found["start of a program"] = Measured(*help_of), Measured(*imports)
+    Measured(sys.executable, SCRIPTS / "create_problems.py", "--help")  # compiles
 
     dry = [*options, "--dry-run", "--workflow-profile", "profiles/slurm"]
     planned = snakemake("all", *dry)
@@ -195,10 +193,6 @@ def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
     for stage, names in splits.items():
         target = f"stage{stage}_create_problems"
         found[target] = snakemake(target, *options), usual("create", other, *names)
-    spec = specs.problems(settings, "stage1_level1", "train")
-    more = spec.model_copy(update={"rows": 4 * spec.rows})
-    found["create_problems.py"] = script("create_problems", spec.text(), "--output", other / "once.parquet"), None
-    found["create_problems.py, 4 x the rows"] = script("create_problems", more.text(), "--output", other / "more.parquet"), None
 
     practice = data / "stage2_level2/train.parquet"
     chunk = canonical(iteration=0, size=settings.stage2.rft.examples_per_iteration, seed=settings.stage2.rft.chunk_seed)
@@ -226,25 +220,26 @@ def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--usual", choices=USUAL, help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--usual", choices=USUAL, help=argparse.SUPPRESS)
+    arguments.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.usual:
         return USUAL[options.usual](options.output, *options.arguments)
     with tempfile.TemporaryDirectory(prefix="fofg-commands-") as folder:
         found = measure(Path(folder))
-    figures = {"benchmark": "commands", "load_average": round(os.getloadavg()[0], 1), "targets": TARGETS, "commands": {}}
-    print(f"{'command':34}{'wall s':>8}{'CPU s':>8}{'usual wall':>12}{'usual CPU':>11}{'CPU ratio':>11}")
+    commands = {}
     for name, (ours, theirs) in found.items():
-        row = {"wall": round(ours.wall, 2), "cpu": round(ours.cpu, 2)}
-        if theirs:
-            ratio = round(ours.cpu / theirs.cpu, 2)
-            row |= {"usual_wall": round(theirs.wall, 2), "usual_cpu": round(theirs.cpu, 2), "cpu_ratio": ratio}
-        figures["commands"][name] = row
-        print(f"{name:34}" + "".join(f"{value:>{width}.2f}" for value, width in zip(row.values(), (8, 8, 12, 11, 11))))
-    print(json.dumps(figures))
+        commands[name] = {
+            "wall": round(ours.wall, 2),
+            "cpu": round(ours.cpu, 2),
+            "usual_wall": round(theirs.wall, 2),
+            "usual_cpu": round(theirs.cpu, 2),
+            "cpu_ratio": round(ours.cpu / theirs.cpu, 2),
+        }
+        print(name, commands[name], file=sys.stderr)
+    report("commands", targets=TARGETS, commands=commands)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,22 @@
-#!/usr/bin/env python
-"""Measures how fast Level-2 problems are made on one core, against the usual way, and whether memory stays flat.
+"""Level-2 problems created per second on one core, beside the usual way in the same run, and whether memory stays flat.
 
-The usual way makes the paper sampler's problems: text by choice and choices, eval, and inspect's source of each function, a problem
-at a time; that both make the same ones is checked. Speeds are problems per second of processor time, the best of several rounds, so
-that other work on the machine disturbs them little. Memory is the peak of a process that writes a file of these problems.
+The usual way draws the published sampler's problems as text, evaluates them with ``eval`` and looks up the source of each function
+with ``inspect``. Both must create the same problems. Memory is the peak of a process that writes a file of problems.
 """
 
 import argparse
 import inspect
 import json
-import multiprocessing
 import random
 import re
 import string
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from functools import partial
+from collections import deque
 from pathlib import Path
+
+from measuring import parser, peak_bytes, rates, report
 
 from fofg.config import Problems
 from fofg.data import datasets
@@ -36,7 +34,7 @@ SETTINGS = {
 
 
 class UsualWay:
-    """The paper's procedure written straight down."""
+    """The published procedure as a plain script."""
 
     def __init__(self, pool: tuple[str, ...] = PUBLISHED["train"]):
         self.random = random.Random(SETTINGS["paper"].seed)
@@ -91,92 +89,51 @@ class UsualWay:
         return made
 
 
-def usual_way(rows: int) -> None:
-    UsualWay().rows(rows)
-
-
 def check(rows: int = 500) -> None:
-    """Raises SystemExit unless the usual way and the paper sampler make the same problems."""
+    """Exit unless the usual way and the published sampler create the same problems."""
     usual = [row["reward_model"]["ground_truth"] for row in UsualWay().rows(rows)]
-    ours = [datasets.ground_truth(problem) for problem in datasets.problems(spec("paper", rows))]
+    ours = [problem.truth for problem in datasets.problems(spec("paper", rows))]
     if list(map(json.loads, usual)) != list(map(json.loads, ours)):
-        raise SystemExit("error: the usual way and the paper sampler made different problems")
+        sys.exit("error: the usual way and the published sampler created different problems")
 
 
 def spec(sampler: str, rows: int) -> ProblemsSpec:
     return ProblemsSpec(dataset=DATASET, stage=2, levels=(2, 2), split="train", rows=rows, problems=SETTINGS[sampler])
 
 
-def make_problems(sampler: str, rows: int) -> None:
-    for _ in datasets.problems(spec(sampler, rows)):
-        pass
-
-
-def make_rows(sampler: str, rows: int) -> None:
-    for _ in datasets.batches(spec(sampler, rows)):
-        pass
-
-
-def make_file(sampler: str, rows: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        datasets.write(Path(folder) / "train.parquet", spec(sampler, rows))
-
-
-def speed(make: Callable[[int], None], rows: int, rounds: int) -> int:
-    """Problems a second of processor time, the best of some rounds."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.process_time()
-        make(rows)
-        best = min(best, time.process_time() - start)
-    return round(rows / best)
-
-
-def _peak(sampler: str, rows: int, answer) -> None:
-    make_file(sampler, rows)
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    answer.send(int(status["VmHWM"].split()[0]) / 1024)
-
-
-def peak(sampler: str, rows: int) -> float:
-    """Peak memory in MiB of a fresh process that writes the problems."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_peak, args=(sampler, rows, theirs))
-    process.start()
-    value = ours.recv()
-    process.join()
-    return value
+def peak_mib(sampler: str, rows: int) -> float:
+    """Return the peak memory of a new process that writes the problems."""
+    print(f"{sampler}: memory, {rows:,} problems", file=sys.stderr)
+    command = [sys.executable, __file__, "--write", sampler, "--rows", str(rows)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 2**20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=5000, help="problems per round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=8, help="rounds, the best of which counts (default: %(default)s)")
-    parser.add_argument(
-        "--memory-rows",
-        type=int,
-        nargs=2,
-        default=(50_000, 400_000),
-        help="sizes whose peak memory is compared (default: %(default)s)",
-    )
-    arguments = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--rows", type=int, default=5000, help="problems per round (default: %(default)s)")
+    arguments.add_argument("--rounds", type=int, default=8, help="rounds, the best of which counts (default: %(default)s)")
+    sizes = {"type": int, "nargs": 2, "default": (50_000, 400_000)}
+    arguments.add_argument("--memory-rows", **sizes, help="sizes whose peak memory is compared (default: %(default)s)")
+    arguments.add_argument("--write", choices=SETTINGS, help=argparse.SUPPRESS)
+    options = arguments.parse_args()
+    if options.write:
+        with tempfile.TemporaryDirectory() as folder:
+            datasets.write(Path(folder) / "train.parquet", spec(options.write, options.rows))
+        return print(peak_bytes())
     check()
-    baseline = speed(usual_way, min(arguments.rows, 2000), 3)
-    figures = {"unit": "problems/s of processor time", "level": 2, "usual_way": baseline, "target": TARGET, "samplers": {}}
-    few, many = arguments.memory_rows
+    ours = {name: lambda name=name: deque(datasets.batches(spec(name, options.rows)), maxlen=0) for name in SETTINGS}
+    found = rates(ours | {"usual": lambda: UsualWay().rows(options.rows)}, options.rows, options.rounds)
+    samplers = {}
     for sampler in SETTINGS:
-        found = {}
-        for name, make in (("problems", make_problems), ("rows", make_rows), ("parquet", make_file)):
-            print(f"{sampler}: {name}", file=sys.stderr)
-            found[name] = speed(partial(make, sampler), arguments.rows, arguments.rounds)
-        found["rows_over_usual_way"] = round(found["rows"] / baseline, 1)
-        print(f"{sampler}: memory", file=sys.stderr)
-        low, high = peak(sampler, few), peak(sampler, many)
-        found["peak_mib"] = {str(few): round(low), str(many): round(high), "growth": round(high - low, 1)}
-        figures["samplers"][sampler] = found
-    figures["met"] = all(found["rows"] >= TARGET for found in figures["samplers"].values())
-    print(json.dumps(figures))
+        peaks = {str(rows): round(peak_mib(sampler, rows), 1) for rows in options.memory_rows}
+        samplers[sampler] = {
+            "rows": found[sampler],
+            "rows_over_usual_way": round(found[sampler] / found["usual"], 1),
+            "peak_mib": peaks,
+        }
+    met = all(found[sampler] >= TARGET for sampler in SETTINGS)
+    unit = "problems/s of processor time"
+    report("problems", unit=unit, level=2, usual_way=found["usual"], target=TARGET, samplers=samplers, met=met)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Selection of RFT data: responses per second and peak memory, against the usual way on a tenth of the data.
 
-Makes a rollout file (10 responses of 1 KB a problem, half of them correct) in a temporary folder, selects from it with the
-library, then does the same the usual way: everything in memory as Python rows, a character loop that finds the answer, pandas to
-write. The last line on standard output is one JSON object.
+Writes rollouts (10 responses of 1 KB per problem, half of them correct) and selects from them with the library, then the usual way:
+all rows in memory, a loop over characters that finds the answer, pandas to write.
 """
 
 import argparse
@@ -19,9 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
-import yaml
+from measuring import parser, peak_bytes, report
+from scoring import usual_answer
 
-from fofg.config import Config, Selection, load
+from fofg.config import DEFAULT, Config, Selection, load, read
 from fofg.data.files import write_parquet
 from fofg.data.schemas import ROLLOUTS
 from fofg.specs import SelectionSpec, part
@@ -35,12 +35,6 @@ RESPONSE_BYTES = 1000
 TARGETS = {"responses_per_second": 60_000, "peak_bytes": 1_000_000_000}
 TEXT = 'first we take the letters then apply func_3 to each of them and write it down so that the result is next "abc" [1, 2]'
 WORDS = TEXT.split()
-
-
-def settings(turns: int):
-    values = yaml.safe_load((Path(__file__).parents[1] / "config/default.yaml").read_text(encoding="utf-8"))
-    values["stage1"]["rft"]["turns_per_example"] = turns
-    return load(values)
 
 
 def row(index: int, template: str, generator: random.Random) -> dict:
@@ -96,7 +90,7 @@ def rollouts(path: Path, problems: int, template: str) -> None:
 
 
 def usual(rollout: Path, train: Path) -> int:
-    """The usual way: all rows in memory, one character loop a response, a data frame at the end."""
+    """Select the usual way. Return the number of examples."""
     import pandas
     import pyarrow.parquet
 
@@ -117,24 +111,8 @@ def usual(rollout: Path, train: Path) -> int:
     return len(examples)
 
 
-def usual_answer(text: str):
-    stack: list[int] = []
-    last = None
-    for i, character in enumerate(text):
-        if character == "{":
-            stack.append(i)
-        elif character == "}" and stack:
-            start = stack.pop()
-            if not stack:
-                last = text[start : i + 1]
-    try:
-        return json.loads(last or "").get("output")
-    except ValueError:
-        return None
-
-
 def watched(work: Callable[[], None]) -> tuple[float, int]:
-    """Seconds of the work, and peak resident bytes of this process and its children together, looked at 20 times a second."""
+    """Return the seconds of the work, and the peak memory of this process and its children together, sampled 20 times a second."""
     me, peak, done = psutil.Process(), 0, threading.Event()
 
     def watch() -> None:
@@ -157,73 +135,70 @@ def watched(work: Callable[[], None]) -> tuple[float, int]:
         seconds = time.perf_counter() - started
         done.set()
         thread.join()
-    return seconds, max(peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return seconds, max(peak, peak_bytes())
 
 
 def selection(config: Config) -> SelectionSpec:
-    """What Stage 1 selects its training examples by."""
+    """Return what Stage 1 selects its training examples by."""
     answer_rule, template = config.scoring.answer_rule, config.problems.template
     return SelectionSpec(selection=part(Selection, config.stage1.rft), answer_rule=answer_rule, template=template)
 
 
-def one(way: str, folder: Path, options: argparse.Namespace) -> None:
-    """Measures one way in this process and prints its figures; the parent keeps each in a process of its own."""
+def run(way: str, folder: Path, workers: int) -> None:
+    """Select one way in this process and print its figures."""
     if way == "usual":
         seconds, peak = watched(lambda: usual(folder / "small.parquet", folder / "usual.parquet"))
     else:
         from fofg.rft.selection import select
 
-        spec = selection(settings(options.turns))
+        spec = selection(load(read([DEFAULT])))
         paths = [folder / name for name in ("rollout.parquet", "train.parquet", "test.parquet", "selection.json")]
-        seconds, peak = watched(lambda: select(spec, *paths, workers=options.workers))
+        seconds, peak = watched(lambda: select(spec, *paths, workers=workers))
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
     print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak}))
 
 
-def measure(way: str, folder: Path, options: argparse.Namespace) -> dict:
-    command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--turns", str(options.turns)]
-    command += ["--workers", str(options.workers)]
+def measure(way: str, folder: Path, workers: int) -> dict:
+    """Run one way in its own process, to measure its memory."""
     print(f"measuring: {way}", file=sys.stderr)
+    command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--workers", str(workers)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=50_000, help="problems in the file (default: 50,000)")
-    parser.add_argument("--turns", type=int, default=1, help="turns_per_example (default: 1)")
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes that score (default: 2)")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--way", choices=["ours", "usual"], help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--problems", type=int, default=50_000, help="problems in the file (default: 50,000)")
+    arguments.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes that score (default: 2)")
+    arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("--way", choices=["ours", "usual"], help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.way:
-        return one(options.way, options.folder, options)
+        return run(options.way, options.folder, options.workers)
     with tempfile.TemporaryDirectory(prefix="fofg-rft-") as name:
-        folder, template = Path(name), settings(options.turns).problems.template
+        folder, template = Path(name), load(read([DEFAULT])).problems.template
+        small = max(1, options.problems // 10)
         rollouts(folder / "rollout.parquet", options.problems, template)
-        rollouts(folder / "small.parquet", max(1, options.problems // 10), template)
+        rollouts(folder / "small.parquet", small, template)
         size = (folder / "rollout.parquet").stat().st_size
-        ours, baseline = measure("ours", folder, options), measure("usual", folder, options)
+        ours, baseline = (measure(way, folder, options.workers) for way in ("ours", "usual"))
         kept = json.loads((folder / "selection.json").read_text())["responses"]["kept"]
-    rate = options.problems * SAMPLES / ours["seconds"]
-    usual_rate = max(1, options.problems // 10) * SAMPLES / baseline["seconds"]
-    figures = {
-        "responses": options.problems * SAMPLES,
-        "kept": kept,
-        "file_bytes": size,
-        "workers": options.workers,
-        "turns_per_example": options.turns,
-        "seconds": round(ours["seconds"], 2),
-        "cpu_seconds": round(ours["cpu_seconds"], 2),
-        "load_average": round(os.getloadavg()[0], 1),
-        "responses_per_second": round(rate),
-        "peak_bytes": ours["peak_bytes"],
-        "usual_responses_per_second": round(usual_rate),
-        "usual_peak_bytes_for_a_tenth": baseline["peak_bytes"],
-        "ratio": round(rate / usual_rate, 2),
-        "targets": TARGETS,
-    }
-    print(json.dumps(figures))
+    rate, usual_rate = options.problems * SAMPLES / ours["seconds"], small * SAMPLES / baseline["seconds"]
+    report(
+        "rft",
+        responses=options.problems * SAMPLES,
+        kept=kept,
+        file_bytes=size,
+        workers=options.workers,
+        seconds=round(ours["seconds"], 2),
+        cpu_seconds=round(ours["cpu_seconds"], 2),
+        responses_per_second=round(rate),
+        peak_bytes=ours["peak_bytes"],
+        usual_responses_per_second=round(usual_rate),
+        usual_peak_bytes_for_a_tenth=baseline["peak_bytes"],
+        ratio=round(rate / usual_rate, 2),
+        targets=TARGETS,
+    )
 
 
 if __name__ == "__main__":

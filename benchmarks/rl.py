@@ -1,18 +1,16 @@
 """Reinforcement learning: CPU seconds per step and peak memory at the default size, one thread.
 
-Each step samples 8 responses to each of 32 problems of Level 1, drops groups of equal rewards, and makes one update from the rest.
-The last line on standard output is one JSON object.
+Each step samples 8 responses to each of 32 Level-1 problems, drops groups with equal rewards, and makes one update from the rest.
 """
 
-import argparse
-import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
+
+from measuring import parser, peak_bytes, report
 
 from fofg.config import DEFAULT, GRPOConfig, load, read
 from fofg.data import datasets
@@ -24,12 +22,12 @@ PROMPTS, SAMPLES = 32, 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parser(__doc__)
     model = ROOT / "checkpoints/string-task/stage1-rft"
-    parser.add_argument("--model", type=Path, default=model, help="folder of a Stage-1 model (default: that of the default run)")
-    parser.add_argument("--steps", type=int, default=3, help="steps (default: 3)")
-    parser.add_argument("--micro-batch-size", type=int, default=8, help="sequences trained on at once (default: 8)")
-    options = parser.parse_args()
+    arguments.add_argument("--model", type=Path, default=model, help="folder of a Stage-1 model (default: that of the default run)")
+    arguments.add_argument("--steps", type=int, default=3, help="steps (default: 3)")
+    arguments.add_argument("--micro-batch-size", type=int, default=8, help="sequences trained on at once (default: 8)")
+    options = arguments.parse_args()
     values = read([DEFAULT])
     rl = values["stage2"]["rl"]
     rl |= {"curricula": {"level1": [{"steps": options.steps, "mixture": {"stage2_level1": 1}}]}, "max_generation_batches": 1}
@@ -60,14 +58,13 @@ def main() -> None:
         )
         seconds, records = time.process_time() - start, metrics.read(folder / "out/metrics.jsonl")
     tokens = sum(record["response_length"] * record["prompts"] * SAMPLES for record in records)
-    figures = {
-        "steps": options.steps,
-        "load_average": round(os.getloadavg()[0], 1),
-        "cpu_seconds_per_step": round(seconds / options.steps, 2),
-        "response_tokens_per_cpu_second": round(tokens / seconds),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
-    print(json.dumps(figures))
+    report(
+        "rl",
+        steps=options.steps,
+        cpu_seconds_per_step=round(seconds / options.steps, 2),
+        response_tokens_per_cpu_second=round(tokens / seconds),
+        peak_bytes=peak_bytes(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Speed of rollouts: our engine against the library's own `generate` in the same run. The last line is JSON.
+"""Speed of rollouts: our engine against the library's own `generate` in the same run.
 
 Both get the same Level-1 problems (definitions visible), longest prompts first. Tokens count up to and with the end token. The runs
 alternate, so that other load meets all alike; start-up counts apart.
 
 transformers: the same batches in a bare loop with a static cache without compilation.
 vllm: a bare `LLM.generate` of the same object, from tokens to tokens (we start and end with text) with our sampling parameters; and
-a pass over all prompts for each sample, in which the cache of prompts is kept from pass to pass, or emptied. With vLLM's CPU build
-set VLLM_CPU_OMP_THREADS_BIND=nobind and VLLM_CPU_KVCACHE_SPACE=1, and give --enforce-eager.
+a pass over all prompts for each sample, which keeps the cache of prompts. With vLLM's CPU build set
+VLLM_CPU_OMP_THREADS_BIND=nobind and VLLM_CPU_KVCACHE_SPACE=1, and give --enforce-eager.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -20,25 +19,27 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from measuring import parser, report
+
 ROOT = Path(__file__).parents[1]
 #: Engine -> our tokens per second over the library's.
 TARGETS = {"transformers": 0.8, "vllm": 0.95}
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=TARGETS, default="transformers", help="default: transformers")
-    parser.add_argument("--model", type=Path, help="default: resources/tiny-base, or random weights of that size if it is missing")
-    parser.add_argument("--problems", type=int, default=64, help="default: 64")
-    parser.add_argument("--samples", type=int, default=4, help="responses per problem (default: 4)")
-    parser.add_argument("--batch-size", type=int, default=128, help="sequences decoded at once (default: 128)")
-    parser.add_argument("--max-response-tokens", type=int, default=128, help="default: 128")
-    parser.add_argument("--repeats", type=int, default=3, help="alternating runs of each (default: 3)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
-    parser.add_argument("--dtype", choices=["auto", "bfloat16", "float32"], default="auto", help="default: auto")
-    parser.add_argument("--gpu-memory-utilization", type=float, default=0.9, help="vllm (default: 0.9)")
-    parser.add_argument("--enforce-eager", action="store_true", help="vllm: without CUDA graphs")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--engine", choices=TARGETS, default="transformers", help="default: transformers")
+    options.add_argument("--model", type=Path, default=ROOT / "resources/tiny-base", help="default: resources/tiny-base")
+    options.add_argument("--problems", type=int, default=64, help="default: 64")
+    options.add_argument("--samples", type=int, default=4, help="responses per problem (default: 4)")
+    options.add_argument("--batch-size", type=int, default=128, help="sequences decoded at once (default: 128)")
+    options.add_argument("--max-response-tokens", type=int, default=128, help="default: 128")
+    options.add_argument("--repeats", type=int, default=3, help="alternating runs of each (default: 3)")
+    options.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
+    options.add_argument("--dtype", choices=["auto", "bfloat16", "float32"], default="auto", help="default: auto")
+    options.add_argument("--gpu-memory-utilization", type=float, default=0.9, help="vllm (default: 0.9)")
+    options.add_argument("--enforce-eager", action="store_true", help="vllm: without CUDA graphs")
+    return options.parse_args()
 
 
 def problem_rows(count: int) -> list[dict]:
@@ -58,18 +59,18 @@ def problem_rows(count: int) -> list[dict]:
 
 
 def ours(engine, batches: list) -> int:
-    """Tokens made."""
+    """Return the number of tokens sampled by our engine."""
     return sum(sample.token_count for batch in batches for _, _, sample in engine.generate(batch))
 
 
-def bare(engine, batches: list) -> int:
-    """Tokens made by the engine's model and tokenizer in a plain loop."""
+def bare(engine, batches: list, model: Path) -> int:
+    """Return the number of tokens sampled by the engine's model and tokenizer in a plain loop."""
     import torch
 
-    from fofg.rollouts.decoding import end_tokens
+    from fofg.models import end_tokens
 
     tokenizer, settings = engine.tokenizer, engine.settings
-    ends = torch.tensor(end_tokens(engine.model, tokenizer), device=engine.device)
+    ends = torch.tensor(end_tokens(model, tokenizer), device=engine.device)
     tokens = 0
     for batch in batches:
         prompts = [request.prompt for request in batch for _ in request.seeds]
@@ -94,13 +95,12 @@ def bare(engine, batches: list) -> int:
     return tokens
 
 
-def vllm_generate(engine, work: list, parts: list[slice], empty_each: bool = False) -> int:
-    """Tokens made by `LLM.generate`, a call for each part of the samples. ``work``: (request, its prompt's tokens)."""
+def vllm_generate(engine, work: list, parts: list[slice]) -> int:
+    """Return the number of tokens that `LLM.generate` samples, one call per part. ``work``: (request, prompt tokens)."""
     prompts = [{"prompt_token_ids": ids} for _, ids in work]
     tokens = 0
-    for number, part in enumerate(parts):
-        if empty_each or number == 0:
-            engine.llm.reset_prefix_cache()
+    engine.llm.reset_prefix_cache()
+    for part in parts:
         parameters = [engine.parameters(request.seeds[part]) for request, _ in work]
         outputs = engine.llm.generate(prompts, parameters, use_tqdm=False)
         tokens += sum(len(sample.token_ids) for output in outputs for sample in output.outputs)
@@ -117,12 +117,11 @@ def vllm_runs(samples: int) -> dict[str, Callable]:
         "bare": partial(vllm_generate, parts=[slice(None)]),
         "ours": ours_once,
         "passes": partial(vllm_generate, parts=passes),
-        "passes_emptied": partial(vllm_generate, parts=passes, empty_each=True),
     }
 
 
 def alternate(engine, runs: dict[str, Callable], work: list, warm_up: int, repeats: int) -> dict[str, list[float]]:
-    """Name -> tokens per second in each repeat, after a run of each over the first ``warm_up`` pieces of the work."""
+    """Return tokens per second of each repeat by name, after a run of each over the first ``warm_up`` items of the work."""
     rates = {name: [] for name in runs}
     for run in runs.values():
         run(engine, work[:warm_up])
@@ -136,11 +135,11 @@ def alternate(engine, runs: dict[str, Callable], work: list, warm_up: int, repea
 
 
 def ratio(rates: dict[str, list[float]], other: str) -> float:
-    """Median over the repeats of our rate to another's."""
+    """Return the median over the repeats of our rate to another's."""
     return round(statistics.median(own / others for own, others in zip(rates["ours"], rates[other])), 3)
 
 
-def measure(options: argparse.Namespace, model: Path) -> dict:
+def measure(options: argparse.Namespace) -> dict:
     from fofg.config import Rollouts
     from fofg.rollouts.decoding import token_ids
     from fofg.rollouts.engine import Request, create
@@ -148,9 +147,10 @@ def measure(options: argparse.Namespace, model: Path) -> dict:
 
     limits = {"max_prompt_tokens": 1024, "max_response_tokens": options.max_response_tokens, "long_prompts": "error"}
     settings = Rollouts(samples=options.samples, temperature=1.0, top_p=1.0, seed=1, **limits)
-    speed = {"gpu_memory_utilization": options.gpu_memory_utilization, "enforce_eager": options.enforce_eager}
+    vllm_options = {"gpu_memory_utilization": options.gpu_memory_utilization, "enforce_eager": options.enforce_eager}
+    options_of_engine = vllm_options if options.engine == "vllm" else None
     start = time.perf_counter()
-    engine = create(options.engine, model, settings, options.dtype, options.batch_size, speed if options.engine == "vllm" else None)
+    engine = create(options.engine, options.model, settings, options.dtype, options.batch_size, options_of_engine)
     startup = time.perf_counter() - start
     rows = problem_rows(options.problems)
     ids = token_ids(engine.tokenizer, [row["prompt"] for row in rows])
@@ -164,7 +164,7 @@ def measure(options: argparse.Namespace, model: Path) -> dict:
         runs = vllm_runs(options.samples)
     else:
         work, warm_up = [[requests[number] for number in batch] for batch in order], 1
-        runs = {"bare": bare, "ours": ours}
+        runs = {"bare": partial(bare, model=options.model), "ours": ours}
     rates = alternate(engine, runs, work, warm_up, options.repeats)
     return {
         "tokens_per_second": round(statistics.median(rates["ours"])),
@@ -184,7 +184,7 @@ def measure(options: argparse.Namespace, model: Path) -> dict:
 
 
 def gpu_memory() -> float | None:
-    """GiB in use on the first GPU: the peak, since torch and vLLM keep what they took. None without a GPU."""
+    """Return the GiB in use on the first GPU, which are the peak, since torch and vLLM keep memory. None without a GPU."""
     import torch
 
     if not torch.cuda.is_available():
@@ -196,14 +196,7 @@ def gpu_memory() -> float | None:
 def main() -> None:
     options = arguments()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    model = options.model or ROOT / "resources/tiny-base"
-    with tempfile.TemporaryDirectory() as folder:
-        if options.model is None and not (model / "model.safetensors").exists():
-            sys.path.insert(0, str(ROOT / "tests"))
-            import tiny_model
-
-            model = tiny_model.make(Path(folder), hidden=192, layers=6, heads=6, feed_forward=512, positions=2048)
-        print(json.dumps(measure(options, model)))
+    report("rollouts", **measure(options))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """Supervised fine-tuning: CPU seconds per step and peak memory at the default size, one thread.
 
-Trains on the first examples of the default run's Stage 1. The last line on standard output is one JSON object.
+Trains on the first examples of the default run's Stage 1.
 """
 
-import argparse
-import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
 
 import pyarrow.parquet as pq
+from measuring import parser, peak_bytes, report
 
 from fofg.config import DEFAULT, load, read
 from fofg.specs import SFTSpec
@@ -23,13 +21,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parser(__doc__)
     data = ROOT / "data/string_task/stage1_level1/rft_data"
-    parser.add_argument("--model", type=Path, default=ROOT / "checkpoints/base", help="default: that of the default run")
-    parser.add_argument("--data", type=Path, default=data, help="folder with train.parquet (default: that of the default run)")
-    parser.add_argument("--steps", type=int, default=10, help="steps (default: 10)")
-    parser.add_argument("--micro-batch-size", type=int, default=4, help="sequences trained on at once (default: 4)")
-    options = parser.parse_args()
+    arguments.add_argument("--model", type=Path, default=ROOT / "checkpoints/base", help="default: that of the default run")
+    arguments.add_argument("--data", type=Path, default=data, help="folder with train.parquet (default: that of the default run)")
+    arguments.add_argument("--steps", type=int, default=10, help="steps (default: 10)")
+    arguments.add_argument("--micro-batch-size", type=int, default=4, help="sequences trained on at once (default: 4)")
+    options = arguments.parse_args()
     values = read([DEFAULT])
     values["stage1"]["sft"]["epochs"] = 1
     spec = SFTSpec(sft=load(values).stage1.sft)
@@ -42,14 +40,13 @@ def main() -> None:
         start = time.process_time()
         sft.train(spec, options.model, *files, folder / "out", folder / "state", options.micro_batch_size, save_every=20, threads=1)
         seconds, records = time.process_time() - start, metrics.read(folder / "out/metrics.jsonl")
-    figures = {
-        "steps": records[-1]["step"],
-        "load_average": round(os.getloadavg()[0], 1),
-        "cpu_seconds_per_step": round(seconds / records[-1]["step"], 2),
-        "tokens_per_cpu_second": round(records[-1]["tokens"] / seconds),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
-    print(json.dumps(figures))
+    report(
+        "sft",
+        steps=records[-1]["step"],
+        cpu_seconds_per_step=round(seconds / records[-1]["step"], 2),
+        tokens_per_cpu_second=round(records[-1]["tokens"] / seconds),
+        peak_bytes=peak_bytes(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,30 +1,31 @@
 """Accuracy of a model by level, definitions visible and hidden, on problems of all 25 functions from the balanced sampler.
 
 The embedded base is meant to solve 30 to 80% of Level 1 with visible definitions, so that rejection sampling has something to do.
-One response a problem, temperature 1.0; the other settings are those of config/default.yaml.
+One response per problem, temperature 1.0; the other settings are those of config/default.yaml.
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
+
+from measuring import parser, report
 
 ROOT = Path(__file__).parents[1]
 TARGET = (0.3, 0.8)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=ROOT / "resources/tiny-base", help="default: resources/tiny-base")
-    parser.add_argument("--problems", type=int, default=256, help="problems per level (default: 256)")
-    parser.add_argument("--levels", type=int, default=3, help="highest level (default: 3)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--model", type=Path, default=ROOT / "resources/tiny-base", help="default: resources/tiny-base")
+    options.add_argument("--problems", type=int, default=256, help="problems per level (default: 256)")
+    options.add_argument("--levels", type=int, default=3, help="highest level (default: 3)")
+    options.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
+    return options.parse_args()
 
 
 def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
-    """Share of problems whose one response is correct."""
+    """Return the share of problems whose one response is correct."""
     from fofg.rollouts.engine import Request
     from fofg.tasks.strings import Strings
     from fofg.tasks.task import Outcome
@@ -61,7 +62,7 @@ def main() -> None:
             name = f"level_{level}_{'visible' if definitions else 'hidden'}"
             result[name] = round(accuracy(engine, problems, settings.problems.template, definitions), 3)
             print(f"{name}: {result[name]}", file=sys.stderr)
-    print(json.dumps(result))
+    report("tiny_base", **result)
 
 
 if __name__ == "__main__":
