@@ -109,7 +109,7 @@ def test_state_of_other_work_is_not_resumed(data, whole, tmp_path, capsys):  # n
     output = tmp_path / "out"
     without_final_files(data, output, settings(epochs=12, seed=3))
     run(data, output, SPEC, micro_batch_size=2)
-    assert "going on" not in capsys.readouterr().err
+    assert "resuming" not in capsys.readouterr().err
     assert same(output, whole)
     assert not (tmp_path / "out-state").exists()
 
