@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Seconds of whole commands at the paper's size, each beside the usual way of doing the same work in the same run.
+"""Time whole commands at the paper's size, each compared with the usual way of doing the same work in the same run.
 
 Times what a user waits for: the start of Python and Snakemake, the work, and the files. The usual way is a plain script in one
 process that holds everything in memory: problems by ``eval`` and ``inspect.getsource``, answers by a loop over characters, tables
@@ -39,7 +39,7 @@ def configured() -> Config:
 
 
 def usual_create(output: Path, *names: str) -> None:
-    """``names``: DATASET/SPLIT of each file."""
+    """Create problem files; ``names``: DATASET/SPLIT of each."""
     import pandas
     from problems import UsualWay
 
@@ -49,10 +49,10 @@ def usual_create(output: Path, *names: str) -> None:
     for name in names:
         dataset, _, split = name.partition("/")
         chosen = settings.datasets[dataset]
-        way, made = UsualWay(pools.pool(settings.problems, chosen.stage, split)), []
+        way, rows = UsualWay(pools.pool(settings.problems, chosen.stage, split)), []
         for depth, count in chosen.shares(getattr(chosen, split)):
-            made += way.rows(count, depth)
-        pandas.DataFrame(made).to_parquet(output / f"{dataset}-{split}.parquet")
+            rows += way.rows(count, depth)
+        pandas.DataFrame(rows).to_parquet(output / f"{dataset}-{split}.parquet")
 
 
 def usual_gather(output: Path, *shards: str) -> None:
@@ -93,7 +93,7 @@ USUAL = {name.removeprefix("usual_"): way for name, way in list(globals().items(
 
 
 def make_shards(folder: Path, settings: Config) -> list[Path]:
-    """Rollout shards as an engine's jobs write them: responses of 1 KB, half of them correct."""
+    """Write rollout shards as an engine's jobs do: responses of 1 KB, half of them correct."""
     from rft import row
 
     from fofg.data.files import write_parquet
@@ -116,7 +116,7 @@ def make_shards(folder: Path, settings: Config) -> list[Path]:
 
 
 def make_bare_workflow(folder: Path, jobs: dict[str, int]) -> None:
-    """A Snakefile with as many jobs of each rule, which read what a job of the rule before makes."""
+    """Write a Snakefile with the same number of jobs per rule, each reading an output of the previous rule."""
     folder.mkdir()
     lines, before = [f"rule all:\n    input: {[f'{rule}/{i}.txt' for rule, count in jobs.items() for i in range(count)]}\n"], None
     for rule in jobs:
@@ -162,10 +162,10 @@ def usual(name: str, output: Path, *arguments: str | Path) -> Measured:
 
 
 def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
-    """Command -> itself, the usual way."""
+    """Return command -> (its measurement, that of the usual way)."""
     from rft import selection
 
-    settings, found = configured(), {}
+    settings, results = configured(), {}
     run, bare, other = folder / "run", folder / "bare", folder / "usual"
     other.mkdir()
     options = ["--configfile", "config/paper.yaml", "--config", f"run_dir={run}", f"base_model={settings.base_model}"]
@@ -174,14 +174,14 @@ def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
     help_of = [sys.executable, SCRIPTS / "create_problems.py", "--help"]
     Measured(*help_of)  # compiles
     imports = [sys.executable, "-c", "import pyarrow.parquet, pydantic"]
-    found["start of a program"] = Measured(*help_of), Measured(*imports)
+    results["start of a program"] = Measured(*help_of), Measured(*imports)
 
     dry = [*options, "--dry-run", "--workflow-profile", "profiles/slurm"]
     planned = snakemake("all", *dry)
     table = planned.printed.partition("Job stats:")[2].partition("total")[0]
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE) if rule != "all"}
     make_bare_workflow(bare, jobs)
-    found["dry run"] = planned, snakemake("all", "--dry-run", folder=bare)
+    results["dry run"] = planned, snakemake("all", "--dry-run", folder=bare)
 
     splits = {
         stage: [
@@ -194,35 +194,35 @@ def measure(folder: Path) -> dict[str, tuple[Measured, Measured | None]]:
     }
     for stage, names in splits.items():
         target = f"stage{stage}_create_problems"
-        found[target] = snakemake(target, *options), usual("create", other, *names)
+        results[target] = snakemake(target, *options), usual("create", other, *names)
     spec = specs.problems(settings, "stage1_level1", "train")
     more = spec.model_copy(update={"rows": 4 * spec.rows})
-    found["create_problems.py"] = script("create_problems", spec.text(), "--output", other / "once.parquet"), None
-    found["create_problems.py, 4 x the rows"] = script("create_problems", more.text(), "--output", other / "more.parquet"), None
+    results["create_problems.py"] = script("create_problems", spec.text(), "--output", other / "once.parquet"), None
+    results["create_problems.py, 4 x the rows"] = script("create_problems", more.text(), "--output", other / "more.parquet"), None
 
     practice = data / "stage2_level2/train.parquet"
     chunk = canonical(iteration=0, size=settings.stage2.rft.examples_per_iteration, seed=settings.stage2.rft.chunk_seed)
-    found["create_chunk.py"] = (
+    results["create_chunk.py"] = (
         script("create_chunk", chunk, "--problems", practice, "--iterations", "6", "--output", folder / "0.parquet"),
         usual("chunk", other / "0.parquet", practice),
     )
     shards, rollouts = make_shards(folder / "shards", settings), folder / "rollout.parquet"
     gather = canonical(shards=len(shards))
-    found["gather_rollouts.py"] = (
+    results["gather_rollouts.py"] = (
         script("gather_rollouts", gather, "--shards", *shards, "--output", rollouts),
         usual("gather", other / "rollout.parquet", *shards),
     )
     outputs = [part for name in ("train", "test", "summary") for part in (f"--{name}", folder / f"{name}.parquet")]
-    found["select_rft_data.py"] = (
+    results["select_rft_data.py"] = (
         script("select_rft_data", selection(settings).text(), "--rollouts", rollouts, *outputs),
         usual("select", other / "train.parquet", rollouts),
     )
     score = canonical(answer_rule=settings.scoring.answer_rule)
-    found["score_rollouts.py"] = (
+    results["score_rollouts.py"] = (
         script("score_rollouts", score, "--rollouts", rollouts, "--output", folder / "verdicts.parquet"),
         usual("score", other / "verdicts.parquet", rollouts),
     )
-    return found
+    return results
 
 
 def main() -> None:
@@ -234,10 +234,10 @@ def main() -> None:
     if options.usual:
         return USUAL[options.usual](options.output, *options.arguments)
     with tempfile.TemporaryDirectory(prefix="fofg-commands-") as folder:
-        found = measure(Path(folder))
+        results = measure(Path(folder))
     figures = {"benchmark": "commands", "load_average": round(os.getloadavg()[0], 1), "targets": TARGETS, "commands": {}}
     print(f"{'command':34}{'wall s':>8}{'CPU s':>8}{'usual wall':>12}{'usual CPU':>11}{'CPU ratio':>11}")
-    for name, (ours, theirs) in found.items():
+    for name, (ours, theirs) in results.items():
         row = {"wall": round(ours.wall, 2), "cpu": round(ours.cpu, 2)}
         if theirs:
             ratio = round(ours.cpu / theirs.cpu, 2)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Responses classified a second on one core, beside scoring the same responses in the same run.
+"""Measure responses classified per second on one core, compared with scoring the same responses in the same run.
 
 The responses are the hand-labelled ones of tests/labelled, of tiny models and as larger ones write.
 """
@@ -20,7 +20,7 @@ LABELLED = Path(__file__).parents[1] / "tests" / "labelled" / "failures.jsonl"
 
 
 def rate(work: Callable[[dict], object], rows: list[dict]) -> float:
-    """Responses a second of processor time."""
+    """Return responses per second of processor time."""
     start = time.process_time()
     for row in rows:
         work(row)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures how fast Level-2 problems are made on one core, against the usual way, and whether memory stays flat.
+"""Measure how fast Level-2 problems are made on one core, against the usual way, and whether memory stays flat.
 
 The usual way makes the paper sampler's problems: text by choice and choices, eval, and inspect's source of each function, a problem
 at a time; that both make the same ones is checked. Speeds are problems per second of processor time, the best of several rounds, so
@@ -71,14 +71,14 @@ class UsualWay:
         return f"{name}({operand}, {self.parameter(name)})"
 
     def rows(self, count: int, depth: int = 2) -> list[dict]:
-        made, taken = [], set()
-        while len(made) < count:
+        rows, expressions = [], set()
+        while len(rows) < count:
             text = self.expression(depth)
             value = self.word(3, 10)
             output = eval(text, dict(FUNCTIONS), {"x": value})
-            if text in taken:
+            if text in expressions:
                 continue
-            taken.add(text)
+            expressions.add(text)
             names = [name for name in FUNCTIONS if re.search(rf"\b{name}\b", text)]
             code = "\n\n".join(
                 [*(inspect.getsource(FUNCTIONS[name]) for name in names), f"def main_solution(x):\n    return {text}"]
@@ -87,8 +87,8 @@ class UsualWay:
                 code = re.sub(rf"\b{name}\b", PUBLIC_NAMES[name], code)
             truth = {"ref_input": value, "ref_output": output, "expression": code.rsplit("return ", 1)[1]}
             prompt = [{"role": "user", "content": f"{code}\n\nWhat does main_solution({value!r}) return?"}]
-            made.append({"prompt": prompt, "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)}})
-        return made
+            rows.append({"prompt": prompt, "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)}})
+        return rows
 
 
 def usual_way(rows: int) -> None:
@@ -96,9 +96,9 @@ def usual_way(rows: int) -> None:
 
 
 def check(rows: int = 500) -> None:
-    """Raises SystemExit unless the usual way and the paper sampler make the same problems."""
+    """Raise SystemExit unless the usual way and the paper sampler make the same problems."""
     usual = [row["reward_model"]["ground_truth"] for row in UsualWay().rows(rows)]
-    ours = [datasets.ground_truth(problem) for problem in datasets.problems(spec("paper", rows))]
+    ours = [problem.truth for problem in datasets.problems(spec("paper", rows))]
     if list(map(json.loads, usual)) != list(map(json.loads, ours)):
         raise SystemExit("error: the usual way and the paper sampler made different problems")
 
@@ -123,7 +123,7 @@ def make_file(sampler: str, rows: int) -> None:
 
 
 def speed(make: Callable[[int], None], rows: int, rounds: int) -> int:
-    """Problems a second of processor time, the best of some rounds."""
+    """Return problems per second of processor time, the best of some rounds."""
     best = float("inf")
     for _ in range(rounds):
         start = time.process_time()
@@ -139,7 +139,7 @@ def _peak(sampler: str, rows: int, answer) -> None:
 
 
 def peak(sampler: str, rows: int) -> float:
-    """Peak memory in MiB of a fresh process that writes the problems."""
+    """Return the peak memory in MiB of a fresh process that writes the problems."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_peak, args=(sampler, rows, theirs))
@@ -166,16 +166,16 @@ def main() -> None:
     figures = {"unit": "problems/s of processor time", "level": 2, "usual_way": baseline, "target": TARGET, "samplers": {}}
     few, many = arguments.memory_rows
     for sampler in SETTINGS:
-        found = {}
+        rates = {}
         for name, make in (("problems", make_problems), ("rows", make_rows), ("parquet", make_file)):
             print(f"{sampler}: {name}", file=sys.stderr)
-            found[name] = speed(partial(make, sampler), arguments.rows, arguments.rounds)
-        found["rows_over_usual_way"] = round(found["rows"] / baseline, 1)
+            rates[name] = speed(partial(make, sampler), arguments.rows, arguments.rounds)
+        rates["rows_over_usual_way"] = round(rates["rows"] / baseline, 1)
         print(f"{sampler}: memory", file=sys.stderr)
         low, high = peak(sampler, few), peak(sampler, many)
-        found["peak_mib"] = {str(few): round(low), str(many): round(high), "growth": round(high - low, 1)}
-        figures["samplers"][sampler] = found
-    figures["met"] = all(found["rows"] >= TARGET for found in figures["samplers"].values())
+        rates["peak_mib"] = {str(few): round(low), str(many): round(high), "growth": round(high - low, 1)}
+        figures["samplers"][sampler] = rates
+    figures["met"] = all(rates["rows"] >= TARGET for rates in figures["samplers"].values())
     print(json.dumps(figures))
 
 

@@ -1,6 +1,6 @@
-"""Selection of RFT data: responses per second and peak memory, against the usual way on a tenth of the data.
+"""Measure the selection of RFT data: responses per second and peak memory, against the usual way on a tenth of the data.
 
-Makes a rollout file (10 responses of 1 KB a problem, half of them correct) in a temporary folder, selects from it with the
+Makes a rollout file (10 responses of 1 KB per problem, half of them correct) in a temporary folder, selects from it with the
 library, then does the same the usual way: everything in memory as Python rows, a character loop that finds the answer, pandas to
 write. The last line on standard output is one JSON object.
 """
@@ -96,7 +96,7 @@ def rollouts(path: Path, problems: int, template: str) -> None:
 
 
 def usual(rollout: Path, train: Path) -> int:
-    """The usual way: all rows in memory, one character loop a response, a data frame at the end."""
+    """Select in the usual way: all rows in memory, one character loop per response, a data frame at the end."""
     import pandas
     import pyarrow.parquet
 
@@ -134,7 +134,7 @@ def usual_answer(text: str):
 
 
 def watched(work: Callable[[], None]) -> tuple[float, int]:
-    """Seconds of the work, and peak resident bytes of this process and its children together, looked at 20 times a second."""
+    """Return the seconds of the work, and peak resident bytes of this process and its children, sampled 20 times per second."""
     me, peak, done = psutil.Process(), 0, threading.Event()
 
     def watch() -> None:
@@ -161,13 +161,13 @@ def watched(work: Callable[[], None]) -> tuple[float, int]:
 
 
 def selection(config: Config) -> SelectionSpec:
-    """What Stage 1 selects its training examples by."""
+    """Return the spec of Stage 1's selection."""
     answer_rule, template = config.scoring.answer_rule, config.problems.template
     return SelectionSpec(selection=part(Selection, config.stage1.rft), answer_rule=answer_rule, template=template)
 
 
-def one(way: str, folder: Path, options: argparse.Namespace) -> None:
-    """Measures one way in this process and prints its figures; the parent keeps each in a process of its own."""
+def measure_here(way: str, folder: Path, options: argparse.Namespace) -> None:
+    """Measure one way in this process and print its figures; the parent starts one process for each."""
     if way == "usual":
         seconds, peak = watched(lambda: usual(folder / "small.parquet", folder / "usual.parquet"))
     else:
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--way", choices=["ours", "usual"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
-        return one(options.way, options.folder, options)
+        return measure_here(options.way, options.folder, options)
     with tempfile.TemporaryDirectory(prefix="fofg-rft-") as name:
         folder, template = Path(name), settings(options.turns).problems.template
         rollouts(folder / "rollout.parquet", options.problems, template)

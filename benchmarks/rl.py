@@ -1,4 +1,4 @@
-"""Reinforcement learning: CPU seconds per step and peak memory at the default size, one thread.
+"""Measure reinforcement learning: CPU seconds per step and peak memory at the default size, one thread.
 
 Each step samples 8 responses to each of 32 problems of Level 1, drops groups of equal rewards, and makes one update from the rest.
 The last line on standard output is one JSON object.

@@ -1,4 +1,4 @@
-"""Speed of rollouts: our engine against the library's own `generate` in the same run. The last line is JSON.
+"""Measure the speed of rollouts: our engine against the library's own `generate` in the same run. The last line is JSON.
 
 Both get the same Level-1 problems (definitions visible), longest prompts first. Tokens count up to and with the end token. The runs
 alternate, so that other load meets all alike; start-up counts apart.
@@ -58,12 +58,12 @@ def problem_rows(count: int) -> list[dict]:
 
 
 def ours(engine, batches: list) -> int:
-    """Tokens made."""
+    """Generate with our engine. Return the number of tokens."""
     return sum(sample.token_count for batch in batches for _, _, sample in engine.generate(batch))
 
 
 def bare(engine, batches: list) -> int:
-    """Tokens made by the engine's model and tokenizer in a plain loop."""
+    """Generate with the engine's model and tokenizer in a plain loop. Return the number of tokens."""
     import torch
 
     from fofg.rollouts.decoding import end_tokens
@@ -95,7 +95,7 @@ def bare(engine, batches: list) -> int:
 
 
 def vllm_generate(engine, work: list, parts: list[slice], empty_each: bool = False) -> int:
-    """Tokens made by `LLM.generate`, a call for each part of the samples. ``work``: (request, its prompt's tokens)."""
+    """Call `LLM.generate` once per part of the samples; ``work``: (request, its prompt's tokens). Return the number of tokens."""
     prompts = [{"prompt_token_ids": ids} for _, ids in work]
     tokens = 0
     for number, part in enumerate(parts):
@@ -122,7 +122,7 @@ def vllm_runs(samples: int) -> dict[str, Callable]:
 
 
 def alternate(engine, runs: dict[str, Callable], work: list, warm_up: int, repeats: int) -> dict[str, list[float]]:
-    """Name -> tokens per second in each repeat, after a run of each over the first ``warm_up`` pieces of the work."""
+    """Return name -> tokens per second in each repeat, after a run of each over the first ``warm_up`` pieces of the work."""
     rates = {name: [] for name in runs}
     for run in runs.values():
         run(engine, work[:warm_up])
@@ -136,7 +136,7 @@ def alternate(engine, runs: dict[str, Callable], work: list, warm_up: int, repea
 
 
 def ratio(rates: dict[str, list[float]], other: str) -> float:
-    """Median over the repeats of our rate to another's."""
+    """Return the median over the repeats of our rate divided by another's."""
     return round(statistics.median(own / others for own, others in zip(rates["ours"], rates[other])), 3)
 
 
@@ -184,7 +184,7 @@ def measure(options: argparse.Namespace, model: Path) -> dict:
 
 
 def gpu_memory() -> float | None:
-    """GiB in use on the first GPU: the peak, since torch and vLLM keep what they took. None without a GPU."""
+    """Return the GiB in use on the first GPU: the peak, since torch and vLLM don't free memory. None without a GPU."""
     import torch
 
     if not torch.cuda.is_available():

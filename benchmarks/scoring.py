@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Responses scored a second on one core, beside the usual loop over characters in the same run.
+"""Measure responses scored per second on one core, compared with the usual loop over characters in the same run.
 
 Ordinary: about 1,000 characters of reasoning, then the answer object. Varied: also fences, several objects, LaTeX, stray braces,
 answers cut off or missing. The loop follows the published rule too; both must give the same verdicts.
@@ -41,7 +41,7 @@ FRAMES = {
 
 
 def corpus(count: int, kinds: list[str], seed: int) -> list[tuple[str, str]]:
-    """``count`` (response, truth) pairs of about 1,000 characters; six answers in ten are correct."""
+    """Return ``count`` (response, truth) pairs of about 1,000 characters; six answers in ten are correct."""
     draw = random.Random(seed)
     words = REASONING.split()
     weights = [FRAMES[kind][0] for kind in kinds]
@@ -57,7 +57,7 @@ def corpus(count: int, kinds: list[str], seed: int) -> list[tuple[str, str]]:
 
 
 def loop_score(response: str, truth: str) -> Outcome:
-    """The published rule the usual way: a loop over characters with a stack, then json.loads."""
+    """Apply the published rule in the usual way: a loop over characters with a stack, then json.loads."""
     value = loop_object(loop_place(response))
     if value is None:
         plain = response.replace("\\{", "{").replace("\\}", "}").replace("(", "[").replace(")", "]")
@@ -98,7 +98,7 @@ def loop_boxed(text: str) -> str:
 
 
 def rate(scorer: Callable, pairs: list[tuple[str, str]]) -> float:
-    """Responses a second of processor time."""
+    """Return responses per second of processor time."""
     start = time.process_time()
     for response, truth in pairs:
         scorer(response, truth)
@@ -106,7 +106,7 @@ def rate(scorer: Callable, pairs: list[tuple[str, str]]) -> float:
 
 
 def measure(pairs: list[tuple[str, str]], repeats: int) -> dict:
-    """Best rates of several rounds, the two ways in turn. Exits if their verdicts differ."""
+    """Return the best rates of several rounds, alternating the two ways. Exit if their verdicts differ."""
     differing = sum(grade(*pair) != loop_score(*pair) for pair in pairs)
     if differing:
         sys.exit(f"error: the two ways differ on {differing} of {len(pairs)} responses")

@@ -1,7 +1,7 @@
-"""Accuracy of a model by level, definitions visible and hidden, on problems of all 25 functions from the balanced sampler.
+"""Measure accuracy by level, definitions visible and hidden, on problems of all 25 functions from the balanced sampler.
 
 The embedded base is meant to solve 30 to 80% of Level 1 with visible definitions, so that rejection sampling has something to do.
-One response a problem, temperature 1.0; the other settings are those of config/default.yaml.
+One response per problem, temperature 1.0; the other settings are those of config/default.yaml.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
 
 
 def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
-    """Share of problems whose one response is correct."""
+    """Return the share of problems whose one response is correct."""
     from fofg.rollouts.engine import Request
     from fofg.tasks.strings import Strings
     from fofg.tasks.task import Outcome
