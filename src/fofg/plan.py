@@ -128,10 +128,10 @@ def as_dict(settings: Config, jobs: Sequence[Job], gpus: int | None) -> dict[str
     rules = [
         summarize(settings, rule, [job for job in jobs if job.rule == rule]) for rule in dict.fromkeys(job.rule for job in jobs)
     ]
-    most = max((job.gpus for job in jobs), default=0)
-    if gpus and not most:
+    max_gpus = max((job.gpus for job in jobs), default=0)
+    if gpus and not max_gpus:
         raise UserError("--gpus: no job requests a GPU; set rollout_engine.gpus and training.gpus")
-    devices = gpus or most
+    devices = gpus or max_gpus
     sums = ("jobs", "responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb", "requested_gpu_hours")
     side_by_side = max(1, devices // max(settings.training.workers(), 1))
     total = {name: sum(row[name] for row in rules) for name in sums}
