@@ -87,7 +87,7 @@ def overlap(description: str | Path) -> str:
     try:
         described = json.loads(Path(description).read_text(encoding="utf-8"))
         test, name = described["splits"]["test"], described["dataset"]
-        counts = {other: int(shared["problems"]) for other, shared in test["overlap"].items() if other.endswith("/train")}
+        counts = {other: int(entry["problems"]) for other, entry in test["overlap"].items() if other.endswith("/train")}
         problems = f"Of the {int(test['rows']):,} problems of {name}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{description}: not a description of a test split ({error}); remove it and run again") from None
