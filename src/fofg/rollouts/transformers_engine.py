@@ -17,7 +17,7 @@ from fofg.rollouts.engine import Request, Sample
 
 
 class TransformersEngine:
-    """See ``fofg.rollouts.engine.Engine``. Its results are the same each time for the same requests, machine and threads."""
+    """See ``fofg.rollouts.engine.Engine``. Results are reproducible on the same machine and number of threads."""
 
     continuous = False
 

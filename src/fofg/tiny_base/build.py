@@ -18,8 +18,8 @@ from fofg.tiny_base.train import LONGEST, Run, new_model
 def build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, code: int = 0) -> None:
     """Pre-train the model and write its folder, with metrics.jsonl and spec.json.
 
-    ``state``: a checkpoint every ``save_every`` steps, from which the same call goes on if it was interrupted; removed at the end.
-    The output's files are made elsewhere and moved in.
+    ``state``: holds a checkpoint every ``save_every`` steps, from which the same call resumes; removed at the end. The output's
+    files are written to a temporary folder first.
     """
     with exclusive(state):
         spec = canonical(tiny_base=settings, template=template, code=code)

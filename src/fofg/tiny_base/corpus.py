@@ -1,6 +1,6 @@
 """The corpus of pre-training: conversations about short programs, in the wording of the configured prompt.
 
-Every problem shows the definitions of the functions that it uses, under names drawn anew for each conversation. Late in training
+Every problem shows the definitions of the functions that it uses, under new names for each conversation. Late in training,
 some conversations hide them; those use only the 20 other functions, under their fixed names. So the model never sees one of the
 paper's 25 functions without its definition, alone or composed.
 """
@@ -25,7 +25,7 @@ _ORDER = {function: i for i, function in enumerate(ALL)}
 
 
 class Turn(NamedTuple):
-    """One problem: what the user writes, and the answer."""
+    """One problem of a conversation: the user's prompt and the answer."""
 
     prompt: str
     response: str

@@ -31,7 +31,7 @@ def operators(program: Program) -> Iterator[str]:
 def random_program(rng: Random, pool: list[str], steps: int, x: str) -> Program:
     """Draw an expression of ``steps`` nested operations, from functions of ``pool``.
 
-    For input ``x`` no value on that path is empty or has more than 40 characters. Operations that leave their operand as it is are
+    For input ``x``, no value on the path is empty or longer than 40 characters. Operations that leave their operand unchanged are
     mostly avoided.
     """
     program, value = _leaf(rng, 0.1, x)
