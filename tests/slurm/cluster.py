@@ -1,6 +1,6 @@
-"""A real SLURM cluster on this machine: several nodes with fake GPUs, run by root without systemd on the loopback interface.
+"""A real SLURM cluster on this machine: several nodes of fake GPUs, started by root without systemd, on the loopback interface.
 
-``python tests/slurm/cluster.py up`` and ``down`` start and stop one by hand.
+``python tests/slurm/cluster.py up`` and ``down`` keep one for trying things out by hand.
 """
 
 import os
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER = Path("/tmp/fofg-slurm")
-#: Where programs without SLURM_CONF find the configuration.
+#: Where a job's own programs look for the configuration when their environment has been cleaned.
 SYSTEM = Path("/etc/slurm")
 NODES, CPUS, MEMORY_MB, GPUS = 2, 4, 8000, 2
 PORT = 27817
@@ -29,7 +29,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# A requeued job starts again only when its old credential has expired.
+# A job that is put back starts again only when its old credential has expired.
 AuthInfo=socket={folder}/munge/socket,cred_expire=10
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 StateSaveLocation={folder}/state
@@ -46,7 +46,7 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
 MailProg=/bin/true
-# Schedule often, since tests wait for it.
+# Quick to react: tests wait for it.
 SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
@@ -56,7 +56,7 @@ MinJobAge=600
 ReturnToService=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-# Allow more CPUs and memory than the machine has.
+# More CPUs and memory than the machine may have.
 SlurmdParameters=config_overrides
 GresTypes=gpu
 {nodes}
@@ -72,10 +72,10 @@ GRES = "AutoDetect=off\nName=gpu Type=fake File=/dev/null\nName=gpu Type=fake Fi
 
 
 class Cluster:
-    """The cluster as its users and administrators see it."""
+    """The cluster as its users and its administrator see it."""
 
     def start(self) -> None:
-        """Start the daemons and wait until all nodes are idle. Raises RuntimeError if a program is missing or fails."""
+        """Starts the daemons and returns when all nodes are idle. Raises RuntimeError if something is missing or goes wrong."""
         if missing := [name for name in (*DAEMONS, "sbatch", "srun", "munge") if not shutil.which(name)]:
             raise RuntimeError(f"{', '.join(missing)}: not installed; apt-get install slurm-wlm munge")
         if os.geteuid():
@@ -86,7 +86,7 @@ class Cluster:
         places = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         self._run("munged", *(f"--{option}={munge / name}" for option, name in places.items()))
         self._run("slurmctld")
-        wait_for(lambda: self._succeeds("scontrol", "ping"), "slurmctld does not answer")
+        wait_for(lambda: self._tried("scontrol", "ping"), "slurmctld does not answer")
         for number in range(1, NODES + 1):
             self.start_node(f"node{number}")
         wait_for(lambda: self.states() == ["idle"] * NODES, "the nodes are not idle")
@@ -95,9 +95,9 @@ class Cluster:
         self._run("slurmd", "-N", name)
 
     def stop(self) -> None:
-        """Cancel all jobs, stop the daemons and remove all files of ``start``."""
+        """Cancels all jobs, ends the daemons and removes all that ``start`` made."""
         if self._pids("slurmctld*"):
-            self._succeeds("scancel", "--user", "root")
+            self._tried("scancel", "--user", "root")
             with suppress(AssertionError):
                 wait_for(lambda: not self.queue(), "jobs stay", seconds=20)
         for pattern in ("slurmd-*", "slurmctld*", "munge/*"):
@@ -108,27 +108,27 @@ class Cluster:
         shutil.rmtree(FOLDER, ignore_errors=True)
 
     def states(self) -> list[str]:
-        """Return the state of each node."""
+        """State of each node."""
         return self.ask("sinfo", "--noheader", "--Node", "--partition", "cpu", "--format", "%T").split()
 
     def queue(self, form: str = "%i") -> list[str]:
-        """Return a line per pending or running job in squeue's format."""
+        """Jobs that wait or run, a line each in squeue's format."""
         return self.ask("squeue", "--noheader", "--format", form).splitlines()
 
     def ask(self, *command: str) -> str:
-        """Return the output of a SLURM command. Raises RuntimeError with its error."""
+        """What one of SLURM's commands prints. Raises RuntimeError with its error."""
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def set_down(self, node: str) -> None:
-        """Set a node down, as an administrator does, or SLURM if it does not answer. Its jobs are lost or requeued."""
+        """As an administrator does, or SLURM when a node does not answer: its jobs are lost or put back into the queue."""
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
 
     def set_up(self, node: str) -> None:
-        """Resume a node that is not back by itself."""
-        self._succeeds("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        """Back to work; does nothing for a node that has come back by itself."""
+        self._tried("scontrol", "update", f"NodeName={node}", "State=RESUME")
         wait_for(lambda: "down" not in " ".join(self.states()), f"{node} stays down")
 
     def _configure(self) -> None:
@@ -147,23 +147,23 @@ class Cluster:
         SYSTEM.mkdir(exist_ok=True)
         for name in ("slurm.conf", "gres.conf"):
             if (SYSTEM / name).exists() and not (SYSTEM / name).is_symlink():
-                raise RuntimeError(f"{SYSTEM / name}: this machine has its own SLURM")
+                raise RuntimeError(f"{SYSTEM / name}: this machine has a SLURM of its own")
             (SYSTEM / name).unlink(missing_ok=True)
             (SYSTEM / name).symlink_to(FOLDER / name)
 
     def _run(self, *command: str) -> None:
         with open(FOLDER / "log/start", "a") as output:
             if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode:
-                raise RuntimeError(f"{' '.join(command)} failed:\n" + self._logs())
+                raise RuntimeError(f"{' '.join(command)} failed:\n" + self._told())
 
-    def _logs(self) -> str:
+    def _told(self) -> str:
         return "\n".join(path.read_text(errors="replace")[-2000:] for path in (FOLDER / "log").iterdir())
 
-    def _succeeds(self, *command: str) -> bool:
+    def _tried(self, *command: str) -> bool:
         return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
 
     def _pids(self, pattern: str) -> list[int]:
-        """Return the running daemons of PID files."""
+        """Living daemons, by their files of process numbers."""
         found = []
         for path in FOLDER.glob(f"{pattern}pid"):
             with suppress(OSError, ValueError):
@@ -182,10 +182,10 @@ class Cluster:
                 return
 
 
-def wait_for(condition: Callable, otherwise: str, seconds: float = 60):
-    """Return the value of ``condition`` as soon as it is true."""
+def wait_for(found: Callable, otherwise: str, seconds: float = 60):
+    """What ``found`` gives, as soon as that is true."""
     end = time.monotonic() + seconds
-    while not (value := condition()):
+    while not (value := found()):
         assert time.monotonic() < end, f"{otherwise} after {seconds:.0f} s"
         time.sleep(0.25)
     return value

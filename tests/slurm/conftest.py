@@ -22,7 +22,7 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def alone(cluster, tmp_path_factory):
-    """Stage 1 run on this machine without the cluster. Tests must not change its files."""
+    """Stage 1 as one machine makes it, without a cluster. Tests leave its files as they are."""
     one = Site(make_checkout(tmp_path_factory.mktemp("alone") / "fofg"), cluster)
     one.local("stage1_rft", overlays=[SMALL])
     return one
@@ -30,7 +30,7 @@ def alone(cluster, tmp_path_factory):
 
 @pytest.fixture
 def site(cluster, tmp_path):
-    """A checkout. Jobs left in the queue are canceled after the test."""
+    """A checkout; what is still in the queue when its test ends is cancelled."""
     one = Site(make_checkout(tmp_path / "fofg"), cluster)
     yield one
     one.end()

@@ -13,6 +13,6 @@ async def sleep(executor: RemoteExecutor) -> None:
 
 if __name__ == "__main__":
     RemoteExecutor.sleep = sleep
-    # A test sends Ctrl-C, which is ignored by default in a process started in the background.
+    # A test sends Ctrl-C, which programs ignore that a shell started in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     main()

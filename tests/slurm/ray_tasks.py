@@ -1,6 +1,6 @@
-"""A minimal trainer on a Ray cluster: one worker per GPU, and an all-reduce over them.
+"""What a trainer does with a Ray cluster, in small: a worker on a GPU of each node, which compute together.
 
-``python ray_tasks.py FILE`` writes a list with the node, GPUs, rank and sum of each worker.
+``python ray_tasks.py FILE`` in a Ray cluster writes a list: of each worker its node, GPUs, rank and the sum over all workers.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The workflow as cluster users run it: submitted from a checkout, followed in the queue, interrupted."""
+"""The workflow as a user of a cluster runs it: submitted from a checkout, watched in the queue, interrupted."""
 
 import json
 import os
@@ -15,36 +15,37 @@ from checkouts import Checkout, environment
 from cluster import Cluster, wait_for
 
 ROOT = Path(__file__).parents[2]
-#: Snakemake with frequent polling of the queue.
+#: Snakemake as it runs submitted jobs: the queue is asked soon and often.
 SUBMITTING = (sys.executable, Path(__file__).with_name("frequent_polling.py"))
 POLLING = ("--slurm-init-seconds-before-status-checks", "2")
+#: Rules whose jobs Snakemake's main process runs.
 SOURCE = "".join(path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")])
-#: Rules that run on the head node.
-LOCAL = set(re.findall(r"^(?:use )?rule (\w+)(?:(?!^\S).)*?^    localrule: True", SOURCE, re.MULTILINE | re.DOTALL))
+LOCAL = set(re.findall(r"^ +(\w+),$", SOURCE.partition("localrules:")[2].partition("\n\n\n")[0], re.MULTILINE))
+LOCAL |= set(re.findall(r"^(?:use )?rule (\w+)(?:(?!^\S).)*?^    localrule: True", SOURCE, re.MULTILINE | re.DOTALL))
 #: A run that takes longer than this many seconds hangs.
 PATIENCE = 1200
 
 
 class Site:
-    """A checkout and the runs submitted from it."""
+    """``folder``: the checkout; ``runs``: those submitted from it."""
 
     def __init__(self, checkout: Checkout, cluster: Cluster):
         self.folder, self.cluster, self.runs = checkout.folder, cluster, []
 
     def configure(self, name: str, **settings) -> Path:
-        """Write an overlay of the default configuration."""
+        """Writes an overlay of the default configuration."""
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(settings))
         return path
 
     def submit(self, *targets: str, overlays=(), more=()) -> "Run":
-        """Start a run in the background."""
+        """Starts a run in the background."""
         run = Run(self, [*targets, "--workflow-profile", "profiles/slurm", *POLLING, *more, "--configfile", *map(str, overlays)])
         self.runs.append(run)
         return run
 
     def local(self, *targets: str, overlays=(), more=()) -> str:
-        """Run on this machine without the cluster. Return Snakemake's output."""
+        """Runs on this machine, without the cluster; what Snakemake prints."""
         arguments = [*targets, "--cores", "2", *more, "--configfile", *map(str, overlays)]
         done = self.program("snakemake", *arguments)
         assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
@@ -55,7 +56,7 @@ class Site:
         return subprocess.run(command, cwd=self.folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE)
 
     def planned(self, *targets: str, overlays=()) -> dict[str, int]:
-        """Return the number of submitted jobs by rule according to `fofg plan`."""
+        """Return the jobs by rule that `fofg plan` announces, without those that Snakemake's main process runs."""
         out = self.program("fofg", "plan", *targets, "--json", "--configfile", *map(str, overlays)).stdout
         return {row["rule"]: row["jobs"] for row in json.loads(out)["rules"] if row["rule"] not in LOCAL}
 
@@ -69,7 +70,7 @@ class Site:
         return wait_for(found, f"no job of {rule} is {state.lower()}", PATIENCE)
 
     def logs(self, rule: str) -> dict[str, str]:
-        """Return SLURM's log of each job of a rule by job ID."""
+        """SLURM's own log of every job of a rule, by its number."""
         return {path.stem: path.read_text(errors="replace") for path in self.folder.glob(f"logs/slurm/*_{rule}/**/*.log")}
 
     def end(self) -> None:
@@ -79,12 +80,12 @@ class Site:
             if line.partition("|")[2] == str(self.folder):
                 self.cluster.ask("scancel", line.partition("|")[0])
         wait_for(lambda: str(self.folder) not in self.cluster.queue("%Z"), "jobs of a test stay in the queue")
-        # Without cgroups, SLURM loses track of some processes on a node that was down.
+        # Without cgroups, SLURM loses sight of some processes of a node that it takes for lost.
         subprocess.run(["pkill", "-9", "--full", str(self.folder)])
 
 
 class Run:
-    """A Snakemake process that submits jobs."""
+    """One process of Snakemake that submits jobs."""
 
     def __init__(self, site: Site, arguments: list[str]):
         self.output = site.folder / f"run{len(site.runs)}.log"
@@ -98,29 +99,29 @@ class Run:
                 start_new_session=True,
             )
 
-    def printed(self) -> str:
+    def said(self) -> str:
         return self.output.read_text(errors="replace")
 
     def submitted(self) -> int:
-        """Return the number of jobs it has submitted."""
-        return len(re.findall(r"has been submitted with SLURM jobid", self.printed()))
+        """Jobs that it has put into the queue."""
+        return len(re.findall(r"has been submitted with SLURM jobid", self.said()))
 
     def wait(self) -> str:
-        """Wait for success and return the output."""
+        """What it printed, when it has ended well."""
         try:
             code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"still running after {PATIENCE} s:\n{self.printed()[-6000:]}")
-        assert code == 0, self.printed()[-6000:]
-        return self.printed()
+            pytest.fail(f"still running after {PATIENCE} s:\n{self.said()[-6000:]}")
+        assert code == 0, self.said()[-6000:]
+        return self.said()
 
     def fail(self) -> str:
-        """Wait for failure and return the output."""
-        assert self.process.wait(PATIENCE) != 0, self.printed()[-6000:]
-        return self.printed()
+        """What it printed, when it has ended with an error."""
+        assert self.process.wait(PATIENCE) != 0, self.said()[-6000:]
+        return self.said()
 
     def kill(self) -> None:
-        """Kill it without a chance to cancel its jobs."""
+        """As a machine that goes down: without a chance to cancel its jobs."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -1,7 +1,8 @@
-"""Training engines for several nodes without GPUs. How engine verl starts programs on the nodes is real.
+"""Engines of training that run on several nodes without GPUs: all of engine verl that starts programs there is real.
 
-``sft``: verl's own trainer with FSDP on CPUs. ``rl``: the Ray cluster of verl's trainer, with ``ray_tasks.py`` in place of the
-trainer; the model is copied. Not tested: NCCL, vLLM, and verl's RL trainer on several nodes.
+``sft``: verl's own trainer with FSDP, on CPUs. ``rl``: a Ray cluster as verl's trainer gets it, in which a program of a few tasks
+stands for the trainer; the model goes out as it came in. What they leave open: NCCL, vLLM, and verl's trainer of reinforcement
+learning, on several nodes.
 """
 
 import json
@@ -20,7 +21,7 @@ VERL = VerlConfig(**SETTINGS, gpu_memory_utilization=0.5, enforce_eager=True)
 
 
 def sft(micro_batch_size: int, **given) -> None:
-    """Run engine verl on CPUs."""
+    """Engine verl on CPUs."""
     sys.path.insert(0, str(HERE.parent / "engines"))
     import verl_on_cpu
 
@@ -29,7 +30,7 @@ def sft(micro_batch_size: int, **given) -> None:
 
 
 def rl(spec, model, output, state, gpus: int, nodes: int, threads: int, **given) -> None:
-    """Run ``ray_tasks.py`` where verl's trainer would run, and record its output as metrics."""
+    """Runs ``ray_tasks.py`` where verl's trainer would run, and records what it found."""
     folder = Path(state).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     place = settings.LaunchConfig(gpus, nodes, threads, folder, 1, Path(model), None)

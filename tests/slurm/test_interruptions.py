@@ -1,6 +1,6 @@
-"""Jobs that reach their time limit, are canceled or preempted, or lose their node or the submitting process.
+"""Jobs that reach their time limit, are cancelled or preempted, lose their node or the process that submitted them.
 
-They resume where they were: nothing is lost, nothing is done twice.
+They go on where they were: nothing is lost, nothing is made twice.
 """
 
 import json
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slurm
 RESUME = "checkpoints/string-task/.resume"
 ROLLOUTS, SAMPLES = "data/string_task/stage1_level1/rollout.parquet", 16
 SFT, RL = "checkpoints/string-task/stage1-rft", "checkpoints/string-task/stage2-rl-level1"
-#: Training examples in the small run's RFT data.
+#: Examples that the small run of one machine selects.
 EXAMPLES = 3
-#: Kind of work -> its rule, its target file, its saved state, and an amount of work that takes half a minute.
+#: Kind of work -> its rule, the file to ask Snakemake for, what shows that something is saved, and how much takes half a minute.
 KINDS = {
     "rollouts": ("generate_rollouts", ROLLOUTS, "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet", 75),
     "sft": (
@@ -40,7 +40,7 @@ KINDS = {
 
 
 def settings(kind, alone, amount):
-    """Return settings for an amount of one kind of work: problems, epochs or RL steps."""
+    """Of some minutes of one kind of work: problems to roll out, epochs of fine-tuning, or steps of reinforcement learning."""
     if kind == "rollouts":
         engine = {"shard_size": amount, "batch_size": SAMPLES}
         return {
@@ -59,7 +59,7 @@ def settings(kind, alone, amount):
 
 
 class Work:
-    """A run of one kind of work in its own folder; ``resources``: further resources of its rule."""
+    """A run of one kind of work, in a folder of its own; ``resources``: of its rule, besides those that are computed."""
 
     def __init__(self, site, kind, alone, times=1, **resources):
         self.site, self.kind, self.run_dir = site, kind, f"runs/{kind}"
@@ -71,21 +71,21 @@ class Work:
         self.run = self.submit()
 
     def submit(self):
-        """Submit the run. A busy machine does little work per job, so allow more retries than the profile."""
+        """More retries than the profile's, since a busy machine gets little done in a job's time."""
         return self.site.submit(self.result, overlays=self.overlays, more=["--retries", "9"])
 
     def logs(self):
-        """Return the log of each job of the rule in order of submission."""
+        """Of every job of the rule, in the order in which they were submitted."""
         return [text for _, text in sorted(self.site.logs(self.rule).items(), key=lambda one: int(one[0]))]
 
     def begins(self):
-        """Wait until the running job has saved something. Return its ID."""
+        """Returns the number of the job that runs, as soon as it has saved something."""
         job = self.site.job(self.rule)
         wait_for(lambda: list(self.site.folder.glob(f"{self.run_dir}/{self.saved}")), "nothing is saved", 200)
         return job
 
     def check_whole(self, jobs):
-        """Check that all work was done once, and that each job resumed where the previous one had stopped."""
+        """All that was asked for is there once, and each job but the first went on where the one before had stopped."""
         logs = self.logs()
         assert len(logs) == jobs
         if self.kind == "rollouts":
@@ -104,8 +104,8 @@ class Work:
                 assert f"resuming after step {step} of {total}" in after
 
 
-def test_a_job_saves_before_its_time_limit_and_resumes(site, alone):
-    """The limit is two minutes, the signal comes after one and a half, and the work takes longer."""
+def test_a_job_that_is_told_before_its_time_limit_saves_and_goes_on(site, alone):
+    """Two minutes, of which it is told after one and a half, for work of more."""
     work = Work(site, "rollouts", alone, times=6, runtime=2)
     work.run.wait()
     logs = work.logs()
@@ -114,7 +114,7 @@ def test_a_job_saves_before_its_time_limit_and_resumes(site, alone):
     work.check_whole(len(logs))
 
 
-def test_a_canceled_job_saves_and_is_resubmitted(site, alone):
+def test_a_cancelled_job_saves_and_is_submitted_again(site, alone):
     work = Work(site, "sft", alone)
     site.cluster.ask("scancel", work.begins())
     work.run.wait()
@@ -122,7 +122,7 @@ def test_a_canceled_job_saves_and_is_resubmitted(site, alone):
     work.check_whole(jobs=2)
 
 
-def test_a_preempted_job_saves_and_resumes(site, alone):
+def test_a_preempted_job_saves_and_goes_on(site, alone):
     work = Work(site, "rl", alone)
     work.begins()
     urgent = site.cluster.ask(
@@ -134,8 +134,8 @@ def test_a_preempted_job_saves_and_resumes(site, alone):
     work.check_whole(jobs=2)
 
 
-def test_jobs_of_a_lost_node_resume_on_another(site, alone):
-    """Without a warning: finished work is kept, and the job keeps its ID."""
+def test_jobs_of_a_node_that_is_lost_go_on_elsewhere(site, alone):
+    """Without a warning: what was finished is kept, and the job keeps its number."""
     work = Work(site, "rollouts", alone)
     job = work.begins()
     node = site.cluster.ask("squeue", "--noheader", "--job", job, "--format", "%N").strip()
@@ -149,12 +149,12 @@ def test_jobs_of_a_lost_node_resume_on_another(site, alone):
         site.cluster.set_up(node)
     resumed = int(re.search(r"\((\d+) from an earlier run\)", work.logs()[-1])[1])
     assert resumed >= kept * SAMPLES
-    # The planned target also creates the problem file and selects RFT data; this run only generates rollouts.
+    # The target of the plan also creates the problems' own file and selects; rollouts alone are asked for here.
     assert work.run.submitted() == sum(site.planned("stage1_create_train_data", overlays=work.overlays).values()) - 2
 
 
-def test_jobs_outlive_a_killed_main_process(site, alone):
-    """A later run waits for them, uses their results, and still notices later changes."""
+def test_the_main_process_is_killed_and_its_jobs_go_on(site, alone):
+    """A later run waits for them, takes what they made, and still sees what changes afterwards."""
     work = Work(site, "rollouts", alone)
     job = work.begins()
     work.run.kill()
@@ -179,7 +179,7 @@ def test_jobs_outlive_a_killed_main_process(site, alone):
     assert "Nothing to be done" in site.local(work.result, overlays=work.overlays, more=["--dry-run"])
 
 
-def test_ctrl_c_cancels_the_jobs_and_the_same_command_resumes(site, alone):
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(site, alone):
     work = Work(site, "sft", alone)
     job = work.begins()
     work.run.process.send_signal(signal.SIGINT)

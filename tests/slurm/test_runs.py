@@ -1,4 +1,6 @@
-"""Whole runs on a real SLURM cluster: from problems to figures, two at once, and requests that the cluster can't meet."""
+"""Whole runs on a real SLURM cluster: from the first problem to the figures, two at once, and what it refuses."""
+
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +16,8 @@ def rows(site, path):
     return pq.read_table(site.folder / path).to_pylist()
 
 
-def test_stage_1_on_the_cluster_equals_stage_1_on_one_machine(site, alone):
-    """Every job is submitted once, and the files equal those of a run without a cluster."""
+def test_stage_1_from_problems_to_figures_is_that_of_one_machine(site, alone):
+    """Every job is submitted once, and the files are those that the same machine makes without a cluster."""
     planned = site.planned("stage1_rft", overlays=[SMALL])
     run = site.submit("stage1_rft", overlays=[SMALL])
     run.wait()
@@ -31,25 +33,31 @@ def test_stage_1_on_the_cluster_equals_stage_1_on_one_machine(site, alone):
     assert (site.folder / "results/figures/stage1_accuracy.svg").exists()
 
 
-def test_two_runs_at_once_in_separate_folders(site):
-    """One checkout, two run_dirs: neither run waits for the other or shares jobs, locks or files with it."""
+def test_two_runs_at_once_in_folders_of_their_own(site):
+    """One checkout, two run_dirs: neither waits for the other or takes its jobs, locks or files."""
     overlays = {name: [SMALL, site.configure(name, run_dir=f"runs/{name}", problems={"seed": seed})] for name, seed in RUNS.items()}
     runs = {name: site.submit("stage1_create_train_data", overlays=files) for name, files in overlays.items()}
     for name, run in runs.items():
         run.wait()
         assert run.submitted() == sum(site.planned("stage1_create_train_data", overlays=overlays[name]).values())
-        dry_run = site.local("stage1_create_train_data", overlays=overlays[name], more=["--dry-run"])
-        assert "Nothing to be done" in dry_run
+        told = site.local("stage1_create_train_data", overlays=overlays[name], more=["--dry-run"])
+        assert "Nothing to be done" in told
     first, second = (rows(site, f"runs/{name}/data/string_task/stage1_level1/rollout.parquet") for name in RUNS)
     assert len(first) == len(second) == 24 and first != second
 
 
-def test_resources_that_the_cluster_lacks_are_an_error_before_any_submission(site):
+def test_what_the_cluster_lacks_is_told_in_a_sentence_before_anything_is_submitted(site):
     settings = ["--set-resources", "select_rft_data:mem_mb=9000"]
-    output = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
+    said = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
     assert (
-        "asks for 1 x (9,000 MB, 2 CPUs, 0 GPUs" in output
-        and "partition cpu has nodes 2 x (8,000 MB, 4 CPUs, 2 GPUs, 60 minutes)" in output
+        "asks for 1 x (9,000 MB, 2 CPUs, 0 GPUs" in said
+        and "partition cpu has nodes 2 x (8,000 MB, 4 CPUs, 2 GPUs, 60 minutes)" in said
     )
-    assert run.submitted() == 0 and "Traceback" not in output
+    assert run.submitted() == 0 and "Traceback" not in said
     assert not site.cluster.queue("%i")
+
+
+def test_what_only_the_cluster_knows_is_told_in_its_own_words(site):
+    more = ["--set-resources", "prepare_base_model:constraint=nowhere", "--retries", "0"]
+    said = site.submit("stage1_create_train_data", overlays=[SMALL], more=more).fail()
+    assert re.search(r"sbatch: error: .*[Ii]nvalid feature", said)

@@ -1,4 +1,4 @@
-"""Training on both nodes of an allocation: srun starts torchrun and Ray, as in engine verl, with CPUs in place of GPUs."""
+"""Training on both nodes of an allocation: torchrun and Ray started by srun, as engine verl does, with CPUs in place of GPUs."""
 
 import json
 import re
@@ -8,16 +8,18 @@ import pytest
 from checkouts import ROOT, SMALL
 from cluster import wait_for
 
+from fofg.runtime import subprocesses
+
 pytestmark = pytest.mark.slurm
 
-#: The environment with verl and Ray; Snakemake runs in the other one, which has the SLURM plugin.
+#: The environment that has verl and Ray; Snakemake itself runs in the other one, which has the plugin for SLURM.
 ENGINES = ROOT / ".venv-engines/bin"
 STEPS = 30
 
 
 @pytest.fixture
 def on_two_nodes(site, monkeypatch):
-    """Submit the training of a model on two nodes."""
+    """Submits the training of a model on two nodes."""
     if not (ENGINES / "python").exists():
         pytest.fail("no .venv-engines: make env-engines")
     monkeypatch.setenv("FOFG_PYTHON", str(ENGINES / "python"))
@@ -35,15 +37,23 @@ def on_two_nodes(site, monkeypatch):
     return submit
 
 
-def test_fine_tuning_with_torchrun_on_two_nodes_stops_and_resumes(site, alone, on_two_nodes):
-    """verl's own trainer, with weights sharded over both nodes. SLURM signals what srun started, but not the driver."""
+def test_a_program_is_started_once_per_node_of_the_allocation(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    command = subprocesses.on_all_nodes(2, 8, 16)
+    assert command[0] == "srun"
+    amounts = {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--gpus-per-task=8", "--cpus-per-task=16"}
+    assert amounts | {"--kill-on-bad-exit=1"} == set(command[1:])
+
+
+def test_fine_tuning_by_torchrun_on_two_nodes_is_told_to_stop_and_goes_on(site, alone, on_two_nodes):
+    """verl's own trainer, its weights sharded over both nodes; SLURM's signal reaches what srun started, the driver it does not."""
     folder = "checkpoints/string-task/stage1-rft"
     data = str(alone.folder / "data/string_task/stage1_level1/rft_data")
     run = on_two_nodes(f"{folder}/model.safetensors", stage1_rft_data=data)
     job = site.job("train_sft")
     assert site.cluster.ask("squeue", "--noheader", "--job", job, "--format", "%D").strip() == "2"
-    state = f"{site.folder}/checkpoints/string-task/.resume/stage1-rft"
-    wait_for(lambda: any(path.read_text().count("\n") > 4 for path in Path(state).glob("*/verl.jsonl")), "it does not train", 300)
+    said = f"{site.folder}/checkpoints/string-task/.resume/stage1-rft"
+    wait_for(lambda: any(path.read_text().count("\n") > 4 for path in Path(said).glob("*/verl.jsonl")), "it does not train", 300)
     site.cluster.ask("scancel", "--signal=URG", job)
     run.wait()
 
@@ -54,7 +64,7 @@ def test_fine_tuning_with_torchrun_on_two_nodes_stops_and_resumes(site, alone, o
     assert [json.loads(line)["step"] for line in lines] == list(range(1, STEPS + 1))
 
 
-def test_ray_has_the_gpus_of_both_nodes(site, alone, on_two_nodes):
+def test_ray_over_two_nodes_has_the_gpus_of_both(site, alone, on_two_nodes):
     folder = "checkpoints/string-task/stage2-rl-level1"
     model = str(alone.folder / "checkpoints/string-task/stage1-rft")
     run = on_two_nodes(f"{folder}/model.safetensors", stage1_checkpoint=model)
