@@ -103,6 +103,7 @@ use rule score_rollouts as score_held_out with:
         "<logs>/score_held_out/{model}.log",
     benchmark:
         "<benchmarks>/results/score_held_out/{model}.tsv"
+    localrule: True
     params:
         decodings=DECODINGS,
 
@@ -190,6 +191,7 @@ use rule summarize_accuracy as summarize_passk with:
         "<logs>/summarize_passk.log",
     benchmark:
         "<benchmarks>/results/summarize_passk.tsv"
+    localrule: True
     params:
         spec=tracked(models=settings.passk.models),
         table="passk",
@@ -228,5 +230,6 @@ use rule summarize_accuracy as summarize_failures with:
         "<logs>/summarize_failures.log",
     benchmark:
         "<benchmarks>/results/summarize_failures.tsv"
+    localrule: True
     params:
         table="failures",

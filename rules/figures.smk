@@ -36,6 +36,7 @@ use rule plot_accuracy_by_level as plot_learning_curves with:
         "<logs>/plot_learning_curves.log",
     benchmark:
         "<benchmarks>/results/plot_learning_curves.tsv"
+    localrule: True
     params:
         figure="learning_curves",
 
@@ -50,6 +51,7 @@ use rule plot_accuracy_by_level as plot_pass_at_k with:
         "<logs>/plot_pass_at_k.log",
     benchmark:
         "<benchmarks>/results/plot_pass_at_k.tsv"
+    localrule: True
     params:
         figure="pass_at_k",
 
@@ -64,6 +66,7 @@ use rule plot_accuracy_by_level as plot_failures with:
         "<logs>/plot_failures.log",
     benchmark:
         "<benchmarks>/results/plot_failures.tsv"
+    localrule: True
     params:
         figure="failures",
 
@@ -78,6 +81,7 @@ use rule plot_accuracy_by_level as plot_exposure with:
         "<logs>/plot_exposure.log",
     benchmark:
         "<benchmarks>/results/plot_exposure.tsv"
+    localrule: True
     params:
         figure="exposure",
 
@@ -92,6 +96,7 @@ use rule plot_accuracy_by_level as plot_stage1_accuracy with:
         "<logs>/plot_stage1_accuracy.log",
     benchmark:
         "<benchmarks>/results/plot_stage1_accuracy.tsv"
+    localrule: True
     params:
         figure="stage1_accuracy",
 
@@ -106,6 +111,7 @@ use rule plot_accuracy_by_level as plot_stage1_selection with:
         "<logs>/plot_stage1_selection.log",
     benchmark:
         "<benchmarks>/results/plot_stage1_selection.tsv"
+    localrule: True
     params:
         figure="stage1_selection",
 
@@ -120,6 +126,7 @@ use rule plot_accuracy_by_level as plot_stage1_training with:
         "<logs>/plot_stage1_training.log",
     benchmark:
         "<benchmarks>/results/plot_stage1_training.tsv"
+    localrule: True
     params:
         figure="stage1_training",
 

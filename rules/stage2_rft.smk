@@ -164,3 +164,4 @@ use rule link_iteration_data as link_iteration_model with:
         "<logs>/link_iteration_model.log",
     benchmark:
         "<benchmarks>/results/link_iteration_model.tsv"
+    localrule: True

@@ -21,9 +21,7 @@ POLLING = ("--slurm-init-seconds-before-status-checks", "2")
 #: Rules whose jobs Snakemake's main process runs.
 SOURCE = "".join(path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")])
 LOCAL = set(re.findall(r"^ +(\w+),$", SOURCE.partition("localrules:")[2].partition("\n\n\n")[0], re.MULTILINE))
-LOCAL |= set(re.findall(r"^(?:use )?rule (\w+)(?:(?!^\S).)*?^    localrule: True", SOURCE, re.MULTILINE | re.DOTALL))
-for original, derived in re.findall(r"^use rule (\w+) as (\w+) with:", SOURCE, re.MULTILINE):
-    LOCAL |= {derived} if original in LOCAL else set()
+LOCAL |= set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)(?:(?!^\S).)*?^    localrule: True", SOURCE, re.MULTILINE | re.DOTALL))
 #: A run that takes longer than this many seconds hangs.
 PATIENCE = 1200
 
