@@ -136,7 +136,7 @@ class Measured:
     def __init__(self, *command: str | Path, folder: Path = ROOT):
         print(f"running: {' '.join(map(str, command))[:110]}", file=sys.stderr)
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        # Python keeps compiled modules unless told not to, and users seldom tell it.
+        # Users run with compiled modules.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with tempfile.TemporaryFile("w+") as output:
             start = time.perf_counter()

@@ -160,7 +160,7 @@ def run(way: str, folder: Path, workers: int) -> None:
 
 
 def measure(way: str, folder: Path, workers: int) -> dict:
-    """Run one way in a process of its own, so that its memory can be told apart."""
+    """Run one way in its own process, to measure its memory."""
     print(f"measuring: {way}", file=sys.stderr)
     command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--workers", str(workers)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])

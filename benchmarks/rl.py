@@ -1,4 +1,4 @@
-"""Reinforcement learning: CPU seconds per step and peak memory at the default size, one thread.
+"""Measure reinforcement learning: CPU seconds per step and peak memory at the default size, one thread.
 
 Each step samples 8 responses to each of 32 Level-1 problems, drops groups with equal rewards, and makes one update from the rest.
 """

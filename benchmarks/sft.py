@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: CPU seconds per step and peak memory at the default size, one thread.
+"""Measure supervised fine-tuning: CPU seconds per step and peak memory at the default size, one thread.
 
 Trains on the first examples of the default run's Stage 1.
 """

@@ -1,4 +1,4 @@
-"""Accuracy of a model by level, definitions visible and hidden, on problems of all 25 functions from the balanced sampler.
+"""Measure accuracy by level, definitions visible and hidden, on problems of all 25 functions from the balanced sampler.
 
 The embedded base is meant to solve 30 to 80% of Level 1 with visible definitions, so that rejection sampling has something to do.
 One response per problem, temperature 1.0; the other settings are those of config/default.yaml.

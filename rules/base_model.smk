@@ -1,4 +1,4 @@
-"""The model that everything starts from, and which files are a model."""
+"""The base model of all stages, and the files of a model."""
 
 #: Files that training writes into a model's folder.
 MODEL_FILES = {
@@ -13,7 +13,7 @@ MODEL_FILES = {
 
 
 rule prepare_base_model:
-    """The base model's plain-prompt variant; the weights are linked, not copied."""
+    """Prepare the base model for all stages; its weights are linked, not copied."""
     output:
         config="<checkpoints>/base/config.json",
         tokenizer="<checkpoints>/base/tokenizer.json",
@@ -38,7 +38,7 @@ rule prepare_base_model:
 
 
 rule build_tiny_base:
-    """Pre-train the embedded base model; its weights are kept under resources/tiny-base."""
+    """Pre-train the embedded base model into resources/tiny-base."""
     output:
         weights="<checkpoints>/tiny-base/model.safetensors",
         config="<checkpoints>/tiny-base/config.json",

@@ -1,4 +1,4 @@
-"""What all rules share: the settings, paths under the run's root, parameters that every program takes."""
+"""What all rules share: settings, paths of the run, common parameters."""
 
 import glob
 import json
@@ -31,7 +31,7 @@ from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sf
 from fofg.report.versions import installed
 
 try:
-    read(workflow.configfiles)  # Snakemake takes the last of two equal keys and says nothing
+    read(workflow.configfiles)  # Snakemake silently takes the last of two equal keys
     if not workflow.modifier.is_main_snakefile():
         # Snakemake does not lay a module's `config:` over the configfile.
         overlay, config = config, read([DEFAULT])
@@ -77,15 +77,15 @@ VARIABLES = {
     "FOFG_TASK": settings.problems.task,
     # Idle OpenMP threads that spin take the cores that other jobs compute on.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # Big tensors come from the heap and stay there: mapping and clearing their pages anew each step is slower.
+    # Big tensors come from the heap and stay there: mapping and clearing their pages again in each step is slower.
     "MALLOC_MMAP_THRESHOLD_": 4 << 30,
     "MALLOC_TRIM_THRESHOLD_": 16 << 30,
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": 1,
     "TQDM_MININTERVAL": 2,
 }
-# A failure anywhere in a pipe fails the job. A cluster sends SIGTERM to all processes of a job: tee stays, to write down what the
-# program says to that.
+# A failure anywhere in a pipe fails the job. SLURM sends SIGTERM to all processes of a job; tee ignores it, so that the program's
+# last messages reach the log.
 PREFIX = f"""
 set -euo pipefail
 export {" ".join(f"{name}={shlex.quote(str(value))}" for name, value in VARIABLES.items())}
@@ -123,21 +123,21 @@ pathvars:
 
 
 def tracked(section=None, code=1, **sections):
-    """Parameter that holds what decides a job's result: sections of the configuration, as canonical JSON.
+    """Return a parameter with everything that determines a job's result: sections of the configuration, as canonical JSON.
 
-    Raise ``code`` when new code changes results. A section may be a function of the wildcards. Snakemake compares the text with
-    that of the last run; it is a function since Snakemake reads the braces in a string as wildcards.
+    Increase ``code`` when new code changes results. A section may be a function of the wildcards. Snakemake reruns a job if this
+    text differs from that of the last run. It is a function because Snakemake takes braces in a string for wildcards.
     """
 
     def spec(wildcards):
-        parts = {name: part(wildcards) if callable(part) else part for name, part in sections.items()}
-        return canonical(section(wildcards) if callable(section) else section, code=code, **parts)
+        values = {name: value(wildcards) if callable(value) else value for name, value in sections.items()}
+        return canonical(section(wildcards) if callable(section) else section, code=code, **values)
 
     return spec
 
 
 def flags(**values):
-    """Arguments of a program, ``--micro-batch-size 4``, that change its speed, not its result. True: the flag alone; None: none.
+    """Return arguments, such as ``--micro-batch-size 4``, that affect speed but no result. True: the flag alone; None: nothing.
 
     Snakemake does not compare parameters that are functions of the output.
     """
@@ -150,7 +150,7 @@ def flags(**values):
 
 
 def named(key, names):
-    """Arguments NAME=FILE of a job's input or output files of that key. ``names`` may be a function of the wildcards."""
+    """Return arguments NAME=FILE for the input or output files of a key. ``names`` may be a function of the wildcards."""
 
     def arguments(wildcards, input, output):
         each = names(wildcards) if callable(names) else names

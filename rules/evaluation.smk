@@ -4,7 +4,7 @@ TESTED_AFTER_STAGE1 = ["base", "stage1-rft"]
 
 
 use rule generate_rollouts as generate_stage1_test_rollouts with:
-    """Rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
+    """Generate rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
     input:
         model=evaluated,
         problems="<data>/stage1_level1/test.parquet",
@@ -22,7 +22,7 @@ use rule generate_rollouts as generate_stage1_test_rollouts with:
 
 
 rule score_rollouts:
-    """Verdicts on the responses to Stage 1's test problems."""
+    """Score the responses to Stage 1's test problems."""
     input:
         rollouts=rules.generate_stage1_test_rollouts.output.rollouts,
     output:
@@ -46,7 +46,7 @@ rule score_rollouts:
 
 
 rule summarize_stage1:
-    """Table: Stage-1 accuracy by model, definitions and level, with 95% intervals."""
+    """Make the table of Stage-1 accuracy by model, definitions and level, with 95% intervals."""
     input:
         verdicts=expand(rules.score_rollouts.output, model=TESTED_AFTER_STAGE1, definitions=DEFINITIONS),
         train=STAGE1_TRAIN,
@@ -72,7 +72,7 @@ rule summarize_stage1:
 
 
 use rule generate_rollouts as generate_held_out_rollouts with:
-    """Responses of one model to the evaluation's problems, sampled or greedy."""
+    """Generate the responses of one model to the evaluation's problems, sampled or greedy."""
     input:
         model=evaluated,
         problems=f"<data>/{settings.evaluation.dataset}/test.parquet",
@@ -94,7 +94,7 @@ use rule generate_rollouts as generate_held_out_rollouts with:
 
 
 use rule score_rollouts as score_held_out with:
-    """Verdicts on all of a model's responses to the evaluation's problems."""
+    """Score all responses of a model to the evaluation's problems."""
     input:
         rollouts=expand(rules.generate_held_out_rollouts.output, decoding=DECODINGS, allow_missing=True),
     output:
@@ -109,7 +109,7 @@ use rule score_rollouts as score_held_out with:
 
 
 rule summarize_accuracy:
-    """Table: accuracy of every model by decoding and level, with 95% intervals."""
+    """Make the table of accuracy by model, decoding and level, with 95% intervals."""
     input:
         expand(rules.score_held_out.output, model=MODELS),
     output:
@@ -133,7 +133,7 @@ rule summarize_accuracy:
 
 
 use rule generate_rollouts as generate_passk_rollouts with:
-    """Many responses of one model to a shard of the problems of pass@k."""
+    """Generate many responses of one model to a shard of the pass@k problems."""
     input:
         model=evaluated,
         problems=f"<data>/{settings.passk.dataset}/test.parquet",
@@ -156,7 +156,7 @@ use rule generate_rollouts as generate_passk_rollouts with:
 
 
 rule count_passk:
-    """Correct responses of one model to each problem."""
+    """Count the correct responses of one model to each problem."""
     input:
         rollouts=expand(
             rules.generate_passk_rollouts.output,
@@ -181,7 +181,7 @@ rule count_passk:
 
 
 use rule summarize_accuracy as summarize_passk with:
-    """Table: pass@k by model and level."""
+    """Make the table of pass@k by model and level."""
     input:
         expand(rules.count_passk.output, model=settings.passk.models),
     output:
@@ -198,7 +198,7 @@ use rule summarize_accuracy as summarize_passk with:
 
 
 rule classify_failures:
-    """The class of every sampled response to the evaluation's problems: correct, or why not."""
+    """Classify every sampled response to the evaluation's problems: correct, or why not."""
     input:
         rollouts="<results>/evaluation/{model}/held-out/sampled/rollouts.parquet",
     output:
@@ -220,7 +220,7 @@ rule classify_failures:
 
 
 use rule summarize_accuracy as summarize_failures with:
-    """Table: shares of the classes by model and level."""
+    """Make the table of failure classes by model and level."""
     input:
         expand(rules.classify_failures.output, model=MODELS),
     output:

@@ -2,7 +2,7 @@
 
 
 rule plot_accuracy_by_level:
-    """Figure: accuracy by level, all models."""
+    """Plot accuracy by level, all models."""
     input:
         rules.summarize_accuracy.output.parquet,
     output:
@@ -26,7 +26,7 @@ rule plot_accuracy_by_level:
 
 
 use rule plot_accuracy_by_level as plot_learning_curves with:
-    """Figure: reinforcement learning by step, RFT by iteration."""
+    """Plot reinforcement learning by step, RFT by iteration."""
     input:
         rules.summarize_accuracy.output.parquet,
         expand("<models>/{model}/metrics.jsonl", model=RL_MODELS),
@@ -42,7 +42,7 @@ use rule plot_accuracy_by_level as plot_learning_curves with:
 
 
 use rule plot_accuracy_by_level as plot_pass_at_k with:
-    """Figure: pass@k by level."""
+    """Plot pass@k by level."""
     input:
         rules.summarize_passk.output.parquet,
     output:
@@ -57,7 +57,7 @@ use rule plot_accuracy_by_level as plot_pass_at_k with:
 
 
 use rule plot_accuracy_by_level as plot_failures with:
-    """Figure: classes of responses by model and level."""
+    """Plot failure classes by model and level."""
     input:
         rules.summarize_failures.output.parquet,
     output:
@@ -72,7 +72,7 @@ use rule plot_accuracy_by_level as plot_failures with:
 
 
 use rule plot_accuracy_by_level as plot_exposure with:
-    """Figure: how often each function occurs in each dataset."""
+    """Plot how often each function occurs in each dataset."""
     input:
         rules.describe_datasets.output.descriptions,
     output:
@@ -87,7 +87,7 @@ use rule plot_accuracy_by_level as plot_exposure with:
 
 
 use rule plot_accuracy_by_level as plot_stage1_accuracy with:
-    """Figure: accuracy before and after Stage 1, definitions visible and hidden."""
+    """Plot accuracy before and after Stage 1, definitions visible and hidden."""
     input:
         rules.summarize_stage1.output.csv,
     output:
@@ -102,7 +102,7 @@ use rule plot_accuracy_by_level as plot_stage1_accuracy with:
 
 
 use rule plot_accuracy_by_level as plot_stage1_selection with:
-    """Figure: Stage-1 responses kept and dropped by reason, exposure by function."""
+    """Plot Stage-1 responses kept and dropped by reason, exposure by function."""
     input:
         "<data>/stage1_level1/rft_data/selection.json",
     output:
@@ -117,7 +117,7 @@ use rule plot_accuracy_by_level as plot_stage1_selection with:
 
 
 use rule plot_accuracy_by_level as plot_stage1_training with:
-    """Figure: loss and learning rate of Stage 1 by step."""
+    """Plot loss and learning rate of Stage 1 by step."""
     input:
         "<models>/stage1-rft/metrics.jsonl",
     output:
@@ -132,7 +132,7 @@ use rule plot_accuracy_by_level as plot_stage1_training with:
 
 
 rule write_summary:
-    """Tables of the run beside the paper's numbers."""
+    """Summarize the run in tables, with the paper's numbers."""
     input:
         accuracy=rules.summarize_accuracy.output.parquet,
         passk=rules.summarize_passk.output.parquet,
@@ -159,7 +159,7 @@ rule write_summary:
 
 
 rule record_versions:
-    """Table: versions of the packages that the run uses."""
+    """Write the table of package versions that the run uses."""
     output:
         versions=report("<results>/versions.md", caption=f"{CAPTIONS}/versions.rst", category="Run", labels={"figure": "Versions"}),
     log:

@@ -1,4 +1,4 @@
-"""What happens before the first job and after the last, and which files of an earlier run may stay."""
+"""Hooks before the first and after the last job, and checks of files from earlier runs."""
 
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
 if workflow.is_main_process and keeps_records_in_files() and CHANGED_KEYS != []:
@@ -12,7 +12,7 @@ if workflow.is_main_process and keeps_records_in_files() and CHANGED_KEYS != []:
 
 
 onstart:
-    # Snakemake passes over the image if it is not told to use it.
+    # Snakemake ignores the image unless it is told to use it.
     if settings.container and DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
         raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
     share_gpus()
@@ -30,7 +30,7 @@ onstart:
 
 
 onsuccess:
-    # Every output belonged to this run: none of an earlier configuration is left.
+    # If all outputs belong to this run, none of an earlier configuration is left.
     if set(existing_outputs()) <= outputs_of_jobs():
         provenance.forget(settings.run_dir)
     run_registry.erase(".snakemake")

@@ -1,25 +1,25 @@
-"""Functions of the rules: which files a job reads, and its part of the configuration. The order is that of the rule files."""
+"""Functions for rules: input files of jobs, and their part of the configuration, in the order of the rule files."""
 
 
 def trained(folder):
-    """Outputs of a rule that trains a model."""
+    """Return the outputs of a rule that trains a model."""
     return {key: f"{folder}/{name}" for key, name in MODEL_FILES.items()}
 
 
 def model_files(model):
-    """Files whose change means another model: the base, one that a stage trains, or the user's own in its place."""
-    own = settings.use.stage1_checkpoint
-    if model == names.STAGE1 and own:
-        files = [str(path) for path in (*settings_files(Path(own)), *weight_files(Path(own)))]
-        return files or [f"{own}/config.json"]
-    # The base model's weights are links; its source.json, which has their digest, stands in for them.
+    """Return the files that identify a model: the base, one that a stage trains, or the user's own in its place."""
+    stage1 = settings.use.stage1_checkpoint
+    if model == names.STAGE1 and stage1:
+        files = [str(path) for path in (*settings_files(Path(stage1)), *weight_files(Path(stage1)))]
+        return files or [f"{stage1}/config.json"]
+    # The base model's weights are symlinks; source.json, which has their digest, stands in for them.
     folder, weights = ("<checkpoints>/base", "source.json") if model == names.BASE else (f"<models>/{model}", "model.safetensors")
     return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
 
 
 @cache
 def base_model_identity():
-    """The digest of a folder's files, else the hub name. Not the path: moved, a model would rerun everything."""
+    """Return the digest of the base model's files, or its hub name. Its path would rerun everything after a move."""
     model = settings.base_model
     try:
         if os.path.isdir(model):
@@ -28,14 +28,14 @@ def base_model_identity():
     except UserError as error:
         if workflow.executor_plugin is not None and not workflow.dryrun:
             raise WorkflowError(str(error))
-        logger.warning(error)  # one may look at a plan on another machine
+        logger.warning(error)  # a dry run may be on a machine without the model
     except OSError as error:
         raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
     return model
 
 
 def problem_files(stage=None):
-    """``dataset/split`` -> file, of every dataset (of a stage, if given), and the user's own."""
+    """Return ``dataset/split`` -> problem file: those of every dataset, and the user's own; or only those of a stage."""
     files = {
         f"{dataset}/{split}": f"<data>/{dataset}/{split}.parquet"
         for dataset, settings_of in settings.datasets.items()
@@ -48,7 +48,7 @@ def problem_files(stage=None):
 
 
 def descriptions(stage=None):
-    """Dataset -> its description, of the same datasets."""
+    """Return dataset -> description, for the datasets of ``problem_files``."""
     datasets = dict.fromkeys(name.partition("/")[0] for name in problem_files(stage))
     return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
 
@@ -62,12 +62,12 @@ def stage1_shard(wildcards):
 
 
 def shards(problems, size=settings.rollout_engine.shard_size):
-    """Return the numbers of the shards that hold ``problems`` problems."""
+    """Return the shard numbers for a number of problems."""
     return range(math.ceil(problems / size))
 
 
 def model_before(wildcards):
-    """The model that an iteration rolls out and fine-tunes: that of the one before, or of Stage 1."""
+    """Return the model that an iteration rolls out and fine-tunes: the previous iteration's, or Stage 1's."""
     iteration = int(wildcards.iteration)
     return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
 
@@ -81,7 +81,7 @@ def iteration_shard(wildcards):
 
 
 def curriculum_sources(wildcards):
-    """Name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
+    """Return name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
     sources = specs.curriculum_sources(settings, wildcards.curriculum)
     return {name: path or f"<data>/{name}/train.parquet" for name, path in sources.items()}
 
@@ -95,17 +95,17 @@ def phases(wildcards):
 
 
 def evaluated(wildcards):
-    """The model that is evaluated."""
+    """Return the files of the evaluated model."""
     return model_files(wildcards.model)
 
 
 def definitions(wildcards):
-    """Prompts of Stage 1's test problems, definitions visible or hidden."""
+    """Return how to build the prompts of Stage 1's test problems, with definitions visible or hidden."""
     return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template}
 
 
 def decoding(wildcards):
-    """Sampled responses, or one greedy response per problem."""
+    """Return the settings of sampled responses, or of one greedy response per problem."""
     rollouts = settings.evaluation.rollouts
     return {"rollouts": rollouts if wildcards.decoding == "sampled" else specs.greedy(rollouts)}
 
@@ -115,13 +115,13 @@ def passk_shard(wildcards):
 
 
 def table(name, category, title, caption=None):
-    """A table (CSV) that is part of Snakemake's report."""
+    """Return a table (CSV) that is part of Snakemake's report."""
     text = f"{CAPTIONS}/{caption or name}.rst"
     return report(f"<results>/{name}.csv", caption=text, category=category, labels={"figure": title})
 
 
 def figure(name, category, title):
-    """Files of one figure, one for each format; the first is part of Snakemake's report."""
+    """Return the files of a figure, one per format; the first is part of Snakemake's report."""
     files = [f"<results>/figures/{name}.{extension}" for extension in settings.figures.formats]
     shown = report(files[0], caption=f"{CAPTIONS}/{name}.rst", category=category, labels={"figure": title})
     return [shown, *files[1:]]

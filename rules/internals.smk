@@ -1,4 +1,4 @@
-"""All that the workflow takes from Snakemake's internals, which have no public counterpart. Checked with Snakemake 9.27."""
+"""Everything that uses Snakemake's internals, for lack of a public interface. Checked with Snakemake 9.27."""
 
 from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import PersistenceBackend
@@ -13,7 +13,7 @@ def keeps_records_in_files():
 
 
 def existing_outputs():
-    """Yield outputs of all rules that exist."""
+    """Yield the existing outputs of all rules."""
     for producer in workflow.rules:
         for output in producer.output:
             parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
@@ -24,55 +24,55 @@ def existing_outputs():
 
 
 def outputs_of_jobs():
-    """Outputs of this run's jobs, finished or not needed."""
+    """Return the outputs of this run's jobs, whether they had to run or not."""
     return {str(output) for job in workflow.dag.jobs for output in job.output}
 
 
 def slurm_job_name():
-    """Name of all jobs of this run in SLURM's queue; None without a cluster."""
+    """Return the name of this run's jobs in SLURM's queue; None without a cluster."""
     return getattr(workflow.scheduler._executor, "run_uuid", None)
 
 
 def lock_files():
-    """Lock files of this run, by which `fofg unlock` tells them from those of other runs."""
+    """Return the lock files of this run, so that `fofg unlock` can tell them from those of other runs."""
     return workflow.persistence._lockfile.values()
 
 
 def check_cluster():
-    """Raise UserError if a job, or a group of jobs, could never start; let retries ask for no more than the cluster has."""
+    """Raise UserError if a job, or a group of jobs, could never start; limit retries to what the cluster has."""
     if slurm_job_name():
         submitted = {workflow.dag.get_job_group(job) or job for job in workflow.dag.needrun_jobs() if not job.is_local}
         ROOM["memory"], ROOM["minutes"] = slurm.check([slurm_request(job) for job in submitted])
 
 
 def slurm_request(job):
-    """Resources of a job or group, with Snakemake's own defaults where a user has removed ours."""
-    given, nodes = job.resources, job.resources.get("nodes") or 1
+    """Return the resources of a job or group, with Snakemake's own defaults where a user has removed ours."""
+    requested, nodes = job.resources, job.resources.get("nodes") or 1
     return slurm.Request(
         job.name,
-        given.get("slurm_partition"),
-        minutes=given.get("runtime", 0),
-        mem_mb=given.get("mem_mb", 0),
+        requested.get("slurm_partition"),
+        minutes=requested.get("runtime", 0),
+        mem_mb=requested.get("mem_mb", 0),
         cpus=job.threads,
-        gpus=(given.get("gpu") or 0) // nodes,
+        gpus=(requested.get("gpu") or 0) // nodes,
         nodes=nodes,
     )
 
 
 def share_gpus():
-    """Run as many jobs at once as this machine's GPUs hold, unless the user said ``--resources gpu=N``; a cluster counts its own."""
+    """Limit parallel jobs to this machine's GPUs, unless ``--resources gpu=N`` is given; a cluster counts its own."""
     needed = max(settings.rollout_engine.gpus, settings.training.workers())
     if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
         present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
-        # When a run starts, the scheduler has copied the limits already.
+        # At this point the scheduler has already copied the limits, so set them in both places.
         workflow.scheduler.global_resources["gpu"] = max(present, needed)
         workflow.register_resource("gpu", max(present, needed))
 
 
 def record_in_jobs():
-    """Let a job on a cluster write its outputs' full records, not only that they are complete.
+    """Make jobs on a cluster write the full records of their outputs, not only that they are complete.
 
-    By default the main process writes them; if that was killed, a later run would not see that parameters have changed.
+    By default, the main process writes them. If it is killed, a later run would not notice changed parameters.
     """
     finished = PersistenceBase.finished
 

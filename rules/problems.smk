@@ -1,4 +1,4 @@
-"""Problems of every dataset, and what is in them."""
+"""Problems of every dataset, and their descriptions."""
 
 #: Stage-1 problems: made, or the user's own.
 STAGE1_TRAIN = settings.use.stage1_problems or f"<data>/{names.STAGE1_DATASET}/train.parquet"
@@ -24,7 +24,7 @@ rule create_problems:
 
 
 rule describe_datasets:
-    """Rows, levels, exposure by function and overlaps of every dataset."""
+    """Describe every dataset: rows, levels, exposure by function, overlaps."""
     input:
         files=list(problem_files().values()),
     output:

@@ -1,4 +1,4 @@
-"""Stage 1: rollouts with the definitions visible, the correct ones of them, and fine-tuning on these."""
+"""Stage 1: rollouts with definitions visible, selection of correct ones, and fine-tuning on these."""
 
 ENGINE = specs.engine(settings)
 #: Stage-1 training examples: selected, or the user's own.
@@ -6,7 +6,7 @@ STAGE1_RFT_DATA = settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data
 
 
 rule generate_rollouts:
-    """Rollouts of the base model for one shard of Stage-1 problems, definitions visible.
+    """Generate rollouts of the base model for one shard of Stage-1 problems, definitions visible.
 
     A job samples the problems that it needs, as its spec says, instead of reading train.parquet: that is replaced when there are
     more problems, or when it was deleted, and Snakemake would rerun every shard (``ancient`` helps only while the file exists).
@@ -41,7 +41,7 @@ rule generate_rollouts:
 
 
 rule gather_rollouts:
-    """The rollouts of all shards in one file."""
+    """Join the rollouts of all shards in one file."""
     input:
         shards=expand(rules.generate_rollouts.output, shard=shards(STAGE1_PROBLEMS)),
     output:
@@ -63,7 +63,7 @@ rule gather_rollouts:
 
 
 rule select_rft_data:
-    """The correct responses to problems that are not always solved, as training examples without definitions."""
+    """Select the correct responses to problems that are not always solved, as training examples without definitions."""
     input:
         rollouts=rules.gather_rollouts.output.rollouts,
     output:
@@ -95,7 +95,7 @@ rule select_rft_data:
 
 
 rule train_sft:
-    """The Stage-1 model: the base, fine-tuned on its own correct responses."""
+    """Train the Stage-1 model: fine-tune the base on its own correct responses."""
     input:
         model=model_files("base"),
         train=f"{STAGE1_RFT_DATA}/train.parquet",

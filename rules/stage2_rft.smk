@@ -1,4 +1,4 @@
-"""Stage 2, RFT: each iteration rolls out problems of its own with the model of the one before, and fine-tunes that model."""
+"""Stage 2, RFT: each iteration rolls out its own problems with the previous iteration's model, and fine-tunes that model."""
 
 RFT = settings.stage2.rft
 #: The problems that are cut into chunks: made, or the user's own.
@@ -8,7 +8,7 @@ LAST = RFT.num_iterations - 1
 
 
 rule create_chunk:
-    """The problems of one iteration: a cut of the shuffled training problems."""
+    """Cut the problems of one iteration out of the shuffled training problems."""
     input:
         problems=CHUNKED,
     output:
@@ -33,7 +33,7 @@ rule create_chunk:
 
 
 use rule generate_rollouts as generate_iteration_rollouts with:
-    """Rollouts of one shard of an iteration's problems, by the model of the iteration before."""
+    """Generate rollouts for one shard of an iteration's problems, with the previous iteration's model."""
     input:
         model=model_before,
         problems=rules.create_chunk.output.problems,
@@ -56,7 +56,7 @@ use rule generate_rollouts as generate_iteration_rollouts with:
 
 
 use rule gather_rollouts as gather_iteration_rollouts with:
-    """The rollouts of all shards of an iteration in one file."""
+    """Join the rollouts of all shards of an iteration in one file."""
     input:
         shards=expand(
             rules.generate_iteration_rollouts.output,
@@ -74,7 +74,7 @@ use rule gather_rollouts as gather_iteration_rollouts with:
 
 
 use rule select_rft_data as select_iteration_data with:
-    """The correct responses of an iteration, as training examples."""
+    """Select the correct responses of an iteration as training examples."""
     input:
         rollouts=rules.gather_iteration_rollouts.output.rollouts,
     output:
@@ -92,7 +92,7 @@ use rule select_rft_data as select_iteration_data with:
 
 
 use rule train_sft as train_iteration with:
-    """The model of an iteration: the one before, fine-tuned on its own correct responses."""
+    """Train the model of an iteration: fine-tune the previous one on its own correct responses."""
     input:
         model=model_before,
         train=rules.select_iteration_data.output.train,
@@ -129,7 +129,7 @@ use rule train_sft as train_iteration with:
 
 
 rule link_iteration_data:
-    """The rollouts and RFT data of the last iteration under names without its number."""
+    """Link the rollouts and RFT data of the last iteration under names without its number."""
     input:
         expand(rules.gather_iteration_rollouts.output, iteration=LAST),
         expand(rules.select_iteration_data.output, iteration=LAST),
@@ -155,7 +155,7 @@ rule link_iteration_data:
 
 
 use rule link_iteration_data as link_iteration_model with:
-    """The model of the last iteration under a name without its number."""
+    """Link the model of the last iteration under a name without its number."""
     input:
         expand(rules.train_iteration.output, iteration=LAST),
     output:

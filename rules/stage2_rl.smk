@@ -2,7 +2,7 @@
 
 
 rule train_rl:
-    """GRPO from the Stage-1 model on the problems of a curriculum."""
+    """Train the Stage-1 model by GRPO on the problems of a curriculum."""
     input:
         model=model_files("stage1-rft"),
         data=curriculum_files,

@@ -1,30 +1,30 @@
-"""How the work is done: environments, GPUs, and arguments that change speed and memory but no result."""
+"""Environments, resources, and arguments that affect speed and memory but no result."""
 
 
 def environment(engine):
-    """Where an engine's packages come from."""
+    """Return the conda environment with an engine's packages."""
     return f"{CHECKOUT}/envs/{'gpu' if engine in ('vllm', 'verl') else 'cpu'}.yaml"
 
 
-#: Option of sbatch: before its limit a job gets a signal that all programs ignore but those that have something to save.
+#: sbatch option: send SIGURG before the time limit, so that jobs can checkpoint. Programs with nothing to save ignore it.
 SAVING = f"--signal=URG@{settings.cluster.grace_period}"
-#: Of training: on several nodes, one program starts others on all of them.
+#: Resources of training jobs. On several nodes, one program starts the others with srun.
 NODES = {"nodes": settings.training.nodes, "slurm_extra": SAVING}
 if settings.training.nodes > 1:
     NODES |= {"tasks": settings.training.nodes, "mpi": "srun"}
     if settings.training.gpus:
         NODES["slurm_extra"] += f" --gpus-per-node={settings.training.gpus}"
-#: What a cluster has for one job at most: megabytes, minutes. Retries don't ask for more.
+#: Maximum megabytes and minutes of one job on the cluster. Retries don't request more.
 ROOM = {"memory": math.inf, "minutes": math.inf}
 
 
 def growing(amount, kind="memory"):
-    """Megabytes (or ``minutes``) of a job; half as much again in a retry, if the cluster has it."""
+    """Return a job's megabytes (or ``minutes``) by attempt: 50% more in a retry, if the cluster has it."""
     return lambda wildcards, attempt: amount if attempt == 1 else max(amount, min(3 * amount // 2, ROOM[kind]))
 
 
 def model_job(kind, estimate):
-    """Resources of a job that runs a model: ``estimate(wildcards)``, unless ``cluster.resources`` has others for its kind."""
+    """Return the resources of a job that runs a model: ``estimate(wildcards)``, unless ``cluster.resources`` overrides them."""
     override = settings.cluster.resources.get(kind)
 
     def field(name):
@@ -38,7 +38,7 @@ def model_job(kind, estimate):
 
 
 def rollout_job(kind, rollouts, problems, shard_size=None, copies=1):
-    """Resources of a job that makes rollouts: of all problems, or of one shard. ``rollouts`` may depend on wildcards."""
+    """Return the resources of a rollout job, for all problems or one shard. ``rollouts`` may be a function of the wildcards."""
 
     def estimate(wildcards):
         rows = min(shard_size, problems - int(wildcards.shard) * shard_size) if shard_size else problems
@@ -48,11 +48,11 @@ def rollout_job(kind, rollouts, problems, shard_size=None, copies=1):
 
 
 def training_job(kind, estimate):
-    """Resources of a job that trains."""
+    """Return the resources of a training job."""
     return {**NODES, "gpu": settings.training.workers()} | model_job(kind, estimate)
 
 
 def training_places(engine):
-    """Arguments of a job that trains: on which GPUs, and how verl uses them."""
+    """Return the arguments of a training job for GPUs, nodes and verl."""
     training = settings.training
     return {"gpus": training.gpus, "nodes": training.nodes, "verl": training.verl if engine == "verl" else None}

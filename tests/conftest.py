@@ -18,7 +18,7 @@ settings.load_profile("untimed")
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """Folder of a small Llama with random weights and a character tokenizer."""
+    """Return the folder of a small Llama with random weights and a character tokenizer."""
     import tiny_model
 
     return tiny_model.make(tmp_path_factory.mktemp("tiny-model"))

@@ -1,10 +1,10 @@
-"""A clock that no load of the machine disturbs."""
+"""Count function calls: a measure of work that does not depend on the machine's load."""
 
 import sys
 
 
 def calls(function, *arguments):
-    """How many functions, Python's and C's, a call enters."""
+    """Return the number of function calls, Python's and C's, that a call makes."""
     count = 0
 
     def profile(frame, event, argument):

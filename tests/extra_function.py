@@ -1,4 +1,4 @@
-"""A string function from outside the package, declared when this module is imported."""
+"""A custom string function, declared when this module is imported."""
 
 from fofg.tasks.strings.declarations import Integer
 from fofg.tasks.strings.functions import string_function

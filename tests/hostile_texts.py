@@ -1,4 +1,7 @@
-"""Responses that a careless reading would choke on, or execute."""
+"""Responses that a careless parser would hang on, or execute."""
+
+import subprocess
+import sys
 
 #: Name -> prefix, repeated part, suffix.
 SHAPES = {
@@ -55,6 +58,27 @@ CODE = [
 
 
 def code_as_answers() -> list[str]:
-    """Responses whose answer is code, in every form that an answer may have."""
+    """Return responses whose answer is code, in every form of an answer."""
     frames = ["{%s}", '{"output": %s}', "```json\n{'output': %s}\n```", "\\boxed{%s}", '{"output": "%s", "ok": True,}', "{ (%s)}"]
     return [frame % code for frame in frames for code in CODE]
+
+
+#: Warm up, then record the audit events of all calls.
+GUARD = """
+import sys
+{setup}
+read('{{"output": True}} (')
+seen = []
+sys.addaudithook(lambda event, arguments: seen.append(event))
+for text in sys.argv[1:]:
+    read(text)
+del text
+print([event for event in seen if event.split('.')[0] in
+       ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])
+"""
+
+
+def assert_nothing_is_executed(setup: str, texts: list[str]) -> None:
+    """Read texts with the function ``read`` that ``setup`` defines; neither code nor files are touched."""
+    done = subprocess.run([sys.executable, "-c", GUARD.format(setup=setup), *texts], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")

@@ -1,4 +1,4 @@
-"""Results of a made-up experiment, with the real schemas: what figures and summary read."""
+"""Results of a made-up experiment in the real schemas, for figures and summary."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ MODELS = ["base", "stage1-rft", *ITERATIONS, *CURRICULA]
 def accuracy(
     models=MODELS, levels=range(1, 9), decodings=("sampled", "greedy"), problems: int = 64, samples: int = 2
 ) -> list[dict]:
-    """Rows of ACCURACY: each model is right at Level 1 for place + 1 of ten problems, a tenth of that a level deeper, and so on."""
+    """Return rows of ACCURACY: model n solves n + 1 of ten problems of Level 1, and a tenth of that at each next level."""
     rows = []
-    for place, model in enumerate(models):
+    for position, model in enumerate(models):
         for decoding in decodings:
             for level in levels:
-                share = min(10, place + 1) / 10**level
+                share = min(10, position + 1) / 10**level
                 low, high = wilson(share, problems)
                 counts = {"problems": problems, "samples": problems * (samples if decoding == "sampled" else 1)}
                 counts |= {"correct": round(share * counts["samples"]), "answered": problems, "truncated": 0}
@@ -31,12 +31,12 @@ def accuracy(
 
 
 def passk(models=("base", "stage1-rft", "stage2-rl-level1to2"), levels=range(1, 7), counts=(1, 2, 4, 8, 16, 32, 64)):
-    """Rows of PASSK: one right response in ``2 ** level / (place + 1)`` on every problem."""
+    """Return rows of PASSK: one right response in ``2 ** level / (position + 1)`` on every problem."""
     rows = []
-    for place, model in enumerate(models):
+    for position, model in enumerate(models):
         for level in levels:
             for k in counts:
-                share = 1 - (1 - min(1, (place + 1) / 2**level)) ** k
+                share = 1 - (1 - min(1, (position + 1) / 2**level)) ** k
                 low, high = wilson(share, 16)
                 rows.append(
                     {"model": model, "level": level, "k": k, "problems": 16, "samples": 16 * max(counts), "pass_at_k": share}
@@ -46,11 +46,11 @@ def passk(models=("base", "stage1-rft", "stage2-rl-level1to2"), levels=range(1, 
 
 
 def failures(classes, models=MODELS, levels=(2, 3, 4), responses: int = 64) -> list[dict]:
-    """Rows of FAILURE_SHARES: the model's place, from 0, is how many are correct; the rest is of the class at the level's place."""
+    """Return rows of FAILURE_SHARES: as many are correct as the model's position; the rest has the class number of the level."""
     rows = []
-    for place, model in enumerate(models):
+    for position, model in enumerate(models):
         for level in levels:
-            found = {classes[0]: place, classes[level]: responses - place}
+            found = {classes[0]: position, classes[level]: responses - position}
             for name in classes:
                 count = found.get(name, 0)
                 rows.append({"model": model, "level": level, "failure": name, "responses": count, "share": count / responses})
@@ -58,7 +58,7 @@ def failures(classes, models=MODELS, levels=(2, 3, 4), responses: int = 64) -> l
 
 
 def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int = 1) -> list[dict]:
-    """Records of a reinforcement learning run, validated every second step, 40 seconds per step; nothing kept in step 1."""
+    """Return records of an RL run, validated every second step, 40 seconds per step; step 1 keeps no group."""
     records = []
     for step in range(steps + 1):
         record = {"step": step}
@@ -75,7 +75,7 @@ def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int =
 
 
 def description(dataset: str, overlap: dict[str, int] | None = None, **splits: dict[str, int]) -> dict:
-    """What describe_datasets writes: split -> function's public name -> calls; ``overlap``: other file -> shared problems."""
+    """Return what describe_datasets writes: split -> public name -> calls; ``overlap``: other file -> shared problems."""
     return {
         "dataset": dataset,
         "splits": {

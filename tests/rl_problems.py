@@ -1,12 +1,14 @@
-"""A model that answers with random letters in the right form, and problems that reinforcement learning can teach it to solve."""
+"""A model that answers with random letters in the right format, and problems that RL can teach it."""
 
 import json
 import random
 from pathlib import Path
 
+import configs
+import rollout_rows
 import tiny_model
 
-from fofg.config import Config, GRPOConfig, Phase, Scoring, SFTConfig, Validation
+from fofg.config import Config, GRPOConfig, Phase, Scoring, Validation
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS, RFT
 from fofg.specs import RLSpec, SFTSpec, part
@@ -67,26 +69,10 @@ def spec(phases=PHASES, scheme="published_code", rollouts=None, **changes) -> RL
 
 
 def problem(index: int, level: int, answer: str | None = None) -> dict:
-    """A problem on random letters, whose answer is its level's, or another one."""
+    """Return a problem on random letters; by default, its answer is that of its level."""
     letters = "".join(random.Random(f"{index}/{level}").choices(LETTERS, k=level))
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": f"{letters}?"}],
-        "ability": "composition",
-        "reward_model": {
-            "style": "rule",
-            "ground_truth": json.dumps({"ref_input": letters, "ref_output": answer or ANSWERS[level], "expression": "x"}),
-        },
-        "extra_info": {
-            "index": index,
-            "split": "train",
-            "level": level,
-            "depth": level,
-            "calls": level,
-            "expression": "x",
-            "functions": [],
-        },
-    }
+    expected = answer or ANSWERS[level]
+    return rollout_rows.problem(index, level, x=letters, output=expected, expression="x", text=f"{letters}?")
 
 
 #: The rows that VALIDATION asks for.
@@ -94,38 +80,22 @@ HELD_OUT = [problem(200 + row, 1 + row // 6) for row in range(12) if row % 6 < 4
 
 
 def example(index: int) -> dict:
-    """A conversation in the right form, with random letters in place of the answer."""
+    """Return a conversation in the right form, with random letters as the answer."""
     row = problem(index, 1 + index % 2)
     guess = "".join(random.Random(f"guess/{index}").choices(LETTERS, k=1 + index % 2))
     return {**row, "response": json.dumps({"output": guess})}
 
 
 def make(folder: Path) -> Path:
-    """Writes ``model``, ``one.parquet`` and ``two.parquet`` (by level) and ``unsolvable.parquet``."""
-    from fofg.training import sft as fine_tuning
+    """Write ``model``, ``one.parquet`` and ``two.parquet`` (by level) and ``unsolvable.parquet``."""
+    from fofg.training import sft as training
 
     tiny_model.make(folder / "random")
     write_parquet(folder / "examples.parquet", RFT, [[example(index) for index in range(128)]])
     write_parquet(folder / "none.parquet", RFT, [[]])
-    sft = SFTConfig(
-        engine="torch",
-        learning_rate=1e-2,
-        epochs=12,
-        batch_size=16,
-        last_batch="keep",
-        max_length=64,
-        too_long="error",
-        warmup_ratio=0.1,
-        schedule="linear",
-        weight_decay=0.0,
-        betas=(0.9, 0.999),
-        loss_agg_mode="token-mean",
-        max_grad_norm=1.0,
-        precision="float32",
-        seed=1,
-    )
+    sft = configs.sft(learning_rate=1e-2, epochs=12, batch_size=16, max_length=64, schedule="linear")
     files = (folder / "examples.parquet", folder / "none.parquet")
-    fine_tuning.train(SFTSpec(sft=sft), folder / "random", *files, folder / "model", folder / "s", 16, save_every=1000)
+    training.train(SFTSpec(sft=sft), folder / "random", *files, folder / "model", folder / "s", 16, save_every=1000)
     write_parquet(folder / "one.parquet", PROBLEMS, [[problem(index, 1) for index in range(10)]])
     write_parquet(folder / "two.parquet", PROBLEMS, [[problem(index, 2) for index in range(100, 118)]])
     write_parquet(folder / "unsolvable.parquet", PROBLEMS, [[problem(index, 1, "never") for index in range(300, 308)]])

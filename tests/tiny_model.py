@@ -20,7 +20,7 @@ def make(
     kind: str = "llama",
     **settings,
 ) -> Path:
-    """Writes the model; its vocabulary is as long as its tokenizer (special tokens, printable ASCII, ``func_0`` ...).
+    """Write the model; its vocabulary is as long as its tokenizer (special tokens, printable ASCII, ``func_0`` ...).
 
     ``settings``: more keys of the configuration of that ``kind`` of model.
     """

@@ -1,4 +1,4 @@
-"""A task from outside the package: write a text of an even length. Half of the texts of any model solve it."""
+"""A custom task: write a text of even length. About half of all texts solve it."""
 
 import json
 from collections import Counter

@@ -67,7 +67,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _assignment(pair: str) -> dict:
-    """``KEY=VALUE``, the value in YAML. Raises UserError for another form."""
+    """Parse ``KEY=VALUE``, with a YAML value. Raises UserError for another form."""
     key, equals, value = pair.partition("=")
     try:
         if not (key and equals):

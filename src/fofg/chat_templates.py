@@ -1,7 +1,7 @@
-"""Make the plain variant of a chat template: the same turns, without a system text that the conversation does not hold.
+"""Make the plain variant of a chat template: the same turns, without a system text that the conversation does not contain.
 
-A template is a program, so it is not edited. It renders sample conversations; the marks that it puts around the turns make up a
-new template, which must then render conversations as the model's own does, but for the system text.
+A template is a program, so it is not edited. Instead, it renders sample conversations; a new template is built from the marks that
+it puts around turns, and checked: it must render conversations as the model's own does, except for the system text.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _TEXTS = ("Qwrtpsd", "Fghjklz", "Xcvbnmq", "Wrtzpsd", "Kjhgfdl")
 
 
 class Marks(NamedTuple):
-    """What a template puts before and after each role's text, and at the start. ``system``: None where that can't be found out."""
+    """What a template puts at the start, and before and after each role's text. ``system``: None if that is unknown."""
 
     start: str
     user: tuple[str, str]
@@ -32,7 +32,7 @@ def plain(tokenizer, template: str) -> str:
             return template
         plain_template = _template(marks, bos=bool(marks.start))
         _check(tokenizer, template, plain_template, marks)
-    except Exception as error:  # a template is somebody's program, and may raise anything
+    except Exception as error:  # a template is a program and may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"base_model: its chat template can't be made plain ({reason}); set plain_prompt: false") from None
     return plain_template
@@ -46,13 +46,14 @@ def _render(tokenizer, template: str, turns: int, prompt: bool = False, system: 
 
 
 def _marks(tokenizer, template: str) -> tuple[Marks, str]:
-    """Return the template's marks, and all that it puts before the first user's text."""
+    """Return the template's marks, and everything before the first user's text."""
     first, second, third = _TEXTS[:3]
-    prompted, one, two, four = (_render(tokenizer, template, *options) for options in ((1, True), (1,), (2,), (4,)))
-    assistant_start = _remove_start(prompted, one)
-    user_end = _remove_end(_between(four, first, second), assistant_start)
-    assistant_end = two.partition(second)[2]
-    user_start = _remove_start(_between(four, second, third), assistant_end)
+    prompted = _render(tokenizer, template, 1, prompt=True)
+    one_turn, two_turns, four_turns = (_render(tokenizer, template, turns) for turns in (1, 2, 4))
+    assistant_start = _remove_start(prompted, one_turn)
+    user_end = _remove_end(_between(four_turns, first, second), assistant_start)
+    assistant_end = two_turns.partition(second)[2]
+    user_start = _remove_start(_between(four_turns, second, third), assistant_end)
     before = prompted.partition(first)[0]
     _remove_end(before, user_start)
     bos = tokenizer.bos_token or ""
@@ -62,7 +63,7 @@ def _marks(tokenizer, template: str) -> tuple[Marks, str]:
 
 
 def _system_marks(tokenizer, template: str, start: str, user: tuple[str, str], assistant_start: str) -> tuple[str, str] | None:
-    """Return the user's marks with the other role's name, where a mark names its role and the template renders system turns so."""
+    """Return the user's marks with the role replaced by ``system``, if the template renders system turns that way."""
     if user[0].replace("user", "assistant") != assistant_start or user[0].count("user") != 1:
         return None
     system_start = user[0].replace("user", "system")
@@ -94,7 +95,7 @@ def _template(marks: Marks, bos: bool) -> str:
 
 
 def _check(tokenizer, template: str, plain_template: str, marks: Marks) -> None:
-    """Raise ValueError unless the plain template renders what the model's own does after its system text."""
+    """Raise ValueError unless the plain template's output equals that of the model's own after its system text."""
     for turns in range(1, 5):
         for prompt in (False, True) if turns % 2 else (False,):
             expected, rendered = (_render(tokenizer, source, turns, prompt) for source in (template, plain_template))

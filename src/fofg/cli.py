@@ -1,4 +1,4 @@
-"""What all programs share: a spec argument, plain errors."""
+"""What all programs share: common arguments and error messages."""
 
 import argparse
 import os
@@ -17,7 +17,7 @@ from fofg.runtime.signals import record_time_limit
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser whose help shows the description as written."""
+    """Create a parser whose help shows the description as written."""
     return argparse.ArgumentParser(
         description=f"{description}\n\nUsable without Snakemake; a rule runs it with the same arguments.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,7 +46,7 @@ def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Sectio
 class NamedFiles(argparse.Action):
     """Collect ``NAME=FILE`` arguments into a dictionary. A name that is itself a path with an equals sign names its own file."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: argparse.ArgumentParser, namespace, values, option_string=None) -> None:
         files: dict[str, str] = {}
         for text in values:
             name, _, path = text.partition("=")
@@ -74,7 +74,7 @@ def count(text: str) -> int:
 
 
 def add_training(arguments: argparse.ArgumentParser) -> None:
-    """Add what all training programs take: folders of the models and of the state, and how the work is done."""
+    """Add the arguments of all training programs: folders of models and state, speed and memory."""
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="model to start from, in Hugging Face format")
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="the new model")
     add_state(arguments)

@@ -1,4 +1,4 @@
-"""What a failed run ends with: each failed job, and why, in the words of its own log."""
+"""Final report of a failed run: each failed job, with the reason from its log."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def report(snakemake_logs: list[str]) -> str:
 
 
 def _reason(path: str) -> str:
-    """Return the last line of a log that says ``error:``, or its last line at all."""
+    """Return the last line of a log with ``error:``, or else its last line."""
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""Files of a model folder in Hugging Face format, and their digest: the bytes decide, not where they lie."""
+"""Files of a model folder in Hugging Face format, and their digest, which depends on their bytes, not their path."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _BLOCKS = 256
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights, with the index of shards."""
+    """Return the weight files, including the index of shards."""
     return sorted(path for pattern in WEIGHTS for path in folder.glob(pattern))
 
 
@@ -40,9 +40,9 @@ def copy_settings(source: Path, target: Path) -> None:
 
 
 def digest(folder: Path, cache: str | os.PathLike | None = None) -> str:
-    """Return the digest of the files that decide a model's results: configuration, tokenizer, template, weights.
+    """Return the digest of the files that determine a model's results: configuration, tokenizer, template, weights.
 
-    ``cache``: JSON file that keeps digests of files by path, size and time of change, so that a model is read once.
+    ``cache``: JSON file with digests of files by path, size and modification time, so that a model is read only once.
     """
     known = {}
     if cache is not None:

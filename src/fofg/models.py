@@ -36,7 +36,7 @@ def find(base_model: str) -> Path:
 
 
 def check_name(base_model: str) -> None:
-    """Raise UserError if a model that is no folder can't be on the hub either."""
+    """Raise UserError if a model is neither a folder nor a possible name on the hub."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", base_model) or base_model.startswith("."):
         raise UserError(f"base_model: no folder {base_model}; correct the path, or give a hub name such as owner/name")
 
@@ -87,7 +87,7 @@ def load_chat_tokenizer(folder: Path):
 
 
 def end_tokens(folder: Path, tokenizer) -> list[int]:
-    """Return every token that ends a response: the tokenizer's own, and those of the model's generation settings.
+    """Return every token that ends a response: the tokenizer's end token, and those of the model's generation settings.
 
     Raises UserError if there is none.
     """
@@ -132,10 +132,10 @@ def stored_dtype(folder: Path):
 
 
 def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int = 0) -> None:
-    """Make the folder that all stages start from: the base model's files, weights as links, and its chat template.
+    """Prepare the folder that all stages start from: the base model's files, links to its weights, its chat template.
 
     ``base_model``: a folder or hub name. ``plain_prompt``: the template without its own system text (paper App. C). The template
-    always is ``chat_template.jinja``. Raises UserError if the model is missing, damaged or unfit.
+    is always in ``chat_template.jinja``. Raises UserError if the model is missing, damaged or can't be used.
     """
     source, output = find(base_model), Path(output)
     check(source)
@@ -161,11 +161,11 @@ def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int =
 
 
 def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None) -> None:
-    """Point the weight links of a prepared folder to ``source`` if that is the same model in another place; else leave them.
+    """Update the weight links of a prepared folder if ``source`` is the same model in a new place; else leave them.
 
     ``cache``: as of ``digest``.
     """
-    # A link that still works is no exception: its file may get other weights, and then it is another model's.
+    # Links that still work are updated too: the old file may get other weights later.
     links = [link for link in weight_files(prepared) if link.is_symlink() and link.resolve() != (source / link.name).resolve()]
     if not links or not source.is_dir():
         return
@@ -178,7 +178,7 @@ def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None)
 
 
 def _weights_needed(folder: Path) -> list[Path]:
-    """Return the files of a model's weights: one, or the shards that an index names; safetensors are preferred."""
+    """Return a model's weight files: one, or the shards listed in an index; safetensors are preferred."""
     for whole in ("model.safetensors", "pytorch_model.bin"):
         index = folder / f"{whole}.index.json"
         if (folder / whole).exists():
@@ -226,7 +226,7 @@ def _write_generation_config(source: Path, output: Path) -> None:
 
 
 def _link(path: Path, link: Path) -> None:
-    """Link a file: relative below the working folder, else absolute; by a hard link or a copy where links can't be made."""
+    """Link a file, relatively below the working folder, else absolutely. Where links fail, use a hard link or a copy."""
     here = Path.cwd()
     near = path.absolute().is_relative_to(here) and link.absolute().is_relative_to(here)
     target = os.path.relpath(path.absolute(), link.absolute().parent) if near else path.absolute()

@@ -1,4 +1,4 @@
-"""``fofg plan``: what Snakemake would run for some targets, and what that takes.
+"""``fofg plan``: what Snakemake would run for some targets, and the resources for it.
 
 Jobs come from a dry run of the workflow. Those that run a model state tokens, time and disk as resources (``fofg.resources``).
 """
@@ -37,7 +37,7 @@ class Job:
 def dry_run(
     targets: Sequence[str], configfiles: Sequence[str] = (), values: Sequence[str] = (), remaining: bool = False
 ) -> list[Job]:
-    """List the jobs of some targets in an order in which they can run; ``remaining``: without those that are up to date.
+    """List the jobs of some targets in a possible order; ``remaining``: without those that are up to date.
 
     Raises UserError with Snakemake's message.
     """
@@ -101,15 +101,15 @@ def summarize(settings: Config, rule: str, jobs: Sequence[Job]) -> dict[str, Any
 
 
 def wall_seconds(settings: Config, jobs: Sequence[Job], gpus: int) -> float:
-    """Schedule jobs in their order, each on the GPUs that it requests, once its inputs are there; without GPUs one at a time.
+    """Simulate a schedule: jobs start in order once their inputs and GPUs are available; without GPUs, one at a time.
 
     Raises UserError if a job requests more GPUs than there are.
     """
     shared = settings.rollout_engine.jobs_per_gpu
     free = [0.0] * max(gpus * shared, 1)  # when each slot becomes free
-    made: dict[str, float] = {}
+    ready: dict[str, float] = {}  # when each file is there
     for job in jobs:
-        begin = max((made.get(path, 0.0) for path in job.inputs), default=0.0)
+        begin = max((ready.get(path, 0.0) for path in job.inputs), default=0.0)
         slots = round(job.estimate.gpu_seconds / job.estimate.seconds * shared) if job.gpus and job.estimate.seconds else 1
         if slots > len(free):
             raise UserError(
@@ -119,8 +119,8 @@ def wall_seconds(settings: Config, jobs: Sequence[Job], gpus: int) -> float:
             free.sort()
             begin = max(begin, free[slots - 1])
             free[:slots] = [begin + job.estimate.seconds] * slots
-        made |= dict.fromkeys(job.outputs, begin + job.estimate.seconds)
-    return max(made.values(), default=0.0)
+        ready |= dict.fromkeys(job.outputs, begin + job.estimate.seconds)
+    return max(ready.values(), default=0.0)
 
 
 def as_dict(settings: Config, jobs: Sequence[Job], gpus: int | None) -> dict[str, Any]:
@@ -128,10 +128,10 @@ def as_dict(settings: Config, jobs: Sequence[Job], gpus: int | None) -> dict[str
     rules = [
         summarize(settings, rule, [job for job in jobs if job.rule == rule]) for rule in dict.fromkeys(job.rule for job in jobs)
     ]
-    most = max((job.gpus for job in jobs), default=0)
-    if gpus and not most:
+    max_gpus = max((job.gpus for job in jobs), default=0)
+    if gpus and not max_gpus:
         raise UserError("--gpus: no job requests a GPU; set rollout_engine.gpus and training.gpus")
-    devices = gpus or most
+    devices = gpus or max_gpus
     sums = ("jobs", "responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb", "requested_gpu_hours")
     side_by_side = max(1, devices // max(settings.training.workers(), 1))
     total = {name: sum(row[name] for row in rules) for name in sums}
@@ -164,19 +164,19 @@ def as_text(settings: Config, plan: dict[str, Any]) -> str:
         lines.append(["others", str(others)])
     lines.append(_cells(total | {"rule": "in all"}))
     columns = len(headings) if plan["gpus"] else len(headings) - 2
-    parts = [_table([line[:columns] for line in [headings, *lines]])]
-    parts += [warning for row in priced if (warning := _warning(settings, row))]
+    output = [_table([line[:columns] for line in [headings, *lines]])]
+    output += [warning for row in priced if (warning := _warning(settings, row))]
     if priced:
         on = f"{plan['gpus']} GPUs" if plan["gpus"] else "this machine"
-        parts.append(f"wall clock  {total['wall_hours']:.3g} hours on {on}")
-        parts.append(f"disk  {total['kept_gb']:.3g} GB under {settings.run_dir}, {total['state_gb']:.3g} GB more during training")
+        output.append(f"wall clock  {total['wall_hours']:.3g} hours on {on}")
+        output.append(f"disk  {total['kept_gb']:.3g} GB under {settings.run_dir}, {total['state_gb']:.3g} GB more during training")
         fields = [
             [f"{plan['assumptions'][name]:,.12g}", f"plan.{name}", str(field.description)]
             for name, field in Plan.model_fields.items()
         ]
-        parts += ["", "Estimated with these; replace them by what you measure (benchmarks/rollouts.py, metrics.jsonl):"]
-        parts.append("\n".join(f"  {value:>13}  {key:<30}  {meaning}" for value, key, meaning in fields))
-    return "\n".join(parts)
+        output += ["", "Estimated with these; replace them by what you measure (benchmarks/rollouts.py, metrics.jsonl):"]
+        output.append("\n".join(f"  {value:>13}  {key:<30}  {meaning}" for value, key, meaning in fields))
+    return "\n".join(output)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -203,7 +203,7 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def _warning(settings: Config, row: dict[str, Any]) -> str:
-    """Say what becomes of a job that takes longer than its limit."""
+    """Return a warning if a job takes longer than its limit."""
     if row["starts"] == 1:
         return ""
     job = f"{row['rule']}: a job is expected to take {row['expected_minutes']:.0f} minutes with a limit of {row['minutes']}"

@@ -1,4 +1,4 @@
-"""Files that Snakemake has no record of. It takes them for current, whatever they were made with.
+"""Check files that Snakemake has no record of, and therefore takes for current, whatever they were made with.
 
 That is so for a run that was copied without ``.snakemake``, or that is reached by another path. ``results/config.json`` of a run
 holds the configuration it was last started with, which is compared instead. ``results/changed_keys.json`` lists the keys that had
@@ -38,24 +38,24 @@ CONFIG, CHANGED_KEYS = "results/config.json", "results/changed_keys.json"
 
 
 def changed_keys(settings: Config, cache: str | os.PathLike | None = None) -> list[str] | None:
-    """Return the keys, dotted, that decide results and have changed since files of the run were made; None if nothing tells.
+    """Return the dotted keys that affect results and have changed since files of the run were made; None if unknown.
 
     ``cache``: as of ``digest``.
     """
     before = _read(settings, CONFIG)
     if not isinstance(before, dict):
         return None
-    now = settings.model_dump(mode="json")
-    known = set(keys(now)) - {"base_model"}
+    current = settings.model_dump(mode="json")
+    known = set(keys(current)) - {"base_model"}
     both = [key for key in keys(before) if key in known and not any(f"{key}.".startswith(f"{free}.") for free in FREE)]
-    changed = [key for key in both if not _same(key, before, now)]
+    changed = [key for key in both if not _same(key, before, current)]
     if not _same_model(before, settings, cache):
         changed.append("base_model")
     return sorted({*changed, *(_read(settings, CHANGED_KEYS) or [])})
 
 
 def note(settings: Config, changed: list[str]) -> None:
-    """Write a run's configuration as it starts, and ``changed``, the keys with which files of other values may be left."""
+    """Write a starting run's configuration, and ``changed``: keys for which files of other values may exist."""
     if changed:
         write_json(Path(settings.run_dir, CHANGED_KEYS), changed)
     else:
@@ -64,22 +64,22 @@ def note(settings: Config, changed: list[str]) -> None:
 
 
 def forget(run_dir: str | os.PathLike) -> None:
-    """Remove the list of changed keys: all files of the run are of the configuration that it was last started with."""
+    """Remove the list of changed keys, since all files of the run now belong to its last configuration."""
     path = Path(run_dir, CHANGED_KEYS)
     if path.exists():
         path.unlink()
 
 
 def unrecorded(files: Iterable[str], folder: str | Path = ".snakemake") -> list[str]:
-    """Return the files that Snakemake has no record of. ``folder``: its working folder, with a file per record.
+    """Return the files that Snakemake has no record of. ``folder``: its working folder, with one file per record.
 
-    A file marked incomplete is not one of them: its job runs, or was killed, and Snakemake makes it again.
+    Files marked incomplete are not among them: their job is running, or was killed and will run again.
     """
     return [path for path in files if not any(Path(folder, kind, *_record(path)).exists() for kind in ("metadata", "incomplete"))]
 
 
 def refuse(changed: list[str] | None, files: list[str], run_dir: str, snakefile: str) -> None:
-    """Raise UserError if there are files without a record that another configuration made. ``snakefile``: the main one."""
+    """Raise UserError if files without a record were made with another configuration. ``snakefile``: the main one."""
     if not (changed and files):
         return
     message = (
@@ -96,7 +96,7 @@ def refuse(changed: list[str] | None, files: list[str], run_dir: str, snakefile:
 
 
 def unknown(files: list[str], run_dir: str) -> str:
-    """Return a warning about files of which neither Snakemake nor the run tells how they were made."""
+    """Return a warning about files whose configuration is unknown to Snakemake and to the run."""
     return (
         f"{_names(files)}: taken for current, since Snakemake has no record of them and there is no {run_dir}/{CONFIG} to compare "
         "with; copy .snakemake along with a run, or set another run_dir"
@@ -114,25 +114,25 @@ def _read(settings: Config, name: str):
 
 
 def _same_model(before: dict, settings: Config, cache: str | os.PathLike | None) -> bool:
-    """Compare the bytes of the model with those that were prepared; names, where either is not known."""
+    """Compare the model with the prepared one by their bytes; by name if either is not available."""
     with suppress(OSError, KeyError, TypeError):
         if os.path.isdir(settings.base_model):
             return digest(Path(settings.base_model), cache) == _read(settings, "checkpoints/base/source.json")["source"]
     return before.get("base_model", settings.base_model) == settings.base_model
 
 
-def _same(key: str, before: dict, now: dict) -> bool:
-    old, new = _at(before, key), _at(now, key)
+def _same(key: str, before: dict, current: dict) -> bool:
+    old, new = _at(before, key), _at(current, key)
     if not (key.startswith("use.") and old and new):
         return old == new
     # A relative path lies below the folder that the run was started in, and so does a relative run_dir.
     was = before.get("run_dir", ".")
-    start = "." if os.path.isabs(was) else os.path.join(now["run_dir"], os.path.relpath(".", was))
+    start = "." if os.path.isabs(was) else os.path.join(current["run_dir"], os.path.relpath(".", was))
     return os.path.realpath(os.path.join(start, old)) == os.path.realpath(new)
 
 
 def _record(path: str) -> list[str]:
-    """Parts of the name of Snakemake's record of a file: its path in base64, cut at 254 characters."""
+    """Return the parts of the name of Snakemake's record of a file: its path in base64, cut at 254 characters."""
     code = urlsafe_b64encode(path.encode()).decode()
     parts = [code[i : i + 254] for i in range(0, len(code), 254)]
     return [*(f"@{part}" for part in parts[:-1]), parts[-1]]

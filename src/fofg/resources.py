@@ -75,7 +75,7 @@ def estimate_sft(
 ) -> Estimate:
     """Estimate fine-tuning on what is selected from rollouts on ``problems`` problems: at most every response (paper §3.2).
 
-    ``rows``: on that many conversations of the user's own instead.
+    ``rows``: number of the user's own conversations to train on instead.
     """
     max_length, length = limits.max_prompt_tokens + limits.max_response_tokens, _turn_tokens(settings, limits)
     max_examples = problems * min(limits.samples, selection.max_per_problem or limits.samples)
@@ -92,7 +92,7 @@ def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
     """Estimate reinforcement learning on a curriculum, its rollouts and validations included (paper §4.1).
 
     A step draws ``generation_prompts`` prompts at a time until ``prompts_per_step`` groups have rewards that differ; without
-    ``filter_groups`` it draws ``prompts_per_step``. Validations run before the first step, every N steps and after the last.
+    ``filter_groups``, it draws ``prompts_per_step``. Validations run before the first step, every N steps and after the last.
     """
     plan, rl = settings.plan, settings.stage2.rl
     limits, steps = rl.rollouts, sum(phase.steps for phase in phases)
@@ -154,7 +154,7 @@ def _estimate(
     kept_mb: float,
     state_mb: float = 0,
 ) -> Estimate:
-    """Add the start to the time, and set the time limit."""
+    """Complete an estimate: add the start-up time, and set the time limit."""
     cluster, start = settings.cluster, settings.plan.start_seconds
     seconds = start + gpu_seconds[0] / gpus
     limit = math.ceil((_MARGIN * seconds + cluster.grace_period) / 60)
@@ -173,7 +173,7 @@ def _estimate(
 
 
 def _memory(engine: str, parameters: float, reference: int = 0) -> int:
-    """Return megabytes, rounded up to hundreds; an engine of the user's own counts as the largest of the package's."""
+    """Return megabytes, rounded up to hundreds; a custom engine counts as the largest built-in one."""
     base, per_parameter = _MEMORY.get(engine, _MEMORY["verl"])
     return math.ceil((base + (per_parameter + reference) * parameters / 1e6) / 100) * 100
 

@@ -1,4 +1,4 @@
-"""What a job depends on when that is more than a section of the configuration.
+"""Specs of jobs that depend on more than one section of the configuration.
 
 A rule gives its job one canonical JSON string (``fofg.config.canonical``), which Snakemake compares with that of the last run. GPU
 counts, batch sizes, and checkpoint intervals are no part of it: they change speed, not results.
@@ -81,14 +81,14 @@ class ValidationSpec(Validation):
 
 
 def part(model: type[AnySection], section: Section) -> AnySection:
-    """Return the keys of a section that ``model``, which it extends, has."""
+    """Return a section reduced to the keys of ``model``, which it extends."""
     return model(**{name: getattr(section, name) for name in model.model_fields})
 
 
 def problems(
     config: Config, dataset: str, split: Literal["train", "test"], first: int = 0, rows: int | None = None
 ) -> ProblemsSpec:
-    """Return what a split of a dataset depends on, or a part of it. ``rows`` None: all of the split."""
+    """Return the spec of a dataset's split, or of a part of it. ``rows`` None: the whole split."""
     chosen = config.datasets[dataset]
     return ProblemsSpec(
         code=PROBLEMS_CODE,
@@ -108,18 +108,18 @@ def shard(number: int, size: int, problems: int) -> dict[str, int]:
 
 
 def stage1_shard(config: Config, number: int, problems_in_all: int) -> dict:
-    """Return what a shard of Stage-1 rollouts depends on; its job samples its own problems unless they are the user's file."""
-    where = shard(number, config.rollout_engine.shard_size, problems_in_all)
+    """Return the fields of a shard of Stage-1 rollouts; its job samples its problems itself unless the user provides a file."""
+    rows = shard(number, config.rollout_engine.shard_size, problems_in_all)
     if config.use.stage1_problems:
-        return where
-    return {**where, "problems": problems(config, names.STAGE1_DATASET, "train", **where)}
+        return rows
+    return {**rows, "problems": problems(config, names.STAGE1_DATASET, "train", **rows)}
 
 
 def engine(config: Config) -> dict:
-    """Return what rollouts depend on besides their own section: the engine, and options where they may change results."""
+    """Return the engine's part of a rollouts spec: name, dtype, and options where they may change results."""
     settings = config.rollout_engine
-    own = settings.options if settings.is_own() and settings.options else None
-    return {"engine": settings.name, "dtype": settings.dtype, "options": own}
+    options = settings.options if settings.is_own() and settings.options else None
+    return {"engine": settings.name, "dtype": settings.dtype, "options": options}
 
 
 def greedy(rollouts: Rollouts) -> Rollouts:
@@ -151,6 +151,6 @@ def own_problems(config: Config) -> dict[str, str]:
 
 
 def own_files(config: Config) -> list[str]:
-    """Return the files and folders that the user provides; a damaged one of these is not to be removed and made again."""
+    """Return the files and folders that the user provides. A damaged one can't be made again by removing it."""
     paths = [config.base_model, *config.use.model_dump().values(), *own_problems(config).values()]
     return [path for path in paths if path]

@@ -1,4 +1,4 @@
-"""A language model server's client whose responses stand in its prompts, for verl's own rollouts on a machine without a GPU."""
+"""A client of a language model server that reads its responses from the prompts, for verl's rollouts without a GPU."""
 
 import asyncio
 import re
@@ -7,29 +7,29 @@ from collections import Counter
 from transformers import AutoTokenizer
 from verl.workers.rollout.replica import TokenOutput
 
-#: What the responses of a problem's samples are: a letter of its prompt each.
+#: Letter of a script -> response.
 RESPONSES = {"R": '{"output": "a"}', "W": '{"output": "b"}', "N": "a"}
 
 
 class ScriptedClient:
-    """In place of LLMServerClient: the prompt's ``script: RWNC`` says what its first, second ... response is.
+    """Stand in for LLMServerClient: in a prompt, ``script: RWNC`` gives its first, second ... response.
 
-    R: right, W: wrong, N: no answer, each with the end token; E: right and as long as responses may be, its end token included;
-    C: the same without an end token, cut at ``limit`` tokens; F: the server fails.
+    R: correct, W: wrong, N: no answer, each with the end token; E: correct, with the end token as its last of ``limit`` tokens;
+    C: correct, but truncated at ``limit`` tokens without an end token; F: the server fails.
     """
 
     def __init__(self, model: str, limit: int):
         self.model, self.limit = model, limit
-        self.tokenizer, self.asked = None, Counter()
+        self.tokenizer, self.requests = None, Counter()
 
     async def generate(self, request_id, *, prompt_ids, sampling_params, **others) -> TokenOutput:
         if self.tokenizer is None:
             self.tokenizer = AutoTokenizer.from_pretrained(self.model)
         prompt = self.tokenizer.decode(prompt_ids)
         script = re.search(r"script: (\w+)", prompt)[1]
-        kind = script[self.asked[prompt] % len(script)]
-        self.asked[prompt] += 1
-        await asyncio.sleep(0.01 * (len(script) % 3))  # so that prompts do not finish in the order in which they are asked
+        kind = script[self.requests[prompt] % len(script)]
+        self.requests[prompt] += 1
+        await asyncio.sleep(0.01 * (len(script) % 3))  # prompts finish in another order than they were requested
         if kind == "F":
             raise RuntimeError("the server is gone")
         return TokenOutput(

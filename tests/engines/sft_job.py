@@ -1,4 +1,4 @@
-"""Fine-tuning by engine verl on two processes of a CPU: ``python sft_job.py FOLDER NAME``, with the files of make()."""
+"""Fine-tune with engine verl in two processes on a CPU: ``python sft_job.py FOLDER NAME``; FOLDER has the model and the data."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from fofg import cli
 from fofg.specs import SFTSpec
 from fofg.training.verl import sft
 
-#: Steps of a run and of an epoch, and between checkpoints: more than there are, so that only a stop leaves one.
+#: Steps per run and per epoch; the checkpoint interval is longer than the run, so that only a stop saves one.
 STEPS, EPOCH, SAVE_EVERY = 36, 6, 100
 BATCH, EXAMPLES, TESTS = 4, 26, 5
 SETTINGS = {"learning_rate": 1e-3, "epochs": STEPS // EPOCH, "batch_size": BATCH, "max_length": 60, "too_long": "truncate"}

@@ -20,7 +20,7 @@ from fofg.runtime.subprocesses import free_port
 
 pytestmark = pytest.mark.engines
 
-#: Joins the cluster that the environment names, lets each node work, tells in a file what it has seen, and waits for a file.
+#: Join the cluster that the environment names, run a task on each node, write down what it saw, and wait for a file.
 COMMAND = """
 import json, pathlib, subprocess, sys, time
 import ray
@@ -48,17 +48,17 @@ sys.exit(code)
 """
 
 
-def until(condition, seconds: float = 180.0):
-    """What the condition gives, as soon as that is true."""
+def wait_until(condition, seconds: float = 180.0):
+    """Return the value of the condition as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, "it has not come true"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
     return value
 
 
-def mentioning(text: str) -> list[int]:
-    """Processes with a text in their command line, this one apart."""
+def processes_with(text: str) -> list[int]:
+    """Return the other processes with a text in their command line."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         if process.pid != os.getpid() and any(text in part for part in process.info["cmdline"] or []):
@@ -66,7 +66,7 @@ def mentioning(text: str) -> list[int]:
     return found
 
 
-#: A job as the trainer is: it starts a node by ``subprocesses.run``.
+#: A job that starts a node as the trainer does, by ``subprocesses.run``.
 JOB = """
 import sys
 from pathlib import Path
@@ -76,7 +76,7 @@ sys.exit(subprocesses.run(sys.argv[2:], Path(sys.argv[1]), {}) % 256)
 
 
 class Cluster:
-    """The jobs of one cluster on this host, its command, and what that has seen."""
+    """The jobs of one cluster on this host, its command, and what the command saw."""
 
     def __init__(self, folder: Path, nodes: int = 1, gpus: int = 0, code: int = 0, patience: float = 600.0):
         self.folder, self.nodes, self.gpus, self.code, self.patience = folder, nodes, gpus, code, patience
@@ -91,7 +91,7 @@ class Cluster:
         command = [sys.executable, self.folder / "command.py", self.folder / "seen", self.folder / "go", self.code]
         node = [sys.executable, "-m", "fofg.runtime.ray_cluster", *(f"--{name}={value}" for name, value in options.items())]
         job = [sys.executable, "-c", JOB, self.folder / f"errors-{rank}", *node, "--", *command]
-        # A session of its own, as a job's: what a test kills, it kills alone.
+        # In a session of its own, as a SLURM job is, so that a test kills this job alone.
         self.jobs.append(subprocess.Popen(list(map(str, job)), env=self.environment, start_new_session=True))
         return self.jobs[-1]
 
@@ -120,15 +120,15 @@ def running(cluster: Cluster):
 
 
 def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
-    return not any(process.is_running() for process in processes) and not any(mentioning(folder) for folder in folders)
+    return not any(process.is_running() for process in processes) and not any(processes_with(folder) for folder in folders)
 
 
-def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path):
+def test_the_command_runs_once_for_all_nodes_and_its_exit_code_is_the_heads(tmp_path):
     with running(Cluster(tmp_path / "a", nodes=2, gpus=3, code=7)) as a:
         other, head = a.start(1), a.start(0)
-        until(lambda: a.seen() or head.poll() is not None)
+        wait_until(lambda: a.seen() or head.poll() is not None)
         processes = a.processes()
-        assert len(mentioning(a.seen()[0]["folders"][0])) > 0
+        assert len(processes_with(a.seen()[0]["folders"][0])) > 0
         (a.folder / "go").touch()
         assert (head.wait(), other.wait()) == (7, 0)
         (seen,) = a.seen()
@@ -140,14 +140,14 @@ def test_command_runs_once_on_all_nodes_and_its_exit_code_is_the_heads(tmp_path)
         assert not any(Path(folder).exists() for folder in seen["folders"])
 
 
-def test_before_a_time_limit_the_head_asks_its_command_to_save_and_nothing_ends(tmp_path):
-    """SLURM sends SIGURG to all processes of a step."""
+def test_before_a_time_limit_the_head_requests_a_stop_and_no_process_exits(tmp_path):
+    """SLURM sends SIGURG to all processes of a job step."""
     with running(Cluster(tmp_path / "a", nodes=2, code=3)) as a:
         other, head = a.start(1), a.start(0)
-        until(lambda: a.seen() or head.poll() is not None)
+        wait_until(lambda: a.seen() or head.poll() is not None)
         for process in a.processes():
             process.send_signal(signal.SIGURG)
-        assert until(lambda: stop_reason(a.folder / "stop")) == TIME_LIMIT
+        assert wait_until(lambda: stop_reason(a.folder / "stop")) == TIME_LIMIT
         (a.folder / "go").touch()
         assert (head.wait(), other.wait()) == (3, 0)
 
@@ -156,7 +156,7 @@ def kill_node(job: subprocess.Popen) -> None:
     psutil.Process(job.pid).children()[0].kill()
 
 
-#: How a job ends -> its exit code. SIGKILL to the node's own process leaves its temporary folder, and nothing else.
+#: How a job ends -> its exit code. SIGKILL to the node's own process leaves only its temporary folder.
 ENDS = {
     "terminated": (subprocess.Popen.terminate, -signal.SIGTERM % 256),
     "killed": (subprocess.Popen.kill, -signal.SIGKILL),
@@ -164,29 +164,29 @@ ENDS = {
 }
 
 
-def test_clusters_on_one_host_do_not_meet_and_leave_nothing_however_they_end(tmp_path):
+def test_clusters_on_one_host_are_separate_and_clean_up_however_they_end(tmp_path):
     with ExitStack() as stack:
         clusters = [stack.enter_context(running(Cluster(tmp_path / name, gpus=n))) for n, name in enumerate(ENDS, 1)]
         jobs = [cluster.start(0) for cluster in clusters]
-        until(lambda: all(cluster.seen() for cluster in clusters) or any(job.poll() is not None for job in jobs))
+        wait_until(lambda: all(cluster.seen() for cluster in clusters) or any(job.poll() is not None for job in jobs))
         for n, each in enumerate(clusters, 1):
             (seen,) = each.seen()
             assert seen["gpus"] == n
             assert len(seen["names"]) == 1
         for each, job, (how, (end, code)) in zip(clusters, jobs, ENDS.items(), strict=True):
             processes, folders = each.processes(), each.seen()[0]["folders"]
-            assert len(processes) > 5 and mentioning(folders[0]) and Path(folders[0]).exists()
+            assert len(processes) > 5 and processes_with(folders[0]) and Path(folders[0]).exists()
             end(job)
             assert job.wait() == code
-            until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
+            wait_until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
             if how == "node killed":
                 shutil.rmtree(folders[0])
-            until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
+            wait_until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
             later = clusters[clusters.index(each) + 1 :]
-            assert all(mentioning(other.seen()[0]["folders"][0]) for other in later)
+            assert all(processes_with(other.seen()[0]["folders"][0]) for other in later)
 
 
-def test_nodes_that_do_not_come_are_an_error_that_names_those_that_have(tmp_path):
+def test_missing_nodes_are_an_error_that_names_the_nodes_that_joined(tmp_path):
     with running(Cluster(tmp_path / "a", nodes=2, patience=2.0)) as a:
         assert a.start(0).wait() == 1
         assert f"1 of 2 nodes have joined Ray after 2 s: {socket.gethostname()}:0" in a.errors(0)
@@ -199,7 +199,7 @@ def test_a_head_that_never_starts_is_an_error_on_the_other_nodes(tmp_path):
         assert f"{socket.gethostname()} has started no Ray that this node can join after 2 s" in a.errors(1)
 
 
-def test_a_port_that_is_taken_is_an_error(tmp_path):
+def test_a_port_in_use_is_an_error(tmp_path):
     a = Cluster(tmp_path / "a")
     with socket.create_server(("", a.port)), running(a):
         assert a.start(0).wait() == 1

@@ -1,7 +1,4 @@
-"""Dynamic sampling inside verl: with its own trainer, queue, rollout and reward workers, on scripted responses.
-
-Scripts: R is a right response, W a wrong one, N none, E a right one that ends at the limit, C one cut there, F a failure.
-"""
+"""Dynamic sampling in verl, with its own trainer, queue, rollout and reward workers, on scripted responses (scripted_client)."""
 
 import json
 import math
@@ -13,28 +10,19 @@ import transfer_queue as tq
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.utils import MetricsAggregator
 from verl.utils.tracking import Tracking
-from verl_run import LIMIT, SAMPLES, Run
+from verl_run import LIMIT, MIXED, SAME, SAMPLES
 
 from fofg.rollouts.decoding import token_ids
 from fofg.training.curricula import phase_of
 from fofg.training.groups import advantages
 from fofg.training.verl import records
-from fofg.training.verl.groups import Groups
 from fofg.training.verl.protocol import DRAWN, ERROR
 
 pytestmark = pytest.mark.engines
-SAME, MIXED = (1, "RRRR"), (1, "RWRW")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_model):
-    made = Run(tmp_path_factory.mktemp("run"), tiny_model)
-    yield made
-    made.close()
 
 
 def chosen(batch):
-    """Problems of a batch's groups, in their order; each has all its samples."""
+    """Return the problems of a batch's groups in order, and check that each has all its samples."""
     found = list(tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["index"])["index"])
     groups = sorted(dict.fromkeys(found))
     assert sorted(found) == sorted(groups * SAMPLES)
@@ -45,11 +33,6 @@ def counts(metrics):
     return {name: metrics[f"fofg/{name}"] for name in ("groups", "groups_kept", "generation_batches", "limit_reached")}
 
 
-def test_verl_makes_our_sampler(run):
-    run.load([MIXED] * 4, wanted=2, generation=3, most=2)
-    assert type(run.trainer.replay_buffer) is Groups
-
-
 def test_the_first_batch_is_topped_up(run):
     run.load([MIXED, SAME, SAME, SAME, MIXED, MIXED], wanted=2, generation=5, most=3)
     batch, metrics = run.step()
@@ -57,22 +40,22 @@ def test_the_first_batch_is_topped_up(run):
     assert counts(metrics) == {"groups": 5, "groups_kept": 2, "generation_batches": 1, "limit_reached": 0}
 
 
-def test_it_draws_until_enough_groups_differ_and_no_further(run):
+def test_it_samples_until_enough_groups_have_different_rewards(run):
     run.load([SAME, MIXED, SAME, SAME, (1, "WWWN"), SAME, MIXED, MIXED], wanted=2, generation=2, most=9)
     batch, metrics = run.step()
     assert run.refills == [2, 2] and chosen(batch) == [1, 4]
     assert counts(metrics) == {"groups": 6, "groups_kept": 2, "generation_batches": 3, "limit_reached": 0}
 
 
-def test_small_batches_are_counted_as_they_are(run):
-    """The trainer asks for all prompts of a step at first: as many batches as a full step takes at least."""
+def test_a_first_request_of_all_prompts_counts_as_several_batches(run):
+    """The trainer first requests all prompts of a step, which is as many batches as a full step takes at least."""
     run.load([MIXED, SAME, MIXED, MIXED, SAME, MIXED, MIXED, MIXED], wanted=4, generation=3, most=3)
     batch, metrics = run.step()
     assert run.refills == [2] and chosen(batch) == [0, 2, 3, 5]
     assert counts(metrics) == {"groups": 6, "groups_kept": 4, "generation_batches": 2, "limit_reached": 0}
 
 
-def test_at_the_limit_it_trains_on_fewer(run):
+def test_at_the_batch_limit_it_trains_on_fewer_groups(run):
     run.load([SAME, SAME, MIXED, SAME, SAME, SAME, MIXED], wanted=2, generation=2, most=3)
     batch, metrics = run.step()
     assert run.refills == [2, 2] and chosen(batch) == [2]
@@ -80,25 +63,25 @@ def test_at_the_limit_it_trains_on_fewer(run):
     assert not (run.folder / ERROR).exists()
 
 
-def test_a_step_of_equal_rewards_ends_the_run_and_says_what_to_do(run):
+def test_a_step_with_equal_rewards_in_every_group_is_an_error(run):
     run.load([SAME, (1, "WWWW"), (2, "NNNC"), SAME, MIXED], wanted=2, generation=2, most=2)
     with pytest.raises(RuntimeError, match=r"step 7: rewards differ in none of 4 groups \(mean reward 0.25\)"):
         run.step(7)
-    told = (run.folder / ERROR).read_text()
-    assert told.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
+    message = (run.folder / ERROR).read_text()
+    assert message.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
     for cure in ("max_generation_batches", "generation_prompts", "temperature"):
-        assert cure in told
+        assert cure in message
 
 
-def test_a_step_with_too_few_groups_may_end_the_run(run):
+def test_a_step_with_too_few_groups_can_be_an_error(run):
     run.load([SAME, SAME, MIXED, SAME], wanted=2, generation=2, most=2, on_incomplete_step="error")
     with pytest.raises(RuntimeError, match="step 7: rewards differ in 1 of 4 groups"):
         run.step(7)
-    told = (run.folder / ERROR).read_text()
-    assert "fewer than stage2.rl's prompts_per_step (2)" in told and "on_incomplete_step: train" in told
+    message = (run.folder / ERROR).read_text()
+    assert "fewer than stage2.rl's prompts_per_step (2)" in message and "on_incomplete_step: train" in message
 
 
-def test_without_filter_one_batch_is_drawn_and_kept_whole(run):
+def test_without_filter_groups_one_batch_is_kept_whole(run):
     run.load(
         [SAME, MIXED, SAME, (1, "WWWW"), MIXED], wanted=3, generation=2, most=5, filter_groups=False, on_incomplete_step="error"
     )
@@ -107,18 +90,18 @@ def test_without_filter_one_batch_is_drawn_and_kept_whole(run):
     assert counts(metrics) == {"groups": 3, "groups_kept": 3, "generation_batches": 1, "limit_reached": 0}
 
 
-def test_groups_of_no_use_leave_the_queue(run):
+def test_unused_groups_leave_the_queue(run):
     run.load([SAME, MIXED, MIXED, MIXED], wanted=2, generation=4, most=1)
     batch, _ = run.step()
     left = tq.kv_list()["train"]
-    assert sorted(left) == sorted(batch.keys) and len(left) == 2 * SAMPLES  # no prompt's own key, no third group
+    assert sorted(left) == sorted(batch.keys) and len(left) == 2 * SAMPLES  # no key of a prompt, no third group
     assert all(tag["status"] == "success" and not tag.get("is_prompt") for tag in left.values())
     assert batch.tags == [left[key] for key in batch.keys]
     tq.kv_clear(keys=batch.keys, partition_id="train")  # as the trainer does after its update
     assert tq.kv_list()["train"] == {}
 
 
-def test_steps_draw_one_after_another(run):
+def test_successive_steps_continue_through_the_problems(run):
     run.load([MIXED, SAME, MIXED, MIXED, SAME, MIXED, SAME, SAME, MIXED], wanted=2, generation=3, most=2)
     for number, groups in ((1, [0, 2]), (2, [3, 5]), (3, [0, 8])):  # the third has 8, then the first three again
         batch, metrics = run.step(number)
@@ -127,7 +110,7 @@ def test_steps_draw_one_after_another(run):
     assert counts(metrics) == {"groups": 6, "groups_kept": 3, "generation_batches": 2, "limit_reached": 0}
 
 
-def test_prompts_are_tokenized_as_by_the_other_engines(run):
+def test_prompts_have_the_same_tokens_as_in_the_other_engines(run):
     run.load([MIXED, (2, "EWCR")], wanted=2, generation=2, most=1)
     batch, _ = run.step()
     data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["prompts", "responses", "raw_prompt"])
@@ -137,7 +120,7 @@ def test_prompts_are_tokenized_as_by_the_other_engines(run):
 
 
 HAND = [(1, "RWRW"), (3, "RRRR"), (2, "WWWN"), (1, "ECNR")]
-#: Rewards 2, 4, -1, 0; right 2, 4, 0, 2; tokens 4 * 16, 4 * 16, 3 * 16 + 2, 2 * 32 + 2 + 16; sixteen responses.
+#: Rewards 2, 4, -1, 0; correct 2, 4, 0, 2; tokens 4 * 16, 4 * 16, 3 * 16 + 2, 2 * 32 + 2 + 16; sixteen responses.
 WORKED = {
     "reward": 5 / 16,
     "accuracy": 8 / 16,
@@ -153,7 +136,7 @@ WORKED = {
 }
 
 
-def test_what_is_recorded_counts_all_responses_that_were_drawn(run):
+def test_metrics_cover_all_sampled_responses(run):
     run.load(HAND, wanted=2, generation=4, most=2)
     batch, metrics = run.step(5)
     assert chosen(batch) == [0, 2]
@@ -161,7 +144,7 @@ def test_what_is_recorded_counts_all_responses_that_were_drawn(run):
     assert [json.loads(line) for line in (run.folder / DRAWN).read_text().splitlines()] == [{"step": 5, "data": metrics}]
 
 
-def test_it_arrives_in_our_records_by_verls_own_log(run, tmp_path, monkeypatch):
+def test_metrics_reach_our_records_through_verls_log(run, tmp_path, monkeypatch):
     run.load(HAND, wanted=2, generation=4, most=2)
     _, metrics = run.step(1)
     gathered = MetricsAggregator()
@@ -181,7 +164,7 @@ def test_it_arrives_in_our_records_by_verls_own_log(run, tmp_path, monkeypatch):
     assert record["validation_accuracy_level3"] == 1.0 and record["validation_accuracy"] == pytest.approx(2 / 3)
 
 
-def test_validation_asks_every_problem_once_and_leaves_nothing(run):
+def test_validation_samples_every_problem_once_and_clears_the_queue(run):
     run.load([(1, "RRRR"), (1, "WWWW"), (2, "CCCC"), (2, "EEEE"), (2, "NNNN")], wanted=2, generation=2, most=2)
     found = run.trainer._validate()
     assert found["val-core/string_task/level1/acc/mean@1"] == 1 / 2
@@ -191,8 +174,8 @@ def test_validation_asks_every_problem_once_and_leaves_nothing(run):
 
 
 @pytest.mark.parametrize("scale", [True, False])
-def test_verls_advantages_are_those_of_engine_trl_also_in_a_step_that_is_not_full(run, scale):
-    """verl fills the step's rows with others, which must not count."""
+def test_verls_advantages_equal_those_of_engine_torch_also_in_an_incomplete_step(run, scale):
+    """verl pads the step with further rows, which must not count."""
     run.load([SAME, (1, "RWNC"), SAME, SAME], wanted=2, generation=2, most=2)
     run.config.algorithm.norm_adv_by_std_in_grpo = scale
     batch, _ = run.step()

@@ -1,4 +1,4 @@
-"""The loss of reinforcement learning that our settings make verl compute, against the formulas of GRPO and DAPO."""
+"""The RL loss that verl computes with our settings, against the formulas of GRPO and DAPO."""
 
 import math
 from statistics import fmean
@@ -14,7 +14,7 @@ from verl_configs import rl
 pytestmark = pytest.mark.engines
 PROMPTS, RESPONSES = (3, 2, 4), (5, 1, 3)
 ADVANTAGES = (1.5, -0.5, -1.0)
-#: Of the log-probabilities of the responses' tokens: within the bounds, beyond the upper one (log 1.28 = 0.25), the lower (-0.22).
+#: Changes of the tokens' log-probabilities: within the clip range, above it (log 1.28 = 0.25) and below it (-0.22).
 CHANGES = ((0.0, 0.2, 0.3, -0.3, 0.6), (-0.4,), (-0.1, -0.5, 0.5))
 
 
@@ -23,19 +23,19 @@ def nested(rows):
 
 
 ENTROPIES = ((1.0, 2.0, 0.5, 0.0, 3.0), (4.0,), (1.5, 0.5, 1.0))
-#: Log-probabilities of the reference model less those of the policy; 5 is beyond the bound of the estimate.
+#: Log-probabilities of the reference model minus those of the policy; 5 is beyond the bound of the estimate.
 DIVERGENCES = ((0.0, 0.5, -0.5, 1.0, -2.0), (5.0,), (0.1, -0.1, 0.3))
 
 
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 @pytest.mark.parametrize(("kl", "entropy"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.1), (0.5, 0.1)])
-def test_it_is_the_mean_of_the_clipped_objective_with_kl_penalty_and_entropy_bonus(tmp_path, tiny_model, mode, kl, entropy):
+def test_the_rl_loss_is_the_clipped_objective_with_kl_penalty_and_entropy_bonus(tmp_path, tiny_model, mode, kl, entropy):
     keys = {"loss_agg_mode": mode, "on_incomplete_step": "error", "kl_coef": kl, "entropy_coef": entropy}
     config = rl(tmp_path, tiny_model, {"clip_low": 0.2, "clip_high": 0.28, **keys})
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
     old = [torch.linspace(-2.0, -1.0, length) for length in RESPONSES]
     new = [row + torch.tensor(change) for row, change in zip(old, CHANGES)]
-    # verl's engine gives a log-probability for each token of prompt and response, of the token that follows.
+    # verl's engine gives the log-probability of the next token at each token of prompt and response.
     whole = [torch.cat([torch.full((before - 1,), 9.0), row, torch.tensor([9.0])]) for before, row in zip(PROMPTS, new)]
     fields = {
         "prompts": nested([[7] * length for length in PROMPTS]),
@@ -50,7 +50,7 @@ def test_it_is_the_mean_of_the_clipped_objective_with_kl_penalty_and_entropy_bon
         data = TensorDict(fields, batch_size=len(PROMPTS))
     tensordict_utils.assign_non_tensor(data, dp_size=1, batch_num_tokens=sum(RESPONSES), global_batch_size=len(PROMPTS))
     entropies = [[9.0] * (before - 1) + [*row, 9.0] for before, row in zip(PROMPTS, ENTROPIES)]
-    loss, said = ppo_loss(actor, {"log_probs": nested(whole), "entropy": nested(entropies)}, data)
+    loss, metrics = ppo_loss(actor, {"log_probs": nested(whole), "entropy": nested(entropies)}, data)
     terms, clipped = [], 0
     for before, after, advantage, spread, apart in zip(old, new, ADVANTAGES, ENTROPIES, DIVERGENCES):
         own = []
@@ -64,8 +64,8 @@ def test_it_is_the_mean_of_the_clipped_objective_with_kl_penalty_and_entropy_bon
     rows = [flat] if mode == "token-mean" else terms
     policy, spread, apart = (fmean(fmean(token[term] for token in own) for own in rows) for term in range(3))
     assert float(loss) == pytest.approx(policy - entropy * spread + kl * apart, rel=1e-5)
-    assert said["actor/pg_clipfrac"].aggregate() == pytest.approx(clipped / 9)
-    assert said["actor/pg_loss"].aggregate() == pytest.approx(policy, rel=1e-5)  # what our records call loss
-    assert ("kl_loss" in said) == (kl > 0)
+    assert metrics["actor/pg_clipfrac"].aggregate() == pytest.approx(clipped / 9)
+    assert metrics["actor/pg_loss"].aggregate() == pytest.approx(policy, rel=1e-5)  # what our records call loss
+    assert ("kl_loss" in metrics) == (kl > 0)
     if kl:
-        assert said["kl_loss"].aggregate() == pytest.approx(apart, rel=1e-5)
+        assert metrics["kl_loss"].aggregate() == pytest.approx(apart, rel=1e-5)

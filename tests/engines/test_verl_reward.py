@@ -1,4 +1,4 @@
-"""Rewards inside verl: our manager, loaded and called by verl's own worker, on batches that verl's agent loop makes."""
+"""Rewards in verl: our reward function, called by verl's own worker on batches of verl's agent loop."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ NO_ANSWER = {"published_code": -1.0, "binary": 0.0}
 
 
 class Scorer:
-    """Scores token ids as responses to a problem (Level 2, answer "a"), by verl's own worker, called by its own agent loop."""
+    """Score token ids as responses to one problem (Level 2, answer "a"), by verl's own worker and agent loop."""
 
     def __init__(self, folder, model, scheme="published_code", answer="a"):
         self.loop = asyncio.new_event_loop()
@@ -46,16 +46,16 @@ class Scorer:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def __call__(self, tokens):
-        """(reward, acc, truncated)"""
+        """Return (reward, acc, truncated)."""
         prompt = self.tokens(self.row["raw_prompt"][0]["content"])
         made = AgentLoopOutput(
             prompt_ids=prompt, response_ids=tokens, response_mask=[1] * len(tokens), num_turns=2, metrics=AgentLoopMetrics()
         )
         self.loop.run_until_complete(self.agents._compute_score([made], kwargs=self.row))
-        told = made.extra_fields["reward_extra_info"]
-        assert told.keys() == {"score", "acc", "truncated"} and all(isinstance(value, float) for value in told.values())
-        assert made.reward_score == told["score"]
-        return told["score"], told["acc"], told["truncated"]
+        details = made.extra_fields["reward_extra_info"]
+        assert details.keys() == {"score", "acc", "truncated"} and all(isinstance(value, float) for value in details.values())
+        assert made.reward_score == details["score"]
+        return details["score"], details["acc"], details["truncated"]
 
 
 @pytest.fixture(scope="module")
@@ -72,28 +72,28 @@ def none_of(scorer):
     return NO_ANSWER[scorer.config.reward.custom_reward_function.reward_kwargs.scheme]
 
 
-def test_right_wrong_and_no_answers(scorer):
+def test_rewards_of_correct_wrong_and_missing_answers(scorer):
     assert scorer([*scorer.tokens(RIGHT), scorer.end]) == (1.0, 1.0, 0.0)
     assert scorer([*scorer.tokens(WRONG), scorer.end]) == (0.0, 0.0, 0.0)
     assert scorer([*scorer.tokens(NONE), scorer.end]) == (none_of(scorer), 0.0, 0.0)
 
 
 def of_length(scorer, length, ends):
-    """Return a correct answer, padded with leading spaces to a response of ``length`` tokens."""
+    """Return a correct answer, padded on the left with spaces to ``length`` tokens."""
     right = [*scorer.tokens(RIGHT), *[scorer.end] * ends]
     return scorer.tokens(" ") * (length - len(right)) + right
 
 
-def test_a_response_cut_at_the_limit_has_no_answer(scorer):
+def test_a_response_truncated_at_the_limit_has_no_answer(scorer):
     assert scorer(of_length(scorer, LIMIT, ends=False)) == (none_of(scorer), 0.0, 1.0)
 
 
-def test_a_response_that_ends_at_the_limit_is_whole(scorer):
+def test_a_response_that_ends_at_the_limit_is_complete(scorer):
     assert scorer(of_length(scorer, LIMIT, ends=True)) == (1.0, 1.0, 0.0)
     assert scorer(of_length(scorer, LIMIT - 1, ends=True)) == (1.0, 1.0, 0.0)
 
 
-def test_an_end_token_within_a_cut_response_does_not_make_it_whole(scorer):
+def test_an_end_token_inside_a_truncated_response_does_not_complete_it(scorer):
     tokens = [scorer.end, *of_length(scorer, LIMIT - 1, ends=False)]
     assert scorer(tokens) == (none_of(scorer), 0.0, 1.0)
 
@@ -116,8 +116,8 @@ def test_a_model_without_generation_settings(tmp_path):
     assert scorer(of_length(scorer, LIMIT, ends=False)) == (-1.0, 0.0, 1.0)
 
 
-def test_spaces_in_an_answer_stay_as_they_are(tmp_path):
-    """Also where the tokenizer is set to tidy them, as Llama's is."""
+def test_spaces_in_an_answer_are_kept(tmp_path):
+    """Also with a tokenizer that cleans up spaces, as Llama's does."""
     model = tiny_models.make(tmp_path / "model")
     settings = json.loads((model / "tokenizer_config.json").read_text())
     (model / "tokenizer_config.json").write_text(json.dumps(settings | {"clean_up_tokenization_spaces": True}))
@@ -129,7 +129,7 @@ def test_spaces_in_an_answer_stay_as_they_are(tmp_path):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_any_tokens_are_scored(scorers, data):
+def test_any_tokens_can_be_scored(scorers, data):
     scorer = scorers["published_code"]
     tokens = data.draw(st.lists(st.integers(0, len(scorer.tokenizer) - 1), max_size=LIMIT))
     reward, correct, truncated = scorer(tokens)
@@ -137,12 +137,12 @@ def test_any_tokens_are_scored(scorers, data):
     assert truncated == float(len(tokens) == LIMIT and tokens[-1] != scorer.end)
 
 
-def test_nothing_is_executed(scorers):
+def test_responses_are_never_executed(scorers):
     scorer, seen, watching = scorers["published_code"], [], [False]
     responses = [[*scorer.tokens(text)[: LIMIT - 1], scorer.end] for text in code_as_answers()]
-    scorer(responses[0])  # what is loaded on first use is loaded
+    scorer(responses[0])  # load what is loaded on first use
     kinds = ("compile", "exec", "import", "open", "os", "subprocess", "marshal", "ctypes", "socket")
-    # A hook stays for ever: this one sleeps after the test.
+    # An audit hook can't be removed; this one is silent after the test.
     sys.addaudithook(lambda event, arguments: seen.append(event) if watching[0] and event.split(".")[0] in kinds else None)
     watching[0] = True
     try:

@@ -1,4 +1,4 @@
-"""Rows that verl reads: by its own datasets, samplers and collators, and what its loss makes of them."""
+"""Rows as verl reads them, with its own datasets, samplers, collators and loss."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from verl.utils import tensordict_utils
 from verl.utils.checkpoint import CheckpointHandler
 from verl.utils.checkpoint.checkpoint_handler import OrchestrationMode
 from verl.utils.dataset.dataset_utils import SFTTensorCollator
-from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
+from verl.utils.dataset.rl_dataset import RLHFDataset
 from verl.utils.torch_functional import logprobs_from_logits
 from verl.workers.utils.losses import sft_loss
 from verl_configs import composed, rl
@@ -33,7 +33,7 @@ def tokenizer(tiny_model):
 
 @pytest.fixture(scope="module")
 def examples(tokenizer):
-    """Conversations of unlike lengths, the longest truncated on the right, as engine torch learns them."""
+    """Return conversations of different lengths, the longest truncated, as engine torch trains on them."""
     made = [conversation(rl_problems.example(index)) for index in range(10)]
     made[3][-1]["content"] += " because" * 9
     encoded = encode(tokenizer, made, 60, "truncate", "made")
@@ -51,7 +51,7 @@ MODES = ("token-mean", "seq-mean-token-mean")
 
 @pytest.fixture(params=MODES)
 def mode(request):
-    """How the loss is averaged."""
+    """Return how the loss is averaged."""
     return request.param
 
 
@@ -66,11 +66,11 @@ def pairs(encoded):
 
 
 def read(row):
-    """A row's tokens, and which of them are learned."""
+    """Return the tokens of a row and its loss mask."""
     return row["input_ids"].tolist(), row["loss_mask"].bool().tolist()
 
 
-def test_verl_reads_the_tokens_that_engine_trl_learns_in_another_order(written, examples, mode):
+def test_verl_reads_the_same_tokens_as_engine_torch_in_another_order(written, examples, mode):
     assert isinstance(written, rows.Tokens)
     found = [read(row) for row in map(written.__getitem__, range(len(written)))]
     assert found != pairs(examples) and sorted(found) == sorted(pairs(examples))
@@ -83,15 +83,15 @@ def test_verl_reads_the_tokens_that_engine_trl_learns_in_another_order(written, 
 
 
 def batch_of(written, numbers):
-    """A batch as verl's trainer makes it, with what its engine adds."""
+    """Return a batch as verl's trainer and engine build it."""
     collated = SFTTensorCollator("no_padding")([written[number] for number in numbers])
     made = tensordict_utils.get_tensordict(collated, {"pad_mode": "no_padding", "dp_size": 1})
     tensordict_utils.assign_non_tensor(made, batch_num_tokens=made["loss_mask"].sum().item())
     return made
 
 
-def test_verls_loss_is_the_mean_over_learned_tokens_or_over_examples(written, tiny_model, mode):
-    """Log-probabilities of rows packed into one, as verl's engine computes them, against those of each row by itself."""
+def test_verls_sft_loss_averages_over_tokens_or_over_examples(written, tiny_model, mode):
+    """Packed rows, as in verl's engine, against each row by itself."""
     network = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32, attn_implementation="sdpa").eval()
     made, losses = batch_of(written, range(BATCH)), []
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_verls_loss_is_the_mean_over_learned_tokens_or_over_examples(written, ti
 
 
 @pytest.mark.parametrize(("tests", "filled"), [(1, 4), (3, 4), (4, 4), (5, 8), (10, 12)])
-def test_test_rows_fill_whole_batches_with_every_example(tmp_path, tokenizer, examples, tests, filled):
+def test_test_rows_are_repeated_to_fill_whole_batches(tmp_path, tokenizer, examples, tests, filled):
     some = type(examples)(examples.input_ids[:tests], examples.labels[:tests])
     rows.write_tests(tmp_path / "test.parquet", some, BATCH, "token-mean")
     made = data_set(tmp_path / "test.parquet", tokenizer)
@@ -131,7 +131,7 @@ def problems_in(folder, tiny_model, tokenizer):
 
 
 @pytest.mark.parametrize("name", ["plain", "run 1=größe, 'x'"])
-def test_verl_reads_problems_in_their_order(tmp_path, tiny_model, tokenizer, name):
+def test_verl_reads_problems_in_file_order(tmp_path, tiny_model, tokenizer, name):
     made, sampler = problems_in(tmp_path / name, tiny_model, tokenizer)
     assert isinstance(made, RLHFDataset) and list(sampler) == list(range(len(PROBLEMS)))
     for number, problem in enumerate(PROBLEMS):
@@ -141,25 +141,10 @@ def test_verl_reads_problems_in_their_order(tmp_path, tiny_model, tokenizer, nam
         assert row["data_source"] == f"string_task/level{level}"
 
 
-def test_a_stopped_run_draws_the_problems_that_come_next(tmp_path, tiny_model, tokenizer):
-    """By the state of verl's data loader, which its checkpoints hold."""
-
-    def loader():
-        made, sampler = problems_in(tmp_path, tiny_model, tokenizer)
-        return StatefulDataLoader(made, batch_size=1, num_workers=0, drop_last=True, collate_fn=collate_fn, sampler=sampler)
-
-    first = loader()
-    drawn = iter(first)
-    seen = [next(drawn)["index"][0] for _ in range(3)]
-    state, second = first.state_dict(), loader()
-    second.load_state_dict(state)
-    assert [*seen, *(batch["index"][0] for batch in second)] == [problem["extra_info"]["index"] for problem in PROBLEMS]
-
-
 def epochs_of(written, folder, start, stop):
-    """Rows of the steps ``start + 1`` ... ``stop`` of an epoch of 2 each, read as verl's trainer of fine-tuning reads them.
+    """Return the rows of steps ``start + 1`` ... ``stop``, two per epoch, read as verl's SFT trainer does.
 
-    Its own handler restores the data loader, and keeps its state after the last step.
+    verl's own handler restores the data loader; the state after the last step is saved.
     """
     sampler = DistributedSampler(written, shuffle=True, num_replicas=1, rank=0, drop_last=True)
     collate = SFTTensorCollator("no_padding")
@@ -180,11 +165,11 @@ def epochs_of(written, folder, start, stop):
 
 
 @pytest.mark.parametrize("stopped", [1, 2, 3, 4, 5])
-def test_a_stopped_run_reads_the_rows_that_come_next_also_at_the_end_of_an_epoch(written, tmp_path, stopped):
+def test_a_stopped_run_resumes_with_the_next_rows_also_at_the_end_of_an_epoch(written, tmp_path, stopped):
     whole = epochs_of(written, tmp_path / "whole", 0, 6)
     assert len(whole) == 6 and whole[:2] != whole[2:4]
     assert epochs_of(written, tmp_path, 0, stopped) == whole[:stopped]
     if stopped % 2 == 0:
-        assert len(epochs_of(written, tmp_path, stopped, 6)) < 6 - stopped  # verl by itself loses an epoch
+        assert len(epochs_of(written, tmp_path, stopped, 6)) < 6 - stopped  # verl alone loses an epoch
         forget_data_position(tmp_path / f"global_step_{stopped}")
     assert epochs_of(written, tmp_path, stopped, 6) == whole[stopped:]

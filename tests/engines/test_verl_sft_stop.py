@@ -1,4 +1,4 @@
-"""Fine-tuning by verl's own trainer, on two processes of a CPU: asked to stop in each of the ways there are, it goes on later."""
+"""Fine-tuning with verl's own trainer in two processes on a CPU: every way to stop it, and resuming."""
 
 import json
 import os
@@ -32,33 +32,33 @@ def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("sft")
     tiny_model.make(made / "model")
     train, test = ([rl_problems.example(index) for index in range(rows)] for rows in (sft_job.EXAMPLES, sft_job.TESTS))
-    test[0]["response"] = 12 * "unlike the others, "  # longer, and never learned
+    test[0]["response"] = 12 * "unlike the others, "  # longer than the others and never trained on
     for name, examples in (("train", train), ("test", test)):
         write_parquet(made / f"{name}.parquet", RFT, [examples])
     return made
 
 
 class Job:
-    """A start of the job."""
+    """One start of the job."""
 
     def __init__(self, folder: Path, name: str):
         self.folder, self.name = folder, name
         if self.state():
-            (self.state() / "verl.jsonl").unlink()  # of the start before
+            (self.state() / "verl.jsonl").unlink()  # of the previous start
         command = [sys.executable, sft_job.__file__, str(folder), name]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def state(self) -> Path | None:
-        """The run's folder."""
+        """Return the run's folder."""
         return next(iter((self.folder / f"{self.name}-state").glob("*-2")), None)
 
     def steps(self) -> list[int]:
-        """Those that verl has told of in this start."""
+        """Return the steps that verl has logged since this start."""
         written = self.state() and self.state() / "verl.jsonl"
         return [json.loads(line)["step"] for line in written.read_text().splitlines()] if written and written.exists() else []
 
     def trains(self, steps: int) -> None:
-        """Wait until it has trained this number of steps."""
+        """Wait until it has trained a number of steps."""
         end = time.monotonic() + 240
         while len(set(self.steps())) < steps:
             assert time.monotonic() < end and self.process.poll() is None, self.process.communicate()[1]
@@ -70,10 +70,10 @@ class Job:
     def rank(self, number: int) -> psutil.Process:
         return next(one for one in self.processes() if one.environ().get("RANK") == str(number))
 
-    def ends(self) -> tuple[int, str]:
-        """Exit code, and what it said."""
-        said = self.process.communicate(timeout=300)[1]
-        return self.process.returncode, said
+    def wait(self) -> tuple[int, str]:
+        """Wait for the end. Return the exit code and the error output."""
+        errors = self.process.communicate(timeout=300)[1]
+        return self.process.returncode, errors
 
 
 def all_before_their_time_limit(job):
@@ -82,17 +82,17 @@ def all_before_their_time_limit(job):
 
 
 def one_worker_before_its_time_limit(job):
-    """As where SLURM reaches the processes that it has started on other nodes alone."""
+    """As when SLURM signals only the processes that srun started on other nodes."""
     job.rank(1).send_signal(signal.SIGURG)
 
 
 def driver_by_sigterm(job):
-    """The others hear of it by the file alone."""
+    """The other processes see the stop file alone."""
     os.kill(job.process.pid, signal.SIGTERM)
 
 
 def all_by_sigterm(job):
-    """As SLURM does before it preempts or cancels."""
+    """As SLURM does to preempt or cancel a job."""
     for process in job.processes():
         process.send_signal(signal.SIGTERM)
 
@@ -107,18 +107,18 @@ WAYS = [
 
 
 @pytest.fixture(scope="module")
-def whole(folder) -> Path:
-    """The model of a run that nothing stopped."""
-    code, said = Job(folder, "whole").ends()
-    assert code == 0, said
+def uninterrupted(folder) -> Path:
+    """Return the model of an uninterrupted run."""
+    code, errors = Job(folder, "whole").wait()
+    assert code == 0, errors
     return folder / "whole"
 
 
-def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, whole):
-    """Of the tests, some of them repeated to fill a batch, after the last step."""
+def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, uninterrupted):
+    """The test loss after the last step; some test rows are repeated to fill a batch."""
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     tests = encode_file(tokenizer, folder / "test.parquet", sft_job.spec().sft)
-    network = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float32)
+    network = AutoModelForCausalLM.from_pretrained(uninterrupted, dtype=torch.float32)
     losses = []
     for ids, labels in zip(tests.input_ids, tests.labels):
         ids, labels = torch.tensor(ids).long(), torch.tensor(labels)
@@ -128,35 +128,35 @@ def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, whole):
     losses = (2 * losses)[: 2 * sft_job.BATCH]
     by_token, by_example = fmean(loss for own in losses for loss in own), fmean(map(fmean, losses))
     assert abs(by_token - by_example) > 0.1
-    assert records(whole)[-1]["test_loss"] == pytest.approx(by_example, abs=0.01)  # bfloat16
+    assert records(uninterrupted)[-1]["test_loss"] == pytest.approx(by_example, abs=0.01)  # bfloat16
 
 
-def test_it_saves_the_step_that_it_is_in_and_goes_on_as_if_nothing_had_been(folder, whole):
+def test_a_stopped_run_saves_its_current_step_and_resumes_exactly(folder, uninterrupted):
     done = 0
     for way, reason in WAYS:
         job = Job(folder, "stopped")
         job.trains(2)
         processes = job.processes()
         way(job)
-        code, said = job.ends()
+        code, errors = job.wait()
         log = (job.state() / "verl.log").read_text()
         saved, trained = last_step(job.state()), max(job.steps())
-        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; run the same command to resume" in said, (
-            said + log
+        assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; run the same command to resume" in errors, (
+            errors + log
         )
         assert done + 2 <= saved == trained < sft_job.STEPS, log
-        assert "Traceback" not in said and (way is all_by_sigterm or "Traceback" not in log)
+        assert "Traceback" not in errors and (way is all_by_sigterm or "Traceback" not in log)
         assert min(job.steps()) == done + 1
         psutil.wait_procs(processes, timeout=60)
         assert not any(process.is_running() for process in processes)
         done = saved
-    code, said = Job(folder, "stopped").ends()
-    assert code == 0, said
-    assert f"resuming after step {done} of {sft_job.STEPS}" in said
-    ours, theirs = (records(model) for model in (folder / "stopped", whole))
+    code, errors = Job(folder, "stopped").wait()
+    assert code == 0, errors
+    assert f"resuming after step {done} of {sft_job.STEPS}" in errors
+    ours, theirs = (records(model) for model in (folder / "stopped", uninterrupted))
     assert [record["step"] for record in ours] == list(range(1, sft_job.STEPS + 1))
     assert ours == theirs
-    for name, weights in load_file(whole / "model.safetensors").items():
+    for name, weights in load_file(uninterrupted / "model.safetensors").items():
         assert weights.equal(load_file(folder / "stopped/model.safetensors")[name]), name
 
 
@@ -165,13 +165,13 @@ def records(model: Path) -> list[dict]:
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
-def test_asked_before_the_first_step_it_ends_at_once(folder):
+def test_a_stop_request_before_the_first_step_exits_at_once(folder):
     job = Job(folder, "early")
     end = time.monotonic() + 240
     while not (job.state() and (job.state() / "verl.log").exists()):
         assert time.monotonic() < end and job.process.poll() is None, job.process.communicate()[1]
         time.sleep(0.05)
     driver_by_sigterm(job)
-    code, said = job.ends()
-    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; run the same command to resume" in said
+    code, errors = job.wait()
+    assert code == 1 and f"stopped {SIGTERM} after step 0 of {sft_job.STEPS}; run the same command to resume" in errors
     assert not job.steps() and not list(job.state().glob("global_step_*"))

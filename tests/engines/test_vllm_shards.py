@@ -1,4 +1,4 @@
-"""Shards of rollouts with the engine vllm, through the workflow's program: whole, and killed in the middle."""
+"""Shards of rollouts with engine vllm, by the workflow's program: uninterrupted, and killed in the middle."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def command(tmp_path, model, problems, samples, batch_size=128, **options) -> li
 
 
 def check(path, problems, samples: int) -> list[dict]:
-    """The rows of a shard's file, which are the problems with so many responses each."""
+    """Check that a shard's file is the problems with ``samples`` responses each. Return its rows."""
     assert pq.read_schema(path).names == ROLLOUTS.names
     assert json.loads(pq.read_schema(path).metadata[METADATA])["spec"]["engine"] == "vllm"
     rows = list(read_rows(path, ROLLOUTS))
@@ -46,7 +46,7 @@ def check(path, problems, samples: int) -> list[dict]:
     return rows
 
 
-def test_a_shard_is_one_row_a_problem_and_the_log_is_quiet(tmp_path, tiny_base, level1):
+def test_a_shard_has_one_row_per_problem_and_its_log_is_quiet(tmp_path, tiny_base, level1):
     done = subprocess.run(command(tmp_path, tiny_base, level1, 4), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = check(tmp_path / "out.parquet", level1, 4)
@@ -57,8 +57,8 @@ def test_a_shard_is_one_row_a_problem_and_the_log_is_quiet(tmp_path, tiny_base, 
     assert sorted(os.listdir(tmp_path)) == ["out.parquet"]
 
 
-def test_a_killed_shard_goes_on_with_the_problems_that_are_left(tmp_path, tiny_base, level1):
-    """Killed with two workers, it goes on in one process: the split of the model is no part of the result."""
+def test_a_killed_shard_resumes_with_the_remaining_problems(tmp_path, tiny_base, level1):
+    """Killed with two workers, it resumes in one process: tensor parallelism is no part of the result."""
     samples = 40
     before = killed(command(tmp_path, tiny_base, level1, samples, samples, tensor_parallel_size=2), tmp_path / "state")
     kept = {row["problem"]: row for path in before for row in read_rows(path)}
@@ -79,12 +79,12 @@ def test_a_killed_shard_goes_on_with_the_problems_that_are_left(tmp_path, tiny_b
 
 
 def finished(state: Path) -> dict[Path, tuple[int, int]]:
-    """State files with what shows that they were written again."""
+    """Return the state files with inode and time, which show whether one was written again."""
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in state.glob("*/*.parquet")}
 
 
 def killed(arguments: list[str], state: Path) -> dict[Path, tuple[int, int]]:
-    """Runs a program until problems are kept, kills it and sees that its workers end too. Returns the state files."""
+    """Kill a program once problems are saved, and check that its workers exit. Return the state files."""
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         while not finished(state):
             assert process.poll() is None, process.stderr.read()

@@ -1,4 +1,4 @@
-"""verl's own configurations with our overrides, as its trainers compose them."""
+"""verl's configurations with our overrides, composed as its trainers do."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ OVERLAYS = ("paper.yaml", "gpu-tiny.yaml")
 
 
 def load(overlay: str, changes: dict | None = None) -> Config:
-    """The default configuration with an overlay, and with changes of single keys."""
+    """Load the default configuration with an overlay and changes of single keys."""
     values = config.read([ROOT / "config/default.yaml", ROOT / "config" / overlay])
     merge(values, changes or {})
     return config.load(values)
@@ -26,22 +26,22 @@ def place(chosen: Config, folder: Path, model: Path, save_every: int, positions:
 
 
 def grpo(chosen: Config, where: LaunchConfig, train: Path, validation_file: Path, steps: int, validates_first: bool, **rl) -> dict:
-    """Settings of verl's trainer; ``rl``: changes of keys of stage2.rl."""
+    """Return settings of verl's trainer; ``rl``: changes of keys of stage2.rl."""
     section, verl = chosen.stage2.rl.model_copy(update=rl), chosen.training.verl
     given = section, chosen.scoring, verl, where, validation_file, section.validation, "train"
     return settings.grpo(*given, train, steps, validates_first)
 
 
 def composed(name: str, values: dict, *more: str):
-    """``ppo_trainer`` or ``sft_trainer_engine`` with nested settings, and with overrides as they are."""
+    """Compose ``ppo_trainer`` or ``sft_trainer_engine`` with nested settings, and ``more`` overrides."""
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose(name, [*settings.overrides(values), *more])
 
 
 def rl(folder: Path, model: Path, rl_changes: dict, *more: str, scoring: dict | None = None):
-    """The composed configuration of reinforcement learning on gpu-tiny.yaml's settings with changes of ``stage2.rl``.
+    """Compose the RL configuration of gpu-tiny.yaml with changes of ``stage2.rl``.
 
-    Its files: ``t.parquet`` and ``v.parquet`` in the folder.
+    Its problems are ``t.parquet`` and ``v.parquet`` in the folder.
     """
     chosen = load("gpu-tiny.yaml", {"stage2": {"rl": rl_changes}, "scoring": scoring or {}})
     where = place(chosen, folder, model, 25, positions=512)

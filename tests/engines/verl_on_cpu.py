@@ -1,7 +1,7 @@
-"""A CPU as a platform of verl's, in verl's own way to add one: its trainer of fine-tuning then runs here, with real FSDP.
+"""A CPU platform for verl, added through verl's plugin registry, so that its SFT trainer runs here with real FSDP.
 
-Environment: ``VERL_USE_EXTERNAL_MODULES`` names this module, ``VERL_PLATFORM`` is cpu, and ``VERL_ENGINE_DEVICE`` cuda, whose
-engine is for any device that PyTorch has.
+Environment: ``VERL_USE_EXTERNAL_MODULES`` names this module, ``VERL_PLATFORM`` is cpu, and ``VERL_ENGINE_DEVICE`` is cuda, whose
+engine works on any PyTorch device.
 """
 
 import os
@@ -17,12 +17,12 @@ from verl.plugin.platform.platform_manager import PlatformRegistry
 from fofg.training.verl import settings
 
 ENVIRONMENT = {"VERL_USE_EXTERNAL_MODULES": __name__, "VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda"}
-#: What the settings need besides: FSDP2, since the first FSDP wants weights on a GPU.
+#: Further settings: FSDP2, since FSDP1 needs weights on a GPU.
 SETTINGS = {"engine": {"strategy": "fsdp2", "use_torch_compile": False}, "trainer": {"device": "cpu"}}
 
 
 def use() -> None:
-    """From now on verl's trainer of fine-tuning runs on CPUs, in this process's children too."""
+    """Make verl's SFT trainer run on CPUs, in this process and its children."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     os.environ |= ENVIRONMENT | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     compose = settings.sft
@@ -43,7 +43,7 @@ def _nothing(*given) -> int:
 @PlatformRegistry.register(platform="cpu")
 class Cpu(PlatformBase):
     device_name, vendor_name = "cpu", "none"
-    #: As torch.cuda, on a machine with nothing of it.
+    #: In place of torch.cuda.
     device_module = SimpleNamespace(
         is_available=lambda: False,
         set_device=_nothing,
@@ -67,5 +67,5 @@ class Cpu(PlatformBase):
     profiler_start = profiler_stop = _nothing
 
 
-# verl makes a group of "cpu:gloo" and its device's backend; PyTorch refuses to be told twice of one device.
+# verl makes a process group of "cpu:gloo" and its device's backend; PyTorch accepts a device only once.
 verl.utils.distributed.get_device_name = lambda: "cuda"

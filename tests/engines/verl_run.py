@@ -1,7 +1,7 @@
 """verl's synchronous trainer without its model.
 
-Ray, TransferQueue, rollout and reward workers, and the trainer's loop are real; for the language model's responses a script stands
-in (scripted_client), and for its updates and weights what counts them.
+Ray, TransferQueue, rollout and reward workers, and the trainer's loop are real. Scripts stand in for the language model's responses
+(scripted_client), and a counter for its weights.
 """
 
 import shutil
@@ -22,8 +22,10 @@ from verl_configs import rl
 from fofg.training.verl import rows
 from fofg.training.verl.protocol import last_step
 
-#: Responses to a problem, and tokens that one may have.
+#: Responses per problem, and maximum tokens of each.
 SAMPLES, LIMIT = 4, 32
+#: Level and script of a problem with equal rewards, and of one with different rewards.
+SAME, MIXED = (1, "RRRR"), (1, "RWRW")
 
 
 def problem(index: int, level: int, script: str) -> dict:
@@ -32,7 +34,7 @@ def problem(index: int, level: int, script: str) -> dict:
 
 
 class Weights:
-    """What is saved and loaded in place of a model's weights: the number of updates."""
+    """The number of updates, saved and loaded in place of a model's weights."""
 
     def __init__(self):
         self.updates = 0
@@ -46,7 +48,7 @@ class Weights:
 
 
 class Trainer(get_trainer_cls("sync")):
-    """``refills``: prompts asked for besides those of a step; ``at``: what to do at a step's ``update`` and ``end``."""
+    """``refills``: numbers of further prompts requested in a step; ``at``: hooks at a step's ``update`` and ``end``."""
 
     def __init__(self, config):
         self.refills, self.at, self.actor_rollout_wg = [], {}, Weights()
@@ -58,8 +60,8 @@ class Trainer(get_trainer_cls("sync")):
 
     def _update_actor(self, batch, metrics: dict):
         self.actor_rollout_wg.updates += 1
-        said = ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
-        metrics.update({f"actor/{name}": float(self.actor_rollout_wg.updates) for name in said})
+        names = ("lr", "pg_loss", "pg_clipfrac", "entropy", "grad_norm")
+        metrics.update({f"actor/{name}": float(self.actor_rollout_wg.updates) for name in names})
         self.at.get(("update", self.global_steps), lambda: None)()
         return batch
 
@@ -80,7 +82,7 @@ class Trainer(get_trainer_cls("sync")):
 
 
 class Run:
-    """A trainer as verl.trainer.main_ppo makes it, but for its workers on GPUs."""
+    """A trainer as verl.trainer.main_ppo sets it up, without its workers on GPUs."""
 
     def __init__(self, folder: Path, model: Path):
         self.folder, self.home = folder, tempfile.mkdtemp(prefix="fofg-ray-", dir="/tmp")
@@ -88,7 +90,7 @@ class Run:
         self.config = config = rl(folder, model, {"rollouts": rollouts})
         environment = {"TRANSFER_QUEUE_ENABLE": "1", "PYTHONPATH": str(Path(__file__).parent)}
         options = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": self.home}
-        options["_system_config"] = {"memory_monitor_refresh_ms": 0}  # what else runs here is no reason to kill workers
+        options["_system_config"] = {"memory_monitor_refresh_ms": 0}  # other programs' memory use must not kill workers
         ray.init(address="local", num_cpus=8, runtime_env={"env_vars": environment}, **options)
         config.transfer_queue.enable = True
         OmegaConf.resolve(config)
@@ -114,7 +116,7 @@ class Run:
         return self.trainer.refills
 
     def load(self, scripts: list[tuple[int, str]], wanted: int, generation: int, most: int, **more) -> None:
-        """Problems (level, script) in the order in which they are drawn; groups of a step, of a batch, and batches at most.
+        """Set the problems (level, script) in order, groups per step, groups per batch, and the maximum of batches.
 
         ``more``: other keywords of the sampler.
         """
@@ -132,7 +134,7 @@ class Run:
         self.begin()
 
     def begin(self) -> None:
-        """As in a new process: with an empty queue, once all that is under way has come to it."""
+        """Reset to an empty queue, as in a new process, once all running requests have finished."""
         while any(tag["status"] in ("pending", "running") for keys in (tq.kv_list() or {}).values() for tag in keys.values()):
             time.sleep(0.1)
         self.trainer._init_dataloader()
@@ -143,14 +145,14 @@ class Run:
                 tq.kv_clear(keys=list(keys), partition_id=partition)
 
     def step(self, number: int = 1):
-        """What the trainer does first in a step: (the groups that it gets, metrics)."""
+        """Sample as the trainer does first in a step. Return the groups and metrics."""
         self.trainer.refills, self.trainer.global_steps = [], number
         self.trainer.prepare_step()
         wanted = self.config.data.train_batch_size
         return self.trainer.replay_buffer.sample(global_steps=number, partition_id="train", batch_size=wanted)
 
     def fit(self, steps: int, at: dict, save_every: int = 100, validate_every: int = -1, validates_first: bool = False) -> None:
-        """A start of the trainer, from its last checkpoint if there is one; ``at``: the trainer's."""
+        """Start the trainer from its last checkpoint, if any; ``at``: the trainer's."""
         options = self.config.trainer
         options.total_training_steps, options.save_freq = steps, save_every
         options.test_freq, options.val_before_train = validate_every, validates_first

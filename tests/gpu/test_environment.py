@@ -1,4 +1,4 @@
-"""The GPU environment (envs/gpu.txt) holds together on a machine without a GPU (`make test-env-gpu`)."""
+"""The GPU environment (envs/gpu.txt) can be imported on a machine without a GPU (`make test-env-gpu`)."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ import fofg
 from fofg.training import engines
 
 pytestmark = pytest.mark.engines
-#: What the engines start as programs, or verl loads by name in its workers.
+#: Modules that the engines start as programs, or that verl imports by name in its workers.
 PROGRAMS = [
     "import verl.trainer.main_ppo",
     "import verl.model_merger.__main__",
@@ -42,7 +42,7 @@ def run(code: str, *arguments: str) -> None:
 
 
 def imports() -> list[str]:
-    """Import statements of the whole package, also those inside functions."""
+    """Return all import statements of the package, also those inside functions."""
     found = set()
     for path in Path(fofg.__file__).parent.rglob("*.py"):
         nodes = ast.walk(ast.parse(path.read_text()))
@@ -50,7 +50,7 @@ def imports() -> list[str]:
     return sorted(found)
 
 
-def test_everything_that_the_package_imports_is_there():
+def test_all_imports_of_the_package_work():
     statements = imports()
     assert {
         "from ray._raylet import GcsClient",
@@ -59,7 +59,7 @@ def test_everything_that_the_package_imports_is_there():
     run(IMPORT, *statements)
 
 
-def test_everything_that_the_engines_start_is_there():
+def test_all_programs_that_the_engines_start_can_be_imported():
     run(IMPORT, *PROGRAMS)
 
 

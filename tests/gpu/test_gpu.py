@@ -1,6 +1,6 @@
-"""On a machine with a GPU, in the GPU environment (`make test-gpu`): the tiny model through vLLM and verl, started by Snakemake.
+"""The tiny model through vLLM and verl on a GPU, started by Snakemake, in the GPU environment (`make test-gpu`).
 
-FOFG_GPU_RUN names a folder to work in, so that one call can go on where another ended; FOFG_GPU_OVERLAY a further overlay.
+FOFG_GPU_RUN names the folder of the run, so that a second call can continue it; FOFG_GPU_OVERLAY names a further overlay.
 """
 
 import json
@@ -64,7 +64,7 @@ def accuracy(run: Path, path: str) -> float:
 
 
 def state(run: Path, model: str) -> Path | None:
-    """The folder of verl's run in which a model is made."""
+    """Return the folder of the verl run that trains a model."""
     return next(iter((run / f"checkpoints/string-task/.resume/{model}").glob("*-1")), None)
 
 
@@ -92,7 +92,7 @@ def stop_in_a_step(run: Path, target: str, model: str, log: str, after: int) -> 
 
 
 def test_fine_tuning_with_verl_saves_before_its_time_limit(run):
-    """The next test goes on from there."""
+    """The next test resumes from there."""
     assert stop_in_a_step(run, "stage1_rft", "stage1-rft", "train_sft/stage1-rft.log", after=5) >= 6
 
 
@@ -129,13 +129,13 @@ def test_vllm_answers_as_well_as_the_transformers_engine(run, tmp_path):
 
 
 def test_reinforcement_learning_with_verl_saves_before_its_time_limit(run):
-    """In step 3, which it would not have saved; the next test goes on from there."""
+    """In step 3, which is not saved otherwise; the next test resumes from there."""
     assert stop_in_a_step(run, "stage2_rl_level2", "stage2-rl-level2", "train_rl/level2.log", after=2) >= 3
     assert not list(Path("/tmp").glob("fofg-ray-*"))
 
 
 def test_reinforcement_learning_with_verl_survives_a_kill(run):
-    """Killed after a checkpoint, with all that Snakemake started; the same command goes on, and vLLM loads what comes of it."""
+    """Killed after a checkpoint, with all processes; the same command resumes, and vLLM loads the model."""
     name = "stage2-rl-level2"
     done = last_step(state(run, name)) if state(run, name) else 0
     first = subprocess.Popen(command(run, "stage2_rl_level2"), cwd=ROOT, start_new_session=True)

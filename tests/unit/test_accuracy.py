@@ -1,8 +1,5 @@
 """Verdicts, accuracies and their intervals, and tables of both stages."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 from rollout_rows import rollout
 
 from fofg.data.files import read_rows, write_parquet
-from fofg.data.schemas import ACCURACY, HELD_OUT_VERDICTS, PROBLEMS, ROLLOUTS, VERDICTS
+from fofg.data.schemas import ACCURACY, HELD_OUT_VERDICTS, ROLLOUTS, VERDICTS
 from fofg.errors import UserError
 from fofg.evaluation import tables
 from fofg.evaluation.accuracy import summarize, summarize_evaluation, summarize_stage1, wilson
@@ -27,7 +24,7 @@ shares = st.tuples(st.integers(1, 5000), st.floats(0, 1))
 
 
 @given(shares)
-def test_interval_contains_the_share_and_lies_in_the_unit_interval(case):
+def test_intervals_contain_the_share(case):
     trials, share = case
     low, high = wilson(share, trials)
     assert 0 <= low <= share <= high <= 1
@@ -35,7 +32,7 @@ def test_interval_contains_the_share_and_lies_in_the_unit_interval(case):
 
 
 @given(shares)
-def test_interval_is_symmetric_and_shrinks_with_trials(case):
+def test_intervals_are_symmetric_and_shrink_with_trials(case):
     trials, share = case
     low, high = wilson(share, trials)
     assert wilson(1 - share, trials) == pytest.approx((1 - high, 1 - low), abs=1e-9)
@@ -43,7 +40,7 @@ def test_interval_is_symmetric_and_shrinks_with_trials(case):
     assert narrower[1] - narrower[0] < high - low
 
 
-def test_interval_of_published_examples():
+def test_published_intervals():
     """Newcombe 1998, table I: 81/263, 15/148, 0/20, 1/29."""
     correct, trials = pd.Series([81, 15, 0, 1]), pd.Series([263, 148, 20, 29])
     low, high = wilson(correct / trials, trials)
@@ -74,7 +71,7 @@ def test_verdicts_distinguish_correct_wrong_unanswered_and_truncated(tmp_path, r
     assert [tuple(row) for row in read_rows(tmp_path / "v.parquet")] == [tuple(VERDICTS.names)] * 4
 
 
-def test_the_answer_rule_decides(tmp_path):
+def test_verdicts_follow_the_answer_rule(tmp_path):
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(0, ['a stray { then {"output": "b"}'])]])
     for rule, correct in (("published", False), ("lenient", True)):
         write_verdicts([tmp_path / "r.parquet"], tmp_path / "v.parquet", rule)
@@ -92,7 +89,7 @@ def test_a_missing_file_and_a_row_without_ground_truth_are_named(tmp_path):
 
 
 def verdicts(correct: list[bool], samples: int = 1) -> list[dict]:
-    """One problem per entry; all its samples are correct, or none."""
+    """Return one problem per entry whose samples are all correct, or all wrong."""
     graded = {"level": 1, "answered": True, "truncated": False}
     return [{**graded, "index": i, "sample": n, "correct": right} for i, right in enumerate(correct) for n in range(samples)]
 
@@ -122,7 +119,7 @@ def test_accuracy_by_model_decoding_and_level(tmp_path, rollouts):
     assert pd.read_csv(tmp_path / "t.csv").to_dict("records") == rows
 
 
-def test_a_file_too_few_and_one_without_verdicts_are_named(tmp_path):
+def test_missing_and_empty_files_are_named(tmp_path):
     write_parquet(tmp_path / "v.parquet", HELD_OUT_VERDICTS, [[]])
     with pytest.raises(UserError, match=r"v\.parquet: no row in it"):
         summarize_evaluation(["base"], [tmp_path / "v.parquet"])
@@ -146,23 +143,3 @@ def test_stage_1_counts_problems_from_training_once(tmp_path):
     assert lines[2].startswith("| visible     | 1     | 100.0% (34.2% to 100.0%; n = 2, 2 in training, 6 responses)")
     assert len({len(line) for line in lines[:6]}) == 1
     assert "in training" not in stage1_accuracy(summarize_stage1(files, set()))
-
-
-def test_programs_from_rollouts_to_tables(tmp_path, rollouts):
-    def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-
-    scoring, models = {"answer_rule": RULE}, {"models": ["base"]}
-    decodings = ("--decodings", "sampled", "greedy")
-    scored = call("score_rollouts.py", scoring, "--rollouts", *rollouts, *decodings, "--output", "v.parquet")
-    assert "10 responses to 8 prompts; 1 prompts skipped" in scored.stderr
-    call("summarize.py", models, "accuracy", "v.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
-    assert [row["accuracy"] for row in read_rows(tmp_path / "t.parquet", ACCURACY)] == [1.0, 0.25, 0.5, 0.5]
-    call("score_rollouts.py", scoring, "--rollouts", rollouts[1], "--decodings", "--output", "v.parquet")
-    problems = [{key: value for key, value in rollout(0, []).items() if key in PROBLEMS.names}]
-    write_parquet(tmp_path / "p.parquet", PROBLEMS, [problems])
-    files = ("--train", "p.parquet", "--test", "p.parquet", "--csv", "a.csv", "--markdown", "a.md")
-    call("summarize_stage1.py", models, "v.parquet", "v.parquet", *files)
-    assert pd.read_csv(tmp_path / "a.csv")["trained"].tolist() == [0, 1, 0, 1]
-    assert "2 in training" not in (tmp_path / "a.md").read_text() and "1 in training" in (tmp_path / "a.md").read_text()

@@ -24,7 +24,7 @@ def test_a_path_with_equals_signs_names_its_own_file(parse):
 
 
 @pytest.mark.parametrize("texts", [["file"], ["=file"], ["name="], ["="], ["a=b", "a=c"]])
-def test_unfit_arguments_are_refused(parse, texts, capsys):
+def test_unusable_arguments_are_refused(parse, texts, capsys):
     with pytest.raises(SystemExit):
         parse(*texts)
     assert "error: --data" in capsys.readouterr().err

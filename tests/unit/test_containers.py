@@ -5,12 +5,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
-DOCS = ROOT / "docs" / "containers.md"
 
 
 def docker() -> dict[str, list[str]]:
@@ -37,18 +35,7 @@ def docker_commands() -> list[str]:
     return [command.strip() for run in docker()["RUN"] for command in run.split("&&")]
 
 
-def copied() -> list[str]:
-    """Source and destination of each copied file."""
-    return docker()["COPY"]
-
-
-def pip_install(commands: list[str]) -> list[str]:
-    """Words of the one command that installs packages of Python."""
-    (command,) = (command for command in commands if "pip install" in command)
-    return shlex.split(command)
-
-
-def test_both_begin_with_the_same_pinned_python():
+def test_both_start_from_the_same_pinned_python():
     assert apptainer()["Bootstrap"] == ["docker"]
     assert apptainer()["From"] == docker()["FROM"]
     (base,) = docker()["FROM"]
@@ -68,33 +55,21 @@ def test_both_set_the_same_variables():
     assert exported == [pair for line in docker()["ENV"] for pair in line.split()]
 
 
-def test_they_install_what_make_env_gpu_installs():
+def test_images_install_the_packages_of_make_env_gpu():
     make = ["make", "--dry-run", "--what-if=envs/gpu.txt", "env-gpu", "UV=", "PIP_ARGS=$$PIP_ARGS"]
     commands = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    made = re.search(r"^\.venv-gpu/bin/(pip install .*envs/gpu\.txt)$", commands, flags=re.MULTILINE)
-    assert made
-    (copy,) = copied()
+    command = re.search(r"^\.venv-gpu/bin/(pip install .*envs/gpu\.txt)$", commands, flags=re.MULTILINE)
+    assert command
+    (copy,) = docker()["COPY"]
     source, destination = copy.split()
-    words = [word for word in pip_install(docker_commands()) if word != "--no-cache-dir"]  # which makes the image smaller, no more
-    assert [source if word == destination else word for word in words] == made[1].split()
+    (install,) = (command for command in docker_commands() if "pip install" in command)
+    words = [word for word in shlex.split(install) if word != "--no-cache-dir"]  # it only makes the image smaller
+    assert [source if word == destination else word for word in words] == command[1].split()
 
 
-def test_both_copy_the_same_file_which_docker_is_given():
-    assert apptainer()["files"] == copied()
+def test_both_copy_the_files_that_docker_is_given():
+    assert apptainer()["files"] == docker()["COPY"]
     ignored, *kept = (ROOT / ".dockerignore").read_text().split()
     assert ignored == "*"
-    assert [f"!{copy.split()[0]}" for copy in copied()] == kept
-    assert all((ROOT / copy.split()[0]).is_file() for copy in copied())
-
-
-@pytest.mark.parametrize("name", ["gpu.Dockerfile", "gpu.def"])
-def test_the_command_in_a_definition_is_the_one_in_the_docs(name):
-    command = re.search(r"^#   ((?:docker|apptainer) build .*)$", (ENVS / name).read_text(), flags=re.MULTILINE)
-    assert command and f"envs/{name}" in command[1]
-    assert command[1] in DOCS.read_text()
-
-
-def test_the_files_that_the_docs_name_are_there():
-    named = set(re.findall(r"\b(?:envs|config|docs|profiles)/[\w./-]+\w", DOCS.read_text()))
-    assert {"envs/gpu.def", "envs/gpu.Dockerfile", "profiles/slurm"} <= named
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    assert [f"!{copy.split()[0]}" for copy in docker()["COPY"]] == kept
+    assert all((ROOT / copy.split()[0]).is_file() for copy in docker()["COPY"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_model import END, START
 
 from fofg.errors import UserError
-from fofg.training.conversations import IGNORED, conversation, encode, pieces
+from fofg.training.conversations import IGNORED, encode
 
 
 @pytest.fixture(scope="module")
@@ -19,28 +19,16 @@ def tokenizer(tiny_model):
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
-def talk(*texts):
+def messages_of(*texts):
     return [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
 
 
 def learned(tokenizer, encoded, row=0):
-    """Text of each unbroken stretch of learned tokens."""
+    """Return the text of each contiguous span of learned tokens."""
     ids, labels = encoded.input_ids[row], encoded.labels[row]
     assert ((labels == IGNORED) | (labels == ids)).all()
     edges = np.flatnonzero(np.diff(np.concatenate([[False], labels != IGNORED, [False]]).astype(int)))
     return [tokenizer.decode(ids[start:end]) for start, end in zip(edges[::2], edges[1::2])]
-
-
-def test_a_row_becomes_a_conversation_with_the_response_last():
-    row = {"prompt": [{"role": "user", "content": "a"}], "response": "b"}
-    assert conversation(row) == talk("a", "b")
-
-
-def test_pieces_are_the_rendered_text_in_order(tokenizer):
-    messages = talk("ask", "one", "more", "two")
-    cut = pieces(tokenizer, messages)
-    assert "".join(piece.text for piece in cut) == tokenizer.apply_chat_template(messages, tokenize=False)
-    assert [piece.text for piece in cut if piece.learned] == [f"one{END}", f"two{END}"]
 
 
 texts = st.text(string.ascii_letters + string.digits + string.punctuation + " \n\t", min_size=1, max_size=12)
@@ -48,21 +36,21 @@ texts = st.text(string.ascii_letters + string.digits + string.punctuation + " \n
 
 @settings(max_examples=60, deadline=None)
 @given(turns=st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
-def test_what_is_learned_is_what_the_assistant_says(tokenizer, turns):
-    encoded = encode(tokenizer, [talk(*(text for turn in turns for text in turn))], 10_000, "error", "f")
+def test_only_assistant_turns_are_learned(tokenizer, turns):
+    encoded = encode(tokenizer, [messages_of(*(text for turn in turns for text in turn))], 10_000, "error", "f")
     assert learned(tokenizer, encoded) == [answer + END for _, answer in turns]
-    whole = tokenizer.apply_chat_template(talk(*(text for turn in turns for text in turn)), tokenize=False)
+    whole = tokenizer.apply_chat_template(messages_of(*(text for turn in turns for text in turn)), tokenize=False)
     assert tokenizer.decode(encoded.input_ids[0]) == whole
 
 
-def test_what_the_template_adds_after_the_end_token_is_not_learned(tokenizer):
+def test_template_text_after_the_end_token_is_not_learned(tokenizer):
     chatml = (
         "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
     )
     own, tokenizer.chat_template = tokenizer.chat_template, chatml
     try:
-        encoded = encode(tokenizer, [talk("q", "yes", "r", "no")], 100, "error", "f")
+        encoded = encode(tokenizer, [messages_of("q", "yes", "r", "no")], 100, "error", "f")
     finally:
         tokenizer.chat_template = own
     assert learned(tokenizer, encoded) == [f"yes{END}", f"no{END}"]
@@ -80,18 +68,18 @@ def test_what_the_template_adds_after_the_end_token_is_not_learned(tokenizer):
         ("{% for m in messages %}{{ m.content }};{% endfor %}", "end"),
     ],
 )
-def test_a_template_that_fits_no_cut_is_refused(tokenizer, template, problem):
+def test_a_template_that_cannot_be_split_is_refused(tokenizer, template, problem):
     own, tokenizer.chat_template = tokenizer.chat_template, template
     try:
         with pytest.raises(UserError, match=problem) as error:
-            encode(tokenizer, [talk("q", "yes", "r", "no")], 100, "error", "f")
+            encode(tokenizer, [messages_of("q", "yes", "r", "no")], 100, "error", "f")
         assert "base_model" in str(error.value)
     finally:
         tokenizer.chat_template = own
 
 
 def test_long_rows(tokenizer):
-    short, long, hopeless = talk("q", "ab"), talk("q", "x" * 50), talk("q" * 50, "ab")
+    short, long, hopeless = messages_of("q", "ab"), messages_of("q", "x" * 50), messages_of("q" * 50, "ab")
     size = len(encode(tokenizer, [short], 1000, "error", "f").input_ids[0])
     with pytest.raises(UserError, match=r"data\.parquet: row 1 .*max_length: 30.*too_long"):
         encode(tokenizer, [short, long], 30, "error", "data.parquet")
@@ -109,7 +97,7 @@ def test_long_rows(tokenizer):
 
 
 def test_many_rows_keep_their_order(tokenizer):
-    encoded = encode(tokenizer, (talk("q", str(number)) for number in range(1100)), 100, "error", "f")
+    encoded = encode(tokenizer, (messages_of("q", str(number)) for number in range(1100)), 100, "error", "f")
     assert [learned(tokenizer, encoded, row) for row in (0, 511, 512, 1099)] == [
         [f"{number}{END}"] for number in (0, 511, 512, 1099)
     ]

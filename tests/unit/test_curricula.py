@@ -1,13 +1,12 @@
-"""The stream of problems of a phase: shares, epochs, and going on in the middle."""
+"""The stream of problems of a phase: shares, epochs, and resuming."""
 
 from collections import Counter
 from itertools import islice
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fofg.training.curricula import draws, phase_of
+from fofg.training.curricula import draws
 
 MIXTURES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
 
@@ -29,12 +28,6 @@ def test_every_source_has_its_share_after_any_number_of_draws(mixture, number):
         assert -1 - 1e-6 < behind < max(len(mixture) - 1, 1) + 1e-6
 
 
-def test_shares_of_one_third_and_two_thirds():
-    stream = some(9, {"a": 1, "b": 2}, {"a": 3, "b": 3})
-    assert Counter(draw.source for draw in stream) == {"a": 3, "b": 6}
-    assert all(Counter(draw.source for draw in stream[start : start + 3]) == {"a": 1, "b": 2} for start in (0, 3, 6))
-
-
 @given(MIXTURES, st.integers(0, 5))
 def test_every_epoch_of_a_source_is_a_permutation(mixture, seed):
     sizes = sizes_of(mixture)
@@ -49,7 +42,7 @@ def test_every_epoch_of_a_source_is_a_permutation(mixture, seed):
 
 
 @given(MIXTURES, st.integers(0, 200), st.integers(1, 3))
-def test_skipping_is_dropping(mixture, skip, phase):
+def test_skipped_draws_are_those_of_the_whole_stream(mixture, skip, phase):
     sizes = sizes_of(mixture)
     whole = some(skip + 20, mixture, sizes, phase=phase)
     assert some(20, mixture, sizes, phase=phase, skip=skip) == whole[skip:]
@@ -66,12 +59,6 @@ def test_the_order_depends_on_seed_phase_epoch_and_source():
     assert all(sorted(found) == list(range(50)) for found in orders)
 
 
-def test_the_order_in_which_a_mixture_is_written_has_no_meaning():
+def test_the_order_of_a_mixture_does_not_matter():
     sizes = {"a": 5, "b": 6, "c": 7}
     assert some(99, {"a": 1, "b": 2, "c": 1}, sizes) == some(99, {"c": 1, "b": 2, "a": 1}, sizes)
-
-
-def test_the_phase_of_a_step():
-    assert [phase_of(step, [2, 1, 3]) for step in range(1, 7)] == [1, 1, 2, 3, 3, 3]
-    with pytest.raises(IndexError):
-        phase_of(7, [2, 1, 3])

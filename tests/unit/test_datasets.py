@@ -74,7 +74,7 @@ def test_shares_of_levels_are_equal_and_complete(levels, rows, shares):
     assert dataset.shares(rows) == list(zip(range(levels[0], levels[1] + 1), shares, strict=True))
 
 
-def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
+def test_a_custom_dataset_needs_only_name_stage_and_levels():
     mine = ProblemsSpec(dataset="mine", stage=2, levels=(3, 4), split="train", rows=40, problems=SETTINGS["balanced"])
     made = list(datasets.problems(mine))
     assert [p.level for p in made] == [3] * 20 + [4] * 20
@@ -89,7 +89,7 @@ def test_a_data_set_of_the_users_own_needs_only_its_name_stage_and_levels():
     )
 
 
-def test_only_a_set_of_one_level_is_made_in_parts():
+def test_only_datasets_of_one_level_are_made_in_parts():
     part = problem_sets.spec("stage2_level1to2", "train", 10, SETTINGS["balanced"], first=10)
     with pytest.raises(UserError, match=r"datasets\.stage2_level1to2\.levels: 1 to 2, but only a dataset of one level"):
         datasets.problems(part)
@@ -111,7 +111,7 @@ def run(path: Path, text: str, **environment: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("sampler", SETTINGS)
-def test_program_makes_the_same_bytes_in_any_process(tmp_path, sampler):
+def test_the_program_writes_the_same_bytes_in_any_process(tmp_path, sampler):
     wanted = spec("stage2_level1to8", "test", 200, sampler)
     datasets.write(tmp_path / "here.parquet", wanted)
     for hash_seed in ("1", "2"):
@@ -132,7 +132,7 @@ def test_program_makes_the_same_bytes_in_any_process(tmp_path, sampler):
     more=st.integers(0, 60),
 )
 @settings(max_examples=30, deadline=None)
-def test_more_problems_leave_the_first_ones_as_they_are(sampler, split, dataset, first, rows, more):
+def test_the_first_problems_do_not_depend_on_their_number(sampler, split, dataset, first, rows, more):
     """So a shard of rollouts, which samples its own rows, has the rows of train.parquet, however many problems that has."""
     whole = read(spec(dataset, split, first + rows + more, sampler))
     assert read(problem_sets.spec(dataset, split, rows, SETTINGS[sampler], first)) == whole[first : first + rows]

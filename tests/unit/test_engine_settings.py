@@ -1,4 +1,4 @@
-"""What engines demand of the configuration: each message by itself, and that its cure cures."""
+"""Requirements of engines on the configuration: each error names its keys, and each cure works."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def values(overlay, *changes):
 
 
 def problems(overlay, *changes):
-    """Lines of the error; none if the configuration loads."""
+    """Return the lines of the error, none if the configuration loads."""
     try:
         load(values(overlay, *changes))
     except UserError as error:
@@ -33,142 +33,100 @@ def problems(overlay, *changes):
 
 
 @pytest.mark.parametrize("overlay", [None, "paper.yaml", "gpu-tiny.yaml"])
-def test_what_we_ship_fits(overlay):
+def test_shipped_overlays_load(overlay):
     assert problems(overlay) == []
 
 
-#: Overlay, changes of it, the messages, changes that cure.
+#: Overlay, changes of it, the keys that messages name, changes that fix them.
 CASES = {
-    "an engine's earlier name": (
-        None,
-        {"stage2.rl.engine": "trl"},
-        ["stage2.rl.engine: engine trl is now called torch; set engine: torch"],
-        [{"stage2.rl.engine": "torch"}],
-    ),
+    "an engine's earlier name": (None, {"stage2.rl.engine": "trl"}, ["stage2.rl.engine"], [{"stage2.rl.engine": "torch"}]),
     "transformers on two GPUs": (
         None,
         {"rollout_engine.gpus": 2, "training.gpus": 1},
-        ["rollout_engine.gpus: 2, but engine transformers uses one; set 1, or name: vllm"],
+        ["rollout_engine.gpus"],
         [{"rollout_engine.gpus": 1}, {"rollout_engine.name": "vllm"}],
     ),
     "rollouts on a GPU of their own, training on the same": (
         None,
         {"rollout_engine.name": "vllm", "rollout_engine.gpus": 1},
-        ["training.gpus: 0, but rollouts take GPUs (rollout_engine.gpus), and both would be on the first; set 1"],
+        ["training.gpus"],
         [{"training.gpus": 1}, {"rollout_engine.gpus": 0}],
     ),
     "no time for verl to save": (
         "gpu-tiny.yaml",
         {"cluster.grace_period": 30},
-        ["cluster.grace_period: 30, of which stage1.sft.engine (verl) needs 30 to end; raise it"],
+        ["cluster.grace_period"],
         [{"cluster.grace_period": 31}],
     ),
     "no time to work before a time limit": (
         None,
         {"cluster.grace_period": 600, "cluster.resources": {"train_rl": {"runtime": 10}}},
-        ["cluster.grace_period: leaves nothing of resources.train_rl.runtime (10 minutes, 600 seconds)"],
+        ["cluster.grace_period"],
         [{"cluster.grace_period": 599}, {"cluster.resources": {"train_rl": {"runtime": 11}}}],
     ),
-    "torch on two GPUs": (
-        None,
-        {"training.gpus": 2},
-        ["training.gpus: engine torch uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
-        [{"training.gpus": 1}],
-    ),
-    "torch on two nodes": (
-        None,
-        {"training.gpus": 1, "training.nodes": 2},
-        ["training.gpus: engine torch uses one GPU of one node; set stage1.sft.engine: verl, or gpus: 1 and nodes: 1"],
-        [{"training.nodes": 1}],
-    ),
-    "the first torch is named": (
-        "gpu-tiny.yaml",
-        {"training.gpus": 2, "stage2.rl.engine": "torch"},
-        ["training.gpus: engine torch uses one GPU of one node; set stage2.rl.engine: verl, or gpus: 1 and nodes: 1"],
-        [{"stage2.rl.engine": "verl"}, {"training.gpus": 1}],
-    ),
-    "nodes without GPUs": (
-        None,
-        {"training.nodes": 2},
-        ["training.nodes: several nodes need GPUs; set training.gpus"],
-        [{"training.nodes": 1}],
-    ),
+    "torch on two GPUs": (None, {"training.gpus": 2}, ["training.gpus"], [{"training.gpus": 1}]),
+    "nodes without GPUs": (None, {"training.nodes": 2}, ["training.nodes"], [{"training.nodes": 1}]),
     "verl without a GPU": (
         "gpu-tiny.yaml",
         {"training.gpus": 0},
-        [
-            "stage1.sft.engine: verl needs a GPU; set training.gpus, or engine: torch",
-            "stage2.rft.sft.engine: verl needs a GPU; set training.gpus, or engine: torch",
-            "stage2.rl.engine: verl needs a GPU; set training.gpus, or engine: torch",
-        ],
+        ["stage1.sft.engine", "stage2.rft.sft.engine", "stage2.rl.engine"],
         [
             {"training.gpus": 1},
-            {f"{path}.engine": "torch" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")} | {"rollout_engine.gpus": 0},
+            {"stage1.sft.engine": "torch", "stage2.rft.sft.engine": "torch", "stage2.rl.engine": "torch", "rollout_engine.gpus": 0},
         ],
     ),
     "a batch that the GPUs of all nodes can't share": (
         "paper.yaml",
         {"training.gpus": 6, "training.nodes": 2, "stage2.rl.mini_batch_prompts": 16, "stage2.rl.rollouts.samples": 12},
-        [
-            "stage1.sft.batch_size: 128 is no multiple of the 12 GPUs (training.gpus, nodes)",
-            "stage2.rft.sft.batch_size: 128 is no multiple of the 12 GPUs (training.gpus, nodes)",
-        ],
+        ["stage1.sft.batch_size", "stage2.rft.sft.batch_size"],
         [{"stage1.sft.batch_size": 120, "stage2.rft.sft.batch_size": 132}, {"training.gpus": 8, "training.nodes": 1}],
     ),
     "an update that the GPUs can't share": (
         "gpu-tiny.yaml",
         {"training.gpus": 16, "stage2.rl.mini_batch_prompts": 2, "stage2.rl.rollouts.samples": 4},
-        ["stage2.rl.mini_batch_prompts: 8 responses per update, no multiple of the 16 GPUs (training.gpus, nodes)"],
+        ["stage2.rl.mini_batch_prompts"],
         [{"stage2.rl.mini_batch_prompts": 4}, {"training.gpus": 8}],
     ),
     "copies of the model that the GPUs can't hold": (
         "paper.yaml",
         {"training.verl.tensor_parallel_size": 3},
-        ["training.verl.tensor_parallel_size: 3 does not divide training.gpus (8)"],
+        ["training.verl.tensor_parallel_size"],
         [{"training.verl.tensor_parallel_size": 4}],
     ),
     "examples longer than what a GPU takes": (
         "gpu-tiny.yaml",
         {"training.verl.tokens_per_gpu": 1000},
-        [
-            "training.verl.tokens_per_gpu: 1000, but stage1.sft.max_length is 1024; raise it",
-            "training.verl.tokens_per_gpu: 1000, but stage2.rft.sft.max_length is 1024; raise it",
-        ],
+        ["training.verl.tokens_per_gpu", "training.verl.tokens_per_gpu"],
         [{"training.verl.tokens_per_gpu": 1024}, {"stage1.sft.max_length": 1000, "stage2.rft.sft.max_length": 1000}],
     ),
     "responses longer than what a GPU takes": (
         "gpu-tiny.yaml",
         {"training.verl.tokens_per_gpu": 1024, "stage2.rl.rollouts.max_response_tokens": 800},
-        [
-            "training.verl.tokens_per_gpu: 1024, but stage2.rl.rollouts allows 1056 tokens of prompt and response; raise it",
-        ],
+        ["training.verl.tokens_per_gpu"],
         [{"training.verl.tokens_per_gpu": 1056}, {"stage2.rl.rollouts.max_response_tokens": 768}],
     ),
     "a schedule that verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rft.sft.schedule": "linear"},
-        ["stage2.rft.sft.schedule: linear, which engine verl lacks; set cosine or constant, or engine: torch"],
-        [{"stage2.rft.sft.schedule": name} for name in ("cosine", "constant")] + [{"stage2.rft.sft.engine": "torch"}],
+        ["stage2.rft.sft.schedule"],
+        [{"stage2.rft.sft.schedule": "cosine"}, {"stage2.rft.sft.schedule": "constant"}, {"stage2.rft.sft.engine": "torch"}],
     ),
     "a precision of fine-tuning that verl lacks": (
         "gpu-tiny.yaml",
         {"stage1.sft.precision": "float32"},
-        ["stage1.sft.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: torch"],
+        ["stage1.sft.precision"],
         [{"stage1.sft.precision": "auto"}, {"stage1.sft.precision": "bfloat16"}, {"stage1.sft.engine": "torch"}],
     ),
     "a precision of reinforcement learning that verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rl.precision": "float32"},
-        ["stage2.rl.precision: float32, but engine verl trains in bfloat16 on float32 weights; set auto, or engine: torch"],
+        ["stage2.rl.precision"],
         [{"stage2.rl.precision": "auto"}, {"stage2.rl.engine": "torch"}],
     ),
     "a last batch that verl lacks": (
         "gpu-tiny.yaml",
         {"stage1.sft.last_batch": "merge", "stage2.rft.sft.last_batch": "keep"},
-        [
-            "stage1.sft.last_batch: merge, which engine verl lacks; set drop, or engine: torch",
-            "stage2.rft.sft.last_batch: keep, which engine verl lacks; set drop, or engine: torch",
-        ],
+        ["stage1.sft.last_batch", "stage2.rft.sft.last_batch"],
         [
             {"stage1.sft.last_batch": "drop", "stage2.rft.sft.last_batch": "drop"},
             {"stage1.sft.engine": "torch", "stage2.rft.sft.engine": "torch"},
@@ -177,10 +135,7 @@ CASES = {
     "a mean over the responses of steps that are not full, which verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rl.loss_agg_mode": "seq-mean-token-mean"},
-        [
-            "stage2.rl.on_incomplete_step: train, but engine verl averages seq-mean-token-mean over prompts_per_step groups,"
-            " even if there are fewer; set error, or loss_agg_mode: token-mean, or engine: torch"
-        ],
+        ["stage2.rl.on_incomplete_step"],
         [
             {"stage2.rl.on_incomplete_step": "error"},
             {"stage2.rl.loss_agg_mode": "token-mean"},
@@ -191,21 +146,22 @@ CASES = {
     "steps without an update, which verl lacks": (
         "gpu-tiny.yaml",
         {"stage2.rl.on_empty_step": "skip"},
-        ["stage2.rl.on_empty_step: skip, which engine verl lacks; set error, or engine: torch"],
+        ["stage2.rl.on_empty_step"],
         [{"stage2.rl.on_empty_step": "error"}, {"stage2.rl.engine": "torch"}],
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_an_engine_can_not_follow_is_said_with_a_cure(name):
-    overlay, change, messages, cures = CASES[name]
-    assert problems(overlay, change) == messages
+def test_what_an_engine_lacks_is_an_error_with_a_cure(name):
+    overlay, change, keys, cures = CASES[name]
+    messages = problems(overlay, change)
+    assert [message.split(":")[0] for message in messages] == keys
     for cure in cures:
         assert problems(overlay, change, cure) == [], cure
 
 
-def test_what_only_verl_demands_is_not_demanded_of_trl():
+def test_requirements_of_verl_do_not_apply_to_torch():
     change = {"training.verl.tokens_per_gpu": 1, "training.verl.tensor_parallel_size": 3, "stage2.rl.on_empty_step": "skip"}
     for path in ("stage1.sft", "stage2.rft.sft"):
         change |= {f"{path}.schedule": "linear", f"{path}.precision": "float32", f"{path}.batch_size": 7}
@@ -213,10 +169,10 @@ def test_what_only_verl_demands_is_not_demanded_of_trl():
     assert problems(None, change, {"training.gpus": 1}) == []
 
 
-def test_all_are_said_at_once():
+def test_all_errors_are_reported_at_once():
     verl = {f"{path}.engine": "verl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")}
-    said = problems(None, verl, {"training.nodes": 2, "rollout_engine.gpus": 2})
-    assert [line.split(":")[0] for line in said] == [
+    messages = problems(None, verl, {"training.nodes": 2, "rollout_engine.gpus": 2})
+    assert [line.split(":")[0] for line in messages] == [
         "rollout_engine.gpus",
         "training.nodes",
         "stage1.sft.engine",

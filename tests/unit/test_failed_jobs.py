@@ -14,10 +14,10 @@ BLOCK = """Error in rule {rule}:
 
 
 def test_each_failed_job_is_named_once_with_its_last_error(tmp_path):
-    said, crashed = tmp_path / "said.log", tmp_path / "my crash.log"
-    said.write_text("error: an earlier one\nprogress\nerror: base_model: no folder x\nlast words\n")
+    failed, crashed = tmp_path / "failed.log", tmp_path / "my crash.log"
+    failed.write_text("error: an earlier one\nprogress\nerror: base_model: no folder x\nlast words\n")
     crashed.write_text("Traceback (most recent call last):\n  ...\nValueError: odd\n")
-    blocks = [("train_rl", said), ("train_rl", said), ("create_chunk", crashed), ("gather_rollouts", tmp_path / "none.log")]
+    blocks = [("train_rl", failed), ("train_rl", failed), ("create_chunk", crashed), ("gather_rollouts", tmp_path / "none.log")]
     log = tmp_path / "snakemake.log"
     log.write_text("\n".join(BLOCK.format(rule=rule, log=path) for rule, path in blocks))
     report = failed_jobs.report([str(log)])

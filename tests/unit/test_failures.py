@@ -31,31 +31,27 @@ PAIR = "func_7(func_17(x), func_2(x))"
 JOINED = "func_17((func_2(x) + 'ab'))"
 TWICE = "func_6(func_6(x, 'pq'), 'rs')"
 
+#: Steps that are right on the input "table".
+VOWELS, REVERSED, DOUBLED = 'func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"', 'func_14("lbt") -> "llbbtt"'
+REVERSED_FIRST = 'func_17("table") -> "elbat"'
+#: A wrong result, and a right step from it.
+KEPT_A, REVERSED_A = 'func_2("table") -> "tabl"', 'func_17("tabl") -> "lbat"'
+
 #: Expression, steps, answer, class; the input is always "table".
 DEFINITIONS = {
-    "all right": (CHAIN, ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"', 'func_14("lbt") -> "llbbtt"'], "llbbtt", CORRECT),
+    "all right": (CHAIN, [VOWELS, REVERSED, DOUBLED], "llbbtt", CORRECT),
     "right answer, wrong way": (CHAIN, ['func_2("x") -> "y"'], "llbbtt", CORRECT),
-    "wrong result": (CHAIN, ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"', 'func_14("lbt") -> "llbt"'], "llbt", ATOMIC),
-    "wrong result, then right": (
-        CHAIN,
-        ['func_2("table") -> "tabl"', 'func_17("tabl") -> "lbat"', 'func_14("lbat") -> "llbbaatt"'],
-        "llbbaatt",
-        ATOMIC,
-    ),
+    "wrong result": (CHAIN, [VOWELS, REVERSED, 'func_14("lbt") -> "llbt"'], "llbt", ATOMIC),
+    "wrong result, then right": (CHAIN, [KEPT_A, REVERSED_A, 'func_14("lbat") -> "llbbaatt"'], "llbbaatt", ATOMIC),
     "operand miswritten": (
         CHAIN,
         ['func_2("tble") -> "tbl"', 'func_17("tbk") -> "kbt"', 'func_14("kbt") -> "kkbbtt"'],
         "kkbbtt",
         ATOMIC,
     ),
-    "answer miswritten": (
-        CHAIN,
-        ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"', 'func_14("lbt") -> "llbbtt"'],
-        "llbbttt",
-        ATOMIC,
-    ),
+    "answer miswritten": (CHAIN, [VOWELS, REVERSED, DOUBLED], "llbbttt", ATOMIC),
     "inner calls in the head": (JOINED, ['func_17("tblab") -> "balb"'], "balb", ATOMIC),
-    "last call in the head": (CHAIN, ['func_2("table") -> "tabl"', 'func_17("tabl") -> "lbat"'], "llbbaatt", ATOMIC),
+    "last call in the head": (CHAIN, [KEPT_A, REVERSED_A], "llbbaatt", ATOMIC),
     "parameter lost": (TWICE, ['func_6("table") -> "tablepq"', 'func_6("tablepq", "rs") -> "tablepqsr"'], "tablepqsr", ATOMIC),
     "parameter of nobody": (
         TWICE,
@@ -65,12 +61,7 @@ DEFINITIONS = {
     ),
     "second attempt right but for a value": (
         PAIR,
-        [
-            'func_7("table", "tbl") -> "ttabbll"',
-            'func_17("table") -> "elbat"',
-            'func_2("table") -> "tbl"',
-            'func_7("elbat", "tbl") -> "etl"',
-        ],
+        ['func_7("table", "tbl") -> "ttabbll"', REVERSED_FIRST, VOWELS, 'func_7("elbat", "tbl") -> "etl"'],
         "etl",
         ATOMIC,
     ),
@@ -80,55 +71,30 @@ DEFINITIONS = {
         "tablerspq",
         INCORRECT,
     ),
-    "outer call first": (CHAIN, ['func_17("table") -> "elbat"', 'func_2("elbat") -> "lbt"'], "lbt", INCORRECT),
-    "call skipped": (CHAIN, ['func_2("table") -> "tbl"', 'func_14("tbl") -> "ttbbll"'], "ttbbll", INCORRECT),
-    "function not called there": (CHAIN, ['func_2("table") -> "tbl"', 'func_9("tbl") -> "tbllbt"'], "tbllbt", INCORRECT),
-    "operands swapped": (
-        PAIR,
-        ['func_17("table") -> "elbat"', 'func_2("table") -> "tbl"', 'func_7("tbl", "elbat") -> "tebllbat"'],
-        "tebllbat",
-        INCORRECT,
-    ),
-    "operand missing": (PAIR, ['func_17("table") -> "elbat"', 'func_7("elbat") -> "elbat"'], "elbat", INCORRECT),
-    "operand too many": (CHAIN, ['func_2("table") -> "tbl"', 'func_17("tbl", "table") -> "lbt"'], "lbt", INCORRECT),
-    "join left out": (JOINED, ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"'], "lbt", INCORRECT),
-    "join in the other order": (JOINED, ['func_2("table") -> "tbl"', 'func_17("abtbl") -> "lbtba"'], "lbtba", INCORRECT),
-    "one call too many": (
-        CHAIN,
-        ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"', 'func_14("lbt") -> "llbbtt"', 'func_17("llbbtt") -> "ttbbll"'],
-        "ttbbll",
-        INCORRECT,
-    ),
-    "answer from elsewhere": (
-        CHAIN,
-        ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"', 'func_14("lbt") -> "llbbtt"'],
-        "lbt",
-        INCORRECT,
-    ),
-    "last call missing": (CHAIN, ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"'], "lbt", INCOMPLETE),
-    "last call missing after a wrong result": (
-        CHAIN,
-        ['func_2("table") -> "tabl"', 'func_17("tabl") -> "lbat"'],
-        "lbat",
-        INCOMPLETE,
-    ),
-    "only the operands": (PAIR, ['func_17("table") -> "elbat"', 'func_2("table") -> "tbl"'], "elbattbl", INCOMPLETE),
-    "last join missing": (
-        "(func_17(func_2(x)) + 'ab')",
-        ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"'],
-        "lbt",
-        INCOMPLETE,
-    ),
+    "outer call first": (CHAIN, [REVERSED_FIRST, 'func_2("elbat") -> "lbt"'], "lbt", INCORRECT),
+    "call skipped": (CHAIN, [VOWELS, 'func_14("tbl") -> "ttbbll"'], "ttbbll", INCORRECT),
+    "function not called there": (CHAIN, [VOWELS, 'func_9("tbl") -> "tbllbt"'], "tbllbt", INCORRECT),
+    "operands swapped": (PAIR, [REVERSED_FIRST, VOWELS, 'func_7("tbl", "elbat") -> "tebllbat"'], "tebllbat", INCORRECT),
+    "operand missing": (PAIR, [REVERSED_FIRST, 'func_7("elbat") -> "elbat"'], "elbat", INCORRECT),
+    "operand too many": (CHAIN, [VOWELS, 'func_17("tbl", "table") -> "lbt"'], "lbt", INCORRECT),
+    "join left out": (JOINED, [VOWELS, REVERSED], "lbt", INCORRECT),
+    "join in the other order": (JOINED, [VOWELS, 'func_17("abtbl") -> "lbtba"'], "lbtba", INCORRECT),
+    "one call too many": (CHAIN, [VOWELS, REVERSED, DOUBLED, 'func_17("llbbtt") -> "ttbbll"'], "ttbbll", INCORRECT),
+    "answer from elsewhere": (CHAIN, [VOWELS, REVERSED, DOUBLED], "lbt", INCORRECT),
+    "last call missing": (CHAIN, [VOWELS, REVERSED], "lbt", INCOMPLETE),
+    "last call missing after a wrong result": (CHAIN, [KEPT_A, REVERSED_A], "lbat", INCOMPLETE),
+    "only the operands": (PAIR, [REVERSED_FIRST, VOWELS], "elbattbl", INCOMPLETE),
+    "last join missing": ("(func_17(func_2(x)) + 'ab')", [VOWELS, REVERSED], "lbt", INCOMPLETE),
     "inner call missing": (CHAIN, ['func_17("tbll") -> "llbt"', 'func_14("llbt") -> "llllbbtt"'], "llllbbtt", INCOMPLETE),
-    "one step": (CHAIN, ['func_2("table") -> "tbl"'], "tbl", IGNORES),
+    "one step": (CHAIN, [VOWELS], "tbl", IGNORES),
     "one step, wrong": (CHAIN, ['func_14("table") -> "tabel"'], "tabel", IGNORES),
-    "the same step again": (CHAIN, ['func_2("table") -> "tbl"', 'So func_2("table") = "tbl".'], "tbl", IGNORES),
+    "the same step again": (CHAIN, [VOWELS, 'So func_2("table") = "tbl".'], "tbl", IGNORES),
     "answer of a sub-expression": (CHAIN, [], "lbt", IGNORES),
     "answer of the outermost call on the input": (CHAIN, [], "ttaabbllee", IGNORES),
     "input as answer": (CHAIN, ["The calls undo each other."], "table", IGNORES),
     "literal as answer": (JOINED, [], "ab", IGNORES),
     "single call, wrong result": ("func_17(x)", ['func_17("table") -> "elbta"'], "elbta", ATOMIC),
-    "single call, another function": ("func_17(x)", ['func_2("table") -> "tbl"'], "tbl", INCORRECT),
+    "single call, another function": ("func_17(x)", [VOWELS], "tbl", INCORRECT),
     "single call, no step": ("func_17(x)", [], "table", UNREADABLE),
     "no step": (CHAIN, ["Some calls later we have it."], "tlb", UNREADABLE),
     "answer is no text": (CHAIN, [], ["tbl"], UNREADABLE),
@@ -145,7 +111,7 @@ def test_definitions(case):
     assert classify(Solution(parse(expression), "table"), response(steps, answer)) == expected
 
 
-def test_no_answer_counts_before_steps_are_read():
+def test_no_answer_takes_precedence_over_steps():
     problem = Solution(parse(CHAIN), "table")
     steps = ['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"']
     assert classify(problem, "\n".join(steps)) == NO_ANSWER
@@ -157,8 +123,8 @@ def test_no_answer_counts_before_steps_are_read():
 def test_classes_agree_with_hand_labels(capsys):
     """310 responses: 245 of tiny models (base, Stage 1, reinforcement learning), 65 written the way larger models answer.
 
-    Labelled from the definitions before the classifier saw them. It was then mended where it did not keep to the definitions, so
-    that the floors guard against regressions; they are no estimate for texts of another kind.
+    Labelled from the definitions before the classifier saw them. It was then fixed where it broke the definitions, so the floors
+    guard against regressions; they are no estimate for other kinds of text.
     """
     rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
     pairs = Counter()
@@ -187,7 +153,7 @@ def sampled(level):
 
 
 def line(step):
-    """A step as the tiny model writes it."""
+    """Return a step as the tiny model writes it."""
     quoted = [json.dumps(argument, ensure_ascii=False) for argument in step.arguments]
     named = " + ".join(quoted) if step.operator == "+" else f"{step.operator}({', '.join(quoted)})"
     return f"{named} does its work -> {json.dumps(step.output, ensure_ascii=False)}"
@@ -211,8 +177,8 @@ def test_a_slip_in_the_last_result_is_atomic(problem):
 
 
 @given(problems, st.data())
-def test_going_on_rightly_from_a_slip_is_atomic(problem, data):
-    """Each operation is worked on what the response has, with a stroke added to the result of one of them."""
+def test_a_slip_followed_by_right_steps_is_atomic(problem, data):
+    """Each operation is applied to the response's own values, with "~" added to the result of one of them."""
     spoilt = data.draw(st.integers(0, len(steps(problem.expression, problem.input)) - 1))
     trace = []
 
@@ -268,7 +234,7 @@ def rollout(index, responses, level=3, reasons=None, expression=CHAIN, output="l
 RIGHT, PARTIAL = response([], "llbbtt"), response(['func_2("table") -> "tbl"', 'func_17("tbl") -> "lbt"'], "lbt")
 
 
-def test_files_hold_a_row_for_each_response_of_the_levels(tmp_path):
+def test_a_file_has_a_row_per_response_of_the_levels(tmp_path):
     rows = [
         rollout(4, [RIGHT, PARTIAL, RIGHT], reasons=["stop", "stop", "length"]),
         rollout(5, [RIGHT], level=2),
@@ -303,7 +269,7 @@ def failures(path, *names, level=3):
     return path
 
 
-def test_shares_have_a_row_for_every_class(tmp_path):
+def test_shares_have_a_row_per_class(tmp_path):
     first = failures(tmp_path / "a.parquet", CORRECT, ATOMIC, ATOMIC, NO_ANSWER)
     second = failures(tmp_path / "b.parquet", IGNORES, level=2)
     table = summarize(["stage1-rft", "base"], [first, second]).to_dict("records")
@@ -315,7 +281,7 @@ def test_shares_have_a_row_for_every_class(tmp_path):
     assert shares["base", IGNORES] == (1, 1.0)
 
 
-def test_files_without_responses_or_with_other_classes_are_named(tmp_path):
+def test_empty_files_and_unknown_classes_are_named(tmp_path):
     with pytest.raises(UserError, match=r"a\.parquet: no row"):
         summarize(["base"], [failures(tmp_path / "a.parquet")])
     with pytest.raises(UserError, match=r"a\.parquet: no class 'odd'; there are correct"):

@@ -1,10 +1,8 @@
-"""Reading steps from responses: the ways of writing them, and texts that mean harm."""
-
-import subprocess
-import sys
+"""Reading steps from responses: the ways of writing them, and hostile texts."""
 
 import pytest
 from counted_calls import calls
+from hostile_texts import CODE, assert_nothing_is_executed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +41,7 @@ SPELLINGS = {
     "LaTeX": "$\\text{func\\_17}(\\text{abc}) = \\text{cba}$, $\\texttt{func\\_14}(cba) = ccbbaa$",
     "another language": '首先 func_17("abc") 得到 "cba"，然后 func_14("cba") 得到 "ccbbaa"。',
 }
-#: Functions without brackets: their operands may not be said.
+#: Functions without brackets: their operands may be missing.
 IN_WORDS = {
     "applying": "Applying func_17 to 'abc' gives 'cba'. Applying func_14 to 'cba' gives 'ccbbaa'.",
     "becomes": '1. func_17 reverses: "abc" becomes "cba".\n2. func_14 doubles: "cba" becomes "ccbbaa".',
@@ -83,7 +81,7 @@ def test_results_in_words_need_no_operand():
         "func_99999(abc) -> cba",
     ],
 )
-def test_what_is_no_step(text):
+def test_text_without_a_step(text):
     assert not any(step.complete for step in read_steps(text, "abc"))
 
 
@@ -97,7 +95,7 @@ def test_joins_methods_and_parameters():
     ]
 
 
-def test_broken_lines_give_what_is_left_of_them():
+def test_broken_lines_give_partial_steps():
     text = 'func_6("abc", 2)func_6("abc"\n"cba") doubles each character -> "ccbbaa"\n"ab", "cd") weaves together -> "acbd"'
     assert read_steps(text, "abc") == [
         NamedStep("func_6", ("abc", 2), None),
@@ -106,7 +104,7 @@ def test_broken_lines_give_what_is_left_of_them():
     ]
 
 
-def test_what_follows_the_answer_is_not_read():
+def test_text_after_the_answer_is_ignored():
     text = '{"output": "cba"} func_17("abc") = "cba"'
     assert read_steps(text, "abc") == []
 
@@ -165,7 +163,7 @@ def text_of(shape, size):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_twice_the_text_takes_at_most_twice_the_steps(shape):
+def test_work_grows_linearly_with_the_text(shape):
     small, large = (calls(classify, PROBLEM, text_of(shape, size)) for size in (4_000, 8_000))
     assert large <= 2 * small + 400
 
@@ -188,7 +186,7 @@ def test_many_different_steps():
     assert classify(PROBLEM, text + ANSWER) == "incorrect_composition"
 
 
-def test_values_that_would_explode_are_not_worked_on():
+def test_values_that_would_explode_are_not_computed():
     """Functions are only ever applied with the expression's own parameters, to strings of bounded length."""
     growing = Solution(parse("func_9(func_1(func_9(func_17(x)), 99))"), "abc")
     text = f'func_17("abc") = "{"a" * 1_000_000}"\nfunc_1("abc", 999999999) = "abc"' + ANSWER
@@ -201,26 +199,18 @@ def test_no_text_raises(text):
         assert classify(PROBLEM, wrapped + ANSWER) in CLASSES
 
 
-GUARD = """
-import sys
+CLASSIFY = """
 from fofg.tasks.strings.failures import classify
 from fofg.tasks.strings.failures_alignment import Solution
 from fofg.tasks.strings.expressions import parse
 problem = Solution(parse('func_14(func_17(x))'), 'abc')
-classify(problem, 'func_17("abc") = "cba" {"output": "c"}')
-seen = []
-sys.addaudithook(lambda event, arguments: seen.append(event))
-for text in sys.argv[1:]:
+def read(text):
     classify(problem, text)
-del text
-print([event for event in seen if event.split('.')[0] in
-       ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])
+read('func_17("abc") = "cba" {"output": "c"}')
 """
-CODE = ["__import__('os').system('echo executed')", "open('/tmp/executed', 'w')", "exec('1')", "().__class__.__bases__[0]"]
 
 
 def test_nothing_is_executed():
     frames = ["func_17(%s) = %s", "func_17('%s') = '%s'", "a = %s\nfunc_17(a) = %s", "```python\n%s\n%s\n```", "x = %s; x = %s"]
     responses = [frame % (code, code) + '\n{"output": "c"}' for frame in frames for code in CODE]
-    done = subprocess.run([sys.executable, "-c", GUARD, *responses], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+    assert_nothing_is_executed(CLASSIFY, responses)

@@ -1,9 +1,9 @@
-"""Figures: they show the numbers of their tables, and readers can tell what is what."""
+"""Figures: they show the numbers of their tables, and models can be told apart."""
 
 import json
 import runpy
 import sys
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +55,7 @@ def draw(tmp_path):
 
 
 def lines(axes) -> dict[str, list[float]]:
-    """Label of a curve -> its heights."""
+    """Return the heights of each curve by its label."""
     return {line.get_label(): list(line.get_ydata()) for line in axes.lines if not line.get_label().startswith("_")}
 
 
@@ -71,31 +71,8 @@ def lightness(color: str) -> float:
 # --- labels and looks -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("model", "label"),
-    [
-        ("base", "base"),
-        ("stage1-rft", "Stage 1"),
-        ("stage2-rft-iter0", "RFT, iteration 1"),
-        ("stage2-rl-level1", "RL on Level 1"),
-        ("stage2-rl-level1to2", "RL on Levels 1+2"),
-        ("stage2-rl-level1to4", "RL on Levels 1–4"),
-        ("stage2-rl-level2b", "RL, level2b"),
-        ("somebodys-own", "somebodys-own"),
-    ],
-)
-def test_models_have_labels_that_readers_understand(model, label):
-    assert labels.label(model) == label
-
-
-def test_the_last_iteration_stands_for_all_in_a_comparison():
-    many = [f"stage2-rft-iter{number}" for number in range(12)]
-    shown = labels.compared(["base", *reversed(many), "stage2-rl-level1"])
-    assert shown == {"base": "base", "stage2-rft-iter11": "RFT, 12 iterations", "stage2-rl-level1": "RL on Level 1"}
-
-
 @given(st.sets(st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), max_size=18))
-def test_no_two_models_look_alike_whatever_the_curricula_are_called(curricula):
+def test_models_look_different_whatever_the_curricula_are_called(curricula):
     models = [*tables.MODELS, *(f"stage2-rl-{name}" for name in curricula)]
     looks = style.looks(models)
     assert len(set(looks.values())) == len(set(models))
@@ -111,15 +88,6 @@ def test_a_model_looks_the_same_in_every_figure(model):
     assert style.looks([model])[model] == style.looks([*others, model])[model]
 
 
-def test_neighbors_differ_in_grayscale():
-    iterations = [lightness(look.color) for look in style.looks(tables.ITERATIONS).values()]
-    levels = [lightness(style.level_curve(level)["color"]) for level in range(1, 9)]
-    for colors in (iterations, levels):
-        assert all(later < earlier for earlier, later in pairwise(colors))
-    for (color, hatch), (next_color, next_hatch) in pairwise(failures.LOOKS):
-        assert hatch != next_hatch or abs(lightness(color) - lightness(next_color)) > 0.15
-
-
 # --- what figures show ----------------------------------------------------------------------------------------------
 
 
@@ -127,15 +95,10 @@ def test_accuracy_by_level_shows_each_models_accuracy_and_interval(draw):
     rows = tables.accuracy()
     figure = draw(accuracy_by_level, ACCURACY, rows)
     sampled, greedy = figure.axes
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "sampled (avg@2), 64 problems per level",
-        "greedy, 64 problems per level",
-    ]
     assert list(lines(sampled)) == ["base", "Stage 1", "RFT, 3 iterations", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"]
     assert lines(greedy)["RL on Level 2"] == pytest.approx([7 / 10**level for level in range(1, 9)])
     ends = sampled.containers[0].lines[2][0].get_segments()[0][:, 1]
     assert list(ends) == pytest.approx([rows[0]["low"], rows[0]["high"]])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines(sampled))
 
 
 def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
@@ -151,7 +114,7 @@ def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
     assert (low, high) == pytest.approx((min(row["low"] for row in mine), max(row["high"] for row in mine)))
 
 
-def test_failure_bars_are_stacked_to_the_whole_in_the_tables_order(draw):
+def test_failure_bars_add_up_to_one(draw):
     figure = draw(failures, FAILURE_SHARES, tables.failures(CLASSES))
     panel = figure.axes[1]
     assert panel.get_title(loc="left") == "Level 3"
@@ -160,14 +123,12 @@ def test_failure_bars_are_stacked_to_the_whole_in_the_tables_order(draw):
         widths = [container.patches[number].get_width() for container in panel.containers]
         assert widths[0] == number / 64 and widths[3] == (64 - number) / 64
         assert sum(widths) == pytest.approx(1)
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["class 0", "class 2", "class 3", "class 4"]
 
 
 def test_learning_curves_show_training_validation_and_iterations(draw):
     runs = {model: tables.metrics(levels, phases=2) for model, levels in zip(tables.CURRICULA, ((1,), (2,), (1, 2)))}
     figure = draw(learning_curves, ACCURACY, tables.accuracy(), **runs)
-    *tops, legend = figure.axes[:4]
+    tops = figure.axes[:3]
     *bottoms, rft = figure.axes[4:]
     assert [axes.get_title(loc="left") for axes in tops] == ["RL on Level 1", "RL on Level 2", "RL on Levels 1+2"]
     assert list(lines(tops[0])) == ["mean reward", "accuracy"]
@@ -178,10 +139,9 @@ def test_learning_curves_show_training_validation_and_iterations(draw):
     assert list(lines(rft)) == ["Level 1", "Level 2", "Level 3", "Level 4"], "the levels that the runs were validated on"
     assert lines(rft)["Level 1"] == pytest.approx([0.2, 0.3, 0.4, 0.5])
     assert [round(float(x)) for x in rft.lines[1].get_xdata()] == [0, 1, 2, 3]
-    assert [text.get_text() for text in legend.get_legend().get_texts()][:2] == ["mean reward", "accuracy"]
 
 
-def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path):
+def test_exposure_shows_relative_calls_with_training_files_first(tmp_path):
     files = [
         tables.description("evaluated", test={"func_10": 4, "func_2": 0}),
         tables.description("one", train={"func_10": 30, "func_2": 10, "func_7": 20}, test={"func_2": 1, "func_10": 1, "func_7": 0}),
@@ -196,17 +156,15 @@ def test_exposure_shows_calls_and_unevenness_with_training_files_first(tmp_path)
     shown = axes.images[0].get_array()
     assert shown[:, 0].tolist() == [1.5, 0.5, 1.0]
     assert shown.mask.tolist() == [[False, False, False], [False, True, False], [False, True, True]]
-    assert {"30", "3.0×", "1.0×"} <= set(texts(figure))
 
 
 @pytest.mark.parametrize("trained", [0, 3])
-def test_stage_1_accuracy_says_what_was_in_training(tmp_path, trained):
+def test_stage_1_accuracy_shows_the_share_of_training_problems(tmp_path, trained):
     rows = [row | {"definitions": "hidden", "trained": trained} for row in tables.accuracy(["base", "stage1-rft"], [1], ["greedy"])]
     pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
     figure = stage1_accuracy.plot(tmp_path / "a.csv")
     assert ("definitions hidden\n3 of 64 in training" in texts(figure)) is bool(trained)
     assert [bar.get_height() for bars in figure.axes[0].containers[::2] for bar in bars] == pytest.approx([0.1, 0.2])
-    assert {"10%", "20%"} <= set(texts(figure))
 
 
 def many_models(draw) -> dict:
@@ -216,16 +174,13 @@ def many_models(draw) -> dict:
         "accuracy": lambda: draw(accuracy_by_level, ACCURACY, tables.accuracy(models)),
         "accuracy of one level": lambda: draw(accuracy_by_level, ACCURACY, tables.accuracy(models, [2], ["sampled"])),
         "pass@k": lambda: draw(pass_at_k, PASSK, tables.passk([*tables.CURRICULA, *OWN])),
-        "pass@k of one level": lambda: draw(pass_at_k, PASSK, tables.passk(levels=[3], counts=(1, 1000))),
         "failures": lambda: draw(failures, FAILURE_SHARES, tables.failures(CLASSES, models)),
-        "failures of one level": lambda: draw(failures, FAILURE_SHARES, tables.failures(CLASSES, levels=[3])),
         "learning": lambda: draw(learning_curves, ACCURACY, tables.accuracy(models), **runs),
-        "learning of one run": lambda: draw(learning_curves, ACCURACY, tables.accuracy(models), **{OWN[0]: tables.metrics()}),
     }
 
 
 def unseen(axes) -> set[Text]:
-    """All text of a panel that is not shown, and labels of ticks beyond an axis's ends."""
+    """Return the text of a panel that is not shown, and labels of ticks beyond an axis's ends."""
     if not axes.get_visible():
         return set(axes.findobj(Text))
     beyond = set()
@@ -237,7 +192,7 @@ def unseen(axes) -> set[Text]:
 
 @pytest.mark.parametrize("font_size", [7, 16])
 @pytest.mark.parametrize("name", many_models(None))
-def test_no_text_is_cut_off_or_lies_on_the_legend(draw, name, font_size):
+def test_no_text_is_cut_off_or_overlaps_the_legend(draw, name, font_size):
     style.apply(Figures(formats=["svg"], dpi=50, font_size=font_size))
     figure = many_models(draw)[name]()
     figure.canvas.draw()
@@ -269,7 +224,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize(("module", "schema"), [(accuracy_by_level, ACCURACY), (pass_at_k, PASSK), (failures, FAILURE_SHARES)])
-def test_an_empty_table_and_one_of_other_columns_are_named(draw, module, schema):
+def test_empty_tables_and_missing_columns_are_named(draw, module, schema):
     with pytest.raises(UserError, match=r"table\.parquet: no row"):
         draw(module, schema, [])
     with pytest.raises(UserError, match=r"table\.parquet: no column 'level'"):

@@ -31,7 +31,7 @@ TRAINING, HELD_OUT = (tuple(name for name in FUNCTIONS if DECLARED[name].pool ==
 PARAMETER_VALUES = {int: [1, 2, 3, 4, 5], str: ["-", "ab", "|"]}
 
 
-def test_all_published_facts():
+def test_functions_agree_with_all_published_facts():
     assert len(FACTS) == 750
     assert [fact for fact in FACTS if FUNCTIONS[fact["name"]](*fact["args"]) != fact["output"]] == []
 
@@ -50,7 +50,7 @@ def test_long_strings_need_no_recursion(name):
 
 
 def _behaviors(name: str, words: list[str]) -> set[tuple[str, ...]]:
-    """What a function gives for each word (each pair of words), once for each value of its parameter."""
+    """Return a function's outputs for all words (or pairs of words), for each value of its parameter."""
     declared = DECLARED[name]
     operands = list(product(words, repeat=declared.operands))
     parameters = [(value,) for value in PARAMETER_VALUES[declared.parameter.type]] if declared.parameter else [()]

@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-from collections import Counter
 from itertools import pairwise
 
 import nvidia_smi
@@ -83,7 +82,7 @@ def start():
 
 
 @pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGKILL])
-def test_two_jobs_hold_different_gpus_and_a_third_waits_until_one_has_ended(machine, start, how):
+def test_two_jobs_hold_different_gpus_and_a_third_waits(machine, start, how):
     machine(2)
     first, second = start(1), start(1)
     held = [*first.taken(), *second.taken()]
@@ -115,19 +114,8 @@ def test_many_jobs_at_once_never_meet_on_a_gpu(machine):
         assert all(before[1] <= after[0] for before, after in pairwise(times)), name
 
 
-def test_jobs_that_agree_share_gpus_evenly(machine, start):
-    machine(2)
-    jobs = [start(1, 2) for _ in range(4)]
-    held = [job.taken()[0] for job in jobs]
-    assert Counter(held) == {"0": 2, "1": 2}
-    fifth = start(1, 2)
-    assert fifth.waits()
-    jobs[0].end(signal.SIGKILL)
-    assert fifth.taken() == held[:1]
-
-
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)], ids=["alone, then shared", "shared, then alone"])
-def test_jobs_that_share_a_gpu_and_one_that_does_not_wait_for_each_other(machine, start, before, after):
+def test_shared_and_exclusive_jobs_wait_for_each_other(machine, start, before, after):
     machine(1)
     holding = start(1, before)
     assert holding.taken() == ["0"]
@@ -172,7 +160,7 @@ class Machine(RuleBasedStateMachine):
             job.end(signal.SIGKILL)
 
 
-def test_jobs_get_all_or_none_of_the_least_shared_gpus_as_soon_as_there_is_room(machine):
+def test_jobs_get_all_or_none_of_the_least_shared_gpus(machine):
     machine(3)
     run_state_machine_as_test(Machine, settings=settings(max_examples=8, stateful_step_count=8, deadline=None))
 
@@ -223,7 +211,7 @@ def test_fewer_gpus_than_requested_is_an_error_at_once(machine, monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
-def test_without_the_driver_there_are_none(machine, monkeypatch, tmp_path):
+def test_no_gpus_without_the_driver(machine, monkeypatch, tmp_path):
     machine(0)
     assert gpus.visible() == {}
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -236,7 +224,7 @@ def test_without_the_driver_there_are_none(machine, monkeypatch, tmp_path):
             gpus.claim(1)
 
 
-def test_numbers_mean_what_nvidia_smi_means(machine, monkeypatch):
+def test_gpus_are_numbered_as_by_nvidia_smi(machine, monkeypatch):
     """CUDA numbers the fastest GPU first by default."""
     machine(2)
     program = "import os; from fofg.runtime import gpus; gpus.claim(1); print(os.environ['CUDA_DEVICE_ORDER'])"
@@ -259,7 +247,7 @@ def test_other_users_can_lock_the_same_files(machine, start, tmp_path):
 
 
 @pytest.mark.parametrize(("cuda", "left"), [("0,1", None), (None, "0,1")])
-def test_gpus_that_slurm_names_twice_are_named_once(monkeypatch, cuda, left):
+def test_rocm_names_are_hidden_beside_cuda_names(monkeypatch, cuda, left):
     monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0,1")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if cuda:

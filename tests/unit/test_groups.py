@@ -3,7 +3,6 @@
 from itertools import chain
 from types import SimpleNamespace
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,48 +21,29 @@ def test_advantages_by_hand():
     assert advantages(rewards, "none").tolist() == [[0.75, 0.75, -0.25, -1.25], [0.5, -0.5, 0.5, -0.5]]
 
 
-def test_equal_rewards_have_no_advantage():
-    assert not advantages(torch.tensor([[0.3] * 5, [-1.0] * 5]), "group").any()
-
-
 @given(st.lists(REWARDS, min_size=2, max_size=8))
 def test_a_group_differs_if_an_advantage_is_not_zero(rewards):
     assert differ(rewards) == bool(advantages(torch.tensor([rewards]), "group").any())
 
 
-def batches(*told):
-    """Batches of groups, each named by a letter: a capital one's rewards differ. Asking for one too many is an error."""
-    for names in told:
+def batches(*names_per_batch):
+    """Batches of groups, each named by a letter: a capital one's rewards differ. Requesting one too many is an error."""
+    for names in names_per_batch:
         yield [SimpleNamespace(name=name, rewards=(0.0, 1.0) if name.isupper() else (1.0, 1.0)) for name in names]
-    raise AssertionError("one batch too many was asked for")
+    raise AssertionError("one batch too many was requested")
 
 
-def filled(told, wanted, most):
-    kept, drawn = fill(batches(*told), wanted, most)
+def filled(names_per_batch, wanted, max_batches):
+    kept, drawn = fill(batches(*names_per_batch), wanted, max_batches)
     names = ["".join(group.name for group in groups) for groups in (kept, chain(*drawn))]
     return (*names, len(drawn), len(kept) < wanted)
 
 
-@pytest.mark.parametrize(
-    ("told", "wanted", "most", "expected"),
-    [
-        (["AbC"], 2, 3, ("AC", "AbC", 1, False)),  # full after the first batch
-        (["aBc", "DeF"], 2, 3, ("BD", "aBcDeF", 2, False)),  # the surplus F is dropped
-        (["aBc", "def", "gHi"], 4, 3, ("BH", "aBcdefgHi", 3, True)),  # the limit leaves the step short
-        (["abc", "def"], 1, 2, ("", "abcdef", 2, True)),  # nothing to train on
-        (["ABC"], 3, 1, ("ABC", "ABC", 1, False)),  # just full in the last batch
-        (["ABCD"], 1, 5, ("A", "ABCD", 1, False)),
-    ],
-)
-def test_filling_a_step(told, wanted, most, expected):
-    assert filled(told, wanted, most) == expected
-
-
 @given(st.lists(st.text("aB", min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 9))
-def test_a_step_takes_the_first_that_differ_and_no_more_batches_than_it_needs(told, wanted):
-    kept, drawn, taken, short = filled(told, wanted, len(told))
-    every = "".join(told).replace("a", "")
+def test_a_step_takes_the_first_groups_that_differ(names_per_batch, wanted):
+    kept, drawn, taken, short = filled(names_per_batch, wanted, len(names_per_batch))
+    every = "".join(names_per_batch).replace("a", "")
     assert kept == every[:wanted] and short == (len(every) < wanted)
-    assert drawn == "".join(told[:taken])
-    assert taken == len(told) or drawn.count("B") >= wanted
-    assert taken == 1 or "".join(told[: taken - 1]).count("B") < wanted
+    assert drawn == "".join(names_per_batch[:taken])
+    assert taken == len(names_per_batch) or drawn.count("B") >= wanted
+    assert taken == 1 or "".join(names_per_batch[: taken - 1]).count("B") < wanted

@@ -1,17 +1,15 @@
 """Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
 
 import json
-import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import rl_problems
 from rl_problems import HELD_OUT, VALIDATION, problem, spec
+from training_runs import checkpoints, distance, interrupt, resume, without_seconds
 
 from fofg import models, specs
 from fofg.config import load, read
@@ -25,7 +23,6 @@ SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_rl.py"
 SHAPE = ["--micro-batch-size", 3, "--batch-size", 128, "--threads", 1, "--on-empty-step", "skip", "--on-incomplete-step", "train"]
 #: Phases of four and one updates.
 STEPS = 5
-SECONDS = ("seconds", "seconds_generation", "seconds_scoring", "seconds_training")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +36,7 @@ def files(world, wanted):
 
 
 def run(world, output, wanted=None, model="model", data=None, **options):
-    """Trains in this process; the records."""
+    """Train in this process and return the records."""
     from fofg.training import grpo
 
     wanted = wanted or spec()
@@ -57,30 +54,14 @@ def run(world, output, wanted=None, model="model", data=None, **options):
 
 @pytest.fixture(scope="module")
 def trained(world):
-    """The run that others are compared with: its folder and its records."""
+    """Train the run that others are compared with."""
     return SimpleNamespace(folder=world / "trained", records=run(world, world / "trained"))
-
-
-def weights(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def distance(one, other):
-    one, other = weights(one), weights(other)
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
-def without_seconds(records):
-    return [{name: value for name, value in record.items() if name not in SECONDS} for record in records]
 
 
 # --- what a run gives ---
 
 
-def test_the_files_of_a_run(world, trained):
+def test_files_of_a_run(world, trained):
     from transformers import AutoModelForCausalLM
 
     _, report = AutoModelForCausalLM.from_pretrained(trained.folder, output_loading_info=True)
@@ -98,7 +79,8 @@ def test_records_of_every_step(trained):
     assert first.keys() == {"step", "seconds"} | held_out
     assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
     names = {"step", "phase", "loss", "learning_rate", "grad_norm", "reward", "accuracy", "response_length", "truncated", "prompts"}
-    names |= {"groups", "groups_kept", "generation_batches", "limit_reached", "prompts_drawn", "clip_fraction", "entropy", *SECONDS}
+    names |= {"groups", "groups_kept", "generation_batches", "limit_reached", "prompts_drawn", "clip_fraction", "entropy"}
+    names |= {"seconds", "seconds_generation", "seconds_scoring", "seconds_training"}
     for record in steps:
         levels = {"accuracy_level2"} | ({"accuracy_level1"} if record["phase"] == 1 else set())
         validated = held_out if record["step"] in (2, 4, 5) else set()
@@ -119,8 +101,8 @@ def cumulated(records):
     return [sum(record["prompts"] for record in records[: place + 1]) for place in range(len(records))]
 
 
-def test_it_learns(world, tmp_path):
-    """From a third of the answers being right, as random letters are."""
+def test_accuracy_rises(world, tmp_path):
+    """Random letters are right in a third of the answers."""
     shape = {"prompts_per_step": 8, "mini_batch_prompts": 8, "generation_prompts": 8, "rollouts": {"samples": 8}}
     wanted = spec([{"steps": 10, "mixture": {"one": 1}}], learning_rate=3e-3, **shape)
     records = [record["accuracy"] for record in run(world, tmp_path / "out", wanted)[1:]]
@@ -128,8 +110,8 @@ def test_it_learns(world, tmp_path):
 
 
 @pytest.mark.parametrize("greedy", [False, True])
-def test_validation_asks_the_model_of_its_step(world, trained, tmp_path, greedy):
-    """With the seeds that stay the same, so the weights alone tell steps apart."""
+def test_validation_uses_the_weights_of_its_step(world, trained, tmp_path, greedy):
+    """With fixed seeds, so that only the weights differ between steps."""
     from fofg.rollouts.engine import Request
     from fofg.rollouts.sampling import sample_seed
     from fofg.rollouts.transformers_engine import TransformersEngine
@@ -153,14 +135,14 @@ def test_validation_asks_the_model_of_its_step(world, trained, tmp_path, greedy)
 # --- what does not change the result ---
 
 
-def test_the_same_again_with_other_threads_and_checkpoints(world, trained, tmp_path):
+def test_threads_and_checkpoints_leave_the_result_alone(world, trained, tmp_path):
     records = run(world, tmp_path / "again", threads=2, save_every=1)
     assert distance(tmp_path / "again", trained.folder) == 0
     assert without_seconds(records) == without_seconds(trained.records)
 
 
 @pytest.mark.parametrize("change", [{"every": 0}, {"every": 3}, {"greedy": True}], ids=str)
-def test_validation_changes_nothing_but_what_is_measured(world, trained, tmp_path, change):
+def test_validation_leaves_training_alone(world, trained, tmp_path, change):
     records = run(world, tmp_path / "other", validation_settings=VALIDATION.model_copy(update=change))
     assert distance(tmp_path / "other", trained.folder) == 0
 
@@ -174,7 +156,7 @@ def test_validation_changes_nothing_but_what_is_measured(world, trained, tmp_pat
 
 
 @pytest.mark.parametrize("change", [{"micro_batch_size": 1}, {"micro_batch_size": 64}, {"batch_size": 5}], ids=str)
-def test_sizes_of_batches_change_no_more_than_rounding(world, trained, tmp_path, change):
+def test_batch_sizes_change_no_more_than_rounding(world, trained, tmp_path, change):
     records = run(world, tmp_path / "other", **change)
     assert distance(tmp_path / "other", trained.folder) < 1e-4
     for one, other in zip(records[1:], trained.records[1:]):
@@ -261,7 +243,7 @@ def far(reference):
 
 
 def sequence_terms(model, reference, group, number, config, old=None):
-    """Return by definition, of each token of a response: clipped loss, k3 estimate of KL, entropy, whether clipped, log-prob."""
+    """Return for each token of a response, by definition: clipped loss, k3 estimate of KL, entropy, whether clipped, log-prob."""
     import torch
 
     rewards, response = torch.tensor(group.rewards), group.responses[number]
@@ -283,7 +265,7 @@ def sequence_terms(model, reference, group, number, config, old=None):
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 @pytest.mark.parametrize(("kl", "entropy", "size"), [(0.0, 0.0, 1), (0.0, 0.0, 64), (0.5, 0.0, 3), (0.0, 0.1, 3), (0.5, 0.1, 3)])
 def test_gradients_of_an_update(world, drawn, mode, kl, entropy, size):
-    """Against the policy loss, KL penalty and entropy bonus, each averaged by definition, sequence by sequence, without padding."""
+    """Compare with the loss terms by definition, sequence by sequence, without padding."""
     import torch
 
     wanted = spec(rollouts={"temperature": 0.8}, loss_agg_mode=mode, kl_coef=kl, entropy_coef=entropy, max_grad_norm=1e9)
@@ -329,8 +311,8 @@ def test_two_updates_per_step_are_clipped_and_use_adamw(world, drawn):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_reference_of_kl_is_the_model_that_training_began_with(world, tmp_path, precision):
-    """In either precision; also after a kill."""
+def test_the_kl_reference_is_the_initial_model(world, tmp_path, precision):
+    """In either precision, also after a kill."""
     wanted = spec([{"steps": 3, "mixture": {"one": 1, "two": 1}}], kl_coef=1.0, precision=precision)
     whole = run(world, tmp_path / "whole", wanted, validation_settings=None)
     assert whole[0]["kl"] == 0 and whole[1]["kl"] > 1e-6
@@ -352,7 +334,7 @@ def test_without_filter_every_group_is_trained_on(world, drawn, tmp_path):
     assert 0 < len(equal) < 6 == len(groups)
 
 
-def test_responses_are_rewarded_and_groups_without_difference_dropped(drawn):
+def test_groups_with_equal_rewards_are_dropped(drawn):
     _, groups = drawn(spec())
     seen = set()
     for group in groups:
@@ -365,7 +347,7 @@ def test_responses_are_rewarded_and_groups_without_difference_dropped(drawn):
     assert {0.0, 1.0} <= seen
 
 
-def test_a_problem_that_comes_again_gets_other_responses(drawn):
+def test_repeated_problems_get_other_responses(drawn):
     wanted = spec([{"steps": 9, "mixture": {"one": 1}}], prompts_per_step=30, mini_batch_prompts=30, max_generation_batches=6)
     _, groups = drawn(wanted)
     texts = {}
@@ -393,8 +375,8 @@ def test_learning_rate_warms_up_by_updates(world, tmp_path):
 NEVER = {"steps": 1, "mixture": {"unsolvable": 1}}
 
 
-def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_path, capsys):
-    """All rewards are 0 in the binary scheme. A step after it goes on as if it had not been."""
+def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_path):
+    """All rewards are 0 in the binary scheme. The next step is that of a run without it."""
     some = {"steps": 2, "mixture": {"one": 1}}
     settings = {"scheme": "binary", "weight_decay": 0.1}
     run(world, tmp_path / "without", spec([some], **settings), validation_settings=None)
@@ -403,39 +385,33 @@ def test_a_step_without_groups_leaves_weights_and_optimizer_alone(world, tmp_pat
     empty = records[-1]
     assert (empty["groups"], empty["groups_kept"], empty["generation_batches"], empty["limit_reached"]) == (12, 0, 3, True)
     assert empty["reward"] == 0 and not {"loss", "learning_rate", "grad_norm", "entropy", "clip_fraction"} & empty.keys()
-    assert "step 3: rewards differ in 0 of 12 groups; no update" in capsys.readouterr().err
 
 
-def test_a_step_without_groups_may_be_an_error(world, tmp_path):
-    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*on_empty_step: skip"):
-        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), on_empty_step="error")
-    assert not (tmp_path / "out" / "model.safetensors").exists()
-
-
-def test_a_step_with_too_few_groups_trains_on_them(world, tmp_path, capsys):
+def test_a_step_with_too_few_groups_trains_on_them(world, tmp_path):
     wanted = spec([{"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}], scheme="binary", max_generation_batches=2)
-    (record,) = run(world, tmp_path / "out", wanted.model_copy(update={"rl": wanted.rl}), save_every=1)[1:]
+    (record,) = run(world, tmp_path / "out", wanted, save_every=1)[1:]
     assert 0 < record["groups_kept"] < 4 and record["limit_reached"] and "loss" in record
-    assert "it trains on those" in capsys.readouterr().err
     assert distance(tmp_path / "out", world / "model") > 0
 
 
-def test_a_step_with_too_few_groups_may_be_an_error(world, tmp_path):
-    """The run goes on from there if such steps are trained on."""
+def test_steps_without_enough_groups_may_be_errors(world, tmp_path):
+    """The run resumes from there once such steps are allowed."""
+    with pytest.raises(UserError, match=r"step 1: .*max_generation_batches or generation_prompts.*on_empty_step: skip"):
+        run(world, tmp_path / "out", spec([NEVER], scheme="binary"), on_empty_step="error")
     phases = [{"steps": 1, "mixture": {"one": 1}}, {"steps": 1, "mixture": {"two": 1, "unsolvable": 3}}]
     wanted = spec(phases, scheme="binary")
-    with pytest.raises(UserError, match=r"step 2: rewards differ in \d of 12 .*prompts_per_step \(4\).*on_incomplete_step: train"):
+    with pytest.raises(UserError, match=r"step 2: .*prompts_per_step \(4\).*on_incomplete_step: train"):
         run(world, tmp_path / "out", wanted, save_every=1, on_incomplete_step="error")
     assert not (tmp_path / "out" / "model.safetensors").exists()
     _, full, short = run(world, tmp_path / "out", wanted, save_every=1, on_incomplete_step="train")
     assert full["groups_kept"] == 4 and 0 < short["groups_kept"] < 4
 
 
-# --- going on after a kill ---
+# --- resuming after a kill ---
 
 
 def killed_and_resumed(world, output, wanted, last=None, **options):
-    """Train to the end but for the final files, lose the last checkpoint, and train again; the records."""
+    """Train without writing the final files, delete the last checkpoint, resume, and return the records."""
     partial = output.with_name(f".{output.name}.partial")
     partial.write_text("in the way of the final files")
     with pytest.raises(FileExistsError):
@@ -473,27 +449,15 @@ def sampled(**changes):
 
 def command(world, output, save_every=4):
     data = [f"{name}={path}" for name, path in files(world, LONG).items()]
-    places = ["--model", world / "model", "--data", *data, "--validation", sampled().model_dump_json()]
-    places += ["--output", output, "--state", output.parent / f"{output.name}-state"]
+    paths = ["--model", world / "model", "--data", *data, "--validation", sampled().model_dump_json()]
+    paths += ["--output", output, "--state", output.parent / f"{output.name}-state"]
     shape = [*SHAPE, "--save-every", save_every]
-    return [str(part) for part in [sys.executable, SCRIPT, "--spec", LONG.text(), *places, *shape]]
-
-
-def interrupt(world, output, step, number, **options):
-    """Starts a run, sends it a signal once the checkpoint of ``step`` is complete, and returns how it ended."""
-    process = subprocess.Popen(command(world, output, **options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 300
-    while not list(output.parent.glob(f"{output.name}-state/*/checkpoint-{step}.pt")):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-        time.sleep(0.005)
-    process.send_signal(number)
-    told, _ = process.communicate(timeout=120)
-    return process.returncode, told
+    return [str(part) for part in [sys.executable, SCRIPT, "--spec", LONG.text(), *paths, *shape]]
 
 
 @pytest.fixture(scope="module")
 def long(world):
-    """The model of a long run that nothing interrupted."""
+    """Train a long run without interruption."""
     return SimpleNamespace(
         folder=world / "long",
         records=run(world, world / "long", LONG, validation=validation.sample(sampled()), validation_settings=sampled()),
@@ -506,53 +470,40 @@ def test_killed_twice(world, long, tmp_path):
     output = tmp_path / "out"
     assert json.loads((long.folder / "validation.json").read_text()) == sampled().model_dump(mode="json")
     for step in (4, 48):
-        code, told = interrupt(world, output, step, signal.SIGKILL)
+        code, messages = interrupt(command(world, output), output, step, signal.SIGKILL)
         assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
-    assert "resuming after step" in told
-    finished = subprocess.run(command(world, output), capture_output=True, text=True, check=True)
-    assert "resuming after step" in finished.stderr
+    assert "resuming after step" in messages
+    assert "resuming after step" in resume(command(world, output))
     assert distance(output, long.folder) == 0
     assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
     assert not (tmp_path / "out-state").exists()
 
 
 @pytest.mark.slow
-def test_a_run_that_is_asked_to_stop_saves_and_fails(world, long, tmp_path):
+def test_a_stop_request_saves_a_checkpoint_and_fails(world, long, tmp_path):
     output = tmp_path / "out"
-    code, told = interrupt(world, output, 8, signal.SIGTERM, save_every=8)
-    assert code == 1 and "error: stopped by SIGTERM after step" in told
-    stopped = int(told.split("stopped by SIGTERM after step ")[1].split()[0])
-    kept = [int(path.stem.split("-")[1]) for path in tmp_path.glob("out-state/*/checkpoint-*.pt")]
-    assert 8 < stopped < 80 and max(kept) == stopped
-    finished = subprocess.run(command(world, output), capture_output=True, text=True, check=True)
-    assert f"resuming after step {stopped} of 80" in finished.stderr
+    code, messages = interrupt(command(world, output, save_every=8), output, 8, signal.SIGTERM)
+    assert code == 1 and "error: stopped by SIGTERM after step" in messages
+    stopped = int(messages.split("stopped by SIGTERM after step ")[1].split()[0])
+    assert 8 < stopped < 80 and checkpoints(output)[-1] == stopped
+    assert f"resuming after step {stopped} of 80" in resume(command(world, output))
     assert distance(output, long.folder) == 0
     assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
 
 
-# --- unfit input ---
+# --- unusable input ---
 
 
-def test_unfit_files_are_named(world, tmp_path):
+def test_unusable_files_are_named(world, tmp_path):
     one = spec([{"steps": 1, "mixture": {"one": 1}}])
-    torn = tmp_path / "torn.parquet"
+    torn, empty = tmp_path / "torn.parquet", tmp_path / "empty.parquet"
     torn.write_bytes((world / "one.parquet").read_bytes()[:-100])
-    empty = tmp_path / "empty.parquet"
     write_parquet(empty, PROBLEMS, [[]])
-    odd = tmp_path / "odd.parquet"
-    write_parquet(odd, PROBLEMS, [[problem(1, 1) | {"reward_model": {"style": "rule", "ground_truth": "a"}}]])
-    alien, blank = tmp_path / "alien.parquet", tmp_path / "blank.parquet"
-    write_parquet(alien, PROBLEMS, [[problem(1, 1) | {"data_source": "gsm8k"}]])
-    write_parquet(blank, PROBLEMS, [[problem(1, 1) | {"reward_model": None}]])
     cases = [
-        ({"one": alien}, r"alien\.parquet: problem 1: no task for data_source 'gsm8k'"),
-        ({"one": blank}, r"blank\.parquet: problem 1: reward_model.ground_truth must be JSON"),
         ({"one": torn}, r"torn\.parquet: not a readable Parquet file"),
-        ({"one": tmp_path / "missing.parquet"}, r"missing\.parquet: no such file"),
         ({"one": empty}, r"empty\.parquet: no problems"),
-        ({"one": odd}, r"odd\.parquet: problem 1: reward_model.ground_truth must be JSON"),
-        ({"two": world / "two.parquet"}, r"--data: no file for one, which a mixture of stage2.rl.curricula names; add one=PARQUET"),
-        ({"one": world / "one.parquet", "two": world / "two.parquet"}, r"--data: no mixture names two; they name one"),
+        ({"two": world / "two.parquet"}, r"--data: no file for one, which a mixture of stage2.rl.curricula names"),
+        ({"one": world / "one.parquet", "two": world / "two.parquet"}, r"--data: no mixture names two"),
     ]
     for data, message in cases:
         with pytest.raises(UserError, match=message):
@@ -589,22 +540,11 @@ def test_long_prompts(world, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("prompts", "rate", "says"),
+    ("prompts", "rate", "message"),
     [(1, 1e30, r"stage2.rl.learning_rate: the loss is not finite at step \d; lower it"), (4, 1e39, "logits are not finite")],
 )
-def test_divergence_is_an_error(world, tmp_path, prompts, rate, says):
+def test_divergence_is_an_error(world, tmp_path, prompts, rate, message):
     """Found by the next update of the step; or, on-policy, by the next step's rollouts, whose rewards would all be equal."""
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         run(world, tmp_path / "out", spec(learning_rate=rate, mini_batch_prompts=prompts))
     assert not (tmp_path / "out" / "model.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_a_source_may_be_a_path_with_an_equals_sign(world, tmp_path):
-    source = str(shutil.copy(world / "one.parquet", tmp_path / "a=b.parquet"))
-    wanted, output = spec([{"steps": 1, "mixture": {source: 1}}]), tmp_path / "out"
-    folders = ["--model", world / "model", "--output", output, "--state", tmp_path / "state"]
-    given = [sys.executable, SCRIPT, "--spec", wanted.text(), *folders, "--data", f"{source}={source}", *SHAPE, "--save-every", 4]
-    done = subprocess.run([str(part) for part in given], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (output / "model.safetensors").exists()

@@ -1,4 +1,4 @@
-"""Two programs never share a state folder, and a program ends with its supervisor."""
+"""Two programs never share a state folder, and a program exits with its supervisor."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def test_a_program_ends_with_its_supervisor(how):
     assert program.wait(timeout=20) == -signal.SIGTERM
 
 
-def test_without_a_supervisor_it_runs_on():
+def test_a_program_without_a_supervisor_keeps_running():
     environment = {key: value for key, value in os.environ.items() if key != "FOFG_SUPERVISOR"}
     program = subprocess.Popen([sys.executable, "-c", WATCHED], env=environment, stdout=subprocess.PIPE)
     assert program.stdout.readline() == b"up\n"
@@ -49,7 +49,7 @@ def test_without_a_supervisor_it_runs_on():
     program.wait()
 
 
-def test_a_taken_state_is_an_error_and_a_killed_holder_frees_it(tmp_path):
+def test_a_locked_state_is_an_error_until_its_holder_is_killed(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path / "state")], stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(UserError, match=str(holder.pid)), exclusive(tmp_path / "state", patience_seconds=0.2):

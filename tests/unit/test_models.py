@@ -32,7 +32,7 @@ LLAMA = """{{- bos_token }}
 {%- if add_generation_prompt %}
     {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
 {%- endif %}"""
-#: As Qwen 2.5 renders: a sentence of its own where the conversation has no system turn.
+#: As Qwen 2.5 renders: a default sentence where the conversation has no system turn.
 CHATML = """{%- if messages[0]['role'] == 'system' %}
     {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
 {%- else %}
@@ -65,8 +65,8 @@ def tokenizer(tiny_model):
 
 
 def turns(*texts, system=None):
-    talk = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
-    return [{"role": "system", "content": system}, *talk] if system else talk
+    messages = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(texts)]
+    return [{"role": "system", "content": system}, *messages] if system else messages
 
 
 def render(tokenizer, template, messages, ask=False):
@@ -78,39 +78,39 @@ def llama(role, text):
 
 
 def test_llama_without_its_system_text(tokenizer):
-    made = plain(tokenizer, LLAMA)
-    asked = render(tokenizer, made, turns("Hi?", "Ho.", "Why?"), ask=True)
-    want = llama("user", "Hi?") + llama("assistant", "Ho.") + llama("user", "Why?")
-    assert asked == "<|begin_of_text|>" + want + "<|start_header_id|>assistant<|end_header_id|>\n\n"
-    assert render(tokenizer, made, turns("Hi?")) == "<|begin_of_text|>" + llama("user", "Hi?")
+    own = plain(tokenizer, LLAMA)
+    rendered = render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True)
+    expected = llama("user", "Hi?") + llama("assistant", "Ho.") + llama("user", "Why?")
+    assert rendered == "<|begin_of_text|>" + expected + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    assert render(tokenizer, own, turns("Hi?")) == "<|begin_of_text|>" + llama("user", "Hi?")
     assert "Cutting" in render(tokenizer, LLAMA, turns("Hi?"))
 
 
 def test_qwen_without_its_system_text(tokenizer):
-    made = plain(tokenizer, CHATML)
-    want = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
-    assert render(tokenizer, made, turns("Hi?", "Ho.", "Why?"), ask=True) == want + "<|im_start|>assistant\n"
+    own = plain(tokenizer, CHATML)
+    expected = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
+    assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == expected + "<|im_start|>assistant\n"
     assert "Qwen" in render(tokenizer, CHATML, turns("Hi?"))
 
 
 @pytest.mark.parametrize("template", [LLAMA, CHATML])
 def test_a_system_text_of_the_conversation_stays(tokenizer, template):
-    made = plain(tokenizer, template)
+    own = plain(tokenizer, template)
     messages = turns("Hi?", "Ho.", system="Speak up.")
-    rendered = render(tokenizer, made, messages)
+    rendered = render(tokenizer, own, messages)
     assert "Speak up." in rendered and "Cutting" not in rendered
     assert rendered.index("system") < rendered.index("Speak up.") < rendered.index("Hi?")
     if template is CHATML:
         assert rendered == render(tokenizer, CHATML, messages)
 
 
-def test_marks_without_roles(tokenizer):
-    made = plain(tokenizer, INST)
-    assert render(tokenizer, made, turns("Hi?", "Ho.", "Why?"), ask=True) == (
+def test_a_template_without_role_names(tokenizer):
+    own = plain(tokenizer, INST)
+    assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == (
         "<|begin_of_text|>[INST] Hi? [/INST] Ho.</s>[INST] Why? [/INST] "
     )
     with pytest.raises(Exception, match="no role system"):
-        render(tokenizer, made, turns("Hi?", system="Speak up."))
+        render(tokenizer, own, turns("Hi?", system="Speak up."))
 
 
 def test_contents_are_kept_to_the_character(tokenizer):
@@ -118,7 +118,7 @@ def test_contents_are_kept_to_the_character(tokenizer):
     assert f"user\n{content}<|im_end|>" in render(tokenizer, plain(tokenizer, CHATML), turns(content))
 
 
-def test_a_template_without_system_text_stays_as_it_is(tokenizer):
+def test_a_template_without_system_text_stays_unchanged(tokenizer):
     own = tokenizer.chat_template
     assert plain(tokenizer, own) is own
 
@@ -133,22 +133,28 @@ def test_a_template_without_system_text_stays_as_it_is(tokenizer):
         "{{ messages[7].content }}",
     ],
 )
-def test_a_template_that_cannot_be_made_plain_names_the_way_out(tokenizer, template):
+def test_a_template_that_cannot_be_made_plain_is_an_error(tokenizer, template):
     with pytest.raises(UserError, match="plain_prompt: false"):
         plain(tokenizer, template)
 
 
-def with_template(tiny_model, folder, template):
-    shutil.copytree(tiny_model, folder)
-    (folder / "chat_template.jinja").write_text(template)
-    return folder
+def flip_a_bit(folder):
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
 
 
-def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_path):
+@pytest.fixture
+def base(tiny_model, tmp_path):
+    """Copy the model, to be changed."""
+    return shutil.copytree(tiny_model, tmp_path / "base")
+
+
+def test_a_prepared_folder_has_the_logits_of_the_model(base, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = with_template(tiny_model, tmp_path / "base", CHATML)
+    (base / "chat_template.jinja").write_text(CHATML)
     models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert (tmp_path / "out" / "model.safetensors").is_symlink()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -160,8 +166,8 @@ def test_prepared_folder_loads_and_answers_as_the_model_does(tiny_model, tmp_pat
     assert source["spec"] == {"plain_prompt": True, "code": 0} and source["digest"]
 
 
-def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_path):
-    base = with_template(tiny_model, tmp_path / "base", CHATML)
+def test_the_source_record_changes_with_any_file(base, tmp_path):
+    (base / "chat_template.jinja").write_text(CHATML)
 
     def record():
         models.prepare(str(base), tmp_path / "out", plain_prompt=False)
@@ -169,16 +175,14 @@ def test_the_record_of_the_base_changes_with_any_of_its_files(tiny_model, tmp_pa
 
     first = record()
     assert record() == first
-    weights = bytearray((base / "model.safetensors").read_bytes())
-    weights[-3] ^= 1
-    (base / "model.safetensors").write_bytes(weights)
+    flip_a_bit(base)
     second = record()
     assert second != first
     (base / "chat_template.jinja").write_text(CHATML + "{# mine #}")
     assert record() not in (first, second)
 
 
-def test_the_record_of_the_base_does_not_say_where_it_came_from(tiny_model, tmp_path):
+def test_the_source_record_does_not_depend_on_the_folder(tiny_model, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "moved")
     models.prepare(str(tiny_model), tmp_path / "a", plain_prompt=True)
     models.prepare(str(tmp_path / "moved"), tmp_path / "b", plain_prompt=True)
@@ -186,9 +190,7 @@ def test_the_record_of_the_base_does_not_say_where_it_came_from(tiny_model, tmp_
     assert records[0] == records[1]
 
 
-def test_a_model_that_was_moved_is_linked_again_and_another_is_not(tiny_model, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
+def test_only_the_same_weights_are_linked_again_after_a_move(base, tmp_path):
     models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     weights, link = (base / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
     base.rename(tmp_path / "moved")
@@ -201,7 +203,7 @@ def test_a_model_that_was_moved_is_linked_again_and_another_is_not(tiny_model, t
     assert link.is_symlink() and link.read_bytes() == weights
 
 
-def test_a_copied_model_is_linked_while_the_old_one_still_lies_there(tiny_model, tmp_path):
+def test_a_copied_model_is_linked_although_the_old_one_exists(tiny_model, tmp_path):
     old, copy = (shutil.copytree(tiny_model, tmp_path / name) for name in ("old", "copy"))
     models.prepare(str(old), tmp_path / "out", plain_prompt=True)
     weights, link = (old / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
@@ -213,9 +215,8 @@ def test_a_copied_model_is_linked_while_the_old_one_still_lies_there(tiny_model,
     assert link.read_bytes() == weights, "linked to another model"
 
 
-def test_a_digest_is_kept_by_size_and_time_and_does_not_depend_on_the_folder(tiny_model, tmp_path):
-    base, cache = tmp_path / "base", tmp_path / "digests.json"
-    shutil.copytree(tiny_model, base)
+def test_digests_are_cached_by_size_and_time(base, tiny_model, tmp_path):
+    cache = tmp_path / "digests.json"
     first = digest(base, cache)
     assert first == digest(base) == digest(base, cache) == digest(tiny_model)
     kept = cache.read_text()
@@ -224,15 +225,11 @@ def test_a_digest_is_kept_by_size_and_time_and_does_not_depend_on_the_folder(tin
     os.utime(next(base.glob("*.json")), (1, 1))
     cache.write_text(kept)
     assert digest(base, cache) == first
-    weights = bytearray((base / "model.safetensors").read_bytes())
-    weights[-3] ^= 1
-    (base / "model.safetensors").write_bytes(weights)
+    flip_a_bit(base)
     assert digest(base, cache) != first
 
 
-def test_template_inside_the_tokenizer_configuration(tiny_model, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base)
+def test_a_template_in_the_tokenizer_configuration_is_replaced(base, tmp_path):
     (base / "chat_template.jinja").unlink()
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": CHATML}))
@@ -241,7 +238,7 @@ def test_template_inside_the_tokenizer_configuration(tiny_model, tmp_path):
     assert "Qwen" not in (tmp_path / "out" / "chat_template.jinja").read_text()
 
 
-def test_preparing_again_replaces_what_was_there(tiny_model, tmp_path):
+def test_preparing_again_replaces_old_files(tiny_model, tmp_path):
     models.prepare(str(tiny_model), tmp_path / "out", plain_prompt=True)
     (tmp_path / "out" / "model-00001-of-00002.safetensors").write_bytes(b"old")
     before = (tiny_model / "model.safetensors").read_bytes()
@@ -256,14 +253,6 @@ def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monk
     models.prepare("base", "checkpoints/base", plain_prompt=True)
     (tmp_path / "run").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "checkpoints" / "base" / "model.safetensors").exists()
-
-
-def test_a_folder_without_tokenizer_configuration_gets_one(tiny_model, tmp_path):
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("tokenizer_config.json"))
-    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-    prepared, own = (models.load_tokenizer(folder) for folder in (tmp_path / "out", base))
-    assert prepared("Hi there?") == own("Hi there?") and len(prepared) == len(own)
 
 
 def in_shards(tiny_model, folder):
@@ -286,7 +275,7 @@ def equal(one, other):
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
-def test_a_sharded_model_is_prepared_trained_from_and_saved_whole(tiny_model, tmp_path):
+def test_a_sharded_model_can_be_prepared_loaded_and_saved(tiny_model, tmp_path):
     from fofg.training import modeling
 
     base = in_shards(tiny_model, tmp_path / "base")
@@ -335,61 +324,52 @@ def test_weights_in_pytorchs_format_are_converted(tiny_model, tmp_path, shards):
         models.prepare(str(base), tmp_path / "out", plain_prompt=True)
 
 
-def damaged(tiny_model, folder, how):
-    shutil.copytree(tiny_model, folder)
-    weights = folder / "model.safetensors"
+def shorten_vocabulary(folder):
     config = json.loads((folder / "config.json").read_text())
-    if how == "truncated weights":
-        weights.write_bytes(weights.read_bytes()[:-100])
-    elif how == "weights of another kind":
-        weights.write_bytes(struct.pack("<Q", 10**15) + b"{}")
-    elif how == "no weights":
-        weights.unlink()
-    elif how == "no configuration":
-        (folder / "config.json").unlink()
-    elif how == "configuration of something else":
-        (folder / "config.json").write_text("[]")
-    elif how == "no tokenizer":
-        for path in folder.glob("tokenizer*"):
-            path.unlink()
-    elif how == "damaged tokenizer":
-        (folder / "tokenizer.json").write_text('{"version": ')
-    elif how == "short vocabulary":
-        (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
-    elif how == "no chat template":
-        (folder / "chat_template.jinja").unlink()
-    return folder
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
+
+
+def shorten_weights(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def rewrite(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def remove(pattern):
+    return lambda folder: [path.unlink() for path in folder.glob(pattern)]
 
 
 @pytest.mark.parametrize(
-    ("how", "named"),
+    ("damage", "message"),
     [
-        ("truncated weights", "model.safetensors: damaged"),
-        ("weights of another kind", "model.safetensors: damaged"),
-        ("no weights", "model.safetensors: no such file"),
-        ("no configuration", "config.json"),
-        ("configuration of something else", "config.json"),
-        ("no tokenizer", "no readable tokenizer"),
-        ("damaged tokenizer", "no readable tokenizer"),
-        ("short vocabulary", "vocab_size: 100"),
-        ("no chat template", "no chat template; use an instruct model"),
+        (shorten_weights, "model.safetensors: damaged"),
+        (rewrite("model.safetensors", struct.pack("<Q", 10**15) + b"{}"), "model.safetensors: damaged"),
+        (remove("model.safetensors"), "model.safetensors: no such file"),
+        (remove("config.json"), "config.json"),
+        (rewrite("config.json", b"[]"), "config.json"),
+        (remove("tokenizer*"), "no readable tokenizer"),
+        (rewrite("tokenizer.json", b'{"version": '), "no readable tokenizer"),
+        (shorten_vocabulary, "vocab_size: 100"),
+        (remove("chat_template.jinja"), "no chat template; use an instruct model"),
     ],
 )
-def test_unfit_models_are_refused_at_once(tiny_model, tmp_path, how, named):
-    base = damaged(tiny_model, tmp_path / "base", how)
-    with pytest.raises(UserError, match=named):
+def test_unusable_models_are_refused_at_once(base, tmp_path, damage, message):
+    damage(base)
+    with pytest.raises(UserError, match=message):
         models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"base_model: no folder \./nowhere/model"):
-        models.find("./nowhere/model")
-    with pytest.raises(UserError, match=r"base_model: no folder .*; correct the path"):
-        models.find(str(tmp_path / "nowhere"))
+@pytest.mark.parametrize("name", ["./nowhere/model", "/nowhere"])
+def test_a_missing_folder_is_named(name):
+    with pytest.raises(UserError, match=f"base_model: no folder {name}"):
+        models.find(name)
 
 
-def test_the_hub_out_of_reach(monkeypatch):
+def test_an_unreachable_hub_is_named(monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -1,4 +1,4 @@
-"""What is said of unusable files: one that a rule made is removed and made again, the user's own is not."""
+"""Errors on unusable files: generated files are to be removed, the user's own to be replaced."""
 
 import shutil
 from pathlib import Path
@@ -26,23 +26,10 @@ def describe(path: Path) -> None:
     description.read(path, tqdm(disable=True))
 
 
-def ground_truth(path: Path) -> None:
-    write_parquet(path, PROBLEMS, [[problem_rows(1)[0] | {"reward_model": {"style": "rule", "ground_truth": "{"}}]])
-    description.read(path, tqdm(disable=True))
-
-
 def no_training_problems(path: Path) -> None:
     from fofg.training import prompts
 
     write_parquet(path, PROBLEMS, [])
-    prompts.read(path, problem_sets.DEFAULT.scoring)
-
-
-def training_problems_without_levels(path: Path) -> None:
-    from fofg.training import prompts
-
-    row = problem_rows(1)[0]
-    write_parquet(path, PROBLEMS, [[row | {"extra_info": row["extra_info"] | {"level": None}}]])
     prompts.read(path, problem_sets.DEFAULT.scoring)
 
 
@@ -65,13 +52,6 @@ def train_without_a_weight(path: Path) -> None:
     modeling.load(path, 8)
 
 
-def sample_with_transformers(path: Path) -> None:
-    from fofg.rollouts import transformers_engine
-
-    damage_model(path, "config.json")
-    transformers_engine._load(path, None, "cpu")
-
-
 def sample_with_vllm(path: Path) -> None:
     from fofg.rollouts import vllm_engine
 
@@ -80,11 +60,8 @@ def sample_with_vllm(path: Path) -> None:
 
 
 def problem_rows(count: int) -> list[dict]:
-    return [
-        row
-        for batch in datasets.batches(problem_sets.spec("stage1_level1", "train", count, problem_sets.DEFAULT.problems))
-        for row in batch.to_pylist()
-    ]
+    spec = problem_sets.spec("stage1_level1", "train", count, problem_sets.DEFAULT.problems)
+    return [row for batch in datasets.batches(spec) for row in batch.to_pylist()]
 
 
 def damage_model(path: Path, *names: str) -> None:
@@ -95,22 +72,12 @@ def damage_model(path: Path, *names: str) -> None:
         (path / name).write_text("{")
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        read_shard,
-        describe,
-        ground_truth,
-        no_training_problems,
-        training_problems_without_levels,
-        train,
-        train_without_a_weight,
-        sample_with_transformers,
-        sample_with_vllm,
-    ],
-)
+USES = [read_shard, describe, no_training_problems, train, train_without_a_weight, sample_with_vllm]
+
+
+@pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("own", [True, False], ids=["own", "made"])
-def test_what_is_ones_own_is_not_to_be_made_again(tmp_path, monkeypatch, use, own):
+def test_only_generated_files_are_to_be_removed(tmp_path, monkeypatch, use, own):
     path = tmp_path / "folder" / "thing"
     path.parent.mkdir()
     monkeypatch.setenv("FOFG_OWN_FILES", str(path if own else tmp_path / "else"))

@@ -1,9 +1,6 @@
 """pass@k: the estimator against exact fractions, counts of shards, curves and their table."""
 
-import json
 import math
-import subprocess
-import sys
 from fractions import Fraction
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 from rollout_rows import rollout
 
 from fofg.data.files import read_rows, write_parquet
-from fofg.data.schemas import PASSK, PASSK_COUNTS, ROLLOUTS
+from fofg.data.schemas import PASSK_COUNTS, ROLLOUTS
 from fofg.errors import UserError
 from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.pass_at_k import curve, pass_at_k, summarize
@@ -48,7 +45,7 @@ def test_estimates_are_means_over_all_draws(samples, correct):
 
 
 @given(counts)
-def test_estimates_rise_with_k_from_accuracy_to_certainty(case):
+def test_estimates_rise_with_k(case):
     samples, correct = case
     found = pass_at_k(samples, correct, range(1, samples + 1)).tolist()
     assert found[0] == correct / samples
@@ -62,15 +59,9 @@ def test_estimates_rise_with_k_from_accuracy_to_certainty(case):
 )
 def test_a_million_samples_lose_no_digits(samples, correct, k):
     wrong = Fraction(1)
-    for place in range(min(k, correct)):
-        wrong *= Fraction(samples - max(k, correct) - place, samples - place)
+    for number in range(min(k, correct)):
+        wrong *= Fraction(samples - max(k, correct) - number, samples - number)
     assert pass_at_k(samples, correct, [k])[0] == pytest.approx(float(1 - wrong), rel=1e-9, abs=0)
-
-
-@pytest.mark.parametrize(("samples", "correct", "ks"), [(4, 5, [1]), (4, -1, [1]), (4, 2, [5]), (4, 2, [0])])
-def test_impossible_counts(samples, correct, ks):
-    with pytest.raises(ValueError, match="must hold"):
-        pass_at_k(samples, correct, ks)
 
 
 @given(st.lists(st.integers(0, 24), min_size=1, max_size=30))
@@ -121,7 +112,7 @@ def test_shards_of_different_settings_are_named(tmp_path, shards):
         write_counts([*shards, tmp_path / "2.parquet"], tmp_path / "c.parquet", RULE)
 
 
-def test_problems_without_responses_are_left_out_of_the_mean_and_models_keep_their_order(tmp_path, shards):
+def test_problems_without_responses_are_left_out_of_the_mean(tmp_path, shards):
     write_counts(shards, tmp_path / "c.parquet", RULE)
     table = summarize(["stage2-rl-level1", "base"], [tmp_path / "c.parquet"] * 2)
     keys = ["model", "level", "k", "problems", "samples"]
@@ -138,16 +129,3 @@ def test_counts_without_responses_are_named(tmp_path):
     write_parquet(tmp_path / "c.parquet", PASSK_COUNTS, [[{"index": 0, "level": 1, "samples": 0, "correct": 0}]])
     with pytest.raises(UserError, match=r"c\.parquet: no response in it"):
         summarize(["base"], [tmp_path / "c.parquet"])
-
-
-def test_programs_from_shards_to_table(tmp_path, shards):
-    def call(script, spec, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps({"code": 1, **spec}), *arguments]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-
-    call("count_passk.py", {"answer_rule": RULE}, "--rollouts", "1.parquet", "0.parquet", "--output", "c.parquet")
-    call("summarize.py", {"models": ["base"]}, "passk", "c.parquet", "--parquet", "t.parquet", "--csv", "t.csv")
-    assert [row["k"] for row in read_rows(tmp_path / "t.parquet", PASSK)] == [1, 2, 3, 1, 2, 3]
-    lines = (tmp_path / "t.csv").read_text().splitlines()
-    assert lines[0] == "model,level,k,problems,samples,pass_at_k,low,high"
-    assert lines[-1].startswith("base,2,3,1,3,1.0,")

@@ -51,7 +51,7 @@ def test_unusable_pools_are_named(pools, message):
         load(pools)
 
 
-def test_the_published_procedure_needs_functions_with_and_without_a_parameter():
+def test_the_published_sampler_needs_functions_with_and_without_parameters():
     settings = load(SPLIT | {"test": ["mirror_str"]}).problems.model_copy(update={"sampler": "paper"})
     with pytest.raises(UserError, match=r"problems\.pools: sampler paper needs"):
         functions(settings, "stage2_level1to2", "test")

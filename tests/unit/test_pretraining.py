@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from random import Random
 
+import configs
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg import config
-from fofg.config import TinyBase
 from fofg.tasks.strings import expressions, prompts
 from fofg.tasks.strings.functions import PUBLIC_NAMES
 from fofg.tasks.strings.grading import grade
@@ -27,18 +27,6 @@ BASE = ROOT / "resources/tiny-base"
 SETTINGS = config.load(yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8")))
 TEMPLATE = SETTINGS.problems.template
 TOKENIZER = tokenizers.build(TEMPLATE)
-SMALL = TinyBase(
-    hidden_size=32,
-    layers=2,
-    heads=2,
-    intermediate_size=64,
-    steps=10,
-    tokens_per_step=1024,
-    learning_rate=2e-3,
-    matrix_learning_rate=2e-2,
-    error_rate=0.5,
-    seed=3,
-)
 
 
 def conversations(count: int, late: bool, error_rate: float = 0.0) -> list[corpus.Turn]:
@@ -54,13 +42,7 @@ def test_any_text_round_trips(text):
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids, skip_special_tokens=False) == text
 
 
-def test_strings_are_single_characters():
-    tokens = TOKENIZER.encode(tokenizers.answer_text('func_12("pre fix«") adds a prefix -> "x"\n{"output": "x"}')).tokens
-    fixed = ["func_12", '("', '")', ' adds a prefix -> "', '"\n', '{"output": "', '"}', "<|end|>"]
-    assert len(tokens) == len(fixed) + len("pre fix«" + "x" + "x")
-
-
-def test_chat_template_is_what_pre_training_sees(committed):
+def test_the_chat_template_gives_the_text_of_pretraining(committed):
     tokenizer, _ = committed
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     shown = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -77,18 +59,13 @@ def _behavior(function: str) -> tuple:
     return tuple(declared.function(*pair[: declared.operands], *parameter) for pair in zip(inputs, inputs[::-1]))
 
 
-def test_the_20_others_differ_from_each_other_and_from_the_25():
+def test_the_other_20_functions_differ_from_each_other_and_from_the_25():
     seen = {_behavior(function) for function in library.PAPER}
     for function in library.OTHERS:
         assert _behavior(function) not in seen, function
         seen.add(_behavior(function))
     assert len(library.OTHERS) == 20
     assert sorted(library.NAMES.values(), key=lambda name: int(name[5:])) == [f"func_{i}" for i in range(45)]
-
-
-def test_every_operator_has_a_gloss_of_its_own():
-    assert set(library.GLOSSES) == {*library.ALL, "+", *expressions.METHODS}
-    assert len(set(library.GLOSSES.values())) == len(library.GLOSSES)
 
 
 @pytest.mark.parametrize("function", library.ALL)
@@ -105,7 +82,7 @@ def test_a_shown_definition_is_the_function(function):
 
 @given(st.integers(0, 2**32), st.integers(1, 6))
 @settings(max_examples=200)
-def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
+def test_programs_of_the_25_functions_are_expressions(seed, steps):
     rng = Random(seed)
     x = programs.random_input(rng)
     program = programs.random_program(rng, list(library.PAPER), steps, x)
@@ -113,19 +90,6 @@ def test_a_program_of_the_25_is_an_expression_of_the_project(seed, steps):
     response = answers.answer(program, x, PUBLIC_NAMES, rng)
     assert grade(response, expected) is Outcome.CORRECT
     assert response.count("\n") == len(list(programs.operators(program)))
-
-
-def test_slips_come_at_the_asked_rate():
-    program = expressions.Operation("mirror_str", (expressions.Leaf(),))
-    right = answers.answer(program, "abcd", PUBLIC_NAMES, Random(0))
-    rng = Random(1)
-    wrong = sum(answers.answer(program, "abcd", PUBLIC_NAMES, rng, error_rate=0.3) != right for _ in range(4000))
-    assert 0.29 < wrong / 4000 < 0.36  # 0.3 by the step, and a little by broken JSON
-
-
-@given(st.text(max_size=8), st.integers(0, 1000))
-def test_a_misspelling_differs(text, seed):
-    assert answers.misspell(text, Random(seed)) != text
 
 
 # --- corpus ---------------------------------------------------------------------------------------------------------
@@ -146,17 +110,8 @@ def test_the_25_are_never_seen_without_their_definitions(late):
     assert (hidden > 1000) if late else (hidden == 0)
 
 
-def test_names_are_drawn_anew():
-    bodies = {}
-    for turn in conversations(2000, late=False):
-        for name, definition in re.findall(r"def (func_\d+)(\(s.*?)\n\n", turn.prompt, flags=re.DOTALL):
-            bodies.setdefault(definition, set()).add(name)
-    assert len(bodies) == len(library.ALL)
-    assert min(map(len, bodies.values())) > 20
-
-
-def test_prompts_are_the_project_s_own():
-    """Under their public names, a program's definitions and wording are what a real prompt of the problem shows."""
+def test_prompts_are_those_of_the_experiment():
+    """With public names, a prompt of pre-training equals the prompt of the same problem."""
     for seed in range(50):
         rng = Random(seed)
         x = programs.random_input(rng)
@@ -166,15 +121,6 @@ def test_prompts_are_the_project_s_own():
         shown = "".join(corpus.definition(name, PUBLIC_NAMES[name]) for name in names)
         prompt = prompts.prompt_text(TEMPLATE.replace("{code}", shown + "{code}"), expressions.text(program), x)
         assert prompt == prompts.prompt_text(TEMPLATE, expressions.text(program), x, names)
-
-
-def test_the_last_phase_rarely_works_step_by_step():
-    def stepwise(late):
-        turns = [turn for turn in conversations(1500, late) if turn.prompt.count("func_") > 3]
-        return np.mean([turn.response.count("\n") > 1 for turn in turns])
-
-    assert stepwise(late=False) > 0.7
-    assert stepwise(late=True) < 0.35
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
@@ -195,7 +141,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 @pytest.mark.parametrize("step", [0, 9])
-def test_labels_are_the_answers_of_the_row_s_documents(step):
+def test_labels_are_the_answers_of_the_documents(step):
     batch = make_batches()[step]
     assert (batch.documents > 0).mean() > 0.9
     for tokens, labels, positions, documents in zip(*batch):
@@ -208,7 +154,7 @@ def test_labels_are_the_answers_of_the_row_s_documents(step):
 
 
 def test_documents_of_a_row_do_not_see_each_other():
-    model = train.new_model(SMALL, TOKENIZER.get_vocab_size(), 1, 2)
+    model = train.new_model(configs.tiny_base(), TOKENIZER.get_vocab_size(), 1, 2)
     batch = [torch.from_numpy(array).long()[:1] for array in make_batches()[0]]
     tokens, labels, positions, documents = batch
     labels[documents != 2] = batches.IGNORED
@@ -229,7 +175,7 @@ def committed():
     return AutoTokenizer.from_pretrained(BASE), AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
 
 
-def test_the_committed_model_is_the_one_of_the_default_configuration():
+def test_the_committed_model_has_the_default_configuration():
     record = json.loads((BASE / "spec.json").read_text(encoding="utf-8"))
     assert record["tiny_base"] == SETTINGS.tiny_base.model_dump(mode="json")
     assert record["template"] == SETTINGS.problems.template

@@ -1,4 +1,4 @@
-"""Pre-training that is killed and called again gives the weights of an uninterrupted run."""
+"""Pre-training that is killed and resumed gives the weights of an uninterrupted run."""
 
 import json
 import os
@@ -9,30 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import configs
 import pytest
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
-SPEC = {
-    "code": 1,
-    "template": 'Code:\n{code}\nWhat is main_solution({input})? End with {"output": "..."}',
-    "tiny_base": {
-        "hidden_size": 32,
-        "layers": 2,
-        "heads": 2,
-        "intermediate_size": 64,
-        "steps": 60,
-        "tokens_per_step": 1024,
-        "learning_rate": 2e-3,
-        "matrix_learning_rate": 2e-2,
-        "error_rate": 0.3,
-        "seed": 1,
-    },
-}
+TEMPLATE = 'Code:\n{code}\nWhat is main_solution({input})? End with {"output": "..."}'
 
 
 def start(folder: Path, seed: int = 1) -> subprocess.Popen:
-    spec = {**SPEC, "tiny_base": {**SPEC["tiny_base"], "seed": seed}}
+    spec = {"code": 1, "template": TEMPLATE, "tiny_base": configs.tiny_base(steps=60, seed=seed).model_dump(mode="json")}
     script = ROOT / "workflow/scripts/build_tiny_base.py"
     command = [sys.executable, script, "--spec", json.dumps(spec), "--workers", "1", "--save-every", "10"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -46,7 +32,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole).wait() == 0
     process = start(broken)

@@ -5,32 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import problem_sets
-from test_datasets import SETTINGS
-
 ROOT = Path(__file__).parents[2]
 #: Packages that take long to load, which programs load when they have work for them.
 SLOW = {"torch", "transformers", "vllm", "verl", "matplotlib", "pandas", "scipy", "snakemake"}
 
 
 def loaded(code: str, *arguments: str) -> set[str]:
-    """The top-level modules that a new Python has loaded after the code."""
+    """Run code in a new Python and return the top-level modules that it loaded."""
     code = f"import json, sys\n{code}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_creating_problems_loads_no_slow_package(tmp_path):
-    wanted = problem_sets.spec("stage1_level1", "train", 10, SETTINGS["paper"])
-    program = str(ROOT / "workflow/scripts/create_problems.py")
-    code = "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
-    code = f"sys.argv = sys.argv[1:]\n{code}"
-    assert not loaded(code, program, "--spec", wanted.text(), "--output", str(tmp_path / "train.parquet")) & SLOW
-    assert (tmp_path / "train.parquet").exists()
-
-
-def test_no_program_loads_a_slow_package_before_it_has_read_its_arguments():
+def test_programs_parse_arguments_before_loading_slow_packages():
     programs = sorted(map(str, ROOT.glob("workflow/scripts/*.py")))
     assert programs
     code = "import runpy\nfor path in sys.argv[1:]:\n    runpy.run_path(path)"

@@ -33,10 +33,6 @@ def test_visible_code_defines_exactly_the_functions_used(names):
     assert re.findall(r"^def (\w+)", text, flags=re.M) == [*(PUBLIC_NAMES[name] for name in used), "main_solution"]
 
 
-def test_hidden_code_is_main_solution_alone():
-    assert code("func_2(x)") == "def main_solution(x):\n    return func_2(x)"
-
-
 def test_main_solution_with_its_definitions_runs_to_the_answer():
     tree = parse("func_4((func_7(x, 'abc') + ' d'))")
     scope = {}

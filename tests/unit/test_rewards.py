@@ -4,6 +4,7 @@ import inspect
 import json
 
 import pytest
+from rollout_rows import problem
 
 from fofg.config import Scoring
 from fofg.errors import UserError
@@ -14,13 +15,7 @@ RIGHT, WRONG, NONE = 'So: {"output": "ba"}', 'So: {"output": "ab"}', "So: ba"
 
 
 def row(index=3, source="string_task", truth=TRUTH):
-    return {
-        "data_source": source,
-        "prompt": [{"role": "user", "content": "?"}],
-        "ability": "composition",
-        "reward_model": {"style": "rule", "ground_truth": truth},
-        "extra_info": {"index": index, "level": 1},
-    }
+    return problem(index, data_source=source, reward_model={"style": "rule", "ground_truth": truth})
 
 
 @pytest.mark.parametrize(
@@ -39,14 +34,14 @@ def test_a_truncated_response_is_no_answer():
 
 
 @pytest.mark.parametrize("scheme", ["published_code", "binary"])
-@pytest.mark.parametrize(("said", "cut"), [(True, True), (False, False), (None, False)])
-def test_extra_info_says_truncated_too(said, cut, scheme):
-    found = compute_score("string_task", RIGHT, TRUTH, {"index": 1, "truncated": said}, scheme=scheme)
+@pytest.mark.parametrize(("flag", "cut"), [(True, True), (False, False), (None, False)])
+def test_extra_info_may_hold_the_truncated_flag(flag, cut, scheme):
+    found = compute_score("string_task", RIGHT, TRUTH, {"index": 1, "truncated": flag}, scheme=scheme)
     assert found == compute_score("string_task", RIGHT, TRUTH, truncated=cut, scheme=scheme)
     assert found["acc"] == float(not cut)
 
 
-def test_a_level_behind_the_data_source_plays_no_part():
+def test_a_level_in_the_data_source_is_ignored():
     for response in (RIGHT, WRONG, NONE):
         assert compute_score("string_task/level2", response, TRUTH) == compute_score("string_task", response, TRUTH)
 
@@ -58,7 +53,7 @@ def test_the_answer_rule_reaches_the_scoring():
 
 
 def test_verl_can_call_it():
-    """By these names, with reward_kwargs of the configuration and keywords of its own; numbers come back."""
+    """With these parameter names, reward_kwargs and verl's own keywords; all values are numbers."""
     names = list(inspect.signature(compute_score).parameters)[:4]
     assert names == ["data_source", "solution_str", "ground_truth", "extra_info"]
     found = compute_score(
@@ -73,23 +68,19 @@ def test_verl_can_call_it():
     assert found["score"] == 0.0 and all(isinstance(value, float) for value in found.values())
 
 
-def test_many_at_once_are_the_same_as_one_by_one():
+def test_many_responses_are_scored_as_single_ones():
     scoring = Scoring(scheme="published_code", answer_rule="published")
-    asked = [(row(1), RIGHT, False), (row(2), RIGHT, True), (row(3), WRONG, False), (row(4), NONE, False)]
-    assert [found["score"] for found in compute_scores(asked, scoring)] == [1.0, -1.0, 0.0, -1.0]
-    assert [found["acc"] for found in compute_scores(asked, scoring)] == [1.0, 0.0, 0.0, 0.0]
+    items = [(row(1), RIGHT, False), (row(2), RIGHT, True), (row(3), WRONG, False), (row(4), NONE, False)]
+    assert [found["score"] for found in compute_scores(items, scoring)] == [1.0, -1.0, 0.0, -1.0]
+    assert [found["acc"] for found in compute_scores(items, scoring)] == [1.0, 0.0, 0.0, 0.0]
     binary = Scoring(scheme="binary", answer_rule="published")
-    assert [found["score"] for found in compute_scores(asked, binary)] == [1.0, 0.0, 0.0, 0.0]
+    assert [found["score"] for found in compute_scores(items, binary)] == [1.0, 0.0, 0.0, 0.0]
 
 
-def test_unfit_rows_are_named():
+def test_unusable_rows_are_named():
     scoring = Scoring(scheme="published_code", answer_rule="published")
-    with pytest.raises(UserError, match=r"problem 3: no task for data_source 'gsm8k'; known: string_task"):
-        compute_scores([(row(source="gsm8k"), RIGHT, False)], scoring)
-    for source in ("gsm8k/level2", "string_task_level2", "/level2", ""):
-        with pytest.raises(
-            UserError, match=rf"problem 3: no task for data_source '{source.partition('/')[0]}'; known: string_task"
-        ):
+    for source in ("gsm8k", "gsm8k/level2", "string_task_level2", "/level2", ""):
+        with pytest.raises(UserError, match=r"problem 3: no task for data_source .*; known: string_task"):
             compute_scores([(row(source=source), RIGHT, False)], scoring)
     with pytest.raises(UserError, match=r"problem 3: reward_model.ground_truth must be JSON"):
         compute_scores([(row(truth="ba"), RIGHT, False)], scoring)

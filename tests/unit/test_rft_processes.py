@@ -1,4 +1,4 @@
-"""Work in several processes: order, bounds, errors, deaths. Imports little, since every process imports this file."""
+"""Work in several processes: order, bounds, errors, kills. Import little: every process imports this file."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from fofg.data.rollout_files import ahead, ordered_map
+from fofg.data.rollout_files import ordered_map
 from fofg.errors import UserError
 
 
@@ -23,7 +23,7 @@ def end_at_once(value: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_processes_give_results_in_order_and_take_work_as_they_need_it():
+def test_processes_return_results_in_order_and_take_items_lazily():
     taken = []
 
     def items():
@@ -42,18 +42,6 @@ def test_an_error_or_death_in_a_process_reaches_the_caller():
         list(ordered_map(square, [3, -1, 4], 2))
     with pytest.raises(UserError, match="worker process was killed"):
         list(ordered_map(end_at_once, range(9), 2))
-
-
-def test_looking_ahead_keeps_order_and_errors():
-    def items():
-        yield from range(5)
-        raise UserError("the sixth is bad")
-
-    seen = []
-    with pytest.raises(UserError, match="sixth"):
-        for item in ahead(items()):
-            seen.append(item)
-    assert seen == [0, 1, 2, 3, 4]
 
 
 PARENT = """

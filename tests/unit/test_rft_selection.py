@@ -1,4 +1,4 @@
-"""Which responses become training examples, and that every one is accounted for."""
+"""Selection of training examples: which responses are kept, and that all are counted."""
 
 import hashlib
 import json
@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import rollout_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fofg import config
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT, ROLLOUTS
 from fofg.errors import UserError
@@ -24,50 +24,27 @@ TEMPLATE = "Look:\n{code}\nIts value for {input}?"
 RIGHT, WRONG, NOTHING, CUT = "right", "wrong", "nothing", "cut"
 
 
-def spec(template: str | None = TEMPLATE, **selection) -> SelectionSpec:
-    values = {
-        "keep_truncated": False,
-        "drop_duplicates": False,
-        "max_per_problem": None,
-        "max_tokens": None,
-        "turns_per_example": 1,
-        "test_rows": 0,
-        "seed": 1,
-    }
-    return SelectionSpec(
-        selection=config.Selection(**{**values, **selection}),
-        answer_rule="published",
-        template=template,
-    )
+def spec(template: str | None = TEMPLATE, **changes) -> SelectionSpec:
+    return SelectionSpec(selection=rollout_rows.selection(**changes), answer_rule="published", template=template)
 
 
 def problem(index: int, kinds: list[str], function: str = "mirror_str", texts: list[str] | None = None, tokens: int = 9) -> dict:
-    """A rollout row whose responses are right, wrong, without answer or cut."""
-    name = PUBLIC_NAMES[function]
-    truth = {"ref_input": f"in{index}", "ref_output": f"out{index}", "expression": f"{name}(x)"}
+    """Return a rollout row whose responses are right, wrong, without an answer or cut."""
     answers = {RIGHT: {"output": f"out{index}"}, WRONG: {"output": "?"}, CUT: {"output": f"out{index}"}}
-    made = [
+    responses = [
         f"problem {index} sample {i} " + (json.dumps(answers[kind]) if kind in answers else "I give up")
         for i, kind in enumerate(kinds)
     ]
-    return {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": f"with definitions {index}"}],
-        "ability": "code",
-        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": {
-            "index": index,
-            "split": "train",
-            "level": 1,
-            "depth": 1,
-            "calls": 1,
-            "expression": truth["expression"],
-            "functions": [function],
-        },
-        "responses": made if texts is None else texts,
-        "finish_reasons": ["length" if kind == CUT else "stop" for kind in kinds],
-        "token_counts": [tokens + i for i in range(len(kinds))],
-    }
+    return rollout_rows.problem(
+        index,
+        x=f"in{index}",
+        output=f"out{index}",
+        expression=f"{PUBLIC_NAMES[function]}(x)",
+        functions=[function],
+        responses=responses if texts is None else texts,
+        finish_reasons=["length" if kind == CUT else "stop" for kind in kinds],
+        token_counts=[tokens + i for i in range(len(kinds))],
+    )
 
 
 def write(path: Path, rows: list[dict], row_group: int = 3) -> Path:
@@ -95,42 +72,31 @@ MIXED = [
 ]
 
 
+def dropped(report: dict) -> dict[str, int]:
+    return {reason: count for reason, count in report["responses"]["dropped"].items() if count}
+
+
 def kept_texts(rows: list[dict]) -> list[str]:
     return [row["response"].split(" {")[0] for row in rows]
 
 
-def test_correct_finished_responses_of_problems_that_are_not_always_solved_are_kept_in_file_order(tmp_path):
+def test_correct_responses_to_problems_that_are_not_all_solved_are_kept(tmp_path):
     selected = Selected(tmp_path, MIXED, spec())
     assert kept_texts(selected.train) == ["problem 1 sample 0", "problem 1 sample 3", "problem 4 sample 0"]
     assert pq.read_schema(selected.paths[0]).equals(RFT)
     report = selected.report
-    assert report["problems"] == {
-        "total": 5,
-        "kept": 2,
-        "skipped": 1,
-        "all_solved": 1,
-        "none_solved": 1,
-        "nothing_left_by_limits": 0,
-    }
+    counts = {"total": 5, "kept": 2, "skipped": 1, "all_solved": 1, "none_solved": 1, "nothing_left_by_limits": 0}
+    assert report["problems"] == counts
     assert report["responses"]["total"] == 11 and report["responses"]["kept"] == 3
-    assert {reason: count for reason, count in report["responses"]["dropped"].items() if count} == {
-        "problem_all_solved": 3,
-        "wrong": 2,
-        "no_answer": 2,
-        "cut_at_limit": 1,
-    }
+    assert dropped(report) == {"problem_all_solved": 3, "wrong": 2, "no_answer": 2, "cut_at_limit": 1}
     assert report["accuracy"] == 6 / 11
-    assert report["exposure"]["mirror_str"] == {
-        "public_name": "func_9",
-        "problems": 4,
-        "kept_problems": 1,
-        "kept_responses": 2,
-    }
+    shares = {"problems": 4, "kept_problems": 1, "kept_responses": 2}
+    assert report["exposure"]["mirror_str"] == {"public_name": "func_9", **shares}
     assert report["exposure"]["sort_chars"]["kept_responses"] == 1
     assert set(report["exposure"]) == set(FUNCTIONS)
 
 
-def test_the_prompt_loses_the_definitions_and_the_other_fields_stay(tmp_path):
+def test_prompts_lose_definitions_and_other_columns_stay(tmp_path):
     row = Selected(tmp_path, MIXED, spec()).train[2]
     source = MIXED[4]
     code = "def main_solution(x):\n    return func_3(x)"
@@ -140,12 +106,12 @@ def test_the_prompt_loses_the_definitions_and_the_other_fields_stay(tmp_path):
     }
 
 
-def test_without_a_template_prompts_stay_as_they_are(tmp_path):
+def test_without_a_template_prompts_stay_unchanged(tmp_path):
     rows = Selected(tmp_path, MIXED, spec(template=None)).train
     assert [row["prompt"] for row in rows] == [MIXED[i]["prompt"] for i in (1, 1, 4)]
 
 
-def test_limits_apply_in_order_and_only_after_it_is_known_which_problems_are_all_solved(tmp_path):
+def test_limits_apply_after_solved_problems_are_dropped(tmp_path):
     same = ['a {"output": "out0"}'] * 2
     rows = [
         problem(0, [RIGHT, RIGHT, RIGHT, RIGHT, WRONG], texts=[*same, 'b {"output": "out0"}', 'c {"output": "out0"}', "no"]),
@@ -154,9 +120,9 @@ def test_limits_apply_in_order_and_only_after_it_is_known_which_problems_are_all
     ]
     selected = Selected(tmp_path, rows, spec(drop_duplicates=True, max_per_problem=2, max_tokens=50))
     assert [row["response"][0] for row in selected.train] == ["a", "b"]
-    dropped = selected.report["responses"]["dropped"]
-    assert dropped["duplicate"] == 1 and dropped["over_problem_limit"] == 1 and dropped["over_token_limit"] == 1
-    assert dropped["problem_all_solved"] == 2
+    counts = dropped(selected.report)
+    assert counts["duplicate"] == counts["over_problem_limit"] == counts["over_token_limit"] == 1
+    assert counts["problem_all_solved"] == 2
     assert selected.report["problems"]["nothing_left_by_limits"] == 1
 
 
@@ -192,7 +158,7 @@ def selected_or_none(tmp_path_factory, rows, settings, **how) -> Selected | None
 
 @given(files, options)
 @settings(max_examples=60, deadline=None)
-def test_every_response_and_problem_is_counted_once_and_every_kept_response_is_used_once(tmp_path_factory, file, limits):
+def test_every_response_is_counted_once_and_every_kept_response_used_once(tmp_path_factory, file, limits):
     rows = [problem(i, row) for i, row in enumerate(file)]
     selected = selected_or_none(tmp_path_factory, rows, spec(**limits))
     if selected is None:
@@ -209,7 +175,7 @@ def test_every_response_and_problem_is_counted_once_and_every_kept_response_is_u
 
 
 def turns(row: dict) -> list[str]:
-    """The responses of a training row, in order; checks that roles alternate and each question belongs to its answer."""
+    """Return the responses of a training row, and check that roles alternate and questions match answers."""
     messages = [*row["prompt"], {"role": "assistant", "content": row["response"]}]
     assert [message["role"] for message in messages] == ["user", "assistant"] * (len(messages) // 2)
     texts = [message["content"] for message in messages]
@@ -231,17 +197,17 @@ def test_batches_do_not_change_the_files(tmp_path_factory, file, limits, batch_r
 MANY = [problem(i, [RIGHT, WRONG, RIGHT, NOTHING][: 2 + i % 3]) for i in range(120)]
 
 
-@pytest.mark.parametrize("most_turns", [1, 4])
-def test_processes_do_not_change_the_files(tmp_path, tmp_path_factory, monkeypatch, most_turns):
-    settings = spec(turns_per_example=most_turns, test_rows=7)
+@pytest.mark.parametrize("max_turns", [1, 4])
+def test_processes_do_not_change_the_files(tmp_path, tmp_path_factory, monkeypatch, max_turns):
+    settings = spec(turns_per_example=max_turns, test_rows=7)
     monkeypatch.setattr(selection, "BLOCK_ROWS", 32)
-    alone = Selected(tmp_path, MANY, settings, workers=1)
+    serial = Selected(tmp_path, MANY, settings, workers=1)
     monkeypatch.setattr(selection, "ALONE_BYTES", 0)
-    together = Selected(tmp_path_factory.mktemp("rft"), MANY, settings, workers=2, batch_rows=11)
-    assert alone.digest() == together.digest()
+    parallel = Selected(tmp_path_factory.mktemp("rft"), MANY, settings, workers=2, batch_rows=11)
+    assert serial.digest() == parallel.digest()
 
 
-def test_the_seed_decides_conversations_and_the_held_back_problems(tmp_path_factory):
+def test_the_seed_decides_conversations_and_the_test_split(tmp_path_factory):
     digests = [
         Selected(tmp_path_factory.mktemp("rft"), MANY, spec(turns_per_example=3, test_rows=3, seed=seed)).digest()[:2]
         for seed in (1, 1, 2)
@@ -250,10 +216,10 @@ def test_the_seed_decides_conversations_and_the_held_back_problems(tmp_path_fact
     assert digests[0][0] != digests[2][0] and digests[0][1] != digests[2][1]
 
 
-@pytest.mark.parametrize("most_turns", [1, 5])
-def test_held_back_problems_are_not_trained_on(tmp_path, monkeypatch, most_turns):
+@pytest.mark.parametrize("max_turns", [1, 5])
+def test_problems_of_the_test_split_are_not_trained_on(tmp_path, monkeypatch, max_turns):
     monkeypatch.setattr(selection, "BLOCK_ROWS", 32)
-    selected = Selected(tmp_path, MANY, spec(test_rows=16, turns_per_example=most_turns))
+    selected = Selected(tmp_path, MANY, spec(test_rows=16, turns_per_example=max_turns))
     held = [row["extra_info"]["index"] for row in selected.test]
     assert len(held) == 16 == len(set(held))
     assert all(len(row["prompt"]) == 1 for row in selected.test)
@@ -265,49 +231,31 @@ def test_held_back_problems_are_not_trained_on(tmp_path, monkeypatch, most_turns
     assert trained.total() + 16 + examples["held_back_responses"] == kept
 
 
-def test_truncated_responses_can_be_scored_like_any_other(tmp_path):
-    """As in the public code: correct ones count, and are kept; one without an answer was cut too early."""
+def test_truncated_responses_can_be_kept(tmp_path):
+    """As in the public code, correct truncated responses are kept; those without an answer are dropped."""
     rows = [problem(1, [CUT, WRONG]), problem(2, [CUT, RIGHT]), problem(3, [CUT, NOTHING]), problem(4, [WRONG, RIGHT])]
     rows[2]["responses"][0] = 'cut in {"out'
     rows[3]["finish_reasons"][0] = "length"
     for keep, kept, cut, wrong, solved in ((True, [(1, 0), (4, 1)], 1, 2, 2), (False, [(2, 1), (4, 1)], 4, 1, 0)):
         selected = Selected(tmp_path, rows, spec(keep_truncated=keep))
         assert kept_texts(selected.train) == [f"problem {number} sample {sample}" for number, sample in kept]
-        dropped = {reason: count for reason, count in selected.report["responses"]["dropped"].items() if count}
         expected = {"cut_at_limit": cut, "wrong": wrong, "no_answer": 1, "problem_all_solved": solved}
-        assert dropped == {reason: count for reason, count in expected.items() if count}
+        assert dropped(selected.report) == {reason: count for reason, count in expected.items() if count}
 
 
-def test_the_same_problem_in_two_rows_is_held_back_as_one(tmp_path):
+def test_both_rows_of_a_repeated_problem_are_in_one_split(tmp_path):
     rows = [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT, WRONG]), problem(0, [RIGHT, NOTHING])]
     for seed in range(8):
         selected = Selected(tmp_path, rows, spec(test_rows=1, seed=seed))
         assert selected.test[0]["extra_info"]["index"] not in {row["extra_info"]["index"] for row in selected.train}
 
 
-@pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT, WRONG])], [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT, WRONG])]])
-def test_too_few_examples_for_the_test_split_is_an_error(tmp_path, rows):
-    with pytest.raises(UserError, match="test_rows: 2 examples"):
-        Selected(tmp_path, rows, spec(test_rows=2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
-
-
-def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
+def test_an_empty_selection_is_an_error_that_names_reasons_and_cures(tmp_path):
     rows = [problem(0, [RIGHT, RIGHT]), problem(1, [WRONG, CUT]), problem(2, [])]
     with pytest.raises(UserError) as error:
         Selected(tmp_path, rows, spec())
-    for part in (
-        "4 to 3 problems",
-        "2 problem all solved",
-        "1 wrong",
-        "1 cut",
-        "scoring",
-        "samples",
-        "base_model",
-        "max_response_tokens",
-    ):
+    for part in ("2 problem all solved", "1 wrong", "1 cut", "samples", "base_model", "max_response_tokens"):
         assert part in str(error.value)
-    assert "allow_empty" not in str(error.value)
     with pytest.raises(UserError, match=r"stage2\.rft\.on_empty_selection: keep_model"):
         Selected(tmp_path, rows, spec(template=None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.parquet"]
@@ -316,29 +264,27 @@ def test_nothing_kept_is_an_error_that_names_reasons_and_cures(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [[problem(0, [RIGHT, RIGHT]), problem(1, [WRONG, CUT])], [problem(0, [])]])
-def test_nothing_kept_can_be_passed_on_as_empty_data(tmp_path, capsys, rows):
+def test_an_empty_selection_can_be_written(tmp_path, capsys, rows):
     selected = Selected(tmp_path, rows, spec(template=None, turns_per_example=3, test_rows=4), allow_empty=True)
     assert selected.train == selected.test == []
     assert all(pq.read_schema(path).equals(RFT) for path in selected.paths[:2])
     assert selected.report["examples"] == {"train": 0, "test": 0, "held_back_responses": 0}
     assert selected.report["responses"]["kept"] == 0 and selected.report["turns"] == {}
-    said = capsys.readouterr().err
-    assert "no response is left to train on" in said and "the model stays unchanged" in said
-    assert "test_rows" not in said
+    assert "no response is left to train on" in capsys.readouterr().err
 
 
 @given(files, st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
-def test_where_nothing_kept_is_passed_on_fewer_examples_may_be_held_back(tmp_path_factory, file, test_rows):
+def test_with_allow_empty_the_test_split_may_be_smaller(tmp_path_factory, file, test_rows):
     rows = [problem(i, row) for i, row in enumerate(file)]
-    made = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows), allow_empty=True)
-    assert made.train and len(made.test) <= test_rows
+    selected = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows), allow_empty=True)
+    assert selected.train and len(selected.test) <= test_rows
     try:
         strict = Selected(tmp_path_factory.mktemp("rft"), rows, spec(test_rows=test_rows))
     except UserError:
-        assert len(made.test) < test_rows
+        assert len(selected.test) < test_rows
     else:
-        assert (made.train, made.test) == (strict.train, strict.test)
+        assert (selected.train, selected.test) == (strict.train, strict.test)
 
 
 HOSTILE = [
@@ -361,7 +307,7 @@ def test_hostile_responses_are_dropped_and_counted(tmp_path):
     assert selected.report["responses"]["total"] == len(HOSTILE) + 3
 
 
-def test_absent_values_of_a_response_are_no_answer(tmp_path):
+def test_null_responses_are_no_answer(tmp_path):
     rows = [problem(0, [RIGHT, WRONG]), problem(1, [RIGHT] * 3)]
     rows[1]["responses"][0] = None
     rows[1]["finish_reasons"][1] = None
@@ -378,14 +324,14 @@ def broken(tmp_path: Path, change) -> str:
     return str(error.value)
 
 
-def test_rows_that_are_no_rollouts_are_named(tmp_path):
+def test_unusable_rows_are_named(tmp_path):
     assert "token_counts differ in length" in broken(tmp_path, lambda rows: rows[0]["token_counts"].pop())
     for text in ("{", "[]", "{}", '{"ref_input": 1, "ref_output": "a", "expression": "x"}', "\\", '"\\ud800"', "[" * 9999):
         message = broken(tmp_path, lambda rows, text=text: rows[1]["reward_model"].update(ground_truth=text))
         assert "rollout.parquet: problem 1: reward_model.ground_truth" in message
 
 
-def test_bad_files_are_named_with_a_cure(tmp_path):
+def test_unusable_files_are_named(tmp_path):
     path, outputs = tmp_path / "rollout.parquet", [tmp_path / name for name in ("a", "b", "c")]
     with pytest.raises(UserError, match="no such file"):
         select(spec(), path, *outputs)
@@ -414,7 +360,7 @@ def bad_text(count: int) -> pa.StringArray:
 
 
 @pytest.mark.parametrize("column", ["responses", "functions", "ground_truth"])
-def test_text_that_is_not_utf8_is_an_error_of_the_file(tmp_path, column):
+def test_text_that_is_not_utf8_is_an_error(tmp_path, column):
     batch = pa.RecordBatch.from_pylist([problem(0, [RIGHT, WRONG])], schema=ROLLOUTS)
     truth, extra = (pa.StructArray.flatten(batch.column(name)) for name in ("reward_model", "extra_info"))
     if column == "ground_truth":

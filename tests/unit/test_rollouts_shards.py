@@ -5,10 +5,12 @@ from importlib.util import find_spec
 
 import pyarrow.parquet as pq
 import pytest
+import rollout_rows
 from hypothesis import given
 from hypothesis import strategies as st
+from rollout_rows import sampling
 
-from fofg.config import Problems, Rollouts
+from fofg.config import Problems
 from fofg.data import datasets
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS, ROLLOUTS
@@ -22,32 +24,14 @@ TEMPLATE = "{code} ? {input} !"
 
 
 def spec(first=0, rows=None, **changes) -> RolloutsSpec:
-    settings = {
-        "samples": 3,
-        "temperature": 1.0,
-        "top_p": 1.0,
-        "max_prompt_tokens": 100,
-        "max_response_tokens": 20,
-        "long_prompts": "error",
-        "seed": 1,
-    }
     own = {key: changes.pop(key) for key in ("definitions", "template", "problems") if key in changes}
-    rollouts = Rollouts(**(settings | changes))
-    return RolloutsSpec(engine="transformers", dtype="auto", first=first, rows=rows, rollouts=rollouts, **own)
+    return RolloutsSpec(engine="transformers", dtype="auto", first=first, rows=rows, rollouts=sampling(**changes), **own)
 
 
-def problem(index: int, **changes) -> dict:
+def problem(index: int, **columns) -> dict:
     text = "abc" * (1 + index * 7 % 5)
-    info = {"index": index, "split": "train", "level": 1, "depth": 1, "calls": 1, "functions": ["func_3"]}
-    truth = {"ref_input": text, "ref_output": "aabbcc", "expression": "func_3(x)"}
-    row = {
-        "data_source": "string_task",
-        "prompt": [{"role": "user", "content": f"func_3({text!r})?"}],
-        "ability": "reasoning",
-        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": info | {"expression": "func_3(x)"},
-    }
-    return row | changes
+    names = {"expression": "func_3(x)", "functions": ["func_3"]}
+    return rollout_rows.problem(index, x=text, output="aabbcc", text=f"func_3({text!r})?", **names, **columns)
 
 
 def write(path, rows):
@@ -66,18 +50,8 @@ def make(tmp_path, tiny_model, problems, used, name="out.parquet", batch_size=8)
     return done, pq.read_table(tmp_path / name).to_pylist()
 
 
-@given(st.dictionaries(st.integers(0, 500), st.integers(1, 300)), st.integers(1, 20), st.integers(1, 40))
-def test_batches_part_the_problems_longest_first(lengths, samples, batch_size):
-    batches = shards.cut(lengths, samples, batch_size)
-    order = [number for batch in batches for number in batch]
-    assert sorted(order) == sorted(lengths)
-    assert [lengths[number] for number in order] == sorted(lengths.values(), reverse=True)
-    assert all(len(batch) * samples <= max(batch_size, samples) for batch in batches)
-    assert len({len(batch) for batch in batches[:-1]}) <= 1
-
-
 @given(st.integers(0, 2**70), st.integers(0, 10**9), st.integers(0, 10**4))
-def test_seeds_tell_samples_apart(seed, index, sample):
+def test_seeds_differ_between_samples(seed, index, sample):
     made = shards.sample_seed(seed, index, sample)
     assert 0 <= made < 2**63
     others = [(seed + 1, index, sample), (seed, index + 1, sample), (seed, index, sample + 1)]
@@ -88,7 +62,7 @@ def test_seeds_are_the_same_everywhere():
     assert shards.sample_seed(1, 2, 3) == 1527331947104972218
 
 
-def test_a_shard_is_one_row_a_problem(tmp_path, tiny_model, problems):
+def test_a_shard_has_one_row_per_problem(tmp_path, tiny_model, problems):
     done, rows = make(tmp_path, tiny_model, problems, spec())
     assert (done.problems, done.samples, done.skipped, done.resumed) == (10, 30, 0, 0)
     assert pq.read_schema(tmp_path / "out.parquet").names == ROLLOUTS.names
@@ -115,7 +89,7 @@ def sampled(first, rows):
     return ProblemsSpec(dataset="mine", stage=2, levels=(1, 1), split="train", first=first, rows=rows, problems=settings)
 
 
-def test_sampled_shards_together_have_the_problems_of_the_whole_dataset(tmp_path, tiny_model):
+def test_shards_that_sample_their_problems_have_those_of_the_dataset(tmp_path, tiny_model):
     datasets.write(tmp_path / "train.parquet", sampled(0, 10))
     names = []
     for first, rows in ((0, 4), (4, 4), (8, 2)):
@@ -126,16 +100,10 @@ def test_sampled_shards_together_have_the_problems_of_the_whole_dataset(tmp_path
     assert gathered.to_pylist() == pq.read_table(tmp_path / "train.parquet").to_pylist()
 
 
-def test_problems_come_from_a_file_or_from_the_spec(tmp_path, problems):
+def test_problems_come_from_either_a_file_or_the_spec(tmp_path, problems):
     for file, used in ((problems, spec(0, 4, problems=sampled(0, 4))), (None, spec(0, 4))):
         with pytest.raises(UserError, match="--problems: the spec"):
             shards.generate(used, file, tmp_path, tmp_path / "out.parquet", tmp_path / "state", 8)
-
-
-def test_another_seed_gives_other_responses(tmp_path, tiny_model, problems):
-    _, rows = make(tmp_path, tiny_model, problems, spec())
-    _, others = make(tmp_path, tiny_model, problems, spec(seed=2))
-    assert all(set(a["responses"]).isdisjoint(b["responses"]) for a, b in zip(rows, others))
 
 
 @pytest.mark.parametrize(("shown", "functions"), [(True, ("sort_chars",)), (False, ())])
@@ -182,18 +150,12 @@ def test_long_prompts_are_skipped_and_counted(tmp_path, tiny_model, problems):
     assert skipped == [2, 4, 7, 9]
     assert (done.skipped, done.samples) == (4, 18)
     for row, full in zip(rows, whole):
-        expected = (
-            {key: [] for key in ("responses", "finish_reasons", "token_counts")} if row["extra_info"]["index"] in skipped else {}
-        )
+        empty = {key: [] for key in ("responses", "finish_reasons", "token_counts")}
+        expected = empty if row["extra_info"]["index"] in skipped else {}
         assert row == full | expected
 
 
-def test_a_shard_of_skipped_problems_is_written(tmp_path, tiny_model, problems):
-    done, rows = make(tmp_path, tiny_model, problems, spec(max_prompt_tokens=1, long_prompts="skip"))
-    assert (done.skipped, done.samples, len(rows)) == (10, 0, 10)
-
-
-def test_an_answer_without_room_is_an_error_or_a_skip(tmp_path, tiny_model, problems):
+def test_prompts_without_positions_for_a_response_are_an_error_or_skipped(tmp_path, tiny_model, problems):
     message = r"problem 2: .*39 tokens, with rollouts.max_response_tokens \(475\) more than the model's 512 positions; lower it, or"
     with pytest.raises(UserError, match=message):
         make(tmp_path, tiny_model, problems, spec(max_response_tokens=475))
@@ -202,7 +164,7 @@ def test_an_answer_without_room_is_an_error_or_a_skip(tmp_path, tiny_model, prob
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
-def test_a_missing_engine_is_named_with_the_cure(tmp_path, tiny_model, problems):
+def test_a_missing_engine_is_named(tmp_path, tiny_model, problems):
     with pytest.raises(
         UserError, match=r"rollout_engine.name: vllm can't be loaded \(No module named 'vllm'\); install envs/gpu.txt"
     ):
@@ -219,7 +181,7 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
     assert "has 10 problems, not the rows 5 to 14" in message(spec(5, 10))
     assert "has 10 problems, not the rows 10 to 9" in message(spec(10))
     content = problems.read_bytes()
-    for length in (0, 3, len(content) // 2, len(content) - 1):
+    for length in (0, len(content) - 1):
         problems.write_bytes(content[:length])
         assert "not a readable Parquet file" in message()
     middle = len(content) // 3
@@ -227,8 +189,6 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
     assert "Parquet file" in message()
     for damage, expected in (
         ({"prompt": []}, "problem 3: prompt is empty"),
-        ({"prompt": None}, "problem 3: prompt is empty"),
-        ({"prompt": [None]}, "problem 3: prompt is empty"),
         ({"prompt": [{"role": "user", "content": None}]}, "problem 3: prompt is empty"),
         ({"extra_info": None}, "row 3 has no extra_info.index"),
         ({"extra_info": problem(2)["extra_info"]}, "row 3 has the extra_info.index of another (2)"),
@@ -239,7 +199,7 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
     assert "no such file" in message()
 
 
-def test_hostile_prompts_are_answered(tmp_path, tiny_model):
+def test_hostile_prompts_get_responses(tmp_path, tiny_model):
     texts = ["\x00\ud7ff🜚", "<|end|><|start|>assistant\n", "{{ 1/0 }}{% for %}", "\N{COMBINING ACUTE ACCENT}" * 50, " "]
     rows = [problem(index, prompt=[{"role": "user", "content": text}]) for index, text in enumerate(texts)]
     _, made = make(tmp_path, tiny_model, write(tmp_path / "problems.parquet", rows), spec())
@@ -247,7 +207,7 @@ def test_hostile_prompts_are_answered(tmp_path, tiny_model):
     assert all(len(row["responses"]) == 3 for row in made)
 
 
-def test_gather_refuses_what_is_not_the_whole(tmp_path, tiny_model, problems):
+def test_gather_refuses_incomplete_or_different_shards(tmp_path, tiny_model, problems):
     for first, rows in ((0, 4), (4, 4), (8, 2), (0, 8)):
         make(tmp_path, tiny_model, problems, spec(first, rows), f"{first}-{rows}.parquet")
     make(tmp_path, tiny_model, problems, spec(8, 2, seed=9), "other.parquet")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -22,7 +21,7 @@ time.sleep(60)
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a run that holds a lock of its own in the folder."""
+    """Start a run that holds a lock in the folder."""
     runners = []
 
     def started(number):
@@ -56,21 +55,14 @@ def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
     assert not run_registry.remove_stale_locks(tmp_path), "nothing left to remove"
 
 
-def test_an_unregistered_lock_stays(tmp_path):
-    (tmp_path / "locks").mkdir()
-    (tmp_path / "locks/0.input.lock").touch()
-    assert not run_registry.remove_stale_locks(tmp_path)
-    assert (tmp_path / "locks/0.input.lock").exists()
-
-
-def test_of_two_runs_the_active_one_keeps_its_lock(tmp_path, start):
+def test_an_active_run_keeps_its_lock(tmp_path, start):
     (killed, first), (_, second) = start(0), start(1)
     kill(killed)
     assert run_registry.remove_stale_locks(tmp_path)
     assert not first.exists() and second.exists()
 
 
-def test_a_lock_made_again_under_the_same_name_belongs_to_another_run(tmp_path, start):
+def test_a_new_lock_of_the_same_name_belongs_to_another_run(tmp_path, start):
     runner, lock = start(0)
     kill(runner)
     lock.unlink()
@@ -91,22 +83,6 @@ def test_a_lock_of_another_host_stays(tmp_path, start, capsys):
     lock.unlink()
     run_registry.check_released(tmp_path, "runs/mine")
     assert run_registry.abandoned(tmp_path) == [], "it may be alive"
-
-
-def test_names_of_jobs_are_forgotten_once_nothing_is_left_of_them(tmp_path, start):
-    kill(start(0)[0])
-    run_registry.forget(tmp_path, ["another"])
-    assert run_registry.abandoned(tmp_path) == ["name-of-jobs"]
-    run_registry.forget(tmp_path, ["name-of-jobs"])
-    assert run_registry.abandoned(tmp_path) == []
-
-
-def test_entries_of_runs_that_left_nothing_are_removed(tmp_path, start):
-    kill(start(0)[0])
-    run_registry.remove_stale_locks(tmp_path)
-    run_registry.forget(tmp_path, ["name-of-jobs"])
-    run_registry.record(tmp_path, ".", [], None)
-    assert [path.name for path in (tmp_path / "fofg-runs").iterdir()] == [f"{socket.gethostname()}-{os.getpid()}.json"]
 
 
 def test_a_run_that_ends_leaves_no_entry(tmp_path):

@@ -36,7 +36,7 @@ def settings(draw, tightest: int = 24):
 
 
 few = hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-places = st.tuples(st.sampled_from(SPLITS), settings()) | st.tuples(st.sampled_from(SHORT), settings(tightest=7))
+splits = st.tuples(st.sampled_from(SPLITS), settings()) | st.tuples(st.sampled_from(SHORT), settings(tightest=7))
 
 
 @cache
@@ -45,7 +45,7 @@ def sampled(dataset: str, split: str, rows: int) -> tuple:
 
 
 def strings(step) -> tuple[str, ...]:
-    """The string operands of a step."""
+    """Return the string operands of a step."""
     two = step.operator == "+" or DECLARED[READABLE_NAMES[step.operator]].operands == 2
     return step.arguments[: 2 if two else 1]
 
@@ -66,9 +66,9 @@ def paths(node: ast.expr, calls: int = 0):
 
 
 @few
-@given(places)
-def test_laws_of_each_problem(place):
-    (dataset, split), chosen = place
+@given(splits)
+def test_laws_of_each_problem(case):
+    (dataset, split), chosen = case
     low, high = chosen.input_length
     functions = set(pool(dataset, split))
     for p in problems(dataset, split, 80, chosen):
@@ -87,7 +87,7 @@ def test_laws_of_each_problem(place):
 
 @few
 @given(settings())
-def test_train_and_test_share_no_input_whatever_the_data_set(chosen):
+def test_train_and_test_share_no_input(chosen):
     inputs = {"train": set(), "test": set()}
     for dataset, split in SPLITS:
         inputs[split].update(p.input for p in problems(dataset, split, 60, chosen))
@@ -113,26 +113,20 @@ def exposure(made) -> dict[int, Counter]:
 
 
 @few
-@given(places, st.integers(1, 300))
-def test_every_function_is_called_equally_often_at_each_level(place, rows):
-    (dataset, split), chosen = place
+@given(splits, st.integers(1, 300))
+def test_every_function_is_called_equally_often_at_each_level(case, rows):
+    (dataset, split), chosen = case
     for counts in exposure(problems(dataset, split, rows, chosen)).values():
         values = [counts[name] for name in pool(dataset, split)]
         assert max(values) - min(values) <= SPREAD
 
 
 @pytest.mark.parametrize(("dataset", "split"), [*SHORT, ("stage2_level1to8", "test")])
-def test_exposure_stays_equal_in_long_runs_with_the_default_settings(dataset, split):
+def test_exposure_stays_equal_in_long_runs(dataset, split):
     seen = exposure(sampled(dataset, split, 4000))
     for counts in seen.values():
         assert set(counts) == set(pool(dataset, split))
         assert max(counts.values()) - min(counts.values()) <= SPREAD
-
-
-def test_stage1_calls_all_functions_and_stage2_each_side_of_the_split():
-    assert set(exposure(sampled("stage1_level1", "train", 4000))[1]) == set(FUNCTIONS)
-    assert set(exposure(sampled("stage2_level2", "train", 4000))[2]) == set(pool("stage2_level2", "train"))
-    assert set(exposure(sampled("stage2_level1to8", "test", 4000))[8]) == set(pool("stage2_level2", "test"))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +137,7 @@ def test_no_problem_occurs_twice(dataset, split):
     assert len(set(made)) == len(made)
 
 
-def test_no_problem_occurs_twice_although_there_are_few():
+def test_no_problem_occurs_twice_among_few():
     narrow = DEFAULT.model_copy(update={"input_length": (3, 3)})
     made = [(p.text, p.input) for p in problems("stage2_level1", "test", 3000, narrow)]
     assert len(set(made)) == len(made) == 3000
@@ -156,13 +150,13 @@ def test_the_first_problems_do_not_depend_on_their_number(chosen, dataset, few_r
     assert list(problems(dataset, "train", few_rows, chosen)) == many[:few_rows]
 
 
-def test_seed_data_set_and_split_give_other_problems():
+def test_problems_depend_on_seed_dataset_and_split():
     streams = [tuple(problems(dataset, split, 5, DEFAULT)) for dataset, split in SPLITS]
     streams.append(tuple(problems("stage1_level1", "train", 5, DEFAULT.model_copy(update={"seed": 43}))))
     assert len(set(streams)) == len(streams)
 
 
-def test_inputs_suit_the_functions_that_need_it():
+def test_inputs_suit_their_functions():
     by_function = {name: [] for name in FUNCTIONS}
     for p in sampled("stage1_level1", "train", 4000):
         by_function[READABLE_NAMES[p.text.split("(")[0]]].append(p.input)
@@ -178,8 +172,7 @@ def test_expressions_are_varied():
     made = sampled("stage2_level1to8", "test", 4000)
     texts = [p.text for p in made]
     two = tuple(f"{PUBLIC_NAMES[name]}(" for name, declared in DECLARED.items() if declared.operands == 2)
-    assert any(" + '" in text for text in texts)
-    assert any("' + " in text for text in texts)
+    assert any(" + '" in text for text in texts) and any("' + " in text for text in texts)
     assert any(size(p.expression).calls > p.level for p in made)
     assert any(size(p.expression).depth > p.level for p in made)
     assert any(text.startswith(two) and text.count("func_") > 2 for text in texts)
@@ -204,7 +197,7 @@ def test_impossible_settings_are_an_error_that_names_the_keys(update, dataset, n
     assert named in str(caught.value)
 
 
-def test_more_problems_than_there_are_is_an_error():
+def test_too_many_problems_are_an_error():
     narrow = DEFAULT.model_copy(update={"input_length": (3, 3)})
     with pytest.raises(UserError, match="fewer problems"):
         list(problems("stage2_level1", "test", 200_000, narrow))

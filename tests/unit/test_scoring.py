@@ -26,7 +26,7 @@ def published(name):
 
 
 @pytest.mark.parametrize("name", VERDICTS)
-def test_agrees_with_all_published_verdicts(name):
+def test_all_published_verdicts(name):
     def given(row):
         outcome = grade(row["response"], row["truth"])
         return REWARDS["published_code"][outcome], int(outcome is Outcome.CORRECT)
@@ -66,7 +66,7 @@ def test_a_draft_within_the_thinking_is_no_answer_by_the_lenient_rule(text):
 @pytest.mark.parametrize(
     "thinking", ["<think></think>", '<think>{"output": "cd"}</think>', "<think>{ ```json</think>", "{</think>"]
 )
-def test_the_lenient_rule_reads_the_final_answer_behind_the_thinking(thinking):
+def test_the_lenient_rule_reads_the_answer_after_the_thinking(thinking):
     for answer in ('{"output": "ab"}', 'a stray { then {"output": "ab"}', '```json\n{"output": "ab"} '):
         assert find_answer(thinking + answer, "lenient") == "ab"
 
@@ -74,7 +74,6 @@ def test_the_lenient_rule_reads_the_final_answer_behind_the_thinking(thinking):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ('so {"output": "ab"}', "ab"),
         ('{"output": "a"} and {"output": "b"} done', "b"),
         ('{"a": {"output": "in"}, "output": "out"}', "out"),
         ('{"output": {"output": "in"}}', {"output": "in"}),
@@ -83,13 +82,8 @@ def test_the_lenient_rule_reads_the_final_answer_behind_the_thinking(thinking):
         ('{"output": "ab\\n"}', "ab\n"),
         ('{"output": " ab "}', " ab "),
         ('{"output": "ab"} then { is left open', "ab"),
-        ('}}} {"output": "ab"}', "ab"),
-        ('[{"output": "ab"}]', "ab"),
-        ('{"output": "«ab»"}', "«ab»"),
         ('{"output": "\\u00abab\\u00bb"}', "«ab»"),
         ('{"output": null}', None),
-        ('{"output": None}', None),
-        ('{"output": True}', True),
         ('{"output": [1, False]}', [1, False]),
         ('{"output": "aTrueb None"}', "aTrueb None"),
         ('{"output": "None \\" True", "ok": True}', 'null " true'),
@@ -98,25 +92,19 @@ def test_the_lenient_rule_reads_the_final_answer_behind_the_thinking(thinking):
         ('{"output": ("a", "b")}', ["a", "b"]),
         ('{"output": "f(x)"}', "f(x)"),
         ('\\{"output": "ab"\\}', "ab"),
-        ('$$\\{"output": "ab"\\}$$', "ab"),
         ('\\boxed{{"output": "ab"}}', "ab"),
-        ('\\boxed{\\{"output": "ab"\\}}', "ab"),
-        ('\\boxed{\n{"output": "ab"}\n} at last', "ab"),
         ('\\boxed{{"output": "a"}} \\boxed{{"output": "b"}}', "b"),
-        ('```json\n{"output": "ab"}\n```', "ab"),
         ('```json {"output": "a"}``` ```json {"output": "b"}```', "b"),
         ('```json\n{"output": "in"}\n``` then {"output": "after"}', "in"),
         ('{"output": "before"}\n```json\n{"output": "in"}\n```', "in"),
-        ('```json\n\\{"output": "ab"\\}\n```', "ab"),
         ('```json\n{"output": "{"}\n```', "{"),
         ('```\n{"output": "ab"}\n```', "ab"),
         ('```json\n{"output": "ab"}\n', "ab"),
-        ('```json\n{"output": "ab"}.', "ab"),
         ('\\boxed{x = {1}, {"output": "ab"}} as {said}', "ab"),
         ('\\boxed{\\left\\{"output": "ab"\\right\\}}', "ab"),
     ],
 )
-def test_finds(text, answer):
+def test_finds_the_answer_by_either_rule(text, answer):
     assert find_answer(text) == answer
     assert find_answer(text, "lenient") == answer
 
@@ -125,26 +113,21 @@ def test_finds(text, answer):
     "text",
     [
         "",
-        "the answer is ab",
         '"ab"',
-        "null",
         "{}",
         '{"Output": "ab"}',
         '{"output": ab}',
         '{"output": "ab',
-        '{"output": "ab\\"}',
         '{"output": "ab",}',
         '{"output": "a\tb"}',
         "{'output': 'ab'}",
         '{output: "ab"}',
         '("output": "ab")',
-        '["output", "ab"]',
         '```json\n["output"]\n```',
         '```json\nSo {"output": "ab"}\n```x',
-        "\\boxed{ab}",
     ],
 )
-def test_finds_nothing_by_either_rule_or_only_by_the_lenient_one(text):
+def test_finds_no_answer(text):
     assert find_answer(text) is NO_ANSWER
     lenient = find_answer(text, "lenient")
     assert lenient == "ab" if text.startswith("```json\nSo") else lenient is NO_ANSWER
@@ -164,17 +147,9 @@ def test_finds_nothing_by_either_rule_or_only_by_the_lenient_one(text):
         'set {1, 2} and "{ {"output":\n"ab"}',
     ],
 )
-def test_only_the_lenient_rule_passes_over_stray_braces(text):
+def test_only_the_lenient_rule_skips_stray_braces(text):
     assert find_answer(text) is NO_ANSWER
     assert find_answer(text, "lenient") == "ab"
-
-
-@pytest.mark.parametrize(
-    ("text", "outcome"),
-    [('{"output": "ab"}', Outcome.CORRECT), ('{"output": "ab "}', Outcome.WRONG), ("ab", Outcome.NO_ANSWER)],
-)
-def test_outcomes(text, outcome):
-    assert grade(text, "ab") is outcome
 
 
 def test_a_truncated_response_has_no_answer():
@@ -309,7 +284,7 @@ def test_reasoning_around_the_answer_does_not_matter(before, answer, after):
 
 @settings(max_examples=300)
 @given(texts, texts)
-def test_the_lenient_rule_reads_nothing_before_the_end_of_the_thinking(thinking, final):
+def test_the_lenient_rule_ignores_text_before_the_end_of_the_thinking(thinking, final):
     assert find_answer(f"<think>{thinking}</think>{final}", "lenient") == find_answer(final, "lenient")
     assert find_answer(f"{final}<think>{thinking}", "lenient") is NO_ANSWER
 

@@ -1,11 +1,10 @@
 """Hostile responses: no exception, nothing executed, and work that grows no faster than the text."""
 
-import subprocess
 import sys
 
 import pytest
 from counted_calls import calls
-from hostile_texts import CODE, SHAPES, code_as_answers, text_of
+from hostile_texts import CODE, SHAPES, assert_nothing_is_executed, code_as_answers, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,13 +23,13 @@ def nested(opening, closing, depth, around='{"output": %s}'):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_twice_the_text_takes_at_most_twice_the_steps(shape, rule):
+def test_work_grows_linearly_with_the_text(shape, rule):
     small, large = (calls(find_answer, text_of(shape, size), rule) for size in (20_000, 40_000))
     assert large <= 2 * small + 50
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_object_is_found_in_two_readings_of_the_text(shape):
+def test_the_text_is_read_a_bounded_number_of_times(shape):
     class Counting(str):
         read = 0
 
@@ -102,25 +101,17 @@ def test_no_text_raises(text, rule):
         grade(wrapped, text, rule=rule)
 
 
-GUARD = """
-import sys
+GRADE = """
 from fofg.tasks.strings.grading import grade
 from fofg.tasks.task import Outcome
-grade('{"output": True} (', 'ab', rule='lenient')
-seen = []
-sys.addaudithook(lambda event, arguments: seen.append(event))
-for line in sys.argv[1:]:
+def read(text):
     for rule in ('published', 'lenient'):
-        assert grade(line, 'ab', rule=rule) is not Outcome.CORRECT
-del line, rule
-print([event for event in seen if event.split('.')[0] in
-       ('compile', 'exec', 'import', 'open', 'os', 'subprocess', 'marshal', 'pickle', 'ctypes', 'socket')])
+        assert grade(text, 'ab', rule=rule) is not Outcome.CORRECT
 """
 
 
 def test_nothing_is_executed():
-    done = subprocess.run([sys.executable, "-c", GUARD, *code_as_answers()], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+    assert_nothing_is_executed(GRADE, code_as_answers())
 
 
 def test_code_is_no_answer():

@@ -33,7 +33,7 @@ def test_a_signal_requests_a_stop_and_the_first_reason_stays(number, reason):
     assert signal.getsignal(number) == before
 
 
-def test_a_time_limit_counts_that_comes_before_the_work():
+def test_a_time_limit_before_the_work_counts():
     done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=True)
     assert done.stdout == "True before the time limit\n"
 

@@ -6,18 +6,18 @@ import pytest
 from configs import configured
 
 from fofg import specs
-from fofg.config import Selection, canonical
-from fofg.specs import ProblemsSpec, RolloutsSpec, SelectionSpec
+from fofg.config import canonical
+from fofg.specs import ProblemsSpec, RolloutsSpec
 
 OWN_ENGINE = {"name": "mine.engines:Mine", "options": {"beam": 4}}
 
 
 def shard(config, number: int, problems: int) -> str:
-    """What a rule gives a job of Stage-1 rollouts."""
+    """Return the spec of a job of Stage-1 rollouts."""
     return canonical(specs.stage1_shard(config, number, problems), **specs.engine(config), rollouts=config.stage1.rollouts, code=1)
 
 
-def test_a_spec_is_canonical_json_that_its_program_reads():
+def test_specs_are_canonical_json():
     text = shard(configured(problems={"template": "é {code} {input}"}), 0, 10)
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) and text.isascii()
     assert RolloutsSpec.model_validate_json(text).problems.problems.template == "é {code} {input}"
@@ -36,14 +36,7 @@ def test_options_of_a_custom_engine_are_part_of_the_spec():
     assert json.loads(shard(vllm, 0, 10))["options"] is None
 
 
-def test_what_a_shard_does_not_have_is_not_in_its_files():
-    """Shards are gathered by what they say that they were made from: problems of their own, or rows of a file."""
-    config = configured()
-    spec = RolloutsSpec(**specs.engine(config), rollouts=config.stage1.rollouts)
-    assert not json.loads(spec.text()).keys() & {"problems", "options"}
-
-
-def test_the_published_sampler_has_input_lengths_of_its_own():
+def test_the_published_sampler_has_fixed_input_lengths():
     one, other = (
         specs.problems(configured(problems={"sampler": "paper", "input_length": length}), "stage1_level1", "train")
         for length in ([3, 6], [4, 5])
@@ -51,20 +44,13 @@ def test_the_published_sampler_has_input_lengths_of_its_own():
     assert one == other and one.problems.input_length == (3, 10)
 
 
-def test_a_part_of_a_section_has_its_own_keys_alone():
-    config = configured()
-    text = canonical(selection=specs.part(Selection, config.stage1.rft), answer_rule="lenient", template=None, code=3)
-    assert "keep_definitions" not in text
-    assert SelectionSpec.model_validate_json(text).code == 3
-
-
 @pytest.mark.parametrize("change", [{"every": 9}, {"every": 0}, {"greedy": True}, {"problems": 3}, {"levels": [2, 2]}], ids=str)
-def test_validation_is_described_beside_the_spec_of_a_run(change):
+def test_validation_settings_are_part_of_the_validation_spec(change):
     changed = configured(stage2={"rl": {"validation": change}})
     assert specs.validation(changed) != specs.validation(configured())
 
 
-def test_problems_are_the_rows_of_the_split_unless_a_part_is_asked_for():
+def test_problems_default_to_all_rows_of_the_split():
     config = configured()
     assert specs.problems(config, "stage1_level1", "test").rows == config.datasets["stage1_level1"].test
     assert specs.problems(config, "stage1_level1", "train", 3, 4) == ProblemsSpec(

@@ -1,4 +1,4 @@
-"""Programs that a job starts: their output, their exit, and that nothing of them outlives it."""
+"""Programs that a job starts: their output and exit code, and that they end with the job."""
 
 import os
 import signal
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fofg.errors import UserError
 from fofg.runtime import subprocesses
 
 #: Runs the program in its fourth and later arguments, with a log, seconds of grace, and a file that requests a stop ("": none),
@@ -40,7 +39,7 @@ def end(number, frame):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 """
-#: Saves when the file STOP_FILE comes, exits with code 7, and says if SIGTERM came before.
+#: Saves when the file STOP_FILE comes, exits with code 7, and reports an earlier SIGTERM.
 SAVES = """
 import os, pathlib, signal, threading, time
 signal.signal(signal.SIGTERM, lambda number, frame: print("terminated", flush=True))
@@ -69,7 +68,7 @@ def python(text, *arguments):
 def wait_for(found, seconds=60):
     end = time.monotonic() + seconds
     while not (value := found()):
-        assert time.monotonic() < end, "it never came"
+        assert time.monotonic() < end, "timeout"
         time.sleep(0.05)
     return value
 
@@ -86,7 +85,7 @@ def gone(*pids):
 
 @pytest.fixture
 def job(tmp_path):
-    """Starts a job whose program is the given text; gives the job's process and the program's and its child's numbers."""
+    """Start a job that runs a program; return the job's process and the PIDs of the program and its child."""
     started = []
 
     def start(text, grace=30.0, stop_file="", seconds=60.0):
@@ -101,9 +100,9 @@ def job(tmp_path):
         return process, pids
 
     yield start
-    for one in started:
+    for item in started:
         with suppress(ProcessLookupError):
-            os.kill(one if isinstance(one, int) else one.pid, signal.SIGKILL)
+            os.kill(item if isinstance(item, int) else item.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
@@ -111,7 +110,7 @@ def test_the_exit_code_is_the_programs(tmp_path, code):
     assert subprocesses.run(python(f"raise SystemExit({code})"), tmp_path / "log", {}) == code
 
 
-def test_all_output_goes_to_the_log_behind_what_is_there(tmp_path, capfd):
+def test_all_output_is_appended_to_the_log(tmp_path, capfd):
     (tmp_path / "log").write_text("before\n")
     program = "import sys; print('out', flush=True); print('err', file=sys.stderr, flush=True); print(repr(sys.stdin.read()))"
     subprocesses.run(python(program), tmp_path / "log", {})
@@ -119,25 +118,7 @@ def test_all_output_goes_to_the_log_behind_what_is_there(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_environment_is_ours_and_more(tmp_path, monkeypatch):
-    monkeypatch.setenv("FOFG_KEPT", "a")
-    monkeypatch.setenv("FOFG_CHANGED", "a")
-    program = "import os; print([os.environ.get(name) for name in ('FOFG_KEPT', 'FOFG_CHANGED', 'FOFG_NEW')])"
-    subprocesses.run(python(program), tmp_path / "log", {"FOFG_CHANGED": "b", "FOFG_NEW": "c=d é"})
-    assert (tmp_path / "log").read_text(encoding="utf-8") == "['a', 'b', 'c=d é']\n"
-    assert os.environ["FOFG_CHANGED"] == "a" and "FOFG_NEW" not in os.environ
-
-
-def test_signals_are_handled_as_before_when_it_has_ended(tmp_path):
-    numbers = (signal.SIGTERM, signal.SIGURG)
-    before = [signal.getsignal(number) for number in numbers]
-    subprocesses.run(python(""), tmp_path / "log", {})
-    with pytest.raises(FileNotFoundError):
-        subprocesses.run([str(tmp_path / "nothing")], tmp_path / "log", {})
-    assert [signal.getsignal(number) for number in numbers] == before
-
-
-def test_what_a_program_leaves_behind_ends_with_it(tmp_path):
+def test_children_end_with_their_program(tmp_path):
     program = FAMILY.replace("time.sleep(1000)\n", "sys.exit(5)\n")
     assert subprocesses.run(python(program, tmp_path / "numbers"), tmp_path / "log", {}) == 5
     _, child = map(int, (tmp_path / "numbers").read_text().split())
@@ -145,7 +126,7 @@ def test_what_a_program_leaves_behind_ends_with_it(tmp_path):
 
 
 @SIGNALS
-def test_a_program_with_nothing_to_save_and_its_children_get_sigterm_at_once(job, number):
+def test_a_program_without_a_stop_file_gets_sigterm_at_once(job, number):
     process, pids = job(FAMILY, seconds=100_000)
     process.send_signal(number)
     assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
@@ -168,7 +149,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(job):
 
 
 @SIGNALS
-def test_a_program_that_saves_ends_by_itself(job, tmp_path, number):
+def test_a_program_that_saves_exits_by_itself(job, tmp_path, number):
     stop_file = tmp_path / "stop"
     process, pids = job(SAVES.replace("STOP_FILE", repr(str(stop_file))) + FAMILY, stop_file=stop_file)
     process.send_signal(number)
@@ -187,28 +168,28 @@ def test_a_program_that_does_not_save_in_time_gets_sigterm(job, tmp_path):
     wait_for(lambda: gone(*pids))
 
 
-def test_a_program_that_heeds_nothing_is_killed(job, tmp_path):
+def test_a_program_that_ignores_stop_file_and_sigterm_is_killed(job, tmp_path):
     process, pids = job(DEAF + FAMILY, stop_file=tmp_path / "stop", grace=0.5, seconds=1)
     process.terminate()
     assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
     wait_for(lambda: gone(*pids))
 
 
-def test_asked_before_it_starts_a_program_is_not_started(tmp_path):
+def test_a_program_is_not_started_after_a_stop_request(tmp_path):
     program = python(f"open({str(tmp_path / 'started')!r}, 'w')")
     done = subprocess.run(python(EARLY + JOB, tmp_path / "log", 30, tmp_path / "stop", *program), capture_output=True, text=True)
     assert done.stdout == f"{-signal.SIGTERM}\n", done.stderr
     assert (tmp_path / "stop").read_text() == "before the time limit" and not (tmp_path / "started").exists()
 
 
-def test_a_killed_job_takes_its_program_along(job):
+def test_a_program_ends_with_its_killed_job(job):
     process, (program, _) = job(FAMILY)
     process.kill()
     wait_for(lambda: gone(program))
 
 
-def test_a_killed_job_takes_torchruns_workers_along(tmp_path, job):
-    """Which would go on training, and writing checkpoints beside those of the job's next start."""
+def test_torchrun_workers_end_with_their_killed_job(tmp_path, job):
+    """Otherwise they would continue to train beside the job's next start."""
     worker = tmp_path / "worker.py"
     worker.write_text(FAMILY)
     torchrun = f"-m torch.distributed.run --standalone --nproc-per-node=1 {worker}"
@@ -220,26 +201,7 @@ def test_a_killed_job_takes_torchruns_workers_along(tmp_path, job):
     os.kill(child, signal.SIGKILL)
 
 
-def test_a_failure_shows_the_last_lines_and_where_the_rest_is(tmp_path):
-    log = tmp_path / "verl.log"
-    log.write_bytes(b"".join(b"line %d\n" % number for number in range(100)) + b"bad \xff byte\n")
-    message = str(subprocesses.failure(log, 3, "verl"))
-    first, *shown = message.splitlines()
-    assert "exit code 3" in first and str(log) in first
-    assert shown == [*(f"line {number}" for number in range(101 - subprocesses.SHOWN, 100)), "bad \ufffd byte"]
-
-
-def test_several_nodes_need_an_allocation_and_srun(monkeypatch, tmp_path):
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(UserError, match=r"training\.nodes: several nodes need a SLURM allocation"):
-        subprocesses.on_all_nodes(2, 8, 16)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"training\.nodes: several nodes need SLURM's srun"):
-        subprocesses.on_all_nodes(2, 8, 16)
-
-
-def test_the_locks_of_a_killed_job_stay_taken_until_its_program_has_ended(tmp_path):
+def test_a_killed_job_is_locked_until_its_program_has_ended(tmp_path):
     """Or the next job would load its model onto a GPU that the old one still fills."""
     locked, alive = tmp_path / "state", tmp_path / "alive"
     program = (

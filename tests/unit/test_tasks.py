@@ -1,4 +1,4 @@
-"""A task is a room: one from outside the package goes through the pipeline, and no other room names a task."""
+"""A task from outside the package goes through the pipeline, and no other module names a task."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 import problem_sets
 import pyarrow.parquet as pq
 import pytest
-from rollout_rows import rollout
+from rollout_rows import rollout, selection
 
-from fofg.config import Scoring, Selection
+from fofg.config import Scoring
 from fofg.data import datasets, description
 from fofg.data.files import write_parquet
 from fofg.data.schemas import FAILURES, PROBLEMS, ROLLOUTS, VERDICTS
@@ -27,23 +27,14 @@ from fofg.tasks.strings import Strings, functions
 from fofg.tasks.task import Outcome, Split
 
 ROOT = Path(__file__).parents[2]
-OWN_ROOMS = {"tasks", "tiny_base", "config", "names.py"}
+OWN_FOLDERS = {"tasks", "tiny_base", "config", "names.py"}
 EVEN = "toy_task:Even"
 SETTINGS = problem_sets.DEFAULT.problems.model_copy(update={"task": EVEN, "template": "Write an even text about "})
-SELECTION = Selection(
-    keep_truncated=False,
-    drop_duplicates=False,
-    max_per_problem=None,
-    max_tokens=None,
-    turns_per_example=1,
-    test_rows=0,
-    seed=1,
-)
 
 
 @pytest.fixture
 def even(monkeypatch):
-    """The toy task, as a job of the workflow finds it."""
+    """Configure the toy task as the workflow does."""
     monkeypatch.setenv("FOFG_TASK", EVEN)
 
 
@@ -66,7 +57,7 @@ def mixed(tmp_path, even) -> Path:
     return path
 
 
-def test_problems_of_another_task_are_rows_like_any_others(even):
+def test_problems_of_another_task_have_the_same_columns(even):
     first, last = problems("stage1_level1", 3)[::2]
     assert first["prompt"] == [{"role": "user", "content": "An even number can be halved. Write an even text about train42"}]
     assert first["data_source"] == "even" and first["extra_info"]["functions"] == ["count"]
@@ -74,7 +65,7 @@ def test_problems_of_another_task_are_rows_like_any_others(even):
     assert build_prompts([first], False, "About ") == [[{"role": "user", "content": "About train42"}]]
 
 
-def test_rewards_are_those_of_each_rows_task(even):
+def test_rewards_follow_the_task_of_each_row(even):
     scoring = Scoring(scheme="published_code", answer_rule="published")
     toy, string = problems("stage2_level1", 1)[0], rollout(1, [])
     rewards = compute_scores([(toy, "ab", False), (toy, "abc", False), (toy, "", False), (string, "ab", False)], scoring)
@@ -82,9 +73,9 @@ def test_rewards_are_those_of_each_rows_task(even):
     assert compute_score("even/level1", "ab", toy["reward_model"]["ground_truth"])["acc"] == 1.0
 
 
-def test_selection_verdicts_and_failure_classes_are_those_of_each_rows_task(tmp_path, mixed):
+def test_selection_and_verdicts_follow_the_task_of_each_row(tmp_path, mixed):
     outputs = [tmp_path / name for name in ("train.parquet", "test.parquet", "selection.json")]
-    spec = SelectionSpec(selection=SELECTION, answer_rule="published", template="{code} {input}")
+    spec = SelectionSpec(selection=selection(), answer_rule="published", template="{code} {input}")
     report = select(spec, mixed, *outputs)
     assert [row["response"] for row in pq.read_table(outputs[0]).to_pylist()] == ["ab", '{"output": "b"}']
     assert report["exposure"]["count"] == {"public_name": "counting", "problems": 1, "kept_problems": 1, "kept_responses": 1}
@@ -100,7 +91,7 @@ def test_selection_verdicts_and_failure_classes_are_those_of_each_rows_task(tmp_
     ]
 
 
-def test_failure_classes_are_the_tasks(tmp_path, even):
+def test_failure_classes_follow_the_task(tmp_path, even):
     path = tmp_path / "rollout.parquet"
     write_parquet(path, ROLLOUTS, [[answered(problems("stage2_level1", 1)[0], "ab", "abc", "")]])
     assert classify_file(path, tmp_path / "failures.parquet", (1, 1), "published") == {"correct": 1, "odd": 1, "empty": 1}
@@ -122,26 +113,28 @@ def test_a_task_is_found_by_entry_or_by_class(even):
 
 
 @pytest.mark.parametrize("source", ["even", "toy_task:Even", "os:system", ""])
-def test_no_row_says_what_is_imported(source):
+def test_rows_cannot_import_code(source):
     with pytest.raises(UserError, match=f"row 1: no task for data_source '{source.partition('/')[0]}'; known: string_task"):
         tasks.read({"data_source": source, "reward_model": None, "extra_info": None}, "row 1")
 
 
 @pytest.mark.parametrize("name", ["missing_module:Task", "toy_task:Odd", "toy_task"])
-def test_a_task_that_cant_be_loaded_is_named(name):
+def test_a_task_that_cannot_be_loaded_is_named(name):
     with pytest.raises(UserError, match=rf"problems\.task: {name} can't be loaded"):
         tasks.load(name)
 
 
-def test_no_other_room_names_a_task():
+def test_no_other_module_names_a_task():
     """Outside of tasks/, the names of models and data, the embedded model and the configuration. schemas.py names columns."""
-    rooms = [path for path in (ROOT / "src/fofg").rglob("*.py") if path.relative_to(ROOT / "src/fofg").parts[0] not in OWN_ROOMS]
+    modules = [
+        path for path in (ROOT / "src/fofg").rglob("*.py") if path.relative_to(ROOT / "src/fofg").parts[0] not in OWN_FOLDERS
+    ]
     words = re.compile(
         r"tasks\.strings|string_task|[Ss]tring (function|problem|task)|expression|ref_(in|out)put|func_|PUBLIC_NAMES"
     )
     found = {
         f"{path.relative_to(ROOT)}: {line.strip()}"
-        for path in [*rooms, *(ROOT / "workflow/scripts").glob("*.py")]
+        for path in [*modules, *(ROOT / "workflow/scripts").glob("*.py")]
         for line in path.read_text(encoding="utf-8").splitlines()
         if words.search(line)
     }
@@ -150,7 +143,7 @@ def test_no_other_room_names_a_task():
 
 @pytest.fixture
 def extra_function():
-    """A 26th function, declared in one file."""
+    """Declare a 26th function from one file."""
     registries = [functions.FUNCTIONS, functions.PUBLIC_NAMES, functions.READABLE_NAMES, functions.DECLARED]
     before = [dict(registry) for registry in registries]
     sys.modules.pop("extra_function", None)

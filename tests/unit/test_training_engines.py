@@ -1,4 +1,4 @@
-"""Engines that train: found by name, or on the user's path."""
+"""Engines that train: found by name, or anywhere on the path."""
 
 import json
 import os
@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import configs
 import pytest
 from safetensors.torch import load_file
 
-from fofg.config import SFTConfig
 from fofg.data.files import write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
@@ -18,12 +18,7 @@ from fofg.training import engines
 from fofg.training.sft import train
 
 PROGRAM = Path(__file__).parents[2] / "workflow/scripts/train_sft.py"
-SETTINGS = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 1, "max_length": 9, "too_long": "skip", "warmup_ratio": 0}
-SETTINGS |= {"schedule": "constant", "weight_decay": 0, "max_grad_norm": 1, "precision": "auto", "seed": 1}
-#: Required, though not every engine uses them.
-SPEED = {"--micro-batch-size": 4, "--save-every": 20}
-SETTINGS |= {"last_batch": "drop", "betas": (0.9, 0.999), "loss_agg_mode": "token-mean"}
-#: Its training doubles every weight.
+#: A custom engine whose training doubles every weight.
 THEIRS = """
 from fofg.training import modeling
 from fofg.training.run import training_run
@@ -39,30 +34,24 @@ def double(spec, model, train_file, test_file, output, state, micro_batch_size, 
 """
 
 
-def test_the_packages_own_are_found_by_name():
+def test_own_engines_are_found_by_name():
     assert engines.find("sft", "torch") is train
     assert engines.find("sft", "fofg.training.sft:train") is train
 
 
 @pytest.mark.parametrize("name", ["nothing.like:this", "fofg.training.sft:nothing", "verl.no.such:thing"])
-def test_what_cannot_be_loaded_is_named(name):
+def test_an_engine_that_cannot_be_loaded_is_named(name):
     with pytest.raises(UserError, match=f"{name} can't be loaded"):
         engines.find("sft", name)
 
 
-def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
+def test_a_custom_engine_trains_a_model(tiny_model, tmp_path):
     (tmp_path / "theirs.py").write_text(THEIRS)
     data = tmp_path / "none.parquet"
     write_parquet(data, RFT, [])
-    spec = SFTSpec(sft=SFTConfig(engine="theirs:double", **SETTINGS))
-    files = {
-        "--model": tiny_model,
-        "--train": data,
-        "--test": data,
-        "--output": tmp_path / "new",
-        "--state": tmp_path / "state",
-        **SPEED,
-    }
+    spec = SFTSpec(sft=configs.sft(engine="theirs:double"))
+    files = {"--model": tiny_model, "--train": data, "--test": data, "--output": tmp_path / "new", "--state": tmp_path / "state"}
+    files |= {"--micro-batch-size": 4, "--save-every": 20}
     command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -70,19 +59,3 @@ def test_one_of_the_users_own_trains_a_model(tiny_model, tmp_path):
     assert all((new[name] == 2 * old[name]).all() for name in old)
     assert json.loads((tmp_path / "new/metrics.jsonl").read_text())["loss"] == 0.5
     assert json.loads((tmp_path / "new/spec.json").read_text())["sft"]["engine"] == "theirs:double"
-
-
-def test_verl_wants_a_gpu_and_its_settings(tiny_model, tmp_path):
-    spec = SFTSpec(sft=SFTConfig(engine="verl", **SETTINGS))
-    files = {
-        "--model": tiny_model,
-        "--train": "t",
-        "--test": "t",
-        "--output": tmp_path / "new",
-        "--state": tmp_path / "state",
-        **SPEED,
-    }
-    command = [sys.executable, PROGRAM, "--spec", spec.text(), *(str(part) for pair in files.items() for part in pair)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "engine verl" in done.stderr

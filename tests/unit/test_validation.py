@@ -17,15 +17,15 @@ DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
 
 
 def validation(**changes):
-    """The default configuration's, of a test split that has levels 1 to 4."""
+    """Return the default validation, whose test split has levels 1 to 4."""
     values = read([DEFAULT])
     merge(values, {"stage2": {"rl": {"validation": changes}}})
     return specs.validation(load(values))
 
 
 @pytest.mark.parametrize("changes", [{"levels": [1, 4], "problems": 16}, {"levels": [2, 3], "problems": 3}], ids=str)
-def test_the_first_of_each_level_are_the_rows_of_the_test_split(tmp_path, changes):
-    """As in the file of the split, which evaluation may read."""
+def test_validation_has_the_first_test_problems_of_each_level(tmp_path, changes):
+    """The same rows as in the file of the split."""
     wanted = validation(**changes)
     datasets.write(tmp_path / "test.parquet", wanted.source)
     rows = list(read_rows(tmp_path / "test.parquet", PROBLEMS))
@@ -36,13 +36,13 @@ def test_the_first_of_each_level_are_the_rows_of_the_test_split(tmp_path, change
 
 
 def test_too_few_problems_of_a_level_are_an_error():
-    says = r"stage2.rl.validation: datasets.stage2_validation.test gives 16 problems of level 1, fewer than problems: 17"
-    with pytest.raises(UserError, match=says):
+    message = r"stage2.rl.validation: datasets.stage2_validation.test gives 16 problems of level 1, fewer than problems: 17"
+    with pytest.raises(UserError, match=message):
         sample(validation().model_copy(update={"problems": 17}))
     with pytest.raises(UserError, match="gives 0 problems of level 5"):
         sample(validation().model_copy(update={"levels": (4, 5)}))
 
 
-def test_a_validation_that_is_off_samples_nothing_and_needs_no_dataset():
+def test_disabled_validation_needs_no_dataset():
     assert validation(every=0, dataset="none") is None
     assert sample(validation().model_copy(update={"every": 0})) == []

@@ -1,4 +1,4 @@
-"""verl's metrics as our records: followed while they are written, kept over kills, and what the report reads."""
+"""verl's metrics as our records: read while they are written, and kept after a kill."""
 
 import json
 import time
@@ -15,43 +15,43 @@ from fofg.training.verl.records import Follower, Lines
 
 
 def line(step, **data):
-    """As verl's file logger writes it."""
+    """Return a line as verl's file logger writes it."""
     return json.dumps({"step": step, "data": data}, separators=(",", ":"))
 
 
 def trained(step, loss=1.0, tokens=100):
-    """What verl's trainer of fine-tuning says of a step."""
-    said = {"loss": loss, "grad_norm": 0.5, "lr": 1e-5 * step, "mfu": 0.1, "global_tokens": tokens, "total_tokens(B)": 1e-7}
-    return line(step, **{f"train/{name}": value for name, value in said.items()}, **{"perf/cpu_memory_used_gb": 3.0})
+    """Return the line of verl's SFT trainer for a step."""
+    values = {"loss": loss, "grad_norm": 0.5, "lr": 1e-5 * step, "mfu": 0.1, "global_tokens": tokens, "total_tokens(B)": 1e-7}
+    return line(step, **{f"train/{name}": value for name, value in values.items()}, **{"perf/cpu_memory_used_gb": 3.0})
 
 
 def drawn(level1=0.25, level2=0.75, groups=4, limit_reached=0.0):
-    """What our sampler says of a step's groups; verl makes floats of its counts."""
-    said = {"reward": 0.5, "accuracy": 0.5, "accuracy_level1": level1, "accuracy_level2": level2, "response_length": 40.5}
+    """Return our sampler's metrics of a step; verl turns counts into floats."""
+    values = {"reward": 0.5, "accuracy": 0.5, "accuracy_level1": level1, "accuracy_level2": level2, "response_length": 40.5}
     counts = {"truncated": 0.125, "groups": groups, "groups_kept": 2.0, "generation_batches": 2.0, "limit_reached": limit_reached}
-    return {f"fofg/{name}": value for name, value in (said | counts).items()}
+    return {f"fofg/{name}": value for name, value in (values | counts).items()}
 
 
 def updated(seconds=(2.5, 4.0)):
-    """What verl's trainer says of a step's update; ``seconds``: of the rollouts, and of the whole step."""
+    """Return verl's metrics of an update; ``seconds``: of the rollouts, and of the whole step."""
     names = ("pg_loss", "pg_clipfrac", "pg_clipfrac_lower", "ppo_kl", "entropy", "grad_norm", "lr")
-    said = {f"actor/{name}": (number + 1) / 8 for number, name in enumerate(names)}
-    said |= {"timing_s/gen": seconds[0], "timing_s/step": seconds[1], "timing_s/update_actor": 1.0, "perf/mfu/actor": 0.2}
-    return said | {"critic/score/mean": 9.0, "response_length/mean": 9.0, "training/global_step": 1.0, "global_seqlen/mean": 9.0}
+    values = {f"actor/{name}": (number + 1) / 8 for number, name in enumerate(names)}
+    values |= {"timing_s/gen": seconds[0], "timing_s/step": seconds[1], "timing_s/update_actor": 1.0, "perf/mfu/actor": 0.2}
+    return values | {"critic/score/mean": 9.0, "response_length/mean": 9.0, "training/global_step": 1.0, "global_seqlen/mean": 9.0}
 
 
 def validated(**levels):
     """verl's metrics of a validation: of each level, our ``data_source`` in it."""
-    said = {}
+    values = {}
     for level, share in levels.items():
         source = f"string_task/{level}"
-        said |= {f"val-core/{source}/acc/mean@1": share, f"val-aux/{source}/score/mean@1": 9.0}
-        said |= {f"val-aux/{source}/truncated/mean@1": 9.0, f"val-aux/{source}/acc_success_only/mean@1": 9.0}
-    return said | {"val-aux/num_turns/mean": 2.0}
+        values |= {f"val-core/{source}/acc/mean@1": share, f"val-aux/{source}/score/mean@1": 9.0}
+        values |= {f"val-aux/{source}/truncated/mean@1": 9.0, f"val-aux/{source}/acc_success_only/mean@1": 9.0}
+    return values | {"val-aux/num_turns/mean": 2.0}
 
 
 def lines_of(folder, texts, step=0, seconds=1.0):
-    """Lines as kept while a run goes on after a step's checkpoint, a text a second."""
+    """Return the lines that a run keeps after a step's checkpoint, one text per second."""
     lines = Lines(folder / "lines.jsonl", step, folder / "drawn.jsonl")
     for text in texts:
         lines.add(text, lines.seconds() + seconds)
@@ -59,21 +59,14 @@ def lines_of(folder, texts, step=0, seconds=1.0):
 
 
 two_phases = partial(records.grpo, phase_of=partial(phase_of, lengths=[2, 2]))
-two_a_epoch = partial(records.sft, steps_per_epoch=2)
+two_per_epoch = partial(records.sft, steps_per_epoch=2)
 
 
 def test_fine_tuning(tmp_path):
     lines = lines_of(tmp_path, [trained(1, 2.0), trained(2, 1.5), line(2, **{"val/loss": 1.75}), trained(3, 1.0, tokens=50)])
-    first, second, third = two_a_epoch(lines.steps())
-    assert first == {
-        "step": 1,
-        "epoch": 0.5,
-        "loss": 2.0,
-        "learning_rate": 1e-5,
-        "grad_norm": 0.5,
-        "tokens": 100,
-        "seconds": 1.0,
-    }
+    first, second, third = two_per_epoch(lines.steps())
+    values = {"loss": 2.0, "learning_rate": 1e-5, "grad_norm": 0.5, "tokens": 100, "seconds": 1.0}
+    assert first == {"step": 1, "epoch": 0.5, **values}
     assert (second["test_loss"], second["loss"], second["tokens"], second["seconds"]) == (1.75, 1.5, 200, 3.0)
     assert (third["epoch"], third["tokens"]) == (1.5, 250) and "test_loss" not in third
     assert [record["loss"] for record in metrics.thin([first, second, third], 2)] == [1.75, 1.0]
@@ -89,30 +82,11 @@ def test_reinforcement_learning(tmp_path):
     zeroth, first, second, third = two_phases(lines_of(tmp_path, texts).steps())
     levels = {"validation_accuracy_level1": 0.5, "validation_accuracy_level2": 0.25}
     assert zeroth == {"step": 0, "validation_accuracy": 0.375, **levels, "seconds": 1.0}
-    assert first == {
-        "step": 1,
-        "phase": 1,
-        "reward": 0.5,
-        "accuracy": 0.5,
-        "accuracy_level1": 0.25,
-        "accuracy_level2": 0.75,
-        "response_length": 40.5,
-        "truncated": 0.125,
-        "prompts": 4,
-        "groups": 4,
-        "groups_kept": 2,
-        "generation_batches": 2,
-        "limit_reached": False,
-        "prompts_drawn": 4,
-        "seconds_generation": 2.5,
-        "learning_rate": 7 / 8,
-        "loss": 1 / 8,
-        "clip_fraction": 2 / 8,
-        "entropy": 5 / 8,
-        "grad_norm": 6 / 8,
-        "seconds_training": 1.5,
-        "seconds": 2.0,
-    }
+    values = {"reward": 0.5, "accuracy": 0.5, "accuracy_level1": 0.25, "accuracy_level2": 0.75, "response_length": 40.5}
+    values |= {"truncated": 0.125, "prompts": 4, "groups": 4, "groups_kept": 2, "generation_batches": 2, "limit_reached": False}
+    values |= {"prompts_drawn": 4, "learning_rate": 7 / 8, "loss": 1 / 8, "clip_fraction": 2 / 8, "entropy": 5 / 8}
+    values |= {"grad_norm": 6 / 8, "seconds_generation": 2.5, "seconds_training": 1.5, "seconds": 2.0}
+    assert first == {"step": 1, "phase": 1, **values}
     assert (second["prompts_drawn"], second["limit_reached"], second["validation_accuracy"]) == (10, True, 0.5)
     assert list(second)[-4:-1] == [f"validation_accuracy_level{level}" for level in (1, 2, 10)]
     assert (third["phase"], third["prompts_drawn"]) == (2, 8)  # the next phase has its own stream
@@ -121,10 +95,10 @@ def test_reinforcement_learning(tmp_path):
             assert type(record[name]) is int
 
 
-def test_lines_behind_the_checkpoint_are_dropped_and_time_goes_on(tmp_path):
+def test_lines_after_the_checkpoint_are_dropped_and_time_continues(tmp_path):
     lines_of(tmp_path, [trained(1), trained(2), trained(3)])
     lines = lines_of(tmp_path, [trained(3, 7.0)], step=2)
-    assert [(record["step"], record["loss"], record["seconds"]) for record in two_a_epoch(lines.steps())] == [
+    assert [(record["step"], record["loss"], record["seconds"]) for record in two_per_epoch(lines.steps())] == [
         (1, 1.0, 1.0),
         (2, 1.0, 2.0),
         (3, 7.0, 3.0),
@@ -133,17 +107,17 @@ def test_lines_behind_the_checkpoint_are_dropped_and_time_goes_on(tmp_path):
     assert again.steps() == lines.steps() and again.seconds() == 3.0
 
 
-def test_a_step_that_was_saved_but_not_told_of_is_known_from_its_groups(tmp_path):
+def test_a_saved_step_without_a_line_is_known_from_its_groups(tmp_path):
     lines_of(tmp_path, [line(1, **drawn(), **updated())])
-    said = [line(1, **drawn(groups=99)), line(2, **drawn(groups=98)), line(2, **drawn(groups=6)), line(3, **drawn(groups=97))]
-    (tmp_path / "drawn.jsonl").write_text("".join(f"{text}\n" for text in said))
+    values = [line(1, **drawn(groups=99)), line(2, **drawn(groups=98)), line(2, **drawn(groups=6)), line(3, **drawn(groups=97))]
+    (tmp_path / "drawn.jsonl").write_text("".join(f"{text}\n" for text in values))
     first, second, third = two_phases(lines_of(tmp_path, [line(3, **drawn(groups=8), **updated())], step=2).steps())
     assert (first["groups"], second["groups"], third["groups"]) == (4, 6, 8)  # of a step drawn twice, the later counts
     assert (second["seconds"], second["prompts_drawn"], third["prompts_drawn"]) == (1.0, 10, 8)
     assert "loss" not in second and third["loss"] == 1 / 8
 
 
-def test_a_validation_told_after_a_restart_belongs_to_its_step(tmp_path):
+def test_a_validation_logged_after_a_restart_belongs_to_its_step(tmp_path):
     lines_of(tmp_path, [line(1, **drawn(), **updated()), line(2, **drawn(), **updated())])
     lines = lines_of(tmp_path, [line(2, **validated(level1=0.5)), line(3, **drawn(), **updated())], step=2)
     assert [record.get("validation_accuracy") for record in two_phases(lines.steps())] == [None, 0.5, None]
@@ -151,18 +125,18 @@ def test_a_validation_told_after_a_restart_belongs_to_its_step(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lines.jsonl", "drawn.jsonl"])
-def test_a_line_that_a_kill_has_torn_is_passed_over(tmp_path, name):
+def test_a_torn_line_is_skipped(tmp_path, name):
     lines_of(tmp_path, [trained(1), trained(2)])
     with open(tmp_path / name, "a") as file:
         file.write(trained(3)[:40])
     lines = lines_of(tmp_path, [trained(3)], step=2)
-    assert [said["step"] for said in lines.steps()] == [1, 2, 3]
+    assert [record["step"] for record in lines.steps()] == [1, 2, 3]
 
 
 class Followed:
-    """A log that grows, what is kept of it, and the run that logs it."""
+    """A growing log, the lines kept of it, and the run that records them."""
 
-    def __init__(self, folder, convert=two_a_epoch, total=4):
+    def __init__(self, folder, convert=two_per_epoch, total=4):
         self.written, self.folder = folder / "verl.jsonl", folder
         self.run = Run("{}", folder, folder, folder, folder / "tensorboard", None, None)
         self.lines = Lines(folder / "lines.jsonl", 0, folder / "drawn.jsonl")
@@ -188,7 +162,7 @@ class Followed:
             self.logging.__exit__(None, None, None)
 
 
-def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
+def test_a_step_is_recorded_when_the_next_one_begins(tmp_path):
     run = Followed(tmp_path)
     text = trained(2, 1.5) + "\n"
     run.write(trained(1, 2.0) + "\n" + text[:30])
@@ -202,14 +176,14 @@ def test_a_step_is_shown_when_the_next_begins_and_the_last_at_the_end(tmp_path):
     run.write(trained(4) + "\n")
     run.stop()
     assert [record["step"] for record in run.run.records] == [1, 2, 3, 4]
-    assert run.run.records == two_a_epoch(Lines(tmp_path / "lines.jsonl", 4, tmp_path / "drawn.jsonl").steps())
+    assert run.run.records == two_per_epoch(Lines(tmp_path / "lines.jsonl", 4, tmp_path / "drawn.jsonl").steps())
     seconds = [record["seconds"] for record in run.run.records]
     assert seconds == sorted(seconds) and seconds[-1] >= 1
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.0), (2, 1.5), (3, 1.0), (4, 1.0)]
 
 
-def test_a_log_that_says_other_things_is_an_error_not_silence(tmp_path):
+def test_unknown_metrics_are_an_error(tmp_path):
     run = Followed(tmp_path)
     run.write(line(1, **{"train/los": 1.0}) + "\n")
     with pytest.raises(KeyError, match="train/loss"):

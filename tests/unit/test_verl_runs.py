@@ -1,4 +1,4 @@
-"""A run of verl's that is asked to stop: what counts as the end of it, with a program in place of verl's that does the same."""
+"""Stop requests for a verl run, with a program in verl's place."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from fofg.training.run import Run
 from fofg.training.verl import records, runs
 from fofg.training.verl.protocol import ERROR, STOP
 
-#: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument says.
+#: Saves step 2 of 3, asks for the signal by a file, and then does what its second argument names.
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -38,15 +38,15 @@ else:
 
 @pytest.fixture
 def follow(tmp_path, monkeypatch):
-    """Follows the program, and has this process hear of its time limit when that is ready."""
+    """Run the program, and signal the time limit to this process once it is ready."""
 
     def start(then: str, seconds: int = 90) -> None:
         monkeypatch.setenv("FOFG_SAVE_SECONDS", str(seconds))
         command = [sys.executable, "-c", PROGRAM, str(tmp_path), then]
-        said = records.Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl")
+        lines = records.Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl")
         threading.Thread(target=interrupt, daemon=True).start()
         run = Run("{}", tmp_path, tmp_path, tmp_path, tmp_path / "board", None, None)
-        runs.follow(run, command, tmp_path, said, partial(records.sft, steps_per_epoch=1), 3, {})
+        runs.follow(run, command, tmp_path, lines, partial(records.sft, steps_per_epoch=1), 3, {})
 
     def interrupt() -> None:
         while not (tmp_path / "ready").exists():
@@ -60,26 +60,26 @@ def stopped(step: int) -> str:
     return f"stopped before the time limit after step {step} of 3; run the same command to resume"
 
 
-def test_a_run_that_reaches_its_last_step_is_no_failure(follow, tmp_path):
+def test_a_stopped_run_that_reached_its_last_step_succeeds(follow, tmp_path):
     (tmp_path / STOP).write_text("of an earlier start")
     follow("saves")
     assert stop_reason(tmp_path / STOP) == "before the time limit"
 
 
-def test_a_run_that_has_saved_says_so_itself(follow, tmp_path):
+def test_a_run_that_saved_reports_its_own_message(follow, tmp_path):
     (tmp_path / ERROR).write_text("by an earlier start")
     with pytest.raises(UserError, match="in its own words"):
         follow("tells")
 
 
-def test_a_run_that_does_not_end_in_time_has_its_last_checkpoint(follow, capfd):
+def test_a_run_that_does_not_exit_in_time_keeps_its_last_checkpoint(follow, capfd):
     with pytest.raises(UserError) as error:
         follow("sleeps", seconds=30)
     assert str(error.value) == stopped(2)
     assert "verl failed" not in capfd.readouterr().err
 
 
-def test_a_run_that_cannot_save_shows_why(follow, capfd):
+def test_a_run_that_cannot_save_shows_its_log(follow, capfd):
     with pytest.raises(UserError) as error:
         follow("fails")
     assert str(error.value) == stopped(2)

@@ -16,7 +16,7 @@ TARGETS = ("all", "tiny_base")
 
 
 class Checkout:
-    """The project's files in a folder of their own, and Snakemake run in it as a user would."""
+    """A copy of the project's files, in which Snakemake runs as for a user."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -40,7 +40,7 @@ class Checkout:
         return done
 
     def stale(self, overlays=(), targets=TARGETS, cores: int = 2) -> dict[str, int]:
-        """Jobs by rule that a dry run would start, targets themselves left out."""
+        """Return the jobs by rule that a dry run would start, without targets."""
         status, output = dry_run(self.folder, self.arguments(*targets, overlays=overlays, cores=cores))
         assert status == 0, output[-6000:]
         table = output.partition("Job stats:")[2].partition("total")[0]
@@ -51,7 +51,7 @@ class Checkout:
 
 
 def environment() -> dict[str, str]:
-    """The tests' own environment with the interpreter's folder first on PATH, as `make` sets it."""
+    """Return the environment with the interpreter's folder first on PATH, as `make` sets it."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 

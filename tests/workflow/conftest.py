@@ -16,7 +16,7 @@ def checkout(tmp_path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Checkout:
-    """A finished small run, shared by all workers of pytest-xdist. Tests leave its files as they are, or take ``copied``."""
+    """A finished small run, shared by all pytest-xdist workers. Tests must not change its files; ``copied`` is for that."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -35,7 +35,7 @@ def finished(tmp_path_factory) -> Checkout:
 def copied(finished, tmp_path) -> Checkout:
     """A copy of the finished small run, to change and rerun."""
     folder = tmp_path / "fofg"
-    # Dry runs in other workers rewrite the iocache.
+    # Dry runs in other workers rewrite the iocache meanwhile.
     shutil.copytree(finished.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("iocache"))
     return Checkout(folder)
 

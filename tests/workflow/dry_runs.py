@@ -1,4 +1,4 @@
-"""Dry runs that skip the start of Python: each one is forked from a process that has already imported Snakemake."""
+"""Fast dry runs: each is forked from a process that has already imported Snakemake."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ SERVER.set_forkserver_preload(["snakemake.cli", "snakemake_executor_plugin_slurm
 def dry_run(folder: Path, arguments: list[str]) -> tuple[int, str]:
     """Run ``snakemake --dry-run`` in a folder. Return its exit status and what it prints.
 
-    It sees the environment of the first call in this process, not later changes.
+    It has the environment of the first call, not later changes.
     """
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, "output")

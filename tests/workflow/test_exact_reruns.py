@@ -1,4 +1,4 @@
-"""Change a key of the configuration, and exactly the stages that depend on it rerun."""
+"""A changed configuration key reruns exactly the jobs that depend on it."""
 
 import os
 from collections import Counter
@@ -14,8 +14,8 @@ DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
 SMALL = Path(__file__).with_name("small.yaml")
 pytestmark = pytest.mark.slow
 
-# Jobs as tuples of a rule and what tells its jobs apart. What follows from what is said here once more, in the words of the
-# experiment, so that a rule that forgets an input or a key is found.
+# Jobs are tuples of a rule and its wildcards. The dependencies are written down here again, in the words of the experiment, so that
+# a rule that lacks an input or a key is found.
 RL = ("stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2")
 ITERATIONS = (0, 1)
 MODELS = ("base", "stage1-rft", "stage2-rft-iter0", "stage2-rft-iter1", *RL)
@@ -41,7 +41,7 @@ NOTHING = set()
 
 
 def stage1_test(*models):
-    """Answers to Stage 1's test problems."""
+    """Evaluation on Stage 1's test problems."""
     shown = [(model, definitions) for model in models for definitions in ("visible", "hidden")]
     rollouts = {("generate_stage1_test_rollouts", *one) for one in shown}
     return rollouts | {("score_rollouts", *one) for one in shown} | STAGE1_TABLE
@@ -56,7 +56,7 @@ def scored(*models):
 
 
 def held_out(*models, decodings=("sampled", "greedy")):
-    """Answers to the evaluation's problems."""
+    """Evaluation on the held-out problems."""
     rollouts = {("generate_held_out_rollouts", model, decoding) for model in models for decoding in decodings}
     return rollouts | scored(*models) | (classified(*models) if "sampled" in decodings else set())
 
@@ -71,7 +71,7 @@ def passk(*models):
 
 
 def tuned_iteration(iteration):
-    """An RFT iteration's training, and what comes of its model: its evaluation and the next iteration."""
+    """An RFT iteration's training, and what depends on its model: its evaluation and the next iteration."""
     jobs = {("train_iteration", iteration)} | held_out(f"stage2-rft-iter{iteration}") | {("link_iteration_model",)}
     return jobs | (rolled_out_iteration(iteration + 1) if iteration + 1 in ITERATIONS else set())
 
@@ -90,7 +90,7 @@ def chunks():
 
 
 def trained(*models):
-    """Reinforcement learning, and the evaluation of what it makes."""
+    """Reinforcement learning, and the evaluation of its models."""
     return {("train_rl", model) for model in models} | held_out(*models)
 
 
@@ -111,10 +111,10 @@ def made(dataset, split="train"):
 
 OF_LEVEL1 = made("stage2_level1") | trained("stage2-rl-level1", "stage2-rl-level1to2") | chunks()
 OF_LEVEL2 = made("stage2_level2") | trained("stage2-rl-level2", "stage2-rl-level1to2")
-#: Nothing but a description: the small run's third curriculum mixes the first two datasets.
+#: Only a description: the small run's third curriculum mixes the first two datasets.
 OF_LEVEL1TO2 = made("stage2_level1to2")
 OF_EVALUATION = made("stage2_level1to8", "test") | held_out(*MODELS)
-#: A measurement: reinforcement learning samples the problems itself, and other ones make no model stale.
+#: Only a measurement: RL jobs sample these problems themselves, and other ones do not change a model.
 OF_VALIDATION = made("stage2_validation", "test")
 OF_PASSK = made("stage2_passk", "test") | passk("base", "stage1-rft")
 OF_STAGE1_TEST = made("stage1_level1", "test") | stage1_test("base", "stage1-rft")
@@ -125,7 +125,7 @@ ANSWERS = SELECTION | STAGE1_SCORES | STAGE1_TABLE | scored(*MODELS) | counted("
 
 
 def count(jobs):
-    """Jobs by rule."""
+    """Return the number of jobs by rule."""
     return dict(Counter(job[0] for job in jobs))
 
 
@@ -134,7 +134,7 @@ def each(prefix, **values_and_jobs):
 
 
 def rollout_keys(prefix, jobs, **others):
-    """Keys of a set of rollouts."""
+    """Return the keys of a rollouts section."""
     values = {
         "samples": 3,
         "temperature": 0.9,
@@ -182,7 +182,7 @@ def sft_keys(prefix, jobs):
 
 
 def dataset_keys(name, train, test, jobs, levels=(3, 3)):
-    """Keys of a dataset; ``train``, ``test``: other numbers of problems."""
+    """Return the keys of a dataset; ``train``, ``test``: new number of problems, whether the split is used."""
     prefix, used = f"datasets.{name}", ("train" if train[1] else "test")
     other = "test" if used == "train" else "train"
     return {
@@ -193,7 +193,7 @@ def dataset_keys(name, train, test, jobs, levels=(3, 3)):
     }
 
 
-#: Key -> another value, and the jobs that it makes stale. {run} is the finished run's folder.
+#: Key -> another value, and the jobs that it reruns. {run} is the finished run's folder.
 EXPECTED = {
     "run_dir": ("elsewhere", EVERYTHING),
     "base_model": ("someone/another-model", BASE),
@@ -351,7 +351,7 @@ VERL = GPU | {
         "rl": {"engine": "verl", "on_empty_step": "error"},
     },
 }
-#: Keys that are legal only beside others, which change nothing by themselves or the same jobs.
+#: Key -> further settings that make its new value valid; alone they rerun nothing, or the same jobs.
 BESIDE = {
     "stage1.sft.engine": GPU | {"stage1": {"sft": {"last_batch": "drop"}}},
     "stage2.rft.sft.engine": GPU | {"stage2": {"rft": {"sft": {"last_batch": "drop"}}}},
@@ -374,7 +374,7 @@ def test_the_table_has_every_key():
     assert EXPECTED.keys() == set(keys(read([DEFAULT])))
 
 
-def test_a_run_without_records_is_compared_by_the_keys_that_rerun_something():
+def test_keys_that_rerun_nothing_are_not_compared_in_a_run_without_records():
     free = {key for key in EXPECTED if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
     assert free == {key for key, (_, jobs) in EXPECTED.items() if not jobs} | {"run_dir", "training.nodes"}
 
@@ -390,25 +390,25 @@ def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
     assert finished.stale([beside, changed]) == count(jobs)
 
 
-def test_a_finished_run_has_nothing_to_do_with_any_number_of_cores(finished):
+def test_a_finished_run_is_up_to_date_with_any_number_of_cores(finished):
     assert finished.stale() == {}
     assert finished.stale(cores=1) == {}
 
 
-def test_deleted_problems_are_created_again_and_rollouts_stay(copied):
+def test_deleted_problems_are_created_again_and_rollouts_kept(copied):
     (copied.folder / "data/string_task/stage1_level1/train.parquet").unlink()
     assert copied.stale() == count(made("stage1_level1") | STAGE1_TABLE)
 
 
-def test_comments_and_order_of_keys_change_nothing(finished, tmp_path):
+def test_comments_and_key_order_rerun_nothing(finished, tmp_path):
     values = yaml.safe_load((Path(__file__).with_name("small.yaml")).read_text())
     reordered = tmp_path / "reordered.yaml"
     reordered.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(values.items())), sort_keys=False))
     assert finished.stale([reordered]) == {}
 
 
-def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(copied):
-    """Also if a run was killed right after it had prepared the base model anew; the old weights put back, nothing is stale."""
+def test_new_base_weights_rerun_everything_made_from_them(copied):
+    """Also if a run was killed right after it had prepared the base model; with the old weights back, nothing reruns."""
     weights = copied.folder / "resources/tiny-base/model.safetensors"
     old = weights.read_bytes()
     weights.write_bytes(old[:-3] + bytes([old[-3] ^ 1]) + old[-2:])
@@ -421,7 +421,7 @@ def test_other_weights_of_the_base_model_rerun_all_that_came_of_them(copied):
 
 
 def test_other_validation_problems_retrain_nothing_in_an_incomplete_copy(copied, tmp_path):
-    """Whatever is there of the problems: a run may be copied without its data."""
+    """A run can be copied without its data."""
     (copied.folder / "data/string_task/stage2_validation/test.parquet").unlink()
     for number, change in enumerate(({"dataset": "stage2_passk"}, {"problems": 1, "levels": [2, 2]}, {"every": 0})):
         other = tmp_path / f"{number}.yaml"
@@ -429,7 +429,7 @@ def test_other_validation_problems_retrain_nothing_in_an_incomplete_copy(copied,
         assert copied.stale([other]) == count(made("stage2_validation", "test"))
 
 
-def test_touched_scripts_sources_and_inputs_change_nothing(copied):
+def test_touched_scripts_sources_and_inputs_rerun_nothing(copied):
     run = copied.folder
     for path in [*run.glob("workflow/scripts/*.py"), *run.glob("src/fofg/**/*.py"), *run.glob("rules/*.smk"), run / "Snakefile"]:
         os.utime(path)

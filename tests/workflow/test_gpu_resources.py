@@ -1,4 +1,4 @@
-"""Rollout jobs on a machine with two GPUs: each has one to itself, both are used, and no run asks for more than there are."""
+"""Rollout jobs on a machine with two GPUs: each has one to itself, both are used, and no job gets more than exist."""
 
 import json
 import os
@@ -18,11 +18,11 @@ NOTES = Path(os.environ["NOTES"])
 
 
 class Noting(TransformersEngine):
-    \"\"\"Notes which GPUs a job has, and from when to when. The first job waits until another GPU is in use, too.\"\"\"
+    \"\"\"Write down a job's GPUs and its begin and end. The first job waits until the other GPU is in use.\"\"\"
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments, **keywords):
         self.note = {"gpus": os.environ["CUDA_VISIBLE_DEVICES"], "begin": time.monotonic()}
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **keywords)
         self._write()
         while len(list(NOTES.glob("*.json"))) < 2 and time.monotonic() < self.note["begin"] + 120:
             time.sleep(0.1)
@@ -43,7 +43,7 @@ ROLLOUTS = "runs/gpus/data/string_task/stage1_level1/rollouts"
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with two GPUs, and an engine that notes which it has, in the folder that this gives."""
+    """A machine with two GPUs, and an engine that writes down which it has. Return the folder of its notes."""
     monkeypatch.setenv("PATH", f"{nvidia_smi.install(tmp_path / 'bin', 2)}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for variable, folder in {"FOFG_GPU_LOCKS": "locks", "PYTHONPATH": "theirs", "NOTES": "notes"}.items():
@@ -59,10 +59,10 @@ def overlay(tmp_path, gpus: int):
     return path
 
 
-@pytest.mark.parametrize("said", [(), ("--resources", "gpu=4")], ids=["counted", "more said than there are"])
-def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tmp_path, said):
-    """Snakemake starts no more jobs than there are GPUs; told of more, it starts them, and they wait for one another."""
-    checkout.run("stage1_create_train_data", *said, overlays=[overlay(tmp_path, gpus=1)], cores=4)
+@pytest.mark.parametrize("options", [(), ("--resources", "gpu=4")], ids=["detected", "more declared than exist"])
+def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tmp_path, options):
+    """Snakemake starts one job per GPU; with more GPUs declared it starts more jobs, which wait for one another."""
+    checkout.run("stage1_create_train_data", *options, overlays=[overlay(tmp_path, gpus=1)], cores=4)
     assert (checkout.folder / "runs/gpus/data/string_task/stage1_level1/rft_data/train.parquet").exists()
     notes = [json.loads(path.read_text()) for path in machine.glob("*.json")]
     assert len(notes) == 4
@@ -72,12 +72,12 @@ def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tm
         assert all(before[1] < after[0] for before, after in pairwise(times)), gpu
     logs = [path.read_text() for path in (checkout.folder / "runs/gpus/logs/generate_rollouts").rglob("*.log")]
     assert len(logs) == 4
-    assert any("waiting for 1 free of 2 GPUs" in log for log in logs) == bool(said)
+    assert any("waiting for 1 free of 2 GPUs" in log for log in logs) == bool(options)
 
 
-@pytest.mark.parametrize("said", [(), ("--resources", "gpu=2")], ids=["counted", "scaled down by Snakemake"])
-def test_a_job_that_needs_more_gpus_than_the_machine_has_fails_and_says_so(checkout, machine, tmp_path, said):
-    done = checkout.run(f"{ROLLOUTS}/0.parquet", *said, overlays=[overlay(tmp_path, gpus=3)], check=False)
+@pytest.mark.parametrize("options", [(), ("--resources", "gpu=2")], ids=["detected", "scaled down by Snakemake"])
+def test_a_request_for_more_gpus_than_the_machine_has_is_an_error(checkout, machine, tmp_path, options):
+    done = checkout.run(f"{ROLLOUTS}/0.parquet", *options, overlays=[overlay(tmp_path, gpus=3)], check=False)
     assert done.returncode == 1
     assert "error: rollout_engine.gpus: 3 GPUs requested, 2 visible on this machine" in done.stdout + done.stderr
     assert list(machine.iterdir()) == []

@@ -43,7 +43,7 @@ rule mine:
 
 @pytest.fixture
 def snakemake(tmp_path):
-    """Runs Snakemake in a folder that is not the checkout; another Python, which has no packages, is first on PATH."""
+    """Run Snakemake in a folder outside the checkout; another Python, without packages, is first on PATH."""
     folder, programs = tmp_path / "elsewhere", tmp_path / "programs"
     folder.mkdir()
     programs.mkdir()
@@ -64,7 +64,7 @@ def program(path: Path, command: str) -> None:
     path.chmod(0o755)
 
 
-def test_a_run_from_another_folder_finds_the_checkouts_files_and_snakemakes_python(snakemake):
+def test_a_run_in_another_folder_uses_the_checkouts_files_and_snakemakes_python(snakemake):
     (snakemake.folder / "mine.yaml").write_text(MINE)
     done = snakemake("stage1_create_problems", "-s", ROOT / "Snakefile", "--configfile", "mine.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,7 +76,7 @@ def test_a_run_from_another_folder_finds_the_checkouts_files_and_snakemakes_pyth
     assert f"--model {ROOT}/resources/tiny-base\n" in planned.stdout
 
 
-def test_files_are_made_in_directory_by_the_python_that_is_named(snakemake, tmp_path):
+def test_directory_and_fofg_python_are_respected(snakemake, tmp_path):
     (snakemake.folder / "mine.yaml").write_text(MINE)
     (tmp_path / "there").mkdir()
     program(tmp_path / "named", f'echo "$1" >> {tmp_path}/ran; exec {sys.executable} "$@"')
@@ -92,7 +92,7 @@ def test_files_are_made_in_directory_by_the_python_that_is_named(snakemake, tmp_
     assert f"{ROOT}/workflow/scripts/create_problems.py" in ran
 
 
-def test_a_module_takes_an_overlay_and_leaves_the_other_rules_their_python(snakemake):
+def test_a_module_takes_an_overlay_and_leaves_other_rules_their_python(snakemake):
     (snakemake.folder / "Snakefile").write_text(MODULE)
     (snakemake.folder / "mine.yaml").write_text("fofg: {run_dir: run, datasets: {stage1_level1: {train: 20, test: 5}}}\n")
     done = snakemake()
@@ -103,7 +103,7 @@ def test_a_module_takes_an_overlay_and_leaves_the_other_rules_their_python(snake
     assert snakemake("fofg_all", "--dry-run").returncode == 0
 
 
-def test_a_prefix_of_a_module_is_refused(snakemake):
+def test_a_module_prefix_is_an_error(snakemake):
     (snakemake.folder / "Snakefile").write_text(MODULE.replace("    config:\n", '    prefix:\n        "mine"\n    config:\n'))
     (snakemake.folder / "mine.yaml").write_text("fofg: {}\n")
     done = snakemake("--dry-run")
@@ -112,8 +112,8 @@ def test_a_prefix_of_a_module_is_refused(snakemake):
 
 
 @pytest.mark.parametrize(("image", "own"), [("null", True), ("docker://an/image", False)], ids=["no image", "image"])
-def test_jobs_in_an_image_run_its_python(snakemake, image, own):
-    """Snakemake hands the prefix of all commands to the shell in the image, where its own Python's path means nothing."""
+def test_jobs_in_an_image_use_its_python(snakemake, image, own):
+    """Snakemake passes the prefix of all commands to the shell in the image, where the host's Python does not exist."""
     lines = 'print("function:", fofg.PYTHON in fofg.PREFIX)\n'
     (snakemake.folder / "Snakefile").write_text(MODULE + lines)
     (snakemake.folder / "mine.yaml").write_text(f"fofg: {{container: {image}}}\n")
@@ -121,8 +121,8 @@ def test_jobs_in_an_image_run_its_python(snakemake, image, own):
     assert f"function: {own}" in done.stdout + done.stderr, done.stdout + done.stderr
 
 
-def test_jobs_know_the_users_own_files_and_other_workflows_do_not(snakemake):
-    """A file that a rule made is to be removed if it is damaged, the user's own is not."""
+def test_the_cure_of_a_damaged_file_depends_on_who_made_it(snakemake):
+    """A damaged file of a rule should be removed, the user's own replaced. Other workflows do not get the list of own files."""
     (snakemake.folder / "Snakefile").write_text(MODULE + 'print("set:", "FOFG_OWN_FILES" in os.environ)\n')
     made = snakemake.folder / "data/string_task/stage2_level1to2/train.parquet"
     made.parent.mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_jobs_know_the_users_own_files_and_other_workflows_do_not(snakemake):
     for use, path, cure in (("null", made, "remove it and run again"), (f"'{own}'", own, "replace it with an undamaged one")):
         (snakemake.folder / "mine.yaml").write_text(f"fofg: {{stage2: {{rft: {dataset}}}, use: {{stage2_rft_problems: {use}}}}}\n")
         done = snakemake("data/string_task/stage2_level2_rft/0.parquet")
-        told = done.stdout + done.stderr
-        assert done.returncode and "set: False" in told, told
-        assert path.name in told and cure in told, told
+        printed = done.stdout + done.stderr
+        assert done.returncode and "set: False" in printed, printed
+        assert path.name in printed and cure in printed, printed
         path.unlink()

@@ -1,4 +1,4 @@
-"""Kill a run at any place, start it again: it goes on, and the result is that of a run that was never killed."""
+"""A killed run resumes, and its results equal those of an uninterrupted one."""
 
 import os
 import re
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 class Kill(NamedTuple):
     """A target and when its run is killed.
 
-    ``ready``: files that show that there is whole state to resume from, or, of a stage that keeps none, that it runs. ``log``:
-    logs of a stage that keeps state and must say that it went on. ``whole_session``: everything at once (a power cut), or
-    Snakemake alone, whose orphans must stop by themselves.
+    ``ready``: files that show that complete state is saved, or, in a stage without state, that the job runs. ``log``: logs of a
+    stage with state, which must report that it resumed. ``whole_session``: kill everything at once (a power cut), or Snakemake
+    alone, whose orphans must exit by themselves.
     """
 
     target: str
@@ -32,7 +32,7 @@ class Kill(NamedTuple):
 
 
 DATA, MODELS, STATE = "data/string_task", "checkpoints/string-task", "checkpoints/string-task/.resume"
-#: Removed from a finished run, so that each kind of work is done again; what depends on it stays, if the results are the same.
+#: Removed from a finished run, so that each kind of work is done again.
 REMOVED = (
     *(f"{DATA}/stage1_level1/{name}" for name in ("train.parquet", "roll*", "rft_data")),
     f"{MODELS}/stage1-rft",
@@ -40,7 +40,7 @@ REMOVED = (
     "checkpoints/tiny-base",
     "logs",
 )
-#: Every kind of work, in an order in which each finishes what the one before left.
+#: Every kind of work, in an order in which each one finishes what the previous one left.
 KILLS = [
     Kill("stage1_create_problems", "logs/create_problems/stage1*.log"),
     Kill(
@@ -54,12 +54,12 @@ KILLS = [
     Kill("stage2_rl_level1to2", f"{STATE}/stage2-rl-level1to2/*/checkpoint-*.pt", "train_rl/level1to2.log"),
     Kill("tiny_base", "checkpoints/.resume/tiny-base/checkpoint.pt", "build_tiny_base.log"),
 ]
-#: What a run promises to reproduce to the bit. Metrics hold seconds, figures the random numbers of their ids.
+#: Bit-identical results. Metrics have seconds, and figures random IDs.
 PROMISED = ("data/**/*.parquet", "data/**/*.json", "results/**/*.parquet", "results/*.csv", "checkpoints/**/model.safetensors")
 
 
 def start_until_ready(checkout: Checkout, kill: Kill) -> subprocess.Popen:
-    """Starts the target in a session of its own and waits until it has come to where it is to be killed."""
+    """Start the target in its own session and wait until it is to be killed."""
     run = subprocess.Popen(
         checkout.command(kill.target),
         cwd=checkout.folder,
@@ -86,7 +86,7 @@ def remove(folder: Path, patterns: tuple[str, ...]) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def test_a_run_killed_in_every_kind_of_work_goes_on_and_ends_the_same(finished, copied):
+def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished, copied):
     remove(copied.folder, REMOVED)
     for kill in KILLS:
         run = start_until_ready(copied, kill)
@@ -95,8 +95,8 @@ def test_a_run_killed_in_every_kind_of_work_goes_on_and_ends_the_same(finished, 
         subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
     copied.run(*dict.fromkeys([*TARGETS, *(kill.target for kill in KILLS)]))
     for log in filter(None, (kill.log for kill in KILLS)):
-        said = "".join(path.read_text() for path in copied.folder.glob(f"logs/{log}"))
-        assert re.search(r"(going on|resuming) after step [1-9]|\([1-9]\d* from an earlier run\)", said), f"{log}: it began anew"
+        messages = "".join(path.read_text() for path in copied.folder.glob(f"logs/{log}"))
+        assert re.search(r"resuming after step [1-9]|\([1-9]\d* from an earlier run\)", messages), log
     expected = results(finished.folder)
     assert expected
     assert results(copied.folder) == expected

@@ -1,4 +1,4 @@
-"""A task from outside the package goes through Stage 1 and reinforcement learning."""
+"""A task from outside the package runs through Stage 1 and reinforcement learning."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,11 @@ import yaml
 pytestmark = pytest.mark.slow
 
 
-def test_another_task_runs_stage_1_and_three_steps_of_reinforcement_learning(checkout, monkeypatch, tmp_path):
+def test_a_custom_task_runs_stage_1_and_three_rl_steps(checkout, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     overlay = tmp_path / "even.yaml"
     problems = {"task": "toy_task:Even", "template": "Write an even text about "}
-    # The embedded model has never seen such a prompt, and seldom ends its text.
+    # The embedded model does not know such prompts and seldom ends its response.
     rules = {"rft": {"keep_truncated": True}}
     overlay.write_text(yaml.safe_dump({"problems": problems, "stage1": rules}))
     checkout.run("stage1_rft", "stage2_rl_level1", overlays=[overlay])

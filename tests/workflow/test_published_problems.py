@@ -11,7 +11,7 @@ from fofg.specs import problems
 DEFAULT = ROOT / "config/default.yaml"
 
 
-def test_the_published_rows_come_from_the_sampler_alone(checkout):
+def test_the_published_sampler_alone_gives_the_published_rows(checkout):
     folder = checkout.folder
     done = snakemake(
         "stage1_create_problems", "--cores", "2", "--config", "problems={sampler: paper}", "run_dir=run", folder=folder
@@ -25,7 +25,7 @@ def test_the_published_rows_come_from_the_sampler_alone(checkout):
         assert made[: len(lines)] == [json.loads(line) for line in lines]
 
 
-def test_settings_that_the_published_sampler_ignores_make_nothing_stale():
+def test_settings_that_the_published_sampler_ignores_rerun_nothing():
     values = read([DEFAULT])
     values["problems"]["sampler"] = "paper"
     spec = problems(load(values), "stage1_level1", "train").text()

@@ -1,4 +1,4 @@
-"""Snakemake's report in a browser: what a reader sees and can click."""
+"""Snakemake's report in a browser."""
 
 import html
 import json
@@ -26,7 +26,7 @@ FIGURES = {
         "pass@k (table)",
     ],
 }
-#: Runs in the page: a function that can await, and whose result lands in the page's text.
+#: Run an async function in the page and put its result into the page's text.
 PROBE = """<script>
 const link = text => [...document.querySelectorAll("a")].find(a => a.textContent.trim() === text);
 const pause = () => new Promise(done => setTimeout(done, 100));
@@ -80,7 +80,7 @@ def browse(finished, chromium, tmp_path_factory):
     return look
 
 
-def test_every_category_of_the_menu_lists_its_figures_and_tables(browse):
+def test_every_menu_category_lists_its_figures_and_tables(browse):
     seen = browse("""
         const found = {};
         for (const category of Object.keys(categories)) {
@@ -95,7 +95,7 @@ def test_every_category_of_the_menu_lists_its_figures_and_tables(browse):
     assert {category: sorted(set(labels)) for category, labels in seen.items()} == FIGURES
 
 
-def test_every_figure_is_an_image_that_the_browser_can_draw_and_has_a_caption(browse):
+def test_the_browser_draws_every_figure_and_each_has_a_caption(browse):
     seen = browse("""
         const found = {};
         for (const [path, result] of Object.entries(results)) {

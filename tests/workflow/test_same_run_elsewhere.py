@@ -1,4 +1,4 @@
-"""A run is the same under any spelling of its folder and with its model moved; files without a record are not current."""
+"""A run stays valid under another spelling of its folder and with its model moved; files without records are checked."""
 
 import shlex
 import shutil
@@ -16,7 +16,7 @@ def seed(tmp_path):
 
 
 @pytest.mark.slow
-def test_another_spelling_of_the_folder_is_the_same_run(finished, seed, tmp_path):
+def test_another_spelling_of_run_dir_is_the_same_run(finished, seed, tmp_path):
     spelled = tmp_path / "spelled.yaml"
     spelled.write_text(f"run_dir: {finished.folder}/data/../\n")
     assert finished.stale([spelled]) == {}
@@ -24,7 +24,7 @@ def test_another_spelling_of_the_folder_is_the_same_run(finished, seed, tmp_path
 
 
 @pytest.mark.slow
-def test_the_same_model_in_another_folder_reruns_nothing_but_the_summary_that_names_it(finished, tmp_path):
+def test_a_moved_base_model_reruns_only_the_summary(finished, tmp_path):
     shutil.copytree(finished.folder / "resources/tiny-base", tmp_path / "moved")
     moved = tmp_path / "moved.yaml"
     moved.write_text(f"base_model: {tmp_path}/moved\n")
@@ -32,7 +32,7 @@ def test_the_same_model_in_another_folder_reruns_nothing_but_the_summary_that_na
 
 
 @pytest.mark.slow
-def test_a_run_copied_without_snakemakes_records_is_compared_with_its_configuration(finished, seed, tmp_path):
+def test_a_copy_without_snakemakes_records_is_checked_against_its_configuration(finished, seed, tmp_path):
     folder = tmp_path / "copied"
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns(".snakemake"), symlinks=True)
     copied = Checkout(folder)
@@ -43,13 +43,13 @@ def test_a_run_copied_without_snakemakes_records_is_compared_with_its_configurat
     for more in (["--dry-run"], []):
         done = copied.run("all", *more, overlays=[seed], check=False)
         assert done.returncode and "made with another configuration (problems.seed)" in done.stdout + done.stderr
-    # What the message says to do.
+    # As the message advises.
     copied.run(*TARGETS, "--touch", "--forceall", overlays=["results/config.json"])
     assert copied.stale() == {}
     assert copied.stale([seed]) == count(PROBLEMS)
 
 
-def test_files_of_a_stopped_run_of_another_configuration_are_not_kept_silently(tmp_path):
+def test_files_of_a_stopped_run_with_another_configuration_are_not_reused_silently(tmp_path):
     train = "data/string_task/stage1_level1/train.parquet"
     config = ["--config", "datasets={stage1_level1: {train: 20, test: 5}}"]
 
@@ -60,24 +60,24 @@ def test_files_of_a_stopped_run_of_another_configuration_are_not_kept_silently(t
 
     assert start("stage1_create_problems")[0] == 0
     records = (tmp_path / ".snakemake").rename(tmp_path / "records")
-    code, told = start("stage1_create_problems", seed=7)
-    assert code and "(problems.seed)" in told
-    # The command that the message gives, and a start that ends before all files are made again.
-    cure = shlex.split(told.partition("start again: ")[2])
+    code, printed = start("stage1_create_problems", seed=7)
+    assert code and "(problems.seed)" in printed
+    # The command in the message, and a run that stops before all files are made again.
+    cure = shlex.split(printed.partition("start again: ")[2])
     assert cure[:4] == ["snakemake", "all", "-s", str(ROOT / "Snakefile")]
     shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
     records.rename(tmp_path / ".snakemake")
     assert start(train, seed=7)[0] == 0
     records = (tmp_path / ".snakemake").rename(tmp_path / "records")
     for seed in (None, 7):
-        code, told = start("stage1_create_problems", "--dry-run", seed=seed)
-        assert code and "(problems.seed)" in told and "--touch" not in told
+        code, printed = start("stage1_create_problems", "--dry-run", seed=seed)
+        assert code and "(problems.seed)" in printed and "--touch" not in printed
     config_json = (tmp_path / "results/config.json").rename(tmp_path / "config.json")
-    code, told = start("stage1_create_problems", "--dry-run", seed=7)
-    assert code == 0 and "taken for current" in told and "Nothing to be done" in told
+    code, printed = start("stage1_create_problems", "--dry-run", seed=7)
+    assert code == 0 and "taken for current" in printed and "Nothing to be done" in printed
     shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
     records.rename(tmp_path / ".snakemake")
     config_json.rename(tmp_path / "results/config.json")
     assert (tmp_path / "results/changed_keys.json").exists()
-    code, told = start("stage1_create_problems", seed=7)
-    assert code == 0 and "taken for current" not in told and not (tmp_path / "results/changed_keys.json").exists()
+    code, printed = start("stage1_create_problems", seed=7)
+    assert code == 0 and "taken for current" not in printed and not (tmp_path / "results/changed_keys.json").exists()

@@ -1,4 +1,4 @@
-"""What a finished small run holds: every file that the targets promise, and iterations that learn from one another."""
+"""The files of a finished small run: every target's output, iterations that build on one another, disjoint splits."""
 
 import json
 
@@ -31,7 +31,7 @@ KEY_FILES = [
 ]
 
 
-def test_every_key_output_lies_where_the_original_has_it(finished):
+def test_key_outputs_have_the_originals_paths(finished):
     assert [name for name in KEY_FILES if not (finished.folder / name).is_file()] == []
 
 
@@ -51,7 +51,7 @@ def test_each_iteration_of_rft_learns_from_the_model_before_it(finished):
     assert pq.read_schema(folder / "rollout.parquet").metadata != pq.read_schema(folder.parent / "iter0/rollout.parquet").metadata
 
 
-def test_training_problems_are_no_evaluation_problems(finished):
+def test_training_and_evaluation_problems_are_disjoint(finished):
     described = [json.loads(path.read_text()) for path in finished.folder.glob("data/string_task/*/dataset.json")]
     overlaps = {
         (f"{one['dataset']}/train", other): overlap["problems"]

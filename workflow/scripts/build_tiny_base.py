@@ -1,4 +1,4 @@
-"""Pre-train the embedded base model on a GPU, or slowly on a CPU; call again to go on after an interruption."""
+"""Pre-train the embedded base model on a GPU, or slowly on a CPU; run the same command again to resume."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The class of every response to problems of some levels: correct, or what went wrong."""
+"""Classify the responses to problems of some levels: correct, or what went wrong."""
 
 import sys
 

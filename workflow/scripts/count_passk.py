@@ -1,4 +1,4 @@
-"""How many of the responses to each problem are correct, from the rollouts of all shards."""
+"""Count the correct responses to each problem in the rollouts of all shards."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Cuts the problems of one iteration of rejection fine-tuning out of a shuffle of all."""
+"""Cut the problems of one iteration of rejection fine-tuning out of all problems, shuffled."""
 
 from fofg import cli
 from fofg.data import files

@@ -1,4 +1,4 @@
-"""Samples the problems of one split of a dataset, or of a part of it, into a Parquet file."""
+"""Sample the problems of one split of a dataset, or of a part of it, into a Parquet file."""
 
 from fofg import cli
 from fofg.data import datasets, files

@@ -1,4 +1,4 @@
-"""Describes datasets: rows by level, depth, calls, lengths, exposure by function, duplicates, overlap with other files."""
+"""Describe datasets: rows by level, depth, calls, lengths, exposure by function, duplicates, overlap with other files."""
 
 from fofg import cli
 

@@ -1,10 +1,10 @@
-"""One rollout file from all shards."""
+"""Join the rollouts of all shards."""
 
 import sys
 
 from fofg import cli
 
-DESCRIPTION = "Joins the rollouts of all shards, in the order of the problems, and checks that none is missing."
+DESCRIPTION = "Join the rollouts of all shards, in the order of the problems, and check that none is missing."
 
 
 def main() -> None:

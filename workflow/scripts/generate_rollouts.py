@@ -1,4 +1,4 @@
-"""Rollouts of one shard of a problem file."""
+"""Generate the rollouts of one shard of problems."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from fofg.runtime import gpus
 from fofg.specs import RolloutsSpec
 
 DESCRIPTION = """\
-Makes the responses of one shard of problems (spec: first, rows) and writes one row per problem.
+Generate the responses to one shard of problems (spec: first, rows), and write one row per problem.
 
-A killed run goes on where it was: finished batches are kept under --state until the output is in place. On a GPU if there is one.
-On a CPU shared with other work, set OMP_WAIT_POLICY=PASSIVE before the start.
+A killed run resumes: finished batches are stored under --state until the output is complete. Uses a GPU if there is one. On a CPU
+shared with other work, set OMP_WAIT_POLICY=PASSIVE first.
 """
 
 

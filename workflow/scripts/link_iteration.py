@@ -1,4 +1,4 @@
-"""Gives files of the last iteration their final names, by relative symbolic links."""
+"""Link the files of the last iteration under their final names, by relative symbolic links."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""The base model as all stages use it: weights linked, chat template plain."""
+"""Prepare the base model for all stages."""
 
 from fofg import cli
 
 DESCRIPTION = """\
-Finds the base model (spec: base_model, a folder or a name on the hub), checks it, and writes its folder anew.
+Find the base model (spec: base_model, a folder or a name on the hub), check it, and write its prepared folder.
 
 The weights are links to the model's own. With plain_prompt, the chat template adds no system text.
 """

@@ -1,6 +1,6 @@
-"""RFT data from rollouts: problems that every sample solved are dropped, of the others every correct, finished response is kept.
+"""Select RFT data from rollouts: drop problems that every sample solved; of the others, keep every correct, finished response.
 
-Writes the training and the test split (Parquet) and a summary (JSON) of what was kept and dropped, by reason and by function.
+Write the training and test splits (Parquet) and a summary (JSON) of what was kept and dropped, by reason and by function.
 """
 
 from fofg.cli import add_spec, parser, run
@@ -14,8 +14,8 @@ def main() -> None:
     arguments.add_argument("--train", required=True, help="Parquet file to write: training examples")
     arguments.add_argument("--test", required=True, help="Parquet file to write: examples of other problems, held back")
     arguments.add_argument("--summary", required=True, help="JSON file to write: counts")
-    arguments.add_argument("--workers", type=int, help="processes that score, at most (default: one a core)")
-    arguments.add_argument("--allow-empty", action="store_true", help="nothing to keep is no error: the training data are empty")
+    arguments.add_argument("--workers", type=int, help="maximum processes that score (default: one per core)")
+    arguments.add_argument("--allow-empty", action="store_true", help="write empty training data if no response is kept")
     options = arguments.parse_args()
     from fofg.rft.selection import select
 

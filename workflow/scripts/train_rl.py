@@ -1,4 +1,4 @@
-"""Reinforcement learning of a model on problems."""
+"""Train a model by reinforcement learning."""
 
 from fofg import cli
 from fofg.specs import RLSpec, ValidationSpec
@@ -7,8 +7,8 @@ DESCRIPTION = """\
 Train a model by GRPO with dynamic sampling (paper §4.1) on a curriculum of problems, and write the new model's folder with
 metrics.jsonl.
 
-A killed run resumes from its last checkpoint under --state; engine torch gives the weights of an uninterrupted run. Asked to stop,
-by SIGTERM or by SIGURG before a time limit, it saves a checkpoint after the current step and exits with code 1. Uses a GPU if there
+A killed run resumes from its last checkpoint under --state; engine torch gives the weights of an uninterrupted run. On SIGTERM, or
+SIGURG before a time limit, it saves a checkpoint after the current step and exits with code 1. Uses a GPU if there
 is one.
 """
 

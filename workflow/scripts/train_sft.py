@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a model on RFT data."""
+"""Fine-tune a model on RFT data."""
 
 from fofg import cli
 from fofg.specs import SFTSpec
@@ -6,8 +6,8 @@ from fofg.specs import SFTSpec
 DESCRIPTION = """\
 Fine-tune a model on prompts and responses (paper §3.2), and write the new model's folder with metrics.jsonl.
 
-A killed run resumes from its last checkpoint under --state; engine torch gives the weights of an uninterrupted run. Asked to stop,
-by SIGTERM or by SIGURG before a time limit, it saves a checkpoint after the current step and exits with code 1. Uses a GPU if there
+A killed run resumes from its last checkpoint under --state; engine torch gives the weights of an uninterrupted run. On SIGTERM, or
+SIGURG before a time limit, it saves a checkpoint after the current step and exits with code 1. Uses a GPU if there
 is one.
 """
 
@@ -20,7 +20,7 @@ def main() -> None:
     arguments.add_argument("--test", required=True, metavar="PARQUET", help="examples held back for the test loss; may be none")
     arguments.add_argument("--log-every", type=cli.count, default=1, metavar="N", help="steps a line of metrics.jsonl (default: 1)")
     arguments.add_argument(
-        "--allow-empty", action="store_true", help="no example to train on is no error: the model goes on unchanged"
+        "--allow-empty", action="store_true", help="write the model unchanged if there is no example to train on"
     )
     options = arguments.parse_args()
     cli.use_gpus(options)

@@ -1,4 +1,4 @@
-"""The configuration: typed, unknown keys refused, all errors at once.
+"""The configuration: typed, without unknown keys, with all errors reported at once.
 
 Defaults live in ``config/default.yaml``, which is complete; here are the types, limits and meanings. ``fofg.specs`` has
 what a job depends on.

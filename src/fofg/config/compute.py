@@ -1,4 +1,4 @@
-"""How the work is done and shown: engines, threads, figures, files of one's own, the embedded model."""
+"""Engines, threads, cluster resources, figures, the user's own files, pre-training of the embedded model."""
 
 from typing import Annotated, Literal
 
@@ -9,11 +9,11 @@ from fofg.config.values import OwnPath
 
 
 class TransformersOptions(Section):
-    """Engine ``transformers`` has no settings of its own."""
+    """Options of engine ``transformers``: none."""
 
 
 class VllmOptions(Section):
-    """Engine ``vllm``: memory and speed."""
+    """Options of engine ``vllm``: memory and speed."""
 
     gpu_memory_utilization: Probability = 0.9
     enforce_eager: bool = False
@@ -26,18 +26,18 @@ ENGINE_OPTIONS: dict[str, type[Section]] = {"transformers": TransformersOptions,
 
 
 class RolloutEngine(Section):
-    """Which engine makes rollouts, and how the work is cut.
+    """Engine that generates rollouts, and how the work is cut into jobs.
 
-    Only ``name``, ``dtype`` and the options of an engine of one's own can change results; ``shard_size`` changes the files.
+    Only ``name``, ``dtype`` and the options of a custom engine can change results; ``shard_size`` changes the files.
     """
 
     name: str = Field(description="transformers, vllm, or package.module:Class of an engine of your own")
     dtype: Literal["auto", "bfloat16", "float32"]
     shard_size: Count = Field(
-        description="problems per shard (one job, one file); a change reruns rollouts, since shards are what is kept"
+        description="problems per shard (one job, one file); a change reruns rollouts, since files are kept per shard"
     )
     batch_size: Count = Field(description="sequences decoded at once")
-    threads: Count = Field(description="CPU threads a shard; with one, results do not depend on the number of cores")
+    threads: Count = Field(description="CPU threads per shard; with one, results do not depend on the number of cores")
     gpus: Natural = Field(description="GPUs that a job has to itself (vllm: tensor parallel); 0: it looks for none")
     jobs_per_gpu: Count = Field(description="jobs that may share a GPU")
     options: dict[str, bool | int | float | str | None] = Field(
@@ -55,29 +55,29 @@ class RolloutEngine(Section):
         engine = info.data.get("name")
         if engine not in ENGINE_OPTIONS:
             return options
-        its = ENGINE_OPTIONS[engine]
+        allowed = ENGINE_OPTIONS[engine]
         try:
-            its(**options)
+            allowed(**options)
         except ValidationError as error:
-            told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-            raise ValueError(f"{'; '.join(told)} (engine {engine} has {', '.join(its.model_fields) or 'none'})") from None
+            messages = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+            raise ValueError(f"{'; '.join(messages)} (engine {engine} has {', '.join(allowed.model_fields) or 'none'})") from None
         return options
 
     def is_own(self) -> bool:
-        """Whether the engine is the user's, not one of the package."""
+        """Return whether the engine is a custom one of the user."""
         return self.name not in ENGINE_OPTIONS
 
     def speed_options(self) -> dict:
-        """Keyword arguments of a package's engine, which change no result; the user's own engine gets its options with the spec."""
+        """Return a built-in engine's keyword arguments, which change no result; a custom engine gets its options with the spec."""
         if self.is_own():
             return {}
         return {**self.options, **({"tensor_parallel_size": self.gpus} if self.name == "vllm" and self.gpus else {})}
 
 
 class VerlConfig(Section):
-    """Engine ``verl``: memory and speed."""
+    """Options of engine ``verl``: memory and speed."""
 
-    tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, a whole sequence at least")
+    tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, at least one sequence")
     offload: bool = Field(description="weights and optimizer wait in main memory while rollouts are made")
     attention: Literal["auto", "sdpa", "flash_attention_2"] = Field(
         description="auto: flash_attention_2 where installed, else sdpa"
@@ -97,25 +97,25 @@ class Training(Section):
     threads: Count = Field(description="CPU threads of Stage 1's fine-tuning")
     micro_batch_size: Count = Field(description="sequences in memory at once, for each CPU thread or on the GPU")
     save_every: Count = Field(description="optimizer steps between checkpoints to resume from")
-    stage2_threads: Count = Field(description="CPU threads of a training run of Stage 2; runs stand side by side")
+    stage2_threads: Count = Field(description="CPU threads per training run of Stage 2, where several run at once")
     rl_micro_batch_size: Count = Field(description="the same as micro_batch_size for reinforcement learning")
     rl_save_every: Count = Field(description="the same as save_every for reinforcement learning")
     pretraining_save_every: Count = Field(description="the same for the target tiny_base")
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
 
     def workers(self) -> int:
-        """GPUs of a job on all its nodes."""
+        """Return the number of GPUs of a job on all its nodes."""
         return self.gpus * self.nodes
 
 
 class Resources(Section):
-    """Of a job on each of its nodes; null: what is computed."""
+    """Resources of a job per node; null: as estimated."""
 
     mem_mb: Count | None = Field(default=None, description="main memory, megabytes")
     runtime: Count | None = Field(default=None, description="time limit, minutes")
 
 
-#: Kinds of jobs that run a model; those of RFT iterations are among generate_rollouts and train_sft.
+#: Rules that run a model; generate_rollouts and train_sft include the RFT iterations.
 ModelRule = Literal[
     "generate_rollouts",
     "generate_stage1_test_rollouts",
@@ -127,21 +127,19 @@ ModelRule = Literal[
 
 
 class Cluster(Section):
-    """What jobs ask of a cluster, beside what is estimated."""
+    """What jobs request from a cluster, in addition to the estimates."""
 
-    max_runtime: Count = Field(description="longest time limit of a job; one that needs more goes on in its retry")
+    max_runtime: Count = Field(description="maximum time limit of a job; one that needs more resumes in a retry")
     resources: Annotated[dict[ModelRule, Resources], null_removes(dict[ModelRule, Resources | None])] = Field(
-        description="of single rules, instead of what is computed"
+        description="of single rules, instead of the estimates"
     )
-    grace_period: Count = Field(
-        description="seconds before its limit at which a job is told to save and end; shorter than max_runtime"
-    )
+    grace_period: Count = Field(description="seconds before the time limit at which a job saves and exits; less than max_runtime")
 
     @field_validator("grace_period")
     @classmethod
     def _leaves_time_to_work(cls, seconds: int, info: ValidationInfo) -> int:
         limits = {"max_runtime": info.data.get("max_runtime")}
-        limits |= {f"resources.{rule}.runtime": own.runtime for rule, own in info.data.get("resources", {}).items()}
+        limits |= {f"resources.{rule}.runtime": resources.runtime for rule, resources in info.data.get("resources", {}).items()}
         for key, minutes in limits.items():
             if minutes and seconds >= 60 * minutes:
                 raise ValueError(f"leaves nothing of {key} ({minutes} minutes, {60 * minutes} seconds)")
@@ -162,7 +160,7 @@ class Figures(Section):
 
 
 class Use(Section):
-    """Files of your own instead of made ones; null: make them."""
+    """Your own files in place of generated ones; null: generate them."""
 
     stage1_problems: OwnPath | None = Field(description="Parquet file of Stage-1 training problems")
     stage1_rft_data: OwnPath | None = Field(description="folder with train.parquet and test.parquet")

@@ -1,4 +1,4 @@
-"""What engines demand of the rest of the configuration."""
+"""Requirements of engines on the rest of the configuration."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def unfit(config: "Config") -> Iterator[str]:
-    """Settings that an engine can't follow, each as ``path: problem; cure``."""
+    """Yield the settings that an engine does not support, each as ``path: problem; cure``."""
     sft = {"stage1.sft": config.stage1.sft, "stage2.rft.sft": config.stage2.rft.sft}
     rl, training, rollout = config.stage2.rl, config.training, config.rollout_engine
     engines = {path: section.engine for path, section in sft.items()} | {"stage2.rl": rl.engine}

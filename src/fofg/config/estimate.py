@@ -1,4 +1,4 @@
-"""Throughputs, lengths and shares that time, memory and disk are estimated from."""
+"""Throughputs, lengths and shares for estimates of time, memory and disk."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ _Seconds = Annotated[float, Field(ge=0)]
 
 
 class Plan(Section):
-    """Stated, not measured by the run itself; no result depends on any of it.
+    """Assumptions for estimates, not measured by the run; no result depends on them.
 
     Tokens per second are those of one GPU, or of the machine where neither ``rollout_engine.gpus`` nor ``training.gpus`` is set.
     """
@@ -19,7 +19,7 @@ class Plan(Section):
     sft_tokens_per_second: Positive = Field(description="tokens of prompt and response in fine-tuning")
     rl_tokens_per_second: Positive = Field(description="tokens in updates of reinforcement learning, without rollouts")
     start_seconds: _Seconds = Field(description="from a job's start to its first token: packages, weights, CUDA graphs")
-    rl_step_seconds: _Seconds = Field(description="per step of reinforcement learning beside its tokens: weight transfer, waiting")
+    rl_step_seconds: _Seconds = Field(description="per RL step in addition to its tokens: weight transfer, waiting")
     mean_prompt_tokens: Positive = Field(description="prompt without definitions, as in training")
     mean_response_tokens: Positive = Field(description="response, before the limit max_response_tokens")
     generation_batches: Annotated[float, Field(ge=1)] = Field(

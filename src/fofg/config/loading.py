@@ -1,4 +1,4 @@
-"""From YAML files to a checked configuration, with errors that name the key and the cure."""
+"""Load a checked configuration from YAML files, with errors that name the key and the fix."""
 
 import difflib
 import os
@@ -19,7 +19,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def keys(values: dict, prefix: str = "") -> Iterator[str]:
-    """Every key of a configuration that holds a value, dotted; lists and empty mappings are values."""
+    """Yield every key of a configuration with a value, dotted; lists and empty mappings are values."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from keys(value, f"{prefix}{name}.")
@@ -28,7 +28,7 @@ def keys(values: dict, prefix: str = "") -> Iterator[str]:
 
 
 def read(files: Iterable[str | os.PathLike]) -> dict:
-    """YAML files merged left to right, as Snakemake merges them: mappings key by key, everything else replaced."""
+    """Merge YAML files left to right, as Snakemake does: mappings key by key, everything else replaced."""
     merged: dict = {}
     for path in files:
         merge(merged, _mapping(path))
@@ -41,7 +41,7 @@ def _mapping(path: str | os.PathLike) -> dict:
         text = Path(path).read_bytes().decode("utf-8-sig")
         loader = _LOADER(text)
         node = loader.get_single_node()
-        twice = next(_twice(node, "", set()), None)  # asked before construction, which puts merged keys among a mapping's own
+        twice = next(_twice(node, "", set()), None)  # before construction, which mixes merged keys with a mapping's own
         values = {} if node is None else loader.construct_document(node)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
@@ -62,7 +62,7 @@ def _mapping(path: str | os.PathLike) -> dict:
 
 
 def _twice(node: yaml.Node | None, prefix: str, visited: set[int]) -> Iterator[tuple[str, int, int]]:
-    """Yield keys that a mapping holds twice, dotted, with both lines. YAML itself keeps the last and says nothing."""
+    """Yield keys that a mapping has twice, dotted, with both lines. YAML itself silently keeps the last."""
     if id(node) in visited:
         return  # an alias of a node seen before, or of one that holds it
     visited.add(id(node))
@@ -73,7 +73,7 @@ def _twice(node: yaml.Node | None, prefix: str, visited: set[int]) -> Iterator[t
         lines: dict[str, int] = {}
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
-                continue  # what is merged stands behind the mapping's own keys
+                continue  # merged keys give way to the mapping's own
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines:
                 yield prefix + name, lines[name], line
@@ -82,7 +82,7 @@ def _twice(node: yaml.Node | None, prefix: str, visited: set[int]) -> Iterator[t
 
 
 def merge(into: dict, overlay: dict) -> None:
-    """Puts the overlay's keys into a configuration: mappings key by key, everything else replaced."""
+    """Merge an overlay into a configuration: mappings key by key, everything else replaced."""
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             merge(into[key], value)
@@ -103,7 +103,7 @@ REMOVED = {"plan.pretraining_tokens_per_second", "plan.bytes_per_token"}
 
 
 def load(values: dict) -> Config:
-    """Checks a merged configuration. Raises UserError with one line an error, ``path: problem; did you mean ...``."""
+    """Check a merged configuration. Raises UserError with one line per error, ``path: problem; did you mean ...``."""
     scoring = values.get("scoring")
     if isinstance(scoring, dict) and scoring.get("scheme") == OLD_SCHEME:
         # Not on stdout, which may be a graph (snakemake --dag) or the configuration itself.
@@ -140,7 +140,7 @@ def _line(item: Mapping[str, Any]) -> str:
 
 
 def _fields_at(parents: list) -> list[str]:
-    """Names of the keys of a section; none if the path leads to no section."""
+    """Return the names of a section's keys; none if the path does not lead to a section."""
     model: Any = Config
     for name in parents:
         if get_origin(model) in (dict, list):

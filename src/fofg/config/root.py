@@ -1,4 +1,4 @@
-"""The whole configuration, and what its sections demand of one another."""
+"""The whole configuration, and checks across its sections."""
 
 import difflib
 import re
@@ -90,32 +90,32 @@ class Config(Section):
         return getattr(self.datasets[dataset], split) if dataset in self.datasets else 0
 
     def _missing_datasets(self) -> Iterator[str]:
-        """Datasets that a key names but nothing makes."""
-        wanted = [("stage1", "stage1_level1", "train"), ("stage1", "stage1_level1", "test")]
+        """Yield an error per key that names a dataset without problems."""
+        needed = [("stage1", "stage1_level1", "train"), ("stage1", "stage1_level1", "test")]
         if not self.use.stage2_rft_problems:
-            wanted.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
+            needed.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
         for section in ("evaluation", "passk"):
-            wanted.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
+            needed.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
         if self.stage2.rl.validation.every:
-            wanted.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
+            needed.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
         for name, phases in self.stage2.rl.curricula.items():
             sources = {source for phase in phases for source in phase.mixture if not source.endswith(".parquet")}
-            wanted += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(sources)]
-        for key, dataset, split in wanted:
+            needed += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(sources)]
+        for key, dataset, split in needed:
             if not self._rows(dataset, split):
                 close = difflib.get_close_matches(dataset, self.datasets, n=1, cutoff=0.5)
                 hint = f"; did you mean {close[0]}?" if close and close[0] != dataset else f"; set datasets.{dataset}.{split}"
                 yield f"{key}: dataset {dataset} has no {split} problems{hint}"
 
     def _missing_levels(self) -> Iterator[str]:
-        """Levels, or problems of them, that a key asks for and its dataset lacks."""
+        """Yield an error per key that needs levels, or more problems of a level, than its dataset has."""
         validation, name = self.stage2.rl.validation, self.stage2.rl.validation.dataset
         if validation.every and self._rows(name, "test"):
-            made, key = dict(self.datasets[name].shares(self.datasets[name].test)), "stage2.rl.validation"
-            if not _span(validation.levels) <= made.keys():
-                yield f"{key}.levels: {list(validation.levels)}, but dataset {name} has {', '.join(map(str, made))}"
-            elif validation.problems > (least := min(made[level] for level in _span(validation.levels))):
-                yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {least}; raise that"
+            available, key = dict(self.datasets[name].shares(self.datasets[name].test)), "stage2.rl.validation"
+            if not _span(validation.levels) <= available.keys():
+                yield f"{key}.levels: {list(validation.levels)}, but dataset {name} has {', '.join(map(str, available))}"
+            elif validation.problems > (fewest := min(available[level] for level in _span(validation.levels))):
+                yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {fewest}; raise that"
         limit = self.problems.max_output_length
         if self.problems.sampler == "balanced" and limit and limit <= 64:  # tried: each call changes its input, most lengthen it
             for name in [name for name, dataset in self.datasets.items() if dataset.levels[1] > HIGHEST_LEVEL]:
@@ -129,7 +129,7 @@ class Config(Section):
             yield f"failures.levels: {list(self.failures.levels)}, but datasets.{self.evaluation.dataset}.levels is {has}"
 
     def models(self) -> list[str]:
-        """Every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
+        """Return every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
         iterations = map(names.rft_model, range(self.stage2.rft.num_iterations))
         return [names.BASE, names.STAGE1, *iterations, *map(names.rl_model, self.stage2.rl.curricula)]
 

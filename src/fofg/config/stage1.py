@@ -28,7 +28,7 @@ OLD_SCHEME = "paper"
 
 
 class Pools(Section):
-    """Which functions (a task's skills) the problems of Stage 2 are made of."""
+    """Functions (a task's skills) in the problems of Stage 2."""
 
     train: list[str] = Field(description="functions of training problems, by readable name")
     test: list[str] = Field(description="held-out functions, of test problems")
@@ -45,13 +45,11 @@ class Problems(Section):
     """Sampling and prompts of problems (paper §3.1)."""
 
     task: str = Field(STRINGS, description="string_task, or package.module:Class of a task of your own")
-    pools: Pools | None = Field(
-        None, description="which functions the problems of stage 2 are made of; null: the sampler's own split"
-    )
+    pools: Pools | None = Field(None, description="functions in the problems of stage 2; null: the sampler's own split")
     sampler: Literal["paper", "balanced"] = Field(description="paper: the published procedure, row for row; balanced: our own")
     seed: Natural = Field(description="42 in the paper")
-    input_length: tuple[Count, Count] = Field(description="fewest and most characters of an input (balanced)")
-    max_output_length: Count | None = Field(description="no step of a problem gives more characters (balanced); null: no limit")
+    input_length: tuple[Count, Count] = Field(description="minimum and maximum characters of an input (balanced)")
+    max_output_length: Count | None = Field(description="maximum characters of every step of a problem (balanced); null: no limit")
     template: str = Field(description="wording of the prompt, with {code} and {input} once each")
 
     @field_validator("task")
@@ -99,10 +97,10 @@ class Problems(Section):
 
     @field_validator("max_output_length")
     @classmethod
-    def _has_room(cls, most: int | None, info: ValidationInfo) -> int | None:
-        if most is not None and "input_length" in info.data and most < info.data["input_length"][1]:
+    def _has_room(cls, longest: int | None, info: ValidationInfo) -> int | None:
+        if longest is not None and "input_length" in info.data and longest < info.data["input_length"][1]:
             raise ValueError(f"less than the longest input ({info.data['input_length'][1]})")
-        return most
+        return longest
 
 
 class Dataset(Section):
@@ -112,8 +110,8 @@ class Dataset(Section):
         description="1: all functions, definitions visible; 2: definitions hidden, training functions in train, others in test"
     )
     levels: Levels
-    train: Natural = Field(description="problems to train on; 0: none are made")
-    test: Natural = Field(description="test problems; 0: none are made")
+    train: Natural = Field(description="training problems; 0: none")
+    test: Natural = Field(description="test problems; 0: none")
 
     def shares(self, rows: int) -> list[tuple[int, int]]:
         """Return (level, problems) pairs, lowest level first: equal shares of ``rows``, the remainder to the lowest levels."""
@@ -127,7 +125,7 @@ def _renamed(scheme: object) -> object:
 
 
 class Scoring(Section):
-    """Which answers are correct, and the rewards of reinforcement learning (paper §3.3; the published reward function)."""
+    """Grading of answers, and rewards of reinforcement learning (paper §3.3; the published reward function)."""
 
     scheme: Annotated[Literal["published_code", "binary"], BeforeValidator(_renamed)] = Field(
         description="rewards for a correct answer, a wrong one, none; published_code: 1, 0, -1; binary (the paper's text): 1, 0, 0"
@@ -157,8 +155,8 @@ class Selection(Section):
     keep_truncated: bool = Field(description="score a response cut at the token limit like any other; false: drop it")
     drop_duplicates: bool = Field(description="keep one of several equal responses to a problem")
     max_per_problem: Count | None = Field(description="maximum responses per problem; null: no limit")
-    max_tokens: Count | None = Field(description="drop responses of more tokens; null: none")
-    turns_per_example: Count = Field(description="maximum problems per conversation, a turn each; 1 in the paper")
+    max_tokens: Count | None = Field(description="drop longer responses, in tokens; null: no limit")
+    turns_per_example: Count = Field(description="maximum problems per conversation, one per turn; 1 in the paper")
     test_rows: Natural = Field(description="examples in rft_data/test.parquet; 1 in the paper")
     seed: Natural
 
@@ -175,7 +173,7 @@ class SFTConfig(Section):
     epochs: Count
     batch_size: Count = Field(description="examples per optimizer step")
     last_batch: Literal["merge", "drop", "keep"] = Field(
-        description="an epoch's remainder that fills no batch: merge it into the batch before, drop it, or keep it as a batch"
+        description="an epoch's remainder that fills no batch: merge it into the previous batch, drop it, or keep it as a batch"
     )
     max_length: Count = Field(description="tokens of prompt and response together")
     too_long: Literal["error", "skip", "truncate"] = Field(

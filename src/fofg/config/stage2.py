@@ -27,12 +27,12 @@ def _varied(rollouts: Rollouts) -> Rollouts:
     return rollouts
 
 
-#: Several responses to a problem that are to differ.
+#: Settings for several responses to a problem, which must be able to differ.
 VariedRollouts = Annotated[Rollouts, AfterValidator(_varied)]
 
 
 class Stage2Rft(Section):
-    """Rejection fine-tuning on compositions, iterated (paper §4.2): each iteration on problems of its own."""
+    """Rejection fine-tuning on compositions, iterated (paper §4.2): each iteration on its own problems."""
 
     dataset: str = Field(description="dataset whose training split is cut into chunks")
     num_iterations: Count
@@ -64,7 +64,7 @@ class Validation(Section):
     every: Natural = Field(description="steps between validations, one before the first step included; 0: none")
     dataset: str = Field(description="dataset whose test split is answered; one of its own keeps the evaluation unseen")
     levels: Levels
-    problems: Count = Field(description="a level: the first of the dataset")
+    problems: Count = Field(description="problems per level: the first of the dataset")
     greedy: bool = Field(description="true: greedy responses, as in the public code; false: sampled like the rollouts")
 
 
@@ -74,7 +74,7 @@ class GRPOConfig(Section):
     engine: TrainingEngine
     rollouts: VariedRollouts = Field(description="samples: the size of a group")
     prompts_per_step: Count = Field(description="groups that a step trains on; 16 in the paper")
-    mini_batch_prompts: Count = Field(description="groups an optimizer update; prompts_per_step: on-policy, as in the paper")
+    mini_batch_prompts: Count = Field(description="groups per optimizer update; prompts_per_step: on-policy, as in the paper")
     filter_groups: bool = Field(
         description="true: dynamic sampling, groups of equal rewards are dropped (DAPO); false: kept (GRPO)"
     )
@@ -118,7 +118,7 @@ class Stage2Rl(GRPOConfig):
 
     validation: Validation
     on_empty_step: Literal["error", "skip"] = Field(
-        description="a step of which no group's rewards differ: stop, or go on without update"
+        description="a step in which no group's rewards differ: stop, or continue without an update"
     )
     on_incomplete_step: Literal["error", "train"] = Field(
         description="fewer than prompts_per_step groups after max_generation_batches: stop (public code), or train on those"
@@ -139,7 +139,7 @@ class Evaluation(Section):
     """Accuracy on test problems."""
 
     dataset: str = Field(description="dataset whose test split all models answer")
-    greedy: bool = Field(description="one greedy response a problem besides the sampled ones")
+    greedy: bool = Field(description="also one greedy response per problem")
     rollouts: Rollouts = Field(description="samples: n of avg@n")
 
 

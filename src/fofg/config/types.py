@@ -37,9 +37,9 @@ class Section(BaseModel):
 
 
 def canonical(section: Any = None, **sections: Any) -> str:
-    """Return a section of the configuration, with others or plain values by name beside its keys, as canonical JSON."""
-    own = section.model_dump(mode="json") if isinstance(section, BaseModel) else section or {}
-    values = {**own, **sections}
+    """Return canonical JSON of a section's keys, and of further sections or plain values by name."""
+    first = section.model_dump(mode="json") if isinstance(section, BaseModel) else section or {}
+    values = {**first, **sections}
     return json.dumps(values, sort_keys=True, separators=(",", ":"), default=lambda model: model.model_dump(mode="json"))
 
 
@@ -60,7 +60,7 @@ def null_removes(entries: Any) -> BeforeValidator:
 
 
 def ascending(bounds: tuple[int, int]) -> tuple[int, int]:
-    """Checks a (lowest, highest) pair."""
+    """Check a (lowest, highest) pair."""
     if bounds[0] > bounds[1]:
         raise ValueError(f"the lowest ({bounds[0]}) is more than the highest ({bounds[1]})")
     return bounds

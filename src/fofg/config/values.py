@@ -26,9 +26,9 @@ def leaf_types(annotation: Any) -> frozenset[type]:
 
 
 def as_written(value: Any, allowed: frozenset[type]) -> Any:
-    """Convert text to the number, boolean or null it spells where the key allows one. ``allowed``: from ``leaf_types``.
+    """Convert text to a number, boolean or null where the key allows one. ``allowed``: from ``leaf_types``.
 
-    Snakemake hands over everything inside ``--config key={...}`` as text. Raises ValueError for a boolean in place of a number,
+    Snakemake passes everything inside ``--config key={...}`` as text. Raises ValueError for a boolean in place of a number,
     which pydantic would take for 0 or 1.
     """
     if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in allowed):
@@ -45,7 +45,7 @@ def as_written(value: Any, allowed: frozenset[type]) -> Any:
 
 
 def is_null(value: Any) -> bool:
-    """Tell whether a value is null, or text from the command line that spells it."""
+    """Return whether a value is null, or text from the command line that stands for it."""
     return value is None or (isinstance(value, str) and value.lower() in ("null", "~", ""))
 
 
@@ -78,7 +78,7 @@ def one_spelling(path: str) -> str:
 
 
 def one_folder(path: str) -> str:
-    """Do the same for a folder that may be a link itself, or not yet there. Snakemake's records of files are kept by path."""
+    """Do the same for a folder that may itself be a link, or missing. Snakemake stores its records of files by path."""
     folder = os.path.realpath(path)
     above = folder
     while not os.path.lexists(above):

@@ -15,26 +15,26 @@ BATCH_ROWS = 4096
 
 
 def members(rows: int, size: int, seed: int | None, iteration: int) -> list[int]:
-    """Row numbers [size] of a chunk, in its order: rows ``iteration * size`` ... of all ``rows``, sorted by a hash of seed and row.
+    """Return the row numbers [size] of a chunk: rows ``iteration * size`` ... of all ``rows``, sorted by a hash of seed and row.
 
-    Without a seed, in file order. So chunks share no row, a chunk does not depend on how many are cut, and every version of every
-    library cuts the same ones.
+    Without a seed, rows are in file order. Chunks share no row, a chunk does not depend on the number of chunks, and the hash
+    gives the same chunks with every version of every library.
     """
 
-    def place(row: int) -> bytes:
+    def position(row: int) -> bytes:
         return blake2b(f"{seed}/{row}".encode(), digest_size=8).digest()
 
-    order = range(rows) if seed is None else sorted(range(rows), key=place)
+    order = range(rows) if seed is None else sorted(range(rows), key=position)
     return list(order[iteration * size : (iteration + 1) * size])
 
 
 def write(
     path: str | os.PathLike, problems: str | os.PathLike, iteration: int, size: int, seed: int | None, iterations: int
 ) -> int:
-    """Write the chunk of an iteration from a problem file (fofg.data.schemas.PROBLEMS); return its rows, always ``size``.
+    """Write the chunk of an iteration from a problem file (fofg.data.schemas.PROBLEMS). Return its number of rows, ``size``.
 
-    ``iterations``: chunks that will be cut in all. Only the chunk and a batch of the file are in memory.
-    Raises UserError if the file is bad or has fewer rows than all chunks need.
+    ``iterations``: total number of chunks. Only the chunk and one batch of the file are in memory.
+    Raises UserError if the file is damaged or has fewer rows than all chunks need.
     """
     rows = count_rows(problems)
     needed = max(iterations, iteration + 1) * size
@@ -44,20 +44,20 @@ def write(
             "stage2.rft.num_iterations or stage2.rft.examples_per_iteration, or make more (datasets.NAME.train, NAME being "
             "stage2.rft.dataset)"
         )
-    wanted = np.array(members(rows, size, seed, iteration))
-    order = np.argsort(wanted)
-    kept = pa.Table.from_batches(_rows(problems, wanted[order], rows), PROBLEMS)
-    chunk = kept.take(np.argsort(order)).combine_chunks()
+    numbers = np.array(members(rows, size, seed, iteration))
+    order = np.argsort(numbers)
+    in_file_order = pa.Table.from_batches(_rows(problems, numbers[order], rows), PROBLEMS)
+    chunk = in_file_order.take(np.argsort(order)).combine_chunks()
     return write_parquet(path, PROBLEMS, chunk.to_batches(BATCH_ROWS))
 
 
-def _rows(problems: str | os.PathLike, wanted: np.ndarray, total: int) -> list[pa.RecordBatch]:
-    """The rows of the ascending numbers ``wanted``."""
-    found, first = [], 0
+def _rows(problems: str | os.PathLike, numbers: np.ndarray, total: int) -> list[pa.RecordBatch]:
+    """Read the rows of the given numbers, which ascend."""
+    batches, first = [], 0
     with tqdm(total=total, desc="chunk", unit="problem") as bar:
         for batch in read_batches(problems, PROBLEMS, BATCH_ROWS):
-            low, high = np.searchsorted(wanted, (first, first + batch.num_rows))
-            found.append(batch.select(PROBLEMS.names).take(pa.array(wanted[low:high] - first)).cast(PROBLEMS))
+            low, high = np.searchsorted(numbers, (first, first + batch.num_rows))
+            batches.append(batch.select(PROBLEMS.names).take(pa.array(numbers[low:high] - first)).cast(PROBLEMS))
             first += batch.num_rows
             bar.update(batch.num_rows)
-    return found
+    return batches

@@ -20,8 +20,8 @@ BATCH_ROWS = 2048
 def problems(spec: ProblemsSpec) -> Iterator[Problem]:
     """Yield problems ``first`` ... ``first + rows - 1`` of the spec's split; the same ones each time.
 
-    Raises UserError if the settings don't allow that many, or for a later part of a dataset of several levels: which rows are of
-    which level depends on the number of all rows.
+    Raises UserError if the settings don't allow this many problems, or for a later part of a dataset with several levels, where
+    the level of a row depends on the total number of rows.
     """
     low, high = spec.levels
     if spec.first and low != high:
@@ -32,7 +32,7 @@ def problems(spec: ProblemsSpec) -> Iterator[Problem]:
 
 
 def batches(spec: ProblemsSpec) -> Iterator[pa.RecordBatch]:
-    """Yield the spec's problems as record batches of ``schemas.PROBLEMS``; Stage 1's prompts show hints. Raises as ``problems``."""
+    """Yield the problems as record batches of ``schemas.PROBLEMS``; prompts show hints in Stage 1. Raises as ``problems``."""
     stream, first = problems(spec), spec.first
     task = tasks.load(spec.problems.task)
     while block := list(islice(stream, BATCH_ROWS)):
@@ -42,7 +42,7 @@ def batches(spec: ProblemsSpec) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(task: Task, block: list[Problem], prompts: list[list[schemas.Message]], first: int, split: str) -> pa.RecordBatch:
-    """Build rows ``first`` ... of a split, column by column (a row at a time is several times slower)."""
+    """Build rows ``first`` ... of a split, column by column, which is several times faster than row by row."""
     rows = len(block)
     offsets = [0]
     for prompt in prompts:
@@ -71,7 +71,7 @@ def _struct(kind: pa.StructType, columns: list) -> pa.StructArray:
 
 
 def write(path: str | os.PathLike, spec: ProblemsSpec) -> int:
-    """Write a split, or the part of it that the spec names, as a Parquet file of ``schemas.PROBLEMS``; return its rows."""
+    """Write a split, or the part of it that the spec names, as ``schemas.PROBLEMS``. Return its number of rows."""
     with tqdm(total=spec.rows, desc=f"{spec.dataset} {spec.split}", unit="problem") as bar:
 
         def counted() -> Iterator[pa.RecordBatch]:

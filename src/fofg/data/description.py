@@ -16,18 +16,18 @@ from fofg.errors import UserError
 from fofg.tasks.task import Problem
 from fofg.tasks.task import read as read_problem
 
-#: What is read of a problem file: not the prompts, which are most of it.
+#: The columns to read: not the prompts, which are most of a problem file.
 COLUMNS = pa.schema([PROBLEMS.field(name) for name in ("data_source", "reward_model", "extra_info")])
 
 Paths = Mapping[str, str | os.PathLike]
 
 
 class Contents(NamedTuple):
-    """One problem file.
+    """What a description needs of one problem file.
 
     ``levels``: level -> (depth, calls) of each problem. ``lengths`` [rows]: characters of input and output. ``problems`` [rows]
-    uint64: hashes of (question, input); ``distinct`` and ``inputs``: those of problems and of inputs, sorted, each once. By skill:
-    ``problems_using`` it, ``uses`` of it in all, and its name in tables.
+    uint64: hashes of (question, input); ``distinct`` and ``inputs``: unique hashes of problems and of inputs, sorted. By skill:
+    ``problems_using`` it, ``uses`` in total, and its name in tables.
     """
 
     levels: Mapping[int | None, list[tuple[int | None, int | None]]]
@@ -43,9 +43,9 @@ class Contents(NamedTuple):
 def describe(files: Paths, outputs: Paths, disjoint: bool) -> None:
     """Write a description (JSON) of each dataset.
 
-    ``files``: dataset/split -> problem file (schemas.PROBLEMS); ``outputs``: dataset -> JSON file. Hashes and numbers alone
-    are in memory. Raises UserError if a file is bad or a name without its counterpart, or if a problem to train on is one to test
-    on, anywhere, where ``disjoint`` forbids it.
+    ``files``: dataset/split -> problem file (schemas.PROBLEMS); ``outputs``: dataset -> JSON file. Only hashes
+    and numbers are in memory. Raises UserError if a file is damaged or a name has no counterpart, or if ``disjoint`` is set and a
+    training problem of any dataset is also a test problem.
     """
     _check_names(files, outputs)
     with tqdm(total=sum(map(count_rows, files.values())), desc="describe", unit="problem") as bar:
@@ -59,7 +59,7 @@ def describe(files: Paths, outputs: Paths, disjoint: bool) -> None:
 
 
 def read(path: str | os.PathLike, bar: tqdm) -> Contents:
-    """Read a problem file's contents. Raises UserError if it is bad."""
+    """Read the contents of a problem file. Raises UserError if it is damaged or empty."""
     levels, lengths = defaultdict(list), []
     problems: list[int] = []
     inputs: set[int] = set()
@@ -85,7 +85,7 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
 
 
 def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:
-    """Return the row numbers of test problems that are training problems: the same question and input.
+    """Return the row numbers of test problems that are also training problems (same question and input).
 
     Raises UserError if a file is missing or damaged.
     """
@@ -101,7 +101,7 @@ def _problems(path: str | os.PathLike) -> Iterator[Problem]:
 
 
 def summarize(name: str, contents: Mapping[str, Contents]) -> dict:
-    """Describe one file among all: counts, ranges, exposure by skill, overlap with every other file."""
+    """Describe one file: counts, ranges, exposure by skill, overlap with every other file."""
     here = contents[name]
     inputs, outputs = zip(*here.lengths)
     return {
@@ -137,7 +137,7 @@ def _hash(text: str) -> int:
 
 
 def _shared(these: np.ndarray, those: np.ndarray) -> int:
-    """Count the hashes that two sorted arrays of distinct ones have in common."""
+    """Count the hashes that two sorted arrays without duplicates have in common."""
     few, many = sorted((these, those), key=len)
     at = np.searchsorted(many, few)
     return int(np.count_nonzero(many[np.minimum(at, len(many) - 1)] == few))
@@ -165,14 +165,14 @@ def _check_names(files: Paths, outputs: Paths) -> None:
 
 
 def _check_disjoint(files: Paths, contents: Mapping[str, Contents]) -> None:
-    found = []
+    overlaps = []
     for train in (name for name in files if name.endswith("/train")):
         for test in (name for name in files if name.endswith("/test")):
             shared = np.flatnonzero(np.isin(contents[train].problems, contents[test].problems))
             if len(shared):
                 rows = ", ".join(map(str, shared[:5].tolist()))
-                found.append(f"{len(shared)} of {files[train]} are in {files[test]} (rows {rows}{' ...' * (len(shared) > 5)})")
-    if found:
+                overlaps.append(f"{len(shared)} of {files[train]} are in {files[test]} (rows {rows}{' ...' * (len(shared) > 5)})")
+    if overlaps:
         raise UserError(
-            "problems to train on are problems to test on: " + "; ".join(found) + "; take them out of the training files"
+            "problems to train on are problems to test on: " + "; ".join(overlaps) + "; take them out of the training files"
         )

@@ -1,4 +1,4 @@
-"""Files as contracts: written whole or not at all, and read with an error that names the file and the cure."""
+"""Read and write files: writes are atomic, and errors name the file and the fix."""
 
 import json
 import os
@@ -21,9 +21,9 @@ class _WithoutPandas:
 
 
 def leave_out_pandas() -> None:
-    """Keep pyarrow from importing pandas, for programs that don't use it: that is most of their start-up, 0.3 s.
+    """Keep pyarrow from importing pandas in programs that don't use it; the import is most of their start-up time, 0.3 s.
 
-    pyarrow tries once, when it makes its first array. Afterwards pandas can be imported, but pyarrow doesn't convert to it.
+    pyarrow tries once, for its first array. Afterwards pandas can be imported, but pyarrow doesn't convert to it.
     """
     sys.meta_path.insert(0, finder := _WithoutPandas())
     try:
@@ -34,9 +34,9 @@ def leave_out_pandas() -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to that if the block succeeds, remove it otherwise.
+    """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds, remove it otherwise.
 
-    Its name is always the same, so that what a killed process left is written over. One process at a time may write a path.
+    The temporary name is fixed, so the leftovers of a killed process are overwritten. Only one process at a time may write a path.
     """
     path = Path(path)
     temporary = _partial(path)
@@ -54,7 +54,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def staged(folder: str | os.PathLike) -> Iterator[Path]:
-    """Yield an empty temporary folder; if the block succeeds, move its files into ``folder``, replacing those of the same names."""
+    """Yield an empty temporary folder; if the block succeeds, move its files into ``folder``, replacing files of the same name."""
     folder = Path(folder)
     temporary = _partial(folder)
     with writing(folder):
@@ -64,7 +64,7 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
             yield temporary
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(temporary.iterdir()):
-                path.chmod(temporary.stat().st_mode & 0o666)  # safetensors makes its files private
+                path.chmod(temporary.stat().st_mode & 0o666)  # safetensors creates private files
                 os.replace(path, folder / path.name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -76,7 +76,7 @@ def _partial(path: Path) -> Path:
 
 @contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
-    """Name ``path`` in errors that don't say which file could not be written: a full disk's do not."""
+    """Add ``path`` to errors that don't name the file that could not be written, such as those of a full disk."""
     try:
         yield
     except Exception as error:
@@ -93,12 +93,12 @@ def damaged_parquet(path: str | os.PathLike, error: Exception) -> UserError:
 
 
 def cure(path: str | os.PathLike) -> str:
-    """Say what to do about a damaged file: one that a rule makes can be made again, the user's own can't.
+    """Suggest how to fix a damaged file: a rule's output can be made again, the user's own file can't.
 
-    The workflow lists the user's own files and folders in FOFG_OWN_FILES; without it, a file counts as theirs.
+    The workflow lists the user's own files and folders in FOFG_OWN_FILES; without it, every file counts as the user's.
     """
-    own, absolute = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
-    if own is None or any(absolute.is_relative_to(parent) for parent in own.split(os.pathsep) if parent):
+    listed, absolute = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
+    if listed is None or any(absolute.is_relative_to(parent) for parent in listed.split(os.pathsep) if parent):
         return "replace it with an undamaged one"
     return "remove it and run again"
 
@@ -115,7 +115,7 @@ def write_json(path: str | os.PathLike, value) -> None:
 
 
 def write_spec(path: str | os.PathLike, spec) -> None:
-    """Write the spec (a pydantic model) that a file was made from beside it, as NAME.spec.json."""
+    """Write the spec (a pydantic model) of a file beside it, as NAME.spec.json."""
     write_json(Path(path).with_suffix(".spec.json"), spec.model_dump(mode="json"))
 
 
@@ -162,7 +162,7 @@ def read_batches(path: str | os.PathLike, schema: pa.Schema | None = None, batch
 
 
 def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:
-    """Yield the rows of a Parquet file as dictionaries, a batch in memory at a time. Raises UserError as open_parquet does."""
+    """Yield the rows of a Parquet file as dictionaries, one batch in memory at a time. Raises UserError as open_parquet does."""
     for batch in read_batches(path, schema, batch_size):
         yield from batch.to_pylist()
 

@@ -1,4 +1,4 @@
-"""Rollout files, a batch in memory at a time, and work on batches in several processes."""
+"""Read rollout files one batch at a time, and work on batches in several processes."""
 
 import multiprocessing
 import os
@@ -24,10 +24,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BATCH_BYTES = 16 << 20
-#: Row groups of this size together are a process's next piece of work.
+#: Minimum size of the row groups that a process works on at a time.
 SPAN_BYTES = 32 << 20
 MOST_BATCH_ROWS = 512
-#: Files up to this size are read and judged sooner than processes start.
+#: Files up to this size are graded faster than worker processes start.
 ALONE_BYTES = 32 << 20
 
 
@@ -40,8 +40,8 @@ class Span(NamedTuple):
     batch_rows: int
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """The batches in order. Raises UserError where the file is damaged."""
-        # So a row group is read as it is used, not whole: some writers put everything in one.
+        """Yield the batches in order. Raises UserError where the file is damaged."""
+        # Read row groups piece by piece, not whole: some writers put everything in one.
         with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file:
             try:
                 yield from file.iter_batches(self.batch_rows, row_groups=self.groups, columns=columns)
@@ -52,7 +52,7 @@ class Span(NamedTuple):
 class RolloutFile:
     """A rollout file (fofg.data.schemas.ROLLOUTS). Raises UserError if it is missing, truncated, empty or of another schema.
 
-    ``rows``: problems; ``batch_rows``: problems in a batch, by default about BATCH_BYTES of text.
+    ``rows``: problems; ``batch_rows``: problems per batch, by default about BATCH_BYTES of text.
     """
 
     def __init__(self, path: str | Path, batch_rows: int | None = None):
@@ -66,7 +66,7 @@ class RolloutFile:
         self.batch_rows = batch_rows or int(np.clip(BATCH_BYTES * self.rows // max(1, self.bytes), 1, MOST_BATCH_ROWS))
 
     def batches(self, doing: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The file's batches in order, with a progress bar. Raises UserError where the file is damaged."""
+        """Yield the file's batches in order, with a progress bar. Raises UserError where the file is damaged."""
         whole = Span(str(self.path), list(range(len(self._sizes))), 0, self.batch_rows)
         with tqdm(total=self.rows, desc=doing, unit=" problems") as bar:
             for batch in whole.batches(columns or ROLLOUTS.names):
@@ -74,7 +74,7 @@ class RolloutFile:
                 bar.update(batch.num_rows)
 
     def spans(self) -> Iterator[Span]:
-        """The file's row groups in order, in pieces of SPAN_BYTES or more, for processes that read their own."""
+        """Yield the file's row groups in order, in spans of SPAN_BYTES or more, each for one process to read."""
         groups: list[int] = []
         first = rows = size = 0
         for number, (group_rows, group_bytes) in enumerate(self._sizes):
@@ -85,9 +85,9 @@ class RolloutFile:
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Yield results in the order of ``items``, from ``workers`` processes with at most two items each in progress.
+    """Map a function over items in ``workers`` processes, and yield the results in order; at most two items per process wait.
 
-    ``function`` and the items must be picklable. One worker: no process is started. A failure of ``function`` is raised here.
+    ``function`` and the items must be picklable. With one worker, no process is started. Errors of ``function`` are raised here.
     """
     if workers <= 1:
         yield from map(function, items)
@@ -103,24 +103,24 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise UserError("a worker process was killed, most likely for want of memory; use fewer --workers") from None
+            raise UserError("a worker process was killed, most likely for lack of memory; use fewer --workers") from None
         finally:
             for future in waiting:
                 future.cancel()
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, the next one made in a thread while one is in use: reading and writing Parquet run side by side."""
+    """Yield the items, computing the next one in a thread meanwhile, so that reading and writing Parquet overlap."""
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(list, islice(iterator, 1))
-        while item := coming.result():
-            coming = pool.submit(list, islice(iterator, 1))
+        upcoming = pool.submit(list, islice(iterator, 1))
+        while item := upcoming.result():
+            upcoming = pool.submit(list, islice(iterator, 1))
             yield item[0]
 
 
 def _start_worker() -> None:
-    """Exit with the parent: a worker whose parent was killed would wait for work for ever."""
+    """Make a worker exit with its parent: if that was killed, it would wait for work forever."""
     leave_out_pandas()
     if (parent := multiprocessing.parent_process()) and parent.pid:
         exit_with(parent.pid)

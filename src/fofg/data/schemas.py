@@ -33,7 +33,7 @@ _ROW = [
 
 #: One row per problem. ``data_source``: its task; ``reward_model.ground_truth``: what the task reads it from.
 PROBLEMS = pa.schema(_ROW)
-#: One row per problem; the three lists have one entry a sample. ``finish_reasons``: "stop" or "length".
+#: One row per problem; the three lists have one entry per sample. ``finish_reasons``: "stop" or "length".
 ROLLOUTS = pa.schema(
     [
         *_ROW,
@@ -42,7 +42,7 @@ ROLLOUTS = pa.schema(
         ("token_counts", pa.list_(pa.int32())),
     ]
 )
-#: One row a training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
+#: One row per training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
 RFT = pa.schema([*_ROW, ("response", pa.string())])
 #: One row per response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
 VERDICTS = pa.schema(
@@ -90,7 +90,7 @@ PASSK = pa.schema(
 )
 #: One row per response; ``failure``: its class (Task.failure_classes), "correct" among them.
 FAILURES = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample", pa.int32()), ("failure", pa.string())])
-#: How many responses of every model at each level are of each class; ``share``: of the model's responses at that level.
+#: Number of responses by model, level and class; ``share``: of the model's responses at that level.
 FAILURE_SHARES = pa.schema(
     [
         ("model", pa.string()),

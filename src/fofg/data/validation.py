@@ -6,7 +6,7 @@ from fofg.specs import ValidationSpec
 
 
 def sample(validation: ValidationSpec) -> list[dict]:
-    """Return the first ``validation.problems`` rows of each level (fofg.data.schemas.PROBLEMS), levels in order; none if it is off.
+    """Return the first ``validation.problems`` rows of each level (fofg.data.schemas.PROBLEMS), in order; none if it is off.
 
     Raises UserError if a level has too few problems, or as ``datasets.batches`` does.
     """

@@ -14,7 +14,7 @@ Z95 = 1.959963984540054
 
 
 def wilson(share, trials, z: float = Z95) -> tuple:
-    """Return the ends of Wilson's score interval (1927) of shares in [0, 1] observed in ``trials`` > 0 independent trials."""
+    """Return Wilson's score interval (1927) for shares in [0, 1] observed in ``trials`` > 0 independent trials."""
     center = share + z * z / (2 * trials)
     reach = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
@@ -48,7 +48,7 @@ def summarize_stage1(verdicts: dict[tuple[str, str], str | Path], trained: Set[i
     ``trained``: indexes of problems that are also training problems; the column of that name counts them. Raises UserError as
     ``tables.read``.
     """
-    parts = [read(path, VERDICTS).assign(model=model, definitions=shown) for (model, shown), path in verdicts.items()]
-    rows, keys = pd.concat(parts, ignore_index=True), ["model", "definitions"]
+    tables = [read(path, VERDICTS).assign(model=model, definitions=shown) for (model, shown), path in verdicts.items()]
+    rows, keys = pd.concat(tables, ignore_index=True), ["model", "definitions"]
     again = rows[rows["index"].isin(trained)].groupby([*keys, "level"])["index"].nunique().rename("trained")
     return summarize(rows, keys).join(again, on=[*keys, "level"]).fillna({"trained": 0}).astype({"trained": int})

@@ -1,4 +1,4 @@
-"""Count what goes wrong in responses, by the classes of their task (paper §4.5)."""
+"""Classify and count failures of responses, by the classes of their task (paper §4.5)."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _COLUMNS = ["data_source", "reward_model", "extra_info", "responses", "finish_re
 def classify_file(rollouts: str | Path, output: str | Path, levels: tuple[int, int], rule: AnswerRule) -> Counter[str]:
     """Write the class of each response to problems of the levels, lowest to highest (schemas.FAILURES); return class -> responses.
 
-    Raises UserError if the file is missing or damaged, has no problem of these levels, or one that its task can't work.
+    Raises UserError if the file is missing or damaged, has no problem of these levels, or one that its task can't analyze.
     """
     counts: Counter[str] = Counter()
     problems = 0

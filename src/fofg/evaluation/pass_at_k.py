@@ -33,10 +33,10 @@ def powers_up_to(samples: int) -> list[int]:
 
 
 def curve(samples: Sequence[int], correct: Sequence[int]) -> pd.DataFrame:
-    """Average pass@k over problems with that many samples, for k up to the fewest samples; rising with k.
+    """Average pass@k over problems, for k up to the smallest number of samples.
 
-    The interval is Wilson's, a trial being a problem: estimates in [0, 1] spread at most as much as coin tosses of the same mean,
-    so it is wide enough for every k, and it keeps a width where all problems or none are solved.
+    The interval is Wilson's, with problems as trials: estimates in [0, 1] vary at most as much as coin tosses of the same mean, so
+    it is wide enough for every k, and does not vanish where all problems or none are solved.
     """
     ks = powers_up_to(min(samples))
     estimates = np.stack([pass_at_k(n, c, ks) for n, c in zip(samples, correct)])

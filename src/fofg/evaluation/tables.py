@@ -11,7 +11,7 @@ from fofg.errors import UserError
 
 
 def read(path: str | Path, schema: pa.Schema) -> pd.DataFrame:
-    """Read a Parquet file's columns of ``schema``. Raises UserError if it is missing, damaged, of other columns, or empty."""
+    """Read the columns of ``schema`` from a Parquet file. Raises UserError if it is missing, damaged, empty or lacks a column."""
     table = pa.Table.from_batches(read_batches(path, schema), schema).to_pandas()
     if table.empty:
         raise UserError(f"{path}: no row in it; were all prompts skipped as too long? Otherwise remove it and run again")
@@ -19,14 +19,14 @@ def read(path: str | Path, schema: pa.Schema) -> pd.DataFrame:
 
 
 def read_all(models: Sequence[str], paths: Sequence[str | Path], schema: pa.Schema) -> pd.DataFrame:
-    """Read a file per model, in the same order, into one table with the column ``model``. Raises UserError as ``read``."""
+    """Read one file per model into one table with a column ``model``. Raises UserError as ``read``."""
     if len(models) != len(paths):
         raise UserError(f"{len(paths)} files for {len(models)} models ({', '.join(models)}); give one per model, in this order")
     return pd.concat([read(path, schema).assign(model=model) for model, path in zip(models, paths)], ignore_index=True)
 
 
 def in_order(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Make columns sort, and group, by the order in which their values first appear."""
+    """Make columns sort and group in the order in which their values first appear."""
     return table.assign(**{column: pd.Categorical(table[column], table[column].unique()) for column in columns})
 
 

@@ -35,9 +35,9 @@ def grade_row(row: dict, rule: AnswerRule, where: str) -> list[dict]:
 
 
 def write_verdicts(rollouts: Sequence[str | Path], output: str | Path, rule: AnswerRule, decodings: Sequence[str] = ()) -> Totals:
-    """Write a verdict for each response of some rollout files, which are read a batch at a time.
+    """Write one verdict per response of some rollout files, which are read one batch at a time.
 
-    ``decodings``: how the responses of each file were decoded; given, it is the column ``decoding``. Raises UserError if a file is
+    ``decodings``: how each file's responses were decoded, for an additional column ``decoding``. Raises UserError if a file is
     missing or damaged.
     """
     problems = skipped = 0
@@ -55,9 +55,9 @@ def write_verdicts(rollouts: Sequence[str | Path], output: str | Path, rule: Ans
 
 
 def write_counts(rollouts: Sequence[str | Path], output: str | Path, rule: AnswerRule) -> int:
-    """Write how many responses to each problem are correct, ordered by index; return the number of problems.
+    """Write the number of correct responses to each problem, ordered by index. Return the number of problems.
 
-    ``rollouts``: all shards, in any order. A problem without responses is counted with none. Raises UserError for a problem that
+    ``rollouts``: all shards, in any order. A problem without responses has 0 of 0. Raises UserError for a problem that
     occurs twice, problems with different numbers of responses, and files that are missing or damaged.
     """
     counts: dict[int, dict] = {}
@@ -80,7 +80,7 @@ def write_counts(rollouts: Sequence[str | Path], output: str | Path, rule: Answe
 
 
 def _rows(path: str | Path) -> Iterator[tuple[int, dict]]:
-    """Yield the rows of a rollout file and their numbers."""
+    """Yield the numbered rows of a rollout file."""
     number = 0
     for batch in RolloutFile(path).batches(f"grading {Path(path).name}", _COLUMNS):
         # One row at a time, since a row of pass@k may have thousands of responses.
@@ -90,7 +90,7 @@ def _rows(path: str | Path) -> Iterator[tuple[int, dict]]:
 
 
 def _chunks(rows: Iterator[list[dict]], size: int = 4096) -> Iterator[list[dict]]:
-    """Join short lists of rows: each becomes a record batch."""
+    """Join short lists of rows into longer ones, each of which becomes a record batch."""
     chunk: list[dict] = []
     for more in rows:
         chunk += more

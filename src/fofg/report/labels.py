@@ -1,4 +1,4 @@
-"""What readers call a model, and the order of RFT's iterations and of functions."""
+"""Labels of models, and the order of RFT iterations and of functions."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def label(model: str) -> str:
 
 
 def iteration(model: str) -> int:
-    """Return which iteration of RFT a model is, from 0; -1 for other models."""
+    """Return the number of a model's RFT iteration, from 0; -1 for other models."""
     number = model.removeprefix(RFT)
     return int(number) if number != model and number.isdecimal() else -1
 

@@ -61,20 +61,20 @@ _OTHERS = [
 
 
 def looks(models: Iterable[str]) -> dict[str, Look]:
-    """Return each model's look, which its name alone decides; only the user's own models may swap, so that no two share one.
+    """Return each model's look. It depends on the name alone, except where two of the user's own models would share one.
 
-    RFT's iterations are one color, lighter the earlier.
+    RFT's iterations share one color; earlier ones are lighter.
     """
     models = list(dict.fromkeys(models))
     result = {model: _FIXED[model] for model in models if model in _FIXED}
     for model in labels.iterations(models):
         result[model] = _RFT._replace(color=_lighter(_RFT.color, 0.6 ** (1 + labels.iteration(model))))
-    taken: set[int] = set()
+    used: set[int] = set()
     for model in sorted(set(models) - result.keys()):
         index = crc32(model.encode()) % len(_OTHERS)
-        while index in taken and len(taken) < len(_OTHERS):
+        while index in used and len(used) < len(_OTHERS):
             index = (index + 1) % len(_OTHERS)
-        taken.add(index)
+        used.add(index)
         result[model] = _OTHERS[index]
     return {model: result[model] for model in models}
 

@@ -80,14 +80,14 @@ def summary(
 
 
 def overlap(description: str | Path) -> str:
-    """Say how many of the evaluation's problems are training problems.
+    """Return a sentence on how many of the evaluation's problems are training problems.
 
     Raises UserError if the description is missing or damaged.
     """
     try:
         described = json.loads(Path(description).read_text(encoding="utf-8"))
         test, name = described["splits"]["test"], described["dataset"]
-        counts = {other: int(found["problems"]) for other, found in test["overlap"].items() if other.endswith("/train")}
+        counts = {other: int(entry["problems"]) for other, entry in test["overlap"].items() if other.endswith("/train")}
         problems = f"Of the {int(test['rows']):,} problems of {name}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{description}: not a description of a test split ({error}); remove it and run again") from None
@@ -96,12 +96,12 @@ def overlap(description: str | Path) -> str:
 
 
 def accuracy_table(models: Sequence[str], rows: pd.DataFrame, decoding: str, source: str, published: list[Published]) -> str:
-    """Return a row per model, each followed by the published rows that compare with it; those of other models come last."""
+    """Return one row per model, each followed by the published rows to compare it with; all other published rows come last."""
     levels = sorted(rows["level"].unique())
     rows = rows[rows["decoding"] == decoding]
     last_rft = iterations(models)[-1:]
 
-    def ours(row: Published) -> str:
+    def model_of(row: Published) -> str:
         return last_rft[0] if last_rft and row.model == "stage2-rft" else row.model
 
     lines = []
@@ -109,13 +109,13 @@ def accuracy_table(models: Sequence[str], rows: pd.DataFrame, decoding: str, sou
         cells = _shares(rows[rows["model"] == model], "accuracy")
         if cells:
             lines.append([label(model), OURS, *(cells.get(level, NONE) for level in levels)])
-        lines += [_published(row, source, levels) for row in published if ours(row) == model]
-    lines += [_published(row, source, levels) for row in published if ours(row) not in models]
+        lines += [_published(row, source, levels) for row in published if model_of(row) == model]
+    lines += [_published(row, source, levels) for row in published if model_of(row) not in models]
     return markdown(["model", "source", *_headings(levels)], lines)
 
 
 def passk_table(models: Sequence[str], rows: pd.DataFrame) -> str:
-    """Return two rows per model, k = 1 and the largest k; and the paper's lead."""
+    """Return two rows per model, for k = 1 and the largest k, and the gaps that the paper reports."""
     levels = sorted(rows["level"].unique())
     lines = []
     for model in models:
@@ -130,7 +130,7 @@ def passk_table(models: Sequence[str], rows: pd.DataFrame) -> str:
 
 
 def failure_table(models: Sequence[str], rows: pd.DataFrame) -> str:
-    """Return a row per level and model, a column per class; the paper's rows stand at its level, even if this run lacks it."""
+    """Return one row per level and model, one column per class; the paper's rows are at its level, even if the run lacks it."""
     classes = list(rows["failure"].unique())
     lines = []
     for level in sorted({paper.FAILURE_LEVEL, *rows["level"]}):
@@ -146,7 +146,7 @@ def failure_table(models: Sequence[str], rows: pd.DataFrame) -> str:
 
 
 def rl_table(runs: dict[str, pd.DataFrame]) -> str:
-    """Return a row per run: steps, groups, accuracy before and after, time."""
+    """Return one row per run: steps, groups, accuracy before and after, time."""
     costs = ["steps", "without update", "groups drawn", "groups kept", "training accuracy", "validation", "time"]
     return markdown(["model", "source", *costs], [[label(model), OURS, *_costs(steps)] for model, steps in runs.items()])
 
@@ -154,12 +154,12 @@ def rl_table(runs: dict[str, pd.DataFrame]) -> str:
 def _costs(records: pd.DataFrame) -> list[str]:
     steps = records[records["reward"].notna()]
     steps = steps.reindex(columns=steps.columns.union(["groups", "groups_kept", "seconds"]))
-    drawn, kept = int(steps["groups"].sum()), int(steps["groups_kept"].sum())
+    drawn, accepted = int(steps["groups"].sum()), int(steps["groups_kept"].sum())
     return [
         f"{len(steps):,}",
         f"{(steps['groups_kept'].fillna(0) == 0).sum():,}",
         f"{drawn:,}",
-        f"{kept:,} ({kept / max(1, drawn):.0%})",
+        f"{accepted:,} ({accepted / max(1, drawn):.0%})",
         _from_to(steps, "accuracy"),
         _from_to(records, "validation_accuracy"),
         _time(steps["seconds"].iloc[-1]),
@@ -182,7 +182,7 @@ def _time(seconds: float) -> str:
 
 
 def _shares(rows: pd.DataFrame, name: str) -> dict[int, str]:
-    """Return level -> a share in percent and the ends of its interval."""
+    """Return level -> a share in percent with its interval."""
     return {
         level: f"{share:.1%} ({100 * low:.1f} to {100 * high:.1f})"
         for level, share, low, high in zip(rows["level"], rows[name], rows["low"], rows["high"])

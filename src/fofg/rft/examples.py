@@ -1,4 +1,4 @@
-"""Turn chosen responses into training rows: rebuild prompts, cut blocks of even size, pack conversations."""
+"""Turn chosen responses into training rows: rebuild prompts, cut blocks of equal size, pack conversations."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,10 +14,10 @@ Part = tuple[pa.RecordBatch, np.ndarray]
 
 
 def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, template: str | None, where: str) -> pa.RecordBatch:
-    """Return RFT rows of the chosen responses of a rollout batch.
+    """Return one RFT row per chosen response of a rollout batch.
 
-    ``samples`` [problems]: responses of each; ``chosen`` [responses in the batch]: a mask. ``template``: rebuilds the prompts
-    without hints; None keeps them.
+    ``samples`` [problems]: their number of responses; ``chosen`` [responses in the batch]: a mask. ``template``: rebuilds the
+    prompts without hints; None keeps them.
     """
     parents = np.repeat(np.arange(batch.num_rows), samples)[chosen]
     problems, of_problem = np.unique(parents, return_inverse=True)
@@ -34,11 +34,11 @@ def _prompts(template: str, rows: list[dict], where: str) -> pa.ListArray:
     return pa.array([task.prompt(problem, template, hints=False) for task, problem in problems], MESSAGES)
 
 
-def blocks(parts: Iterable[Part], size: int) -> Iterator[Part]:
-    """Cut examples into blocks of ``size`` (the last may be smaller), however they were cut before."""
+def blocks(batches: Iterable[Part], size: int) -> Iterator[Part]:
+    """Regroup batches of examples into blocks of ``size`` (the last may be smaller)."""
     waiting: list[Part] = []
     count = 0
-    for batch, groups in parts:
+    for batch, groups in batches:
         while count + batch.num_rows >= size:
             cut = size - count
             yield _join([*waiting, (batch.slice(0, cut), groups[:cut])])
@@ -54,13 +54,13 @@ def _join(parts: list[Part]) -> Part:
     return pa.concat_batches([batch for batch, _ in parts]), np.concatenate([groups for _, groups in parts])
 
 
-def conversations(parts: Iterable[Part], max_turns: int, seed: int, histogram: dict[int, int]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of train.parquet, a block at a time; count in ``histogram`` how many have 1, 2, ... turns.
+def conversations(blocks: Iterable[Part], max_turns: int, seed: int, histogram: dict[int, int]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of train.parquet, one block at a time; count in ``histogram`` the examples by number of turns.
 
-    One turn: the blocks as they are. More: each block is shuffled by ``seed`` and its number, so that neighbors land apart and
-    memory stays bounded.
+    With one turn, blocks stay as they are. With more, each block is shuffled by ``seed`` and its number: this separates responses
+    to the same problem, and keeps memory bounded.
     """
-    for number, (block, groups) in enumerate(parts):
+    for number, (block, groups) in enumerate(blocks):
         if max_turns == 1:
             turns, packed = np.ones(block.num_rows, dtype=np.int64), block
         else:

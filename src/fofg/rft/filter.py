@@ -20,7 +20,7 @@ _RESPONSE_COLUMNS = ["responses", "finish_reasons", "token_counts"]
 
 
 class Decision(IntEnum):
-    """Why a response is kept or dropped. One that several reasons would drop has the first of this order, KEPT last."""
+    """Why a response is kept or dropped. If several reasons apply, the first in this order counts."""
 
     CUT_AT_LIMIT = 0
     NO_ANSWER = 1
@@ -55,7 +55,7 @@ class Filtered(NamedTuple):
 
 
 def filter_span(span: Span, selection: Selection, rule: AnswerRule) -> list[Filtered]:
-    """Grade a part of a rollout file, a batch at a time, and apply the rules of selection.
+    """Grade a part of a rollout file, one batch at a time, and apply the selection rules.
 
     A response cut at the token limit is dropped, or with ``keep_truncated`` graded like any other, as the public code does. A
     problem whose samples are all correct is dropped, on grades alone; then the token limit, duplicates and the limit per problem
@@ -86,7 +86,7 @@ def _filter(
     decisions[(decisions == Decision.KEPT) & (correct == samples)[parents]] = Decision.PROBLEM_ALL_SOLVED
     tokens = pc.fill_null(batch.column("token_counts").flatten(), 0).to_numpy(zero_copy_only=False)
     _apply_limits(decisions, parents, texts, tokens, selection)
-    kept = np.bincount(parents[decisions == Decision.KEPT], minlength=batch.num_rows)
+    kept_counts = np.bincount(parents[decisions == Decision.KEPT], minlength=batch.num_rows)
     lengths = pc.fill_null(pc.binary_length(batch.column("responses").flatten()), 0).to_numpy(zero_copy_only=False)
     result = Filtered(
         decisions,
@@ -99,7 +99,7 @@ def _filter(
         Counter(),
         int(lengths[decisions == Decision.KEPT].sum()),
     )
-    for (task, problem), count in zip(problems, kept.tolist(), strict=True):
+    for (task, problem), count in zip(problems, kept_counts.tolist(), strict=True):
         result.names.update(task.skills)
         for skill in task.count_skills(problem):
             result.problems[skill] += 1
@@ -134,7 +134,7 @@ def _grade(
             decision = _DECISIONS[task.grade(problem, text or "", False, rule)]
         else:
             decision = Decision.CUT_AT_LIMIT
-        # A response that was cut before it had an answer lacks one for that reason.
+        # A response that was cut before its answer lacks one for that reason, whether or not it is graded.
         decisions.append(decision if whole or decision != Decision.NO_ANSWER else Decision.CUT_AT_LIMIT)
     return np.array(decisions, dtype=np.uint8)
 
@@ -145,12 +145,12 @@ def _apply_limits(
     if selection.max_tokens is not None:
         decisions[(decisions == Decision.KEPT) & (tokens > selection.max_tokens)] = Decision.OVER_TOKEN_LIMIT
     if selection.drop_duplicates:
-        seen: set[tuple[int, str | None]] = set()
+        distinct: set[tuple[int, str | None]] = set()
         for i in np.flatnonzero(decisions == Decision.KEPT).tolist():
             response = (int(parents[i]), texts[i])
-            if response in seen:
+            if response in distinct:
                 decisions[i] = Decision.DUPLICATE
-            seen.add(response)
+            distinct.add(response)
     if selection.max_per_problem is not None:
         kept = np.flatnonzero(decisions == Decision.KEPT)
         owners = parents[kept]

@@ -1,4 +1,4 @@
-"""Link the files of the last iteration under their final names, relatively, so that a run can be moved as a whole."""
+"""Link the files of the last iteration under their final names. Links are relative, so a run can be moved as a whole."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from fofg.errors import UserError
 def publish(pairs: Iterable[tuple[Path, Path]]) -> None:
     """Link each target under a final name, replacing a file or link of that name; pairs are (target, link).
 
-    A name never lacks its file in between. Raises UserError, before any link is made, if a target is missing or the link
+    Links are replaced atomically. Raises UserError, before any link is made, if a target is missing or the link
     itself, or a folder has the link's name.
     """
     resolved = [(_resolve_parent(target), _resolve_parent(link)) for target, link in pairs]
@@ -27,7 +27,7 @@ def publish(pairs: Iterable[tuple[Path, Path]]) -> None:
 
 
 def _resolve_parent(path: Path) -> Path:
-    """Resolve links on the way to a path, but not the path itself."""
+    """Resolve links in a path's folder, but not in its last part."""
     return Path(os.path.realpath(path.parent), path.name)
 
 

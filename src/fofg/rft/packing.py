@@ -9,15 +9,15 @@ import pyarrow.compute as pc
 from fofg.data.schemas import MESSAGES, RFT
 from fofg.errors import UserError
 
-#: Examples of problems already in a conversation that are passed over before it ends short.
+#: Maximum number of examples that are passed over, since their problem is in the conversation already, before it ends early.
 LOOK_AHEAD = 64
 
 
 def plan_turns(groups: np.ndarray, max_turns: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a shuffle of the examples into conversations of 1 ... ``max_turns`` turns, their number drawn uniformly.
+    """Shuffle the examples and cut them into conversations of 1 to ``max_turns`` turns, drawn uniformly.
 
-    ``groups`` [examples]: the problem of each. Returns the order [examples] and where each conversation ends in it
-    [conversations]. A problem is never twice in a conversation, which ends short where no other problem is near.
+    ``groups`` [examples]: the problem of each. Returns the order [examples] and the end of each conversation in it
+    [conversations]. A conversation never has a problem twice; it ends early if no other problem is near.
     """
     owners = groups.tolist()
     waiting = deque(generator.permutation(len(owners)).tolist())
@@ -35,7 +35,7 @@ def plan_turns(groups: np.ndarray, max_turns: int, generator: np.random.Generato
             else:
                 used.add(owners[example])
                 order.append(example)
-        waiting.extendleft(reversed(passed))
+        waiting.extendleft(reversed(passed))  # first in line for the next conversation
         ends.append(len(order))
     return np.array(order, dtype=np.int64), np.array(ends, dtype=np.int64)
 

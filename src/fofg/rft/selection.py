@@ -1,6 +1,6 @@
 """Select RFT data from rollouts (paper §3.2): the correct responses to every problem that not all samples solved.
 
-Two passes over the file, a batch in memory at a time. The first grades every response, in several processes that give back a byte
+Two passes over the file, one batch in memory at a time. The first grades every response, in several processes that return one byte
 per response; the second copies the chosen ones. The result depends on the file and the spec alone.
 """
 
@@ -25,7 +25,7 @@ from fofg.rft.filter import Decision, Filtered, filter_span
 from fofg.rft.split import hold_back, max_held_back
 from fofg.specs import SelectionSpec
 
-#: Examples in a block, at most, and their text: the window in which turns are shuffled.
+#: Maximum examples in a block, and bytes of their text: the window in which turns are shuffled.
 BLOCK_ROWS = 8192
 BLOCK_BYTES = 64 << 20
 
@@ -55,12 +55,13 @@ def select(
     test_rows = _test_rows(spec, groups[kept], allow_empty) if kept.any() else _nothing_kept(spec, file, filtered, allow_empty)
     in_test, unused = (_over(kept, mask) for mask in hold_back(groups[kept], test_rows, spec.selection.seed))
     block_rows = int(np.clip(BLOCK_BYTES * kept.sum() // max(1, filtered.kept_bytes), 1, BLOCK_ROWS))
-    held: list[pa.RecordBatch] = []
-    parts = _parts(file, spec, filtered.samples, groups, kept & ~in_test & ~unused, in_test, held)
+    test_batches: list[pa.RecordBatch] = []
+    # One pass for both splits: reading the training examples collects the test examples, which are few, in test_batches.
+    batches = _examples(file, spec, filtered.samples, groups, kept & ~in_test & ~unused, in_test, test_batches)
     turns: dict[int, int] = {}
-    packed = conversations(blocks(ahead(parts), block_rows), spec.selection.turns_per_example, spec.selection.seed, turns)
+    packed = conversations(blocks(ahead(batches), block_rows), spec.selection.turns_per_example, spec.selection.seed, turns)
     train_rows = write_parquet(train, RFT, packed)
-    write_parquet(test, RFT, [pa.concat_batches(held)] if held else [])
+    write_parquet(test, RFT, [pa.concat_batches(test_batches)] if test_batches else [])
     examples = {"train": train_rows, "test": int(in_test.sum()), "held_back_responses": int(unused.sum())}
     report = summarize(filtered) | {
         "examples": examples,
@@ -72,7 +73,7 @@ def select(
 
 
 def _filter(file: RolloutFile, spec: SelectionSpec, workers: int) -> Filtered:
-    """Decide on the whole file: a byte per response and a few numbers per problem."""
+    """Filter the whole file, in ``workers`` processes; only one byte per response and a few numbers per problem stay in memory."""
     results = []
     work = partial(filter_span, selection=spec.selection, rule=spec.answer_rule)
     with tqdm(total=file.rows, desc="scoring", unit=" problems") as bar:
@@ -81,37 +82,42 @@ def _filter(file: RolloutFile, spec: SelectionSpec, workers: int) -> Filtered:
             bar.update(len(result.samples))
     decisions, samples, correct, keys, names, problems, kept_problems, kept_responses, kept_bytes = zip(*results)
     return Filtered(
-        *map(np.concatenate, (decisions, samples, correct, keys)),
+        np.concatenate(decisions),
+        np.concatenate(samples),
+        np.concatenate(correct),
+        np.concatenate(keys),
         reduce(dict.__or__, names),
-        *(sum(counters, Counter()) for counters in (problems, kept_problems, kept_responses)),
+        sum(problems, Counter()),
+        sum(kept_problems, Counter()),
+        sum(kept_responses, Counter()),
         sum(kept_bytes),
     )
 
 
-def _parts(
+def _examples(
     file: RolloutFile,
     spec: SelectionSpec,
     samples: np.ndarray,
     groups: np.ndarray,
     in_train: np.ndarray,
     in_test: np.ndarray,
-    held: list[pa.RecordBatch],
+    test_batches: list[pa.RecordBatch],
 ) -> Iterator[Part]:
-    """Yield the training examples in file order, a batch at a time, with the problem of each; those of the test go to ``held``."""
+    """Yield batches of training examples in file order, with the problem of each; append those of the test split."""
     problem = response = 0
     for batch in file.batches("writing"):
         counts = samples[problem : problem + batch.num_rows]
         here = slice(response, response + int(counts.sum()))
         where = f"{file.path}: problems from {problem}"
         if in_test[here].any():
-            held.append(rows(batch, counts, in_test[here], spec.template, where))
+            test_batches.append(rows(batch, counts, in_test[here], spec.template, where))
         if in_train[here].any():
             yield rows(batch, counts, in_train[here], spec.template, where), groups[here][in_train[here]]
         problem, response = problem + batch.num_rows, here.stop
 
 
 def _over(positions: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Spread a mask over the responses in the mask ``positions`` to one over all responses."""
+    """Expand a mask over the responses selected by ``positions`` to one over all responses."""
     mask = np.zeros(len(positions), dtype=bool)
     mask[positions] = values
     return mask
@@ -152,7 +158,7 @@ def summarize(filtered: Filtered) -> dict:
 
 
 def _nothing_kept(spec: SelectionSpec, file: RolloutFile, filtered: Filtered, allow_empty: bool) -> int:
-    """Report why nothing is kept, and hold nothing back. Raises UserError with cures unless an empty selection is allowed."""
+    """Report why nothing is kept, and return 0 test rows. Raises UserError with cures unless an empty selection is allowed."""
     dropped = summarize(filtered)["responses"]["dropped"]
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in dropped.items() if count)
     message = (
@@ -168,12 +174,12 @@ def _nothing_kept(spec: SelectionSpec, file: RolloutFile, filtered: Filtered, al
     if dropped["over_token_limit"]:
         cures.append("raise max_tokens")
     if spec.template is None:  # Stage 1 takes definitions out of its prompts
-        cures.append("let Stage 2 go on with the model as it is (stage2.rft.on_empty_selection: keep_model)")
+        cures.append("let Stage 2 continue with the model as it is (stage2.rft.on_empty_selection: keep_model)")
     raise UserError(f"{message}; {', or '.join(cures)}")
 
 
 def _test_rows(spec: SelectionSpec, groups: np.ndarray, allow_empty: bool) -> int:
-    """Return the examples to hold back: as requested, or as many as there can be where a lack of examples is allowed."""
+    """Return the number of test examples: as requested, or if too few are allowed, as many as possible."""
     requested = spec.selection.test_rows
     possible = max_held_back(groups)
     if not allow_empty or requested <= possible:

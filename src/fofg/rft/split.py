@@ -1,4 +1,4 @@
-"""Hold examples back for rft_data/test.parquet."""
+"""Split the selected examples into rft_data/train.parquet and rft_data/test.parquet."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from fofg.errors import UserError
 
 
 def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the test split.
+    """Choose the examples of the test split, so that no problem is in both splits.
 
-    ``groups`` [examples]: which problem each kept response belongs to, in file order. Returns two masks [examples]: those in the
-    test split, exactly ``test_rows``, and those left out of both splits because their problem is held back. Problems are drawn by
-    ``seed``, one example of each as long as that takes no more than half the problems.
-    Raises UserError if no split leaves ``test_rows`` examples for the test and one of another problem for training.
+    ``groups`` [examples]: the problem of each kept response, in file order. Returns two masks [examples]: exactly ``test_rows``
+    examples of the test split, and those in neither split because their problem is held back. Problems are drawn by ``seed``, one
+    example of each as long as that takes at most half the problems.
+    Raises UserError if ``test_rows`` examples for the test split leave none of another problem for training.
     """
     in_test = np.zeros(len(groups), dtype=bool)
     if test_rows == 0:
@@ -19,7 +19,7 @@ def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray
     problems, counts = np.unique(groups, return_counts=True)
     order = np.random.default_rng((seed, 0)).permutation(len(problems))
     enough = _enough(counts[order], test_rows)
-    if enough >= len(order):
+    if enough >= len(order):  # the draw would leave nothing to train on: take the problems with the most examples instead
         order = order[np.argsort(-counts[order], kind="stable")]
         enough = _enough(counts[order], test_rows)
     if enough >= len(order):
@@ -38,7 +38,7 @@ def hold_back(groups: np.ndarray, test_rows: int, seed: int) -> tuple[np.ndarray
 
 
 def max_held_back(groups: np.ndarray) -> int:
-    """Return the largest ``test_rows`` that ``hold_back`` accepts: all examples but those of the problem with fewest."""
+    """Return the largest ``test_rows`` that ``hold_back`` accepts: all examples except those of the rarest problem."""
     _, counts = np.unique(groups, return_counts=True)
     return len(groups) - int(counts.min(initial=len(groups)))
 
@@ -49,9 +49,9 @@ def _enough(counts: np.ndarray, rows: int) -> int:
 
 
 def _spread(counts: np.ndarray, rows: int) -> np.ndarray:
-    """Return how many examples of each problem make up ``rows``, as even as ``counts`` allows."""
-    taken = np.zeros_like(counts)
-    while (missing := rows - int(taken.sum())) > 0:
-        open_problems = np.flatnonzero(taken < counts)[:missing]
-        taken[open_problems] += 1
-    return taken
+    """Distribute ``rows`` over the problems as evenly as their numbers of examples, ``counts``, allow."""
+    quotas = np.zeros_like(counts)
+    while (missing := rows - int(quotas.sum())) > 0:
+        open_problems = np.flatnonzero(quotas < counts)[:missing]
+        quotas[open_problems] += 1
+    return quotas

@@ -1,4 +1,4 @@
-"""A key/value cache for decoding that grows by blocks, and whose rows can be repeated or dropped."""
+"""Key/value cache for decoding that grows in blocks and whose rows can be repeated or dropped."""
 
 import torch
 from transformers import DynamicCache, PreTrainedConfig
@@ -8,10 +8,14 @@ BLOCK = 64
 
 
 class BlockLayer(DynamicLayer):
-    """Write in place into a buffer that grows by blocks, and attend to its filled part only.
+    """Layer that writes into a buffer which grows in blocks, and attends to its filled part only.
 
-    The usual dynamic layer copies all keys and values for every token; a static one attends to empty positions too.
+    The usual dynamic layer copies all keys and values for every token; a static one also attends to empty positions.
     """
+
+    keys: torch.Tensor  # after the first update
+    values: torch.Tensor
+    buffers: list[torch.Tensor]
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
@@ -29,16 +33,16 @@ class BlockLayer(DynamicLayer):
         return self.keys, self.values
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        """Keep the rows ``beam_idx``, of any number and in any order."""
+        """Select the rows ``beam_idx``, any number of them in any order."""
         self._rebuild(self.keys.shape[-2], beam_idx)
 
     def _rebuild(self, length: int, rows: torch.Tensor | None = None) -> None:
         filled = self.keys.shape[-2]
         capacity = -(-length // BLOCK) * BLOCK
         for number, state in enumerate((self.keys, self.values)):
-            kept = state if rows is None else state.index_select(0, rows)
-            self.buffers[number] = state.new_empty((kept.shape[0], kept.shape[1], capacity, kept.shape[3]))
-            self.buffers[number][:, :, :filled] = kept
+            selected = state if rows is None else state.index_select(0, rows)
+            self.buffers[number] = state.new_empty((selected.shape[0], selected.shape[1], capacity, selected.shape[3]))
+            self.buffers[number][:, :, :filled] = selected
         self.keys, self.values = (buffer[:, :, :filled] for buffer in self.buffers)
 
 

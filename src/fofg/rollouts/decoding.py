@@ -1,7 +1,7 @@
-"""Decoding with a model in memory, on a CPU or a GPU.
+"""Decode with a model in memory, on a CPU or a GPU.
 
-A prompt is read once for all its samples (its keys and values are repeated), and rows that have finished leave the batch. Nothing
-but the settings decides the tokens: a model's own generation defaults (top-k, penalties) are not used, only its end tokens.
+A prompt is read once for all its samples (its keys and values are repeated), and finished rows leave the batch. The settings alone
+determine the tokens: a model's own generation defaults (top-k, penalties) are not used, only its end tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,21 +16,21 @@ from fofg.rollouts.cache import decoding_cache
 from fofg.rollouts.engine import Request
 from fofg.rollouts.sampling import choose
 
-#: Finished rows leave the batch once no more than this share of it still runs.
+#: Finished rows leave the batch when at most this share of it is still running: copying the cache for each would cost more.
 DROP_BELOW = 0.8
 
 
 class Response(NamedTuple):
-    """Token ids [tokens], the end token included; ``length``: there is none, since the limit came first."""
+    """Token ids [tokens], including the end token; reason ``length``: cut at the limit, without one."""
 
     tokens: torch.Tensor
     finish_reason: Literal["stop", "length"]
 
 
 class Decoder:
-    """Samples from a model as it is at each call. The same requests give the same responses on the same machine and threads.
+    """Samples from a model's current weights. Equal requests give equal responses on the same machine and number of threads.
 
-    ``model``: in evaluation mode whenever it is used; ``end_tokens``: any of them ends a response; ``batch_size``: sequences
+    ``model``: must be in evaluation mode during generation; ``end_tokens``: any of them ends a response; ``batch_size``: sequences
     decoded at once.
     """
 
@@ -40,18 +40,18 @@ class Decoder:
         self.end_tokens = torch.tensor(end_tokens, device=self.device)
 
     def text(self, tokens: torch.Tensor) -> str:
-        """A response's text, without special tokens."""
+        """Return a response's text, without special tokens."""
         return response_text(self.tokenizer, tokens)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Response]]:
-        """Cuts the samples, in order, into batches; yields (request, position of the seed, response) of each as it ends."""
+        """Decode the samples in batches, in order. Yield (request, position of the seed, response) of each as it finishes."""
         rows = [(number, position) for number, request in enumerate(requests) for position in range(len(request.seeds))]
         for start in range(0, len(rows), self.batch_size):
             yield from self._decode(requests, rows[start : start + self.batch_size])
 
     @torch.inference_mode()
     def _decode(self, requests: Sequence[Request], rows: list[tuple[int, int]]) -> Iterator[tuple[int, int, Response]]:
-        """One batch: every prompt once, then a token a step for each running row. ``rows``: (request, position of the seed)."""
+        """Decode one batch: read every prompt once, then add one token per step. ``rows``: (request, position of the seed)."""
         used = sorted({number for number, _ in rows})
         owner = torch.tensor([used.index(number) for number, _ in rows], device=self.device)
         seeds = torch.tensor([requests[number].seeds[position] for number, position in rows], device=self.device)
@@ -67,20 +67,21 @@ class Decoder:
             for index in row[ended].tolist():
                 yield *rows[index], Response(tokens[index, : step + 1], "stop")
             running &= ~ended
-            left = int(running.sum())
-            if left == 0 or step + 1 == limit:
+            remaining = int(running.sum())
+            if remaining == 0 or step + 1 == limit:
                 break
-            if left <= DROP_BELOW * len(row):
-                kept = running.nonzero()[:, 0]
-                cache.reorder_cache(kept)
-                row, seeds, mask, chosen, running = (value[kept] for value in (row, seeds, mask, chosen, running))
+            # The noise depends on seed, step and token alone, so the others' samples don't change when finished rows leave.
+            if remaining <= DROP_BELOW * len(row):
+                selected = running.nonzero()[:, 0]
+                cache.reorder_cache(selected)
+                row, seeds, mask, chosen, running = (value[selected] for value in (row, seeds, mask, chosen, running))
             mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
             logits = self._forward(chosen[:, None], mask, mask.sum(dim=1, keepdim=True) - 1, cache)
         for index in row[running].tolist():
             yield *rows[index], Response(tokens[index], "length")
 
     def _read(self, prompts: list[list[int]], owner: torch.Tensor):
-        """Reads the prompts, padded on the left. Returns logits, cache and mask with a row for each entry of ``owner``.
+        """Read the prompts, padded on the left. Return logits, cache and mask with one row per entry of ``owner``.
 
         Raises UserError if the model gives no finite logits.
         """
@@ -91,11 +92,11 @@ class Decoder:
         logits = self._forward(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
         if not logits.isfinite().all():
             raise diverged()
-        cache.reorder_cache(owner)
+        cache.reorder_cache(owner)  # type: ignore[arg-type]  # no function of torch's is typed to return a LongTensor
         return logits[owner], cache, mask[owner]
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache) -> torch.Tensor:
-        """Logits of the last position, over the tokenizer's vocabulary (a model's own may be padded)."""
+        """Return the logits of the last position, over the tokenizer's vocabulary (a model's own may be padded)."""
         output = self.model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
@@ -103,11 +104,11 @@ class Decoder:
 
 
 def token_ids(tokenizer, prompts: Sequence[list[Message]]) -> list[list[int]]:
-    """Each prompt's tokens, with the chat template's own."""
+    """Return each prompt's tokens, rendered by the chat template."""
     texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
     return tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
 
 
 def response_text(tokenizer, tokens: Sequence[int] | torch.Tensor) -> str:
-    """The text of a response's token ids, without special tokens."""
+    """Return the text of a response's token ids, without special tokens."""
     return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)

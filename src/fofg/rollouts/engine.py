@@ -1,4 +1,4 @@
-"""What makes responses: one interface, and the names of its implementations.
+"""Inference engines: their interface, and the names of the implementations.
 
 An engine is one module: an entry of ENGINES, or named in the configuration as ``package.module:Class``.
 """
@@ -19,7 +19,7 @@ from fofg.errors import UserError
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt (chat messages) and one seed for each response that it shall get; seeds are below 2**63."""
+    """A prompt (chat messages) and one seed, below 2**63, per requested response."""
 
     prompt: list[Message]
     seeds: tuple[int, ...]
@@ -35,11 +35,11 @@ class Sample:
 
 
 class Engine(Protocol):
-    """Made by ``create``. A response depends on the model, its prompt, the settings and its seed.
+    """An inference engine, as ``create`` returns it. A response depends on the model, its prompt, the settings and its seed.
 
     ``identity`` holds what else may change results (device, precision); ``positions`` is the longest sequence that the model can
-    hold, None if it has no limit; ``batch_size`` is the number of sequences it decodes at once. A ``continuous`` engine is best
-    given all requests in one call: it takes up new sequences as others end. The others get a batch a call.
+    hold, None if it has no limit; ``batch_size`` is the number of sequences it decodes at once. A ``continuous`` engine gets all
+    requests in one call, since it starts new sequences as others finish; the others get one batch per call.
     """
 
     continuous: bool
@@ -48,10 +48,10 @@ class Engine(Protocol):
     identity: dict[str, str | int]
 
     def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
-        """Tokens of each prompt, with the chat template's own."""
+        """Return the number of tokens of each prompt, rendered by the chat template."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
-        """(request position, position of the seed, sample), in the order in which samples finish."""
+        """Yield (request position, position of the seed, sample), in the order in which samples finish."""
 
 
 #: Name in the configuration -> "module:attribute" of the factory, which has ``create``'s arguments.
@@ -69,9 +69,9 @@ def create(
     batch_size: int = 128,
     options: Mapping | None = None,
 ) -> Engine:
-    """An engine that holds the model of a folder; ``options``: keyword arguments of its own.
+    """Load a model folder into an engine; ``options``: its own keyword arguments.
 
-    Raises UserError for an unknown name, options that it lacks, or an unreadable model.
+    Raises UserError for an unknown name, unknown options, or an unreadable model.
     """
     module, _, attribute = ENGINES.get(name, name).partition(":")
     if not attribute:
@@ -82,12 +82,12 @@ def create(
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(f"rollout_engine.name: {name} can't be loaded ({error}); install what it needs") from None
-    given = {"dtype": dtype, "batch_size": batch_size}
+    arguments = {"dtype": dtype, "batch_size": batch_size}
     try:
-        if twice := given.keys() & (options or {}).keys():
+        if twice := arguments.keys() & (options or {}).keys():
             raise TypeError(f"has {', '.join(sorted(twice))} from keys of their own")
-        given |= options or {}
-        inspect.signature(factory).bind(Path(model), settings, **given)
+        arguments |= options or {}
+        inspect.signature(factory).bind(Path(model), settings, **arguments)
     except TypeError as error:
         raise UserError(f"rollout_engine.options: engine {name} {error}; correct or remove it") from None
-    return factory(Path(model), settings, **given)
+    return factory(Path(model), settings, **arguments)

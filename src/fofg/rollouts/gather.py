@@ -1,4 +1,4 @@
-"""One rollout file from the files of all shards."""
+"""Join the rollout files of all shards."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from fofg.rollouts.shards import METADATA
 
 
 def gather(shards: Sequence[str | os.PathLike], expected: int, output: str | os.PathLike) -> int:
-    """Writes the shards' rows in the order of the problems; returns their number. A batch of rows is in memory at a time.
+    """Write the shards' rows in the order of the problems, one batch in memory at a time. Return the number of rows.
 
-    Raises UserError unless there are ``expected`` shards of equal settings and model that together hold problems 0, 1, 2 ... of
+    Raises UserError unless there are ``expected`` shards with equal settings and model that together hold problems 0, 1, 2 ... of
     the file, each once.
     """
     if len(shards) != expected:
         raise UserError(f"{output}: {len(shards)} shards given, {expected} expected; give all of them")
-    made = {path: _metadata(path) for path in shards}
-    ordered = sorted(shards, key=lambda path: made[path]["spec"]["first"])
-    _check(ordered, made)
-    common = _shared(made[ordered[0]])
+    metadata = {path: _metadata(path) for path in shards}
+    ordered = sorted(shards, key=lambda path: metadata[path]["spec"]["first"])
+    _check(ordered, metadata)
+    common = _shared(metadata[ordered[0]])
     return write_parquet(output, ROLLOUTS.with_metadata({METADATA: json.dumps(common)}), _batches(ordered))
 
 
@@ -41,7 +41,7 @@ def _metadata(path: str | os.PathLike) -> dict:
 
 
 def _shared(values: dict) -> dict:
-    """The part of a shard's metadata that is the same for all."""
+    """Return the part of a shard's metadata that all shards share."""
     spec = _without_rows(values["spec"])
     if "problems" in spec:
         spec["problems"] = _without_rows(spec["problems"])
@@ -52,15 +52,15 @@ def _without_rows(spec: dict) -> dict:
     return {key: value for key, value in spec.items() if key not in ("first", "rows")}
 
 
-def _check(ordered: list, made: dict) -> None:
+def _check(ordered: list, metadata: dict) -> None:
     position = 0
     for path in ordered:
-        first = made[path]["spec"]["first"]
+        first = metadata[path]["spec"]["first"]
         if first != position:
             raise UserError(f"{path}: begins at problem {first}, expected {position}; a shard is missing or there twice")
-        if _shared(made[path]) != _shared(made[ordered[0]]):
+        if _shared(metadata[path]) != _shared(metadata[ordered[0]]):
             raise UserError(f"{path}: made with other settings or another model than {ordered[0]}; make both again")
-        position += made[path]["rows"]
+        position += metadata[path]["rows"]
 
 
 def _batches(ordered: list) -> Iterator[pa.RecordBatch]:

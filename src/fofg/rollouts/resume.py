@@ -1,4 +1,4 @@
-"""Keep the finished batches of a shard, in a folder named by the digest of all that they depend on."""
+"""Store the finished batches of a shard in a folder named by the digest of everything that they depend on."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ class State:
             yield from rows
 
     def remove(self) -> None:
-        """Remove the folder, and the one around it if that is empty."""
+        """Remove the folder, and its parent if that is empty."""
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
             self.folder.parent.rmdir()

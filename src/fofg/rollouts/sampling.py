@@ -1,7 +1,7 @@
-"""Choosing tokens with noise that depends on nothing but (sample seed, position, token).
+"""Sample tokens with noise that depends only on (sample seed, position, token).
 
-The token is the arg max of logits + Gumbel noise, which is a draw from their softmax. The noise is a hash, so that a sample is the
-same whatever shares its batch, and no random state needs to be kept for resuming.
+The token is the arg max of logits + Gumbel noise, which is a draw from their softmax. The noise is a hash, so a sample is the same
+whatever shares its batch, and resuming needs no random state.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ _ALMOST_ONE = 1 - 2**-24
 
 
 def sample_seed(*parts: int | str) -> int:
-    """Seed of one sample, below 2**63: a hash of what tells it from others, the same on every machine.
+    """Return the seed of one sample, below 2**63: a hash of what identifies it, the same on every machine.
 
     ``parts`` of a rollout: run seed, problem index, sample number.
     """
@@ -23,19 +23,19 @@ def sample_seed(*parts: int | str) -> int:
 
 
 def _shift(value: torch.Tensor, bits: int) -> torch.Tensor:
-    """Logical right shift of int64."""
+    """Shift int64 to the right, filling with zeros."""
     return (value >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(value: torch.Tensor) -> torch.Tensor:
-    """The finalizer of splitmix64 (Steele, Lea & Flood 2014) on int64; multiplication wraps."""
+    """Apply the finalizer of splitmix64 (Steele, Lea & Flood 2014) to int64; multiplication wraps."""
     value = (value ^ _shift(value, 30)) * _FIRST
     value = (value ^ _shift(value, 27)) * _SECOND
     return value ^ _shift(value, 31)
 
 
 def gumbel(seeds: torch.Tensor, position: int, tokens: int) -> torch.Tensor:
-    """Standard Gumbel noise, float32 [samples, tokens], for int64 seeds [samples] at a position of the response."""
+    """Return standard Gumbel noise, float32 [samples, tokens], for int64 seeds [samples] at a position of the response."""
     stream = _mix(_mix(seeds) + position)
     counters = torch.arange(1, tokens + 1, device=seeds.device) * _GOLDEN
     bits = _shift(_mix(stream[:, None] + counters), 1)
@@ -44,7 +44,7 @@ def gumbel(seeds: torch.Tensor, position: int, tokens: int) -> torch.Tensor:
 
 
 def keep_nucleus(scores: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Scores with -inf outside the fewest most probable tokens whose probabilities sum to at least ``top_p``."""
+    """Mask all but the fewest most probable tokens whose probabilities sum to at least ``top_p`` with -inf."""
     ordered, order = scores.sort(dim=-1, descending=True, stable=True)
     probabilities = ordered.softmax(dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities
@@ -54,7 +54,7 @@ def keep_nucleus(scores: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 def choose(logits: torch.Tensor, seeds: torch.Tensor, position: int, temperature: float, top_p: float) -> torch.Tensor:
-    """Token ids [samples] for logits [samples, tokens]; temperature 0 takes the most probable token (the first of equals)."""
+    """Return token ids [samples] for logits [samples, tokens]; temperature 0 takes the most probable (the first of equals)."""
     if temperature == 0:
         return logits.argmax(dim=-1)
     scores = logits.to(torch.float32)

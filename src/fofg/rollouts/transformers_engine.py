@@ -17,7 +17,7 @@ from fofg.rollouts.engine import Request, Sample
 
 
 class TransformersEngine:
-    """See ``fofg.rollouts.engine.Engine``. Its results are the same each time for the same requests, machine and threads."""
+    """See ``fofg.rollouts.engine.Engine``. Results are reproducible on the same machine and number of threads."""
 
     continuous = False
 
@@ -55,4 +55,4 @@ def _load(folder: Path, dtype: torch.dtype, device: str):
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise models.unreadable(folder, error) from None
-    return tokenizer, model.to(device).eval()
+    return tokenizer, model.to(device).eval()  # type: ignore[arg-type]  # transformers' wrapper of `to` forgets `self`

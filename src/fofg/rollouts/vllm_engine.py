@@ -123,7 +123,8 @@ class VllmEngine:
 
     def _samples(self, number: int, requests: Sequence[Request], output) -> Iterator[tuple[int, int, Sample]]:
         samples = [
-            Sample(response_text(self.tokenizer, one.token_ids), one.finish_reason, len(one.token_ids)) for one in output.outputs
+            Sample(response_text(self.tokenizer, completion.token_ids), completion.finish_reason, len(completion.token_ids))
+            for completion in output.outputs
         ]
         if self.settings.temperature == 0:
             samples *= len(requests[number].seeds)

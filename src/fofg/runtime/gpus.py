@@ -1,4 +1,4 @@
-"""Reserve GPUs of this machine for jobs; none is shared unless that is asked for.
+"""Reserve GPUs of this machine for jobs; a GPU is shared only on request.
 
 A job locks a file for each of its GPUs, so that jobs of several runs and users never meet, and a killed job leaves no lock behind.
 """
@@ -73,8 +73,8 @@ def _present() -> dict[str, str]:
 def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: float = 1.0) -> list[str]:
     """Reserve ``count`` GPUs until this process ends, waiting for busy ones, and set CUDA_VISIBLE_DEVICES to them.
 
-    A GPU is shared by up to ``jobs_per_gpu`` jobs that all say so. All or none are taken, so that two jobs never wait for each
-    other. Raises UserError, naming the configuration's ``key``, if the machine has fewer.
+    Up to ``jobs_per_gpu`` jobs share a GPU, if all of them request it. A job takes all its GPUs or none, so that two jobs never
+    wait for each other. Raises UserError, naming the configuration's ``key``, if the machine has fewer.
     """
     devices = visible()
     if len(devices) < count:
@@ -93,7 +93,7 @@ def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: fl
 
 
 def _take(devices: dict[str, str], count: int, jobs_per_gpu: int) -> list[str]:
-    """Lock the ``count`` least shared devices that have room; none if too few have. One process at a time looks."""
+    """Lock the ``count`` devices with the most free slots; none if too few are free. One process at a time."""
     folder = Path(os.environ.get("FOFG_GPU_LOCKS", "/tmp/fofg-gpus"))
     with _open_to_all(folder), FileLock(folder / "claims.lock", mode=0o666):
         free = {name: slots for name, uuid in devices.items() if (slots := _free_slots(folder, uuid, jobs_per_gpu))}
@@ -115,7 +115,7 @@ def _free_slots(folder: Path, uuid: str, jobs_per_gpu: int) -> list[Path]:
 
 @contextmanager
 def _open_to_all(folder: Path):
-    """Create the folder, and files in it, with permissions for all users, whose jobs share the GPUs."""
+    """Create the folder, and files in it, with permissions for all users, since their jobs share the GPUs."""
     mask = os.umask(0)
     try:
         folder.mkdir(mode=0o777, exist_ok=True)

@@ -1,4 +1,4 @@
-"""File locks that the kernel releases when their process, and every program that inherited them, has ended."""
+"""File locks that the kernel releases when their process, and every program that inherited them, has exited."""
 
 import os
 import sys
@@ -16,15 +16,15 @@ _held: set[int] = set()
 
 
 def try_lock(path: str | os.PathLike) -> int | None:
-    """Lock a file, creating it, and return its descriptor; None if another process holds it. Never wait."""
+    """Lock a file, creating it, and return its descriptor; None if another process holds it. Does not wait."""
     mask = os.umask(0)  # jobs of other users lock the same GPUs
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     finally:
         os.umask(mask)
-    # A holder that exits removes the file, perhaps between our opening and locking it: then it has no name any more.
+    # A holder that exits removes the file, perhaps between our opening and locking it. A file without a name locks nobody out.
     if lock_descriptor(descriptor, blocking=False) and os.fstat(descriptor).st_nlink:
-        os.utime(descriptor)  # what cleans temporary folders spares new files
+        os.utime(descriptor)  # programs that clean temporary folders spare new files
         _held.add(descriptor)
         return descriptor
     os.close(descriptor)
@@ -32,7 +32,7 @@ def try_lock(path: str | os.PathLike) -> int | None:
 
 
 def unlock(descriptor: int) -> None:
-    """Release a lock. Programs that inherited it keep it until they end."""
+    """Release a lock. Programs that inherited it hold it until they exit."""
     _held.discard(descriptor)
     os.close(descriptor)
 
@@ -54,8 +54,8 @@ def held() -> list[int]:
 def exclusive(state: str | os.PathLike, patience_seconds: float | None = None) -> Iterator[None]:
     """Hold the lock of a state folder, ``STATE.lock``.
 
-    Wait for a process that is about to exit: by default as long as it may take to save, and a minute. Raises UserError if the lock
-    stays taken.
+    Wait for a process that is about to exit: by default as long as saving may take, and a minute more. Raises UserError if the
+    lock is still held then.
     """
     path = Path(f"{state}.lock")
     patience_seconds = grace_period() + 60 if patience_seconds is None else patience_seconds

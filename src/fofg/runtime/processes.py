@@ -1,4 +1,4 @@
-"""Parents and children: exit with the parent, end all descendants."""
+"""Parent and child processes: exit with the parent, end all descendants."""
 
 import ctypes
 import os
@@ -12,19 +12,19 @@ import psutil
 from fofg.runtime.signals import grace_period
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-#: Seconds until processes that even SIGKILL does not end, since they wait for a device, are left alone.
+#: Seconds to wait for processes that survive even SIGKILL, since they wait for a device.
 _GIVE_UP = 10.0
 
 
 def exit_with_supervisor() -> None:
-    """Terminate this process once the Snakemake that started its job, FOFG_SUPERVISOR, has ended. Without the variable: nothing."""
+    """Terminate this process once the Snakemake that started its job, FOFG_SUPERVISOR, has exited."""
     supervisor = os.environ.get("FOFG_SUPERVISOR", "")
     if supervisor.isdigit():
         exit_with(int(supervisor))
 
 
 def exit_with(pid: int) -> None:
-    """Terminate this process once process ``pid`` has ended: by SIGTERM, after ``grace_period`` by SIGKILL."""
+    """Terminate this process once process ``pid`` has exited: by SIGTERM, after ``grace_period`` by SIGKILL."""
     try:
         other = psutil.Process(pid)
     except psutil.NoSuchProcess:
@@ -53,8 +53,9 @@ def end_descendants(grace_seconds: float = 0.0, spare: frozenset[psutil.Process]
     """End all processes below this one but ``spare``: by SIGTERM, after ``grace_seconds`` by SIGKILL."""
     kill_at = time.monotonic() + grace_seconds
     terminated: set[psutil.Process] = set()
-    while (left := set(descendants()) - spare) and time.monotonic() < kill_at + _GIVE_UP:
-        for process in left:
+    # Again and again: a process may start others while it is being ended.
+    while (remaining := set(descendants()) - spare) and time.monotonic() < kill_at + _GIVE_UP:
+        for process in remaining:
             try:
                 if time.monotonic() >= kill_at:
                     process.kill()
@@ -62,12 +63,12 @@ def end_descendants(grace_seconds: float = 0.0, spare: frozenset[psutil.Process]
                     process.terminate()
             except psutil.NoSuchProcess:
                 continue
-        terminated |= left
-        psutil.wait_procs(left, timeout=0.1)  # reaps those that are, or have become, our children
+        terminated |= remaining
+        psutil.wait_procs(remaining, timeout=0.1)  # reaps those that are, or have become, our children
 
 
 def descendants() -> list[psutil.Process]:
-    """Return all processes that this one has started, their children, and so on."""
+    """Return all descendants of this process: its children, their children, and so on."""
     return psutil.Process().children(recursive=True)
 
 

@@ -65,14 +65,14 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_memory_monitor_refresh_ms": "0",  # it would end our workers for what other jobs of the node take
+        "RAY_memory_monitor_refresh_ms": "0",  # it would kill our workers because of memory that other jobs use
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-        "AUTOSCALER_METRIC_PORT": "0",  # any that is free
+        "AUTOSCALER_METRIC_PORT": "0",  # any free port
     }
 
 
 def await_nodes(address: str, nodes: int, patience: float) -> None:
-    """Return when ``nodes`` nodes are alive in a cluster. Exit with an error that names those that are, if some don't come."""
+    """Wait until ``nodes`` nodes of a cluster are alive. If some don't join in time, exit with an error naming those that did."""
     from ray._raylet import GcsClient  # as `ray health-check` does; ray.init would start workers for one more job
 
     client, deadline = GcsClient(address=address), time.monotonic() + patience
@@ -129,7 +129,7 @@ def _run_head(options: argparse.Namespace, folder: Path) -> int:
 
 
 def _run_worker(options: argparse.Namespace, folder: Path) -> int:
-    """Join the head's cluster as soon as it is there, and stay until it has ended. Return 0."""
+    """Join the head's cluster as soon as it is up, and stay until it has ended. Return 0."""
     ray = None
     missing = f"{options.head} has started no Ray that this node can join after {options.patience:.0f} s"
     _wait(lambda: _is_open(options.head, options.port), ray, options, missing, options.patience)
@@ -147,7 +147,7 @@ def _start_ray(options: argparse.Namespace, folder: Path, arguments: list[str], 
     """Start this node's Ray in the background, on free ports, its output in ``SHARED/ray-RANK.log``."""
     values |= {"temp-dir": folder, "num-gpus": options.gpus, "node-name": f"{socket.gethostname()}:{options.rank}"}
     values |= {"num-cpus": options.cpus} if options.cpus else {}
-    # By default these are fixed numbers, which a second node on the same host, or another job, would have too.
+    # The defaults are fixed ports, which a second node on the same host, or another job, would use too.
     values |= {"dashboard-agent-listen-port": 0, "min-worker-port": 0, "max-worker-port": 0}
     flags = [f"--{name}={value}" for name, value in values.items()]
     os.environ.pop("RAY_ADDRESS", None)  # of another cluster
@@ -163,7 +163,7 @@ def _start(command: Sequence[str], **options) -> subprocess.Popen:
 def _wait(
     condition: Callable, ray: subprocess.Popen | None, options: argparse.Namespace, too_late: str = "", patience: float = math.inf
 ) -> None:
-    """Return when the condition is true. Raises UserError if Ray ends before that, or with ``too_late`` after the patience."""
+    """Wait until the condition is true. Raises UserError if Ray ends first, or with message ``too_late`` after ``patience``."""
     deadline = time.monotonic() + patience
     while not condition():
         if ray and ray.poll() is not None:
@@ -185,7 +185,7 @@ def _log(options: argparse.Namespace) -> Path:
 
 
 def _address(host: str) -> str | None:
-    """Return a host's address for other hosts; None to let Ray find it: many a host knows itself as 127.0.0.1 only."""
+    """Return a host's address for other hosts; None to let Ray find it, since some hosts know themselves only as 127.0.0.1."""
     try:
         address = socket.gethostbyname(host)
     except OSError:
@@ -194,7 +194,7 @@ def _address(host: str) -> str | None:
 
 
 def _is_free(port: int) -> bool:
-    """Return whether a port can be listened on. Ray would say so only after a while, and at length."""
+    """Return whether a port is free to listen on. Ray would report this only after a while, in a long message."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -56,9 +56,9 @@ def release(folder: str | os.PathLike) -> None:
 
 
 def check_released(folder: str | os.PathLike, run_dir: str | os.PathLike) -> None:
-    """Raise UserError where work would be done twice.
+    """Raise UserError if work would be done twice.
 
-    That is: jobs of a killed run are still in the queue, or an active run of the same ``run_dir`` has lost its lock. Snakemake
+    This is so if jobs of a killed run are still in the queue, or an active run of the same ``run_dir`` has lost its lock. Snakemake
     removes all locks of its folder when any of several runs ends.
     """
     if (names := abandoned(folder)) and (counts := slurm.count_jobs(names)):
@@ -101,7 +101,7 @@ def _registry(folder: str | os.PathLike) -> Path:
 
 
 def _left(run: dict) -> list[Path]:
-    """Return the lock files of a run that are still there, and were not made again by another run."""
+    """Return the lock files of a run that still exist and were not created again by another run."""
     return [Path(lock) for lock, modified in run["locks"].items() if _modified(lock) == modified]
 
 
@@ -117,7 +117,7 @@ def _is_active(path: Path, run: dict) -> bool:
 
 
 def _killed(folder: str | os.PathLike) -> Iterator[tuple[Path, dict]]:
-    """Yield the entries of runs of this host whose process is gone; of another host's run, that does not show here."""
+    """Yield the entries of killed runs of this host; for runs of other hosts, this is not visible here."""
     return ((path, run) for path, run in _runs(folder) if run["host"] == socket.gethostname() and not is_locked(path))
 
 

@@ -16,7 +16,7 @@ _time_limit_near = threading.Event()
 
 
 class Stop(threading.Event):
-    """Set when this program shall save its state and exit; ``reason``: why, in words."""
+    """Event that is set when the program must save its state and exit; ``reason``: why, in words."""
 
     reason = ""
 
@@ -32,10 +32,11 @@ def record_time_limit() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Let SIGTERM and SIGURG set the event instead of ending this process. Main thread only."""
+    """Make SIGTERM and SIGURG set the event instead of ending this process. Main thread only."""
     stop = Stop()
+    # The handler only sets an event: the loop stops between two steps, where its state is consistent.
     before = {number: signal.signal(number, lambda number, frame: stop.request(_REASONS[number])) for number in _REASONS}
-    if _time_limit_near.is_set():
+    if _time_limit_near.is_set():  # the signal came before this block
         stop.request(TIME_LIMIT)
     try:
         yield stop
@@ -45,7 +46,7 @@ def stoppable() -> Iterator[Stop]:
 
 
 def request_stop(file: Path, reason: str) -> None:
-    """Request a stop through a file, for programs on other nodes. The first reason stays."""
+    """Request a stop through a file, which programs on other nodes can see. The first reason is kept."""
     with suppress(FileExistsError), open(file, "x", encoding="utf-8") as new:
         new.write(reason)
 

@@ -1,4 +1,4 @@
-"""Ask a SLURM cluster what it has, before anything is submitted, and which jobs are in its queue."""
+"""Query a SLURM cluster: its node types, before anything is submitted, and the jobs in its queue."""
 
 import math
 import re
@@ -16,7 +16,7 @@ POLL_SECONDS = 5.0
 
 
 class Request(NamedTuple):
-    """What a job asks for; memory in megabytes, CPUs and GPUs per node. ``partition``: one, several (a,b), or None."""
+    """Resources that a job requests; memory (MB), CPUs and GPUs are per node. ``partition``: one, several (a,b), or None."""
 
     rule: str
     partition: str | None
@@ -28,7 +28,7 @@ class Request(NamedTuple):
 
 
 class NodeType(NamedTuple):
-    """``nodes`` equal nodes of a partition, whose time limit is ``minutes``."""
+    """``nodes`` equal nodes of a partition with a time limit of ``minutes``."""
 
     partition: str
     minutes: float
@@ -43,7 +43,7 @@ class NodeType(NamedTuple):
 
 
 def check(requests: Sequence[Request]) -> tuple[float, float]:
-    """Return the megabytes and minutes that a job can have at most in any of the partitions that are used.
+    """Return the maximum megabytes and minutes of a job in any of the used partitions.
 
     Raises UserError for jobs that could never start, once per rule.
     """
@@ -60,7 +60,7 @@ def check(requests: Sequence[Request]) -> tuple[float, float]:
 
 
 def problem(request: Request, node_types: Sequence[NodeType]) -> str | None:
-    """Return why no partition of a request can run it, and the cure; None if one can."""
+    """Return why no partition can run a request, and the fix; None if one can."""
     known = sorted({node.partition for node in node_types})
     if unknown := [name for name in partitions(request) if name not in known]:
         cure = "correct cpu_partition and gpu_partition at the top of profiles/slurm/config.yaml"
@@ -95,7 +95,7 @@ def count_jobs(names: Sequence[str]) -> dict[str, int]:
 
 
 def wait(names: Sequence[str]) -> None:
-    """Return when no job of these names is in the queue. Report on standard error how many are."""
+    """Wait until no job of these names is in the queue. Report their number on standard error."""
     before = None
     while counts := count_jobs(names):
         if counts != before:

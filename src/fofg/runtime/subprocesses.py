@@ -1,4 +1,4 @@
-"""Run other programs as parts of a job: started for it, stopped with it, on one node or on all nodes of a SLURM allocation."""
+"""Run other programs as part of a job and stop them with it, on one node or on all nodes of a SLURM allocation."""
 
 import os
 import shutil
@@ -37,9 +37,10 @@ def run(
 
     On a stop request (``stoppable``), call ``save(reason)`` and let the program exit by itself within ``grace_period`` less
     ``grace_seconds``. After that, or at once without ``save``, its process group gets SIGTERM, and SIGKILL ``grace_seconds`` later.
-    All that it has started ends with it. If this process is killed, the program gets SIGTERM, and keeps this process's locks until
-    it has ended.
+    All its descendants end with it. If this process is killed, the program gets SIGTERM, and holds this process's locks until it
+    has exited.
     """
+    # Descendants of the program whose parent dies become children of this process, so that none can be missed at the end.
     processes.adopt_orphans()
     others = frozenset(processes.descendants())
     terminated = False
@@ -54,9 +55,9 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True,  # a process group of its own, to be killed as a whole
             preexec_fn=partial(processes.die_with_parent, signal.SIGTERM),  # torchrun ends its workers on SIGTERM
-            pass_fds=locks.held(),
+            pass_fds=locks.held(),  # so that no other run starts while the program still writes
         )
         try:
             while child.poll() is None and not stop.wait(0.2):
@@ -81,7 +82,7 @@ def run(
 
 
 def failure(log: Path, code: int, name: str) -> UserError:
-    """Return the error of a program that failed: the end of its output, and where the rest is."""
+    """Return the error of a failed program, with the end of its output and the path of the rest."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN:]
     return UserError(f"{name} failed with exit code {code}; the end of its output, all of it in {log}:\n" + "\n".join(lines))
 

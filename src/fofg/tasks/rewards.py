@@ -1,4 +1,4 @@
-"""Reward responses to a problem's row: one in verl's form, or many at once."""
+"""Reward responses: one, with verl's signature, or many at once."""
 
 from collections.abc import Iterable
 
@@ -30,7 +30,7 @@ def compute_score(
 
 
 def compute_scores(responses: Iterable[tuple[dict, str, bool]], scoring: Scoring) -> list[Reward]:
-    """Reward many responses: each a problem's row (schemas.PROBLEMS), a text, and whether it was truncated."""
+    """Reward many responses, each a problem's row (schemas.PROBLEMS), a text, and whether it was truncated."""
     return [_reward(row, text, truncated, scoring.scheme, scoring.answer_rule) for row, text, truncated in responses]
 
 

@@ -1,4 +1,4 @@
-"""What the pipeline knows about a task, a domain of problems: this interface and nothing else.
+"""Tasks (domains of problems): the only interface through which the pipeline uses them.
 
 A task is one class: an entry of TASKS, or named in the configuration (``problems.task: package.module:Class``). A row belongs to
 the task that its ``data_source`` names, so that a file may hold problems of several.
@@ -20,7 +20,7 @@ Scheme = Literal["published_code", "binary"]
 
 
 class Outcome(Enum):
-    """What a grade is; a reward is a table over it (REWARDS)."""
+    """The grade of a response; REWARDS maps it to a reward."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -46,8 +46,8 @@ class Split(NamedTuple):
 class Problem(NamedTuple):
     """A problem of any task. Two with the same question and input are the same problem.
 
-    ``truth``: all that the task needs to read the problem again, the row's ground truth; ``details``: fields of ``extra_info``
-    (fofg.data.schemas.DETAILS) for those who look at the file.
+    ``truth``: the row's ground truth, from which the task can restore the problem; ``details``: fields of ``extra_info``
+    (fofg.data.schemas.DETAILS) for readers of the file.
     """
 
     question: str
@@ -59,10 +59,10 @@ class Problem(NamedTuple):
 
 
 class Task(Protocol):
-    """A domain of problems: how they are made, shown and graded.
+    """A domain of problems: how they are sampled, shown and graded.
 
-    ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. ``skills`` (skill -> name in tables and
-    figures) are what exposure is counted by. ``failure_classes``: what ``classify`` returns, "correct" first.
+    ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. Exposure is counted by ``skills`` (skill ->
+    name in tables and figures). ``failure_classes``: the values of ``classify``, "correct" first.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Task(Protocol):
     failure_classes: tuple[str, ...]
 
     def sample(self, settings: Problems, split: Split) -> Iterator[Problem]:
-        """Yield the problems of a split, the same ones each time. More problems leave the first ones of a level as they are.
+        """Yield the problems of a split, the same ones each time. The first problems of a level stay the same if there are more.
 
         Raises UserError if the settings do not allow that many.
         """
 
     def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
-        """Return the chat messages that pose a problem; ``hints``: with what Stage 1 shows and Stage 2 hides."""
+        """Return a problem's prompt as chat messages; ``hints``: include what Stage 1 shows and Stage 2 hides."""
 
     def read(self, row: Mapping, where: str) -> Problem:
         """Return the problem of a row (fofg.data.schemas.PROBLEMS), which may be the user's own.
@@ -89,13 +89,13 @@ class Task(Protocol):
         """Return how often the problem uses each of its skills."""
 
     def grade(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Outcome:
-        """Grade a response, in time linear in it. Never raises for its text, and executes nothing of it.
+        """Grade a response, in time linear in its length. Never raises for its text, and never executes any of it.
 
-        ``truncated``: it was cut at the token limit, which counts as no answer.
+        ``truncated``: the response was cut at the token limit, which counts as no answer.
         """
 
     def classify(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> str:
-        """Return the failure class of a response, as safely as ``grade``."""
+        """Return the failure class of a response, with the same guarantees as ``grade``."""
 
 
 _DEFAULT = "string_task"
@@ -106,8 +106,8 @@ TASKS = {"string_task": "fofg.tasks.strings:Strings"}
 def get(name: str) -> Task:
     """Return a task by its name. Raises UserError for an unknown one.
 
-    Besides TASKS, it may be the one that the environment variable FOFG_TASK names as ``package.module:Class``: rows never say what
-    to import, and the workflow sets it from ``problems.task``.
+    Apart from TASKS, the environment variable FOFG_TASK can name one as ``package.module:Class``. The workflow sets it from
+    ``problems.task``, so the rows of a file never decide which code is imported.
     """
     return _get(name, TASKS.get(name), os.environ.get("FOFG_TASK"))
 
@@ -126,13 +126,13 @@ def _get(name: str, known: str | None, configured: str | None) -> Task:
 
 
 def configured() -> Task:
-    """Return the task of the configuration (``problems.task``), as the workflow passes it on in FOFG_TASK."""
+    """Return the configured task (``problems.task``), which the workflow passes in FOFG_TASK."""
     return load(os.environ.get("FOFG_TASK", _DEFAULT))
 
 
 @lru_cache
 def load(name: str) -> Task:
-    """Return a task by what the configuration calls it: one of TASKS, or ``package.module:Class``. Raises UserError for others."""
+    """Load a task by its name in the configuration: one of TASKS, or ``package.module:Class``. Raises UserError for others."""
     module, _, attribute = TASKS.get(name, name).partition(":")
     try:
         return getattr(import_module(module), attribute)()
@@ -141,7 +141,7 @@ def load(name: str) -> Task:
 
 
 def of_row(row: Mapping, where: str) -> Task:
-    """Return the task of a row; what follows a slash in its ``data_source`` plays no part. Raises UserError, naming ``where``."""
+    """Return the task of a row, by its ``data_source`` up to a slash. Raises UserError, naming ``where``."""
     try:
         return get(str(row["data_source"]).partition("/")[0])
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Write worked answers: a line per call, innermost first, then the result as JSON; optionally with slips.
+"""Worked answers: a line per call, innermost first, then the result as JSON; optionally with slips.
 
 func_5("abc", "pre") adds a prefix -> "preabc"
 {"output": "preabc"}
@@ -22,7 +22,7 @@ BROKEN_JSON = 0.1
 
 
 def quote(text: str) -> str:
-    """A string as prompts and answers write it."""
+    """Quote a string as prompts and answers do."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -31,8 +31,8 @@ def answer(
 ) -> str:
     """Return the worked answer for input ``x``; ``names``: readable name -> shown name.
 
-    Each step has a slip with probability ``error_rate``; later steps go on from its result. Steps whose position (in order of
-    evaluation) is in ``skipped`` are passed over: their first operand stands for their result.
+    Each step has a slip with probability ``error_rate``, and later steps build on its result. Steps whose position (in order of
+    evaluation) is in ``skipped`` are left out: their first operand replaces their result.
     """
     work = _Work(x, names, rng, error_rate, skipped)
     output = work.value(program)
@@ -40,13 +40,13 @@ def answer(
 
 
 class _Work:
-    def __init__(self, x, names, rng, error_rate, skipped):
+    def __init__(self, x: str, names: dict[str, str], rng: Random, error_rate: float, skipped: Collection[int]):
         self.x, self.names, self.rng, self.error_rate, self.skipped = x, names, rng, error_rate, skipped
         self.lines: list[str] = []
         self.position = 0
 
     def value(self, program: Program) -> str:
-        """Work on an expression and return its value, right or wrong."""
+        """Work out an expression, add its lines, and return its value, right or wrong."""
         if isinstance(program, Leaf):
             return self.x if program.literal is None else program.literal
         values = [self.value(operand) for operand in program.operands]
@@ -71,7 +71,7 @@ class _Work:
     def _slip(self) -> str | None:
         if self.rng.random() >= self.error_rate:
             return None
-        return self.rng.choices(list(SLIPS), weights=SLIPS.values())[0]
+        return self.rng.choices(list(SLIPS), weights=list(SLIPS.values()))[0]
 
     def _shown(self, program: Operation, values: list[str]) -> str:
         if program.operator == "+":
@@ -86,12 +86,13 @@ class _Work:
         if program.operator.startswith("."):
             return self.rng.choice([name for name in GLOSSES if name.startswith(".") and name != program.operator])
         kinds = [type(parameter) for parameter in program.parameters]
-        return self.rng.choice([name for name in _alike(len(program.operands), *kinds) if name != program.operator])
+        alike = _alike(len(program.operands), *kinds)  # type: ignore[arg-type]  # to mypy a class is not Hashable
+        return self.rng.choice([name for name in alike if name != program.operator])
 
 
 @cache
 def _alike(operands: int, parameter: type | None = None) -> list[str]:
-    """Return the functions with that many string operands and a parameter of this type."""
+    """Return the functions with this number of string operands and this type of parameter."""
     return [
         name
         for name, declared in ALL.items()
@@ -100,7 +101,7 @@ def _alike(operands: int, parameter: type | None = None) -> list[str]:
 
 
 def misspell(text: str, rng: Random) -> str:
-    """Return the text with one character wrong, dropped, doubled, or swapped with its neighbor; never the text itself."""
+    """Change one character of a text: replace, drop or double it, or swap it with its neighbor. Never return the text itself."""
     if not text:
         return rng.choice(ascii_lowercase)
     i = rng.randrange(len(text))

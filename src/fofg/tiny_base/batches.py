@@ -1,5 +1,6 @@
 """Pack documents into training batches. A batch depends on (seed, step) alone, so a resumed run sees the same ones."""
 
+from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
@@ -13,13 +14,16 @@ ROW = 512
 IGNORED = -100
 #: Share of the steps after which the last phase begins: its mixture, its slips, and the decay of the learning rate.
 LATE_FROM = 0.6
-#: A batch is full once this many documents in a row found no room.
+#: A batch is full when this number of consecutive documents did not fit.
 _MISSES = 8
 
 
 class Batch(NamedTuple):
-    """Four arrays of shape (rows, ROW): tokens; the token to predict at each position, or IGNORED outside answers; the position
-    inside the document; the document's number inside its row, 0 for padding."""
+    """Four arrays of shape (rows, ROW).
+
+    ``tokens``; ``labels``: the token to predict at each position, IGNORED outside answers; ``positions`` inside the document;
+    ``documents``: the document's number inside its row, 0 for padding.
+    """
 
     tokens: np.ndarray
     labels: np.ndarray
@@ -28,23 +32,24 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Batch number ``step`` is ``batches[step]``: ``tokens_per_step / ROW`` rows (at least one)."""
+    """Sequence of batches, one per step, each of ``tokens_per_step / ROW`` rows (at least one)."""
 
     def __init__(self, tokenizer: str, template: str, seed: int, steps: int, tokens_per_step: int, error_rate: float):
-        """``tokenizer``: the text of a tokenizer.json."""
+        """Set up the batches. ``tokenizer``: the text of a tokenizer.json."""
         self.serialized, self.template, self.seed, self.steps = tokenizer, template, seed, steps
         self.rows, self.error_rate = max(1, tokens_per_step // ROW), error_rate
-        self._tokenizer: Tokenizer | None = None
 
     def __len__(self) -> int:
         return self.steps
 
-    def __getstate__(self):
-        return {**self.__dict__, "_tokenizer": None}
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_tokenizer"}
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_str(self.serialized)
 
     def __getitem__(self, step: int) -> Batch:
-        if self._tokenizer is None:
-            self._tokenizer = Tokenizer.from_str(self.serialized)
         rng = Random(f"{self.seed} {step}")
         late = step >= LATE_FROM * self.steps
         batch = self._empty()
@@ -66,9 +71,9 @@ class Batches:
         return Batch(np.full(shape, pad, np.int16), np.full(shape, IGNORED, np.int16), zeros, zeros.copy())
 
     def _document(self, rng: Random, late: bool) -> tuple[list[int], list[bool]]:
-        """Return a conversation's tokens, cut after its last turn that fits a row, and which of them belong to answers.
+        """Return a conversation's tokens, cut after the last turn that fits a row, and a mask of those in answers.
 
-        One that does not fit at all is replaced by the next.
+        A conversation that does not fit at all is replaced by the next.
         """
         tokens: list[int] = []
         answers: list[bool] = []

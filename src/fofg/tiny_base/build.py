@@ -18,8 +18,8 @@ from fofg.tiny_base.train import LONGEST, Run, new_model
 def build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, code: int = 0) -> None:
     """Pre-train the model and write its folder, with metrics.jsonl and spec.json.
 
-    ``state``: a checkpoint every ``save_every`` steps, from which the same call goes on if it was interrupted; removed at the end.
-    The output's files are made elsewhere and moved in.
+    ``state``: holds a checkpoint every ``save_every`` steps, from which the same call resumes; removed at the end. The output's
+    files are written to a temporary folder first.
     """
     with exclusive(state):
         spec = canonical(tiny_base=settings, template=template, code=code)
@@ -30,12 +30,13 @@ def build(settings: TinyBase, template: str, output: Path, state: Path, workers:
 def _build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, spec: str) -> None:
     tokenizer = tokenizers.build(template)
     batches = Batches(tokenizer.to_str(), template, settings.seed, settings.steps, settings.tokens_per_step, settings.error_rate)
-    end, pad = map(tokenizer.token_to_id, (tokenizers.END, tokenizers.PAD))
+    vocabulary = tokenizer.get_vocab()
+    end, pad = vocabulary[tokenizers.END], vocabulary[tokenizers.PAD]
     model = new_model(settings, tokenizer.get_vocab_size(), end, pad)
     Run(model, batches, settings, spec, state, workers, save_every).train()
     model.generation_config = GenerationConfig(do_sample=True, eos_token_id=end, pad_token_id=pad)
     with staged(output) as folder:
-        model.to(torch.bfloat16).save_pretrained(folder)
+        model.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[arg-type]  # transformers' wrapper of `to` forgets `self`
         tokenizers.save(tokenizer, folder, LONGEST)
         shutil.copyfile(state / "metrics.jsonl", folder / "metrics.jsonl")
         write_json(folder / "spec.json", json.loads(spec))

@@ -1,6 +1,6 @@
 """The corpus of pre-training: conversations about short programs, in the wording of the configured prompt.
 
-Every problem shows the definitions of the functions that it uses, under names drawn anew for each conversation. Late in training
+Every problem shows the definitions of the functions that it uses, under new names for each conversation. Late in training,
 some conversations hide them; those use only the 20 other functions, under their fixed names. So the model never sees one of the
 paper's 25 functions without its definition, alone or composed.
 """
@@ -25,7 +25,7 @@ _ORDER = {function: i for i, function in enumerate(ALL)}
 
 
 class Turn(NamedTuple):
-    """One problem: what the user writes, and the answer."""
+    """One problem of a conversation: the user's prompt and the answer."""
 
     prompt: str
     response: str
@@ -43,7 +43,7 @@ def conversation(template: str, rng: Random, late: bool, error_rate: float) -> l
 def _visible(template: str, rng: Random, late: bool, error_rate: float, names: dict[str, str]) -> Turn:
     x = random_input(rng)
     program = random_program(rng, list(ALL), _steps(rng), x)
-    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.get)
+    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.__getitem__)
     shown = "".join(definition(function, names[function]) for function in used)
     prompt = prompts.prompt_text(template.replace("{code}", shown + "{code}"), text(program, names), x)
     skipped = _skipped(rng, len(list(operators(program))), late)

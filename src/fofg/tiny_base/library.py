@@ -1,7 +1,7 @@
 """Functions that pre-training knows: the paper's 25 and 20 others of the same style.
 
-The others are ``func_25`` ... ``func_44``. Only they are ever shown to the model without their definitions, so that it learns that
-functions can be recalled, while the 25 stay unknown to it. A function that was added to the string task later is unknown to it too.
+The others are ``func_25`` ... ``func_44``. Only these are ever shown to the model without definitions, so it learns that functions
+can be recalled, while the paper's 25 stay unknown to it, and so does any function added to the string task later.
 """
 
 from collections.abc import Callable
@@ -150,5 +150,5 @@ GLOSSES = {name: declared.gloss for name, declared in ALL.items()} | {
 
 @cache
 def body(function: str) -> str:
-    """Return a function's source from its opening bracket on: all but ``def`` and its name, no trailing newline."""
+    """Return a function's source without ``def`` and the name: from the opening bracket on, no trailing newline."""
     return source(ALL[function].function).removeprefix(f"def {function}")

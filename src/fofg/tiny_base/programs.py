@@ -1,6 +1,6 @@
 """Draw random programs for pre-training: inputs, and expressions over any of the library's functions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from random import Random
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -13,7 +13,7 @@ from fofg.tiny_base.library import ALL, OTHERS
 MOST_CHARACTERS = 40
 
 
-def apply(operator: str, values: list[str], parameters: tuple[str | int, ...]) -> str:
+def apply(operator: str, values: Sequence[str], parameters: tuple[str | int, ...]) -> str:
     """Apply an operator to the values of its operands."""
     if operator in OTHERS:
         return OTHERS[operator](*values, *parameters)
@@ -31,7 +31,7 @@ def operators(program: Program) -> Iterator[str]:
 def random_program(rng: Random, pool: list[str], steps: int, x: str) -> Program:
     """Draw an expression of ``steps`` nested operations, from functions of ``pool``.
 
-    For input ``x`` no value on that path is empty or has more than 40 characters. Operations that leave their operand as it is are
+    For input ``x``, no value on the path is empty or longer than 40 characters. Operations that leave their operand unchanged are
     mostly avoided.
     """
     program, value = _leaf(rng, 0.1, x)

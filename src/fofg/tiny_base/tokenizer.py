@@ -1,4 +1,4 @@
-"""A tokenizer of single bytes, plus one token for every fixed piece of prompts, definitions and answers. Any text round-trips."""
+"""Tokenizer of single bytes, plus one token for every fixed piece of prompts, definitions and answers. Any text round-trips."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from fofg.tasks.strings.expressions import METHODS
 from fofg.tiny_base.library import ALL, GLOSSES, NAMES, body
 
 PAD, USER, ASSISTANT, END = SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
-#: Characters above ASCII that get a token of their own.
+#: Characters above ASCII, of two bytes each, that get a token of their own.
 _CHARACTERS = "«»"
 _CODE = ("def ", "(x", "('", "x)", "')", ", ", ", '", "', ", " + ")
 _ANSWER = ('("', '", ', '", "', '")', '" + "', '"\n', '{"output": "', '"}')
@@ -31,12 +31,12 @@ CHAT_TEMPLATE = """\
 
 
 def user_text(prompt: str) -> str:
-    """A user turn and the opening of its answer, as the chat template writes them."""
+    """Return a user turn and the start of its answer, as the chat template renders them."""
     return f"{USER}{prompt}{END}{ASSISTANT}"
 
 
 def answer_text(response: str) -> str:
-    """Return the rest of an answer, as the chat template writes it."""
+    """Return the rest of an answer, as the chat template renders it."""
     return f"{response}{END}"
 
 
@@ -44,7 +44,7 @@ def build(template: str) -> Tokenizer:
     """Return the tokenizer for prompts in the wording of ``template``. Its length is the model's vocabulary."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     encode = dict(zip(range(256), _byte_letters()))
-    merges = [tuple(encode[byte] for byte in character.encode()) for character in _CHARACTERS]
+    merges = [(encode[first], encode[second]) for first, second in map(str.encode, _CHARACTERS)]
     vocabulary = {token: i for i, token in enumerate([*alphabet, *map("".join, merges)])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -55,17 +55,17 @@ def build(template: str) -> Tokenizer:
 
 
 def pieces(template: str) -> list[str]:
-    """Return the texts with their own token, each once: function names, the prompt's wording, lines of definitions, glosses."""
+    """Return the texts that get a token of their own: function names, the prompt's wording, lines of definitions, glosses."""
     wording = template.replace("{input}", '"{input}"').replace("{code}", "{input}").split("{input}")
     lines = [piece for function in ALL for piece in _lines(body(function) + "\n\n")]
     glosses = [f' {gloss} -> "' for gloss in GLOSSES.values()]
     methods = [piece for method in METHODS for piece in (f'"{method}()', f"){method}()")]
-    found = [*NAMES.values(), *wording, prompts.code(""), *_CODE, *_ANSWER, *methods, *lines, *glosses]
-    return list(dict.fromkeys(piece for piece in found if len(piece) > 1))
+    candidates = [*NAMES.values(), *wording, prompts.code(""), *_CODE, *_ANSWER, *methods, *lines, *glosses]
+    return list(dict.fromkeys(piece for piece in candidates if len(piece) > 1))
 
 
 def _lines(text: str) -> list[str]:
-    """A definition's lines with their line ends, cut where a character has a token of its own."""
+    """Split a definition into lines with their line ends, and at characters with a token of their own."""
     for character in _CHARACTERS:
         text = text.replace(character, "\0")
     return [part for line in text.splitlines(keepends=True) for part in line.split("\0")]

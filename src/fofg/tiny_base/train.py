@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from fofg.config import TinyBase
 from fofg.data.files import replacing, write_text
-from fofg.tiny_base.batches import IGNORED, LATE_FROM, Batch, Batches
+from fofg.tiny_base.batches import IGNORED, LATE_FROM, Batches
 
 LONGEST = 2048
 _WARM_UP = 0.02
@@ -20,7 +21,7 @@ _LOG_EVERY = 20
 
 
 def new_model(settings: TinyBase, vocabulary: int, end: int, pad: int) -> LlamaForCausalLM:
-    """A model with fresh weights in float32, drawn from the seed; ``end`` and ``pad`` are token numbers."""
+    """Create a model with float32 weights drawn from the seed; ``end`` and ``pad`` are token numbers."""
     torch.manual_seed(settings.seed)
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -33,7 +34,7 @@ def new_model(settings: TinyBase, vocabulary: int, end: int, pad: int) -> LlamaF
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=pad,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg]  # every configuration takes it
     )
     return LlamaForCausalLM(config)
 
@@ -51,9 +52,9 @@ class Run:
         workers: int,
         save_every: int,
     ):
-        """``identity``: a checkpoint of another identity is never resumed. ``workers``: processes that make batches; 0: none."""
+        """Set up a run. ``identity``: only its checkpoints are resumed; ``workers``: processes that prepare batches, 0: none."""
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = model.to(self.device).train()
+        self.model = model.to(self.device).train()  # type: ignore[arg-type]  # transformers' wrapper of `to` forgets `self`
         self.batches, self.settings, self.identity, self.folder = batches, settings, identity, folder
         self.workers, self.save_every = workers, save_every
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
@@ -67,16 +68,16 @@ class Run:
         self.step = 0
 
     def train(self) -> None:
-        """Train to the last step, from the newest checkpoint if there is one."""
+        """Train to the last step, resuming from the checkpoint if there is one."""
         self._resume()
         loss_of = torch.compile(_loss) if self.device == "cuda" else _loss
         if self.device == "cpu":
             print("no GPU: the whole pre-training takes a day or two on a laptop's CPU", file=sys.stderr)
-        left = range(self.step, self.settings.steps)
-        loader = torch.utils.data.DataLoader(
-            self.batches,
+        remaining = range(self.step, self.settings.steps)
+        loader: torch.utils.data.DataLoader = torch.utils.data.DataLoader(
+            self.batches,  # type: ignore[arg-type]  # a sequence will do
             batch_size=None,
-            sampler=left,
+            sampler=remaining,
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
             pin_memory=self.device == "cuda",
@@ -92,7 +93,7 @@ class Run:
                 if self.step % self.save_every == 0 or self.step == self.settings.steps:
                     self._save()
 
-    def _update(self, loss_of, batch: Batch) -> torch.Tensor:
+    def _update(self, loss_of: Callable[..., torch.Tensor], batch: Iterable[torch.Tensor]) -> torch.Tensor:
         scale = self._scale()
         for optimizer, rate in zip(self.optimizers, self.rates):
             optimizer.param_groups[0]["lr"] = rate * scale
@@ -107,7 +108,7 @@ class Run:
         return loss.detach()
 
     def _scale(self) -> float:
-        """Return the learning rate at this step as a share of its peak: up, constant, and down to zero in the last phase."""
+        """Return the learning rate as a share of its peak: warm-up, constant, and linear decay to 0 in the last phase."""
         done = self.step / self.settings.steps
         return min((done + 1 / self.settings.steps) / _WARM_UP, 1.0, (1 - done) / (1 - LATE_FROM))
 
@@ -126,23 +127,24 @@ class Run:
     def _resume(self) -> None:
         path, metrics = self.folder / "checkpoint.pt", self.folder / "metrics.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = []
+        logged = []
         if path.exists():
             saved = torch.load(path, map_location=self.device, weights_only=True)
             if saved["identity"] == self.identity:
                 self.step = saved["step"]
-                print(f"going on after step {self.step} of {self.settings.steps}", file=sys.stderr)
+                print(f"resuming after step {self.step} of {self.settings.steps}", file=sys.stderr)
                 self.model.load_state_dict(saved["model"])
                 for optimizer, state in zip(self.optimizers, saved["optimizers"]):
                     optimizer.load_state_dict(state)
                 lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
-                kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
-        write_text(metrics, "".join(kept))
+                # Steps after the checkpoint run again, so their lines go; a kill may also have cut off the last line.
+                logged = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
+        write_text(metrics, "".join(logged))
 
 
 def _loss(model: LlamaForCausalLM, tokens, labels, positions, documents) -> torch.Tensor:
-    """Return the mean cross-entropy over the answers; documents of a row do not see each other."""
-    places = torch.arange(tokens.shape[1], device=tokens.device)
-    mask = (documents[:, None, :, None] == documents[:, None, None, :]) & (places[:, None] >= places)
+    """Return the mean cross-entropy over the answers; documents in the same row do not attend to each other."""
+    indexes = torch.arange(tokens.shape[1], device=tokens.device)
+    mask = (documents[:, None, :, None] == documents[:, None, None, :]) & (indexes[:, None] >= indexes)
     logits = model(input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=False).logits
     return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED)

@@ -1,4 +1,4 @@
-"""Plan the optimizer steps of an epoch, and cut a step into micro-batches of like length."""
+"""Assign rows to optimizer steps, and cut a step into micro-batches of similar length."""
 
 import random
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ Batch = dict[str, torch.Tensor]
 def sizes(rows: int, batch_size: int, last_batch: Literal["merge", "drop", "keep"]) -> list[int]:
     """Return the batch sizes of one epoch.
 
-    A remainder smaller than ``batch_size`` is merged into the batch before it (or is the only batch), dropped, or kept as a batch
-    of its own.
+    A remainder smaller than ``batch_size`` is merged into the previous batch (or is the only batch), dropped, or kept as a smaller
+    batch.
     """
     full, rest = divmod(rows, batch_size)
     result = [batch_size] * full
@@ -27,7 +27,7 @@ def sizes(rows: int, batch_size: int, last_batch: Literal["merge", "drop", "keep
 
 
 def steps(rows: int, batch_size: int, epochs: int, seed: int, last_batch: Literal["merge", "drop", "keep"]) -> list[list[int]]:
-    """Return the row numbers of every optimizer step. Each epoch has an order of its own."""
+    """Return the row numbers of every optimizer step. Each epoch is shuffled by the seed and its number."""
     ends = list(accumulate(sizes(rows, batch_size, last_batch), initial=0))
     result = []
     for epoch in range(epochs):
@@ -40,11 +40,12 @@ def steps(rows: int, batch_size: int, epochs: int, seed: int, last_batch: Litera
 def micro_batches(
     rows: Sequence[Batch], size: int, device: torch.device, multiple: int = 1, max_width: int | None = None
 ) -> list[Batch]:
-    """Cut rows into micro-batches of at most ``size`` rows of like length, longest first, padded with 0 on the right.
+    """Cut rows into micro-batches of at most ``size`` rows of similar length, longest first, padded with 0 on the right.
 
     ``rows``: tensors [tokens], among them ``input_ids``, and scalars. The result gets an ``attention_mask`` (1: no padding). Widths
     are rounded up to a ``multiple``, but not beyond ``max_width``.
     """
+    # Longest first, so that a batch that does not fit the GPU fails at once.
     ordered = sorted(rows, key=lambda row: -len(row["input_ids"]))
     result = []
     for start in range(0, len(ordered), size):

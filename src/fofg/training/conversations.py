@@ -1,4 +1,4 @@
-"""Tokenize conversations, and mark which tokens a model learns and which it only reads."""
+"""Tokenize conversations, and mask the tokens that are not learned."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _CHUNK = 512
 
 
 class Piece(NamedTuple):
-    """A stretch of a rendered conversation."""
+    """A piece of a rendered conversation: the text of an assistant's turn, or what comes before it."""
 
     text: str
     learned: bool
@@ -44,8 +44,8 @@ def conversation(row: dict) -> list[Message]:
 def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
     """Return the text of a conversation as the chat template renders it, cut around the assistant's turns.
 
-    What comes before a turn is what the model is given when it is asked for that turn. Raises UserError if the template renders
-    the same messages differently once more follow: then no cut would be what the model sees.
+    The text before a turn equals the generation prompt for that turn. Raises UserError if the template renders the same messages
+    differently once more follow: then no cut would match what the model sees.
     """
     result, done = [], ""
     for index, message in enumerate(messages):
@@ -69,12 +69,12 @@ def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
 
 
 def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, too_long: str, name: str) -> Encoded:
-    """Tokenize conversations; every assistant turn is learned up to and with its end-of-turn token, nothing else.
+    """Tokenize conversations. Only assistant turns are learned, including their end-of-turn tokens.
 
-    Each piece is tokenized by itself, as it is when the model first reads the prompt and then writes its turn. ``too_long``
+    Each piece is tokenized by itself, as in generation, where the model reads the prompt and then writes its turn. ``too_long``
     says what happens above ``max_length`` tokens: ``error``, ``skip`` (counted), or ``truncate`` on the right (counted; a row
-    of which nothing to learn is left counts as skipped). ``name`` is the file that errors name.
-    Raises UserError for a long row or an unfit chat template.
+    without a learned token left counts as skipped). ``name``: the file, for error messages.
+    Raises UserError for a long row or a chat template that can't be used.
     """
     result, specials = Encoded(), frozenset(tokenizer.all_special_ids) | _added_specials(tokenizer)
     for index, (ids, labels) in enumerate(_tokenized(tokenizer, conversations, specials)):
@@ -101,13 +101,13 @@ def _tokenized(tokenizer, conversations, specials) -> Iterator[tuple[np.ndarray,
         texts = [piece.text for row in rows for piece in row]
         tokens = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
         for row in rows:
-            parts = [(next(tokens), piece.learned) for piece in row]
-            labels = [_labels(ids, specials) if learned else [IGNORED] * len(ids) for ids, learned in parts]
-            yield np.concatenate([ids for ids, _ in parts], dtype=np.int32), np.concatenate(labels, dtype=np.int32)
+            encoded = [(next(tokens), piece.learned) for piece in row]
+            labels = [_labels(ids, specials) if learned else [IGNORED] * len(ids) for ids, learned in encoded]
+            yield np.concatenate([ids for ids, _ in encoded], dtype=np.int32), np.concatenate(labels, dtype=np.int32)
 
 
 def _labels(ids: list[int], specials: frozenset[int]) -> list[int]:
-    """Return the labels of a turn: its tokens up to the last special one, which ends it; what the template adds is ignored."""
+    """Return the labels of a turn: its tokens up to the last special one, which ends it, without what the template appends."""
     end = next((length for length in range(len(ids), 0, -1) if ids[length - 1] in specials), None)
     if end is None:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Decide which problem comes next in a phase of a curriculum: a function of seed, phase and number of the draw."""
+"""Curricula: which problem each draw of a phase takes, a function of seed, phase and draw number alone."""
 
 import random
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Draw(NamedTuple):
-    """The row of a source that draw ``number`` (from 0) of a phase takes."""
+    """Draw ``number`` (from 0) of a phase: a row of one source."""
 
     number: int
     source: str
@@ -14,20 +14,21 @@ class Draw(NamedTuple):
 
 
 def draws(mixture: dict[str, float], sizes: dict[str, int], seed: int, phase: int, skip: int = 0) -> Iterator[Draw]:
-    """Yield the endless stream of a phase, from draw number ``skip`` on.
+    """Yield a phase's endless stream of draws, starting with number ``skip``.
 
-    Each draw goes to the source that is furthest behind its share of the weights, so that after any number of draws every source
+    Each draw takes the source that is furthest behind its share of the weights, so that after any number of draws every source
     has its share to within one draw for each other source. Within a source, rows come in shuffled epochs. ``mixture``: source ->
     weight; ``sizes``: source -> rows.
     """
     names = sorted(mixture)
     shares = {name: mixture[name] / sum(mixture[other] for other in names) for name in names}
     rows = {name: _epochs(sizes[name], f"{seed}/{phase}/{name}") for name in names}
-    taken = dict.fromkeys(names, 0)
+    counts = dict.fromkeys(names, 0)
     number = 0
     while True:
-        source = max(names, key=lambda name: shares[name] * (number + 1) - taken[name])
-        taken[source] += 1
+        # No random choice between sources: the mixture holds in every step, not just on average.
+        source = max(names, key=lambda name: shares[name] * (number + 1) - counts[name])
+        counts[source] += 1
         row = next(rows[source])
         if number >= skip:
             yield Draw(number, source, row)
@@ -35,7 +36,7 @@ def draws(mixture: dict[str, float], sizes: dict[str, int], seed: int, phase: in
 
 
 def _epochs(rows: int, seed: str) -> Iterator[int]:
-    """Yield the row numbers 0 ... rows - 1 again and again, each time in another order."""
+    """Yield the row numbers 0 ... rows - 1 in endless epochs, each shuffled."""
     epoch = 0
     while True:
         order = list(range(rows))

@@ -1,7 +1,7 @@
-"""Find the function that trains: by the name of an engine, or as ``package.module:function``.
+"""Training engines: a function each, found by name or as ``package.module:function``.
 
-It takes the arguments of ``fofg.training.sft.train`` or ``fofg.training.grpo.train`` as keywords; of those that only say how the
-work is done, it gets what ``how`` returns. It keeps its state under ``state`` alone, resumes from there after a kill, and writes a
+It takes the arguments of ``fofg.training.sft.train`` or ``fofg.training.grpo.train`` as keywords; of those that affect only speed
+and memory, it gets what ``how`` returns. It keeps its state under ``state`` alone, resumes from there after a kill, and writes a
 model folder with ``metrics.jsonl`` and ``spec.json``; ``fofg.training.run.training_run`` does all of that.
 """
 
@@ -20,7 +20,7 @@ ENGINES = {
 
 
 def find(kind: Literal["sft", "rl"], name: str) -> Callable:
-    """Return an engine's function. Raises UserError if it can't be loaded."""
+    """Return an engine's training function. Raises UserError if it can't be loaded."""
     module, _, attribute = ENGINES[kind].get(name, name).partition(":")
     try:
         return getattr(import_module(module), attribute)
@@ -30,7 +30,7 @@ def find(kind: Literal["sft", "rl"], name: str) -> Callable:
 
 
 def how(options: argparse.Namespace, engine: str) -> dict:
-    """Return an engine's arguments that say how the work is done. Raises UserError for verl without its own."""
+    """Return an engine's arguments for speed and memory. Raises UserError for verl without GPUs or settings."""
     if engine == "torch":
         return {"micro_batch_size": options.micro_batch_size, "threads": options.threads}
     machines = {"gpus": options.gpus, "nodes": options.nodes}

@@ -18,7 +18,7 @@ EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
 
 
 def encode_file(tokenizer, path: str | Path, config: SFTConfig) -> Encoded:
-    """Tokenize the conversations of a file, and report those that are too long. Raises UserError for unfit rows."""
+    """Tokenize the conversations of a file, and report those that are too long. Raises UserError for unusable rows."""
     rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenize", unit="row", leave=False)
     examples = encode(tokenizer, map(conversation, rows), config.max_length, config.too_long, str(path))
     print(

@@ -28,25 +28,26 @@ TOO_FEW = (
 
 
 class Group(NamedTuple):
-    """The responses to a prompt, each with its reward and whether it is correct (1.0, 0.0)."""
+    """The responses to one prompt, with their rewards and whether they are correct (1.0, 0.0)."""
 
     prompt: Prompt
     responses: list[Response]
-    rewards: list[float]
-    correct: list[float]
+    rewards: Sequence[float]
+    correct: Sequence[float]
 
 
 class HasRewards(Protocol):
-    """``rewards``: of each response of a group."""
+    """A group of any engine: ``rewards`` has one entry per response."""
 
-    rewards: Sequence[float]
+    @property
+    def rewards(self) -> Sequence[float]: ...
 
 
 AnyGroup = TypeVar("AnyGroup", bound=HasRewards)
 
 
 def advantages(rewards: torch.Tensor, scale: Literal["group", "none"]) -> torch.Tensor:
-    """Return advantages, float32 [groups, samples], for rewards of that shape.
+    """Return the group-relative advantages of rewards [groups, samples], float32.
 
     ``none``: A = r - mean of the group. ``group``: A = (r - mean) / (std + 1e-4), std being the unbiased standard deviation of the
     group (Shao et al. 2024, as in TRL).
@@ -57,26 +58,26 @@ def advantages(rewards: torch.Tensor, scale: Literal["group", "none"]) -> torch.
 
 
 def differ(rewards: Sequence[float]) -> bool:
-    """Return whether a group's rewards are not all equal. If they are, every advantage is 0 and there is nothing to learn."""
+    """Return whether a group's rewards differ. If all are equal, every advantage is 0 and there is nothing to learn."""
     return any(reward != rewards[0] for reward in rewards)
 
 
 def fill(batches: Iterable[list[AnyGroup]], size: int, max_batches: int) -> tuple[list[AnyGroup], list[list[AnyGroup]]]:
-    """Take batches until ``size`` groups have rewards that differ (DAPO's dynamic sampling), ``max_batches`` at most.
+    """Draw batches until ``size`` groups have rewards that differ (DAPO's dynamic sampling), ``max_batches`` at most.
 
-    Return the first ``size`` of those groups, and all batches taken.
+    Return the first ``size`` of those groups, and all batches drawn.
     """
-    kept: list[AnyGroup] = []
+    accepted: list[AnyGroup] = []
     drawn: list[list[AnyGroup]] = []
     batches = iter(batches)
-    while len(kept) < size and len(drawn) < max_batches:
+    while len(accepted) < size and len(drawn) < max_batches:
         drawn.append(next(batches))
-        kept += [group for group in drawn[-1] if differ(group.rewards)]
-    return kept[:size], drawn
+        accepted += [group for group in drawn[-1] if differ(group.rewards)]
+    return accepted[:size], drawn
 
 
 class GroupSampler:
-    """Draws the groups of each step of a curriculum from the current policy: the same ones for the same weights.
+    """Draws the groups of each step of a curriculum from the current policy; equal weights give equal groups.
 
     ``sources``: prompts of each name in the phases' mixtures; ``decoder``: holds the policy; ``generating``: a context in which
     the policy may generate.
@@ -93,26 +94,28 @@ class GroupSampler:
     ):
         self.config, self.phases, self.scoring, self.sources = config, phases, scoring, sources
         self.decoder, self.generating = decoder, generating
-        self._phase, self._stream = 0, iter(())
+        self._phase = 0
+        self._stream: Iterator[curricula.Draw] = iter(())
         self._seconds = {"seconds_generation": 0.0, "seconds_scoring": 0.0}
 
     def draw(self, step: int, records: Sequence[Record]) -> tuple[list[Group], Record]:
-        """Return the groups to train on in a step (from 1), and the record of all that were drawn.
+        """Return the groups to train on in a step (from 1), and a record of all groups drawn for it.
 
-        ``records``: of all steps before, which tell where in its stream of problems the phase is.
+        ``records``: one per earlier step; they tell how far the phase has come in its stream of problems.
         """
         config, phase = self.config, curricula.phase_of(step, [phase.steps for phase in self.phases])
-        before = records[-1]["prompts_drawn"] if records and records[-1].get("phase") == phase else 0
+        # The number of draws is all that has to survive a kill: the stream and the seeds follow from it.
+        before = int(records[-1]["prompts_drawn"]) if records and records[-1].get("phase") == phase else 0
         if phase != self._phase:
             sizes = {name: len(prompts) for name, prompts in self.sources.items()}
             mixture = self.phases[phase - 1].mixture
             self._phase, self._stream = phase, curricula.draws(mixture, sizes, config.seed, phase, skip=before)
         self._seconds = dict.fromkeys(self._seconds, 0.0)
         if config.filter_groups:
-            kept, batches = fill(self._batches(config.generation_prompts), config.prompts_per_step, config.max_generation_batches)
+            groups, batches = fill(self._batches(config.generation_prompts), config.prompts_per_step, config.max_generation_batches)
         else:
             batches = [next(self._batches(config.prompts_per_step))]
-            kept = batches[0]
+            groups = batches[0]
         drawn = [group for batch in batches for group in batch]
         record = {
             "step": step,
@@ -120,22 +123,22 @@ class GroupSampler:
             **_means(drawn),
             "prompts": len(drawn),
             "groups": len(drawn),
-            "groups_kept": len(kept),
+            "groups_kept": len(groups),
             "generation_batches": len(batches),
-            "limit_reached": len(kept) < config.prompts_per_step,
+            "limit_reached": len(groups) < config.prompts_per_step,
             "prompts_drawn": before + len(drawn),
             **{name: round(seconds, 3) for name, seconds in self._seconds.items()},
         }
-        return kept, record
+        return groups, record
 
     def validate(self, prompts: list[Prompt], decoder: Decoder) -> Record:
-        """Return the accuracy at each level and their mean: one response to each prompt, with the same seed each time."""
+        """Return the accuracy at each level and their mean: one response per prompt, with the same seed each time."""
         seeds = [(sample_seed(self.config.rollouts.seed, "validation", prompt.index, 0),) for prompt in prompts]
         levels = _accuracies(self._groups(prompts, seeds, decoder), "validation_accuracy_level")
         return {"validation_accuracy": fmean(levels.values()), **levels}
 
     def _batches(self, size: int) -> Iterator[list[Group]]:
-        """Generate batches of ``size`` groups. A problem that comes again gets other seeds."""
+        """Yield batches of ``size`` groups. The draw's number is part of the seed: a problem drawn again gets new responses."""
         rollouts = self.config.rollouts
         while True:
             draws = list(islice(self._stream, size))
@@ -148,16 +151,16 @@ class GroupSampler:
             ]
             yield self._groups(prompts, seeds, self.decoder)
 
-    def _groups(self, prompts: list[Prompt], seeds: list[tuple[int, ...]], decoder: Decoder) -> list[Group]:
-        """Sample a response for each seed of each prompt, and score them."""
-        responses: list[list[Response]] = [[None] * len(own_seeds) for own_seeds in seeds]
+    def _groups(self, prompts: list[Prompt], seeds: Sequence[tuple[int, ...]], decoder: Decoder) -> list[Group]:
+        """Sample one response per seed of each prompt, and reward them."""
+        responses: list[dict[int, Response]] = [{} for _ in prompts]  # by the position of the seed
         requests = [Request(prompt.row["prompt"], own_seeds) for prompt, own_seeds in zip(prompts, seeds)]
         start = time.monotonic()
         with self.generating():
             for number, sample, response in decoder.generate(requests):
                 responses[number][sample] = response
         generated = time.monotonic()
-        groups = [self._score(prompt, own_responses) for prompt, own_responses in zip(prompts, responses)]
+        groups = [self._score(prompt, [own[sample] for sample in range(len(own))]) for prompt, own in zip(prompts, responses)]
         self._seconds["seconds_generation"] += generated - start
         self._seconds["seconds_scoring"] += time.monotonic() - generated
         return groups
@@ -165,11 +168,11 @@ class GroupSampler:
     def _score(self, prompt: Prompt, responses: list[Response]) -> Group:
         texts = [(self.decoder.text(response.tokens), response.finish_reason == "length") for response in responses]
         scores = compute_scores(((prompt.row, text, truncated) for text, truncated in texts), self.scoring)
-        return Group(prompt, responses, *zip(*((score["score"], score["acc"]) for score in scores)))
+        return Group(prompt, responses, tuple(score["score"] for score in scores), tuple(score["acc"] for score in scores))
 
 
 def _means(groups: list[Group]) -> Record:
-    """Return means over all responses."""
+    """Average over all responses."""
     responses = [response for group in groups for response in group.responses]
     return {
         "reward": fmean(reward for group in groups for reward in group.rewards),

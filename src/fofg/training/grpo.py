@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 import torch
 from tqdm import tqdm
@@ -44,23 +45,24 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
 ) -> None:
-    """Train a model folder on problems by GRPO, and write the new folder to ``output``.
+    """Train a model on problems by GRPO, and write the new model folder to ``output``.
 
     ``data``: a Parquet file (fofg.data.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
     problems, answered when and how ``validation_settings`` say; ``batch_size``: sequences decoded at once. The result depends on
-    the spec, the files in ``data``, the machine and its number of threads; the two sizes change no more than rounding. A killed
-    run resumes from its last checkpoint under ``state``. Raises UserError for unfit input.
+    the spec, the files in ``data``, the machine and its number of threads; the two batch sizes affect rounding only. A killed
+    run resumes from its last checkpoint under ``state``. Raises UserError for input that can't be used.
     """
     config, model, output, state = spec.rl, Path(model), Path(output), Path(state)
-    files, measured = prompts.files(spec.phases, data), validation_settings and validation_settings.model_dump(mode="json")
+    files = prompts.files(spec.phases, data)
+    validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with (
-        training_run(spec.text(), model, files.values(), output, state, tensorboard, measured) as run,
+        training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run,
         explained_out_of_memory(micro_batch_size, batch_size),
     ):
         modeling.make_deterministic(config.seed)
         tokenizer, rollouts = models.load_chat_tokenizer(model), config.rollouts
         policy = modeling.load(model, rollouts.max_prompt_tokens + rollouts.max_response_tokens)
-        # The KL divergence is measured from the model that training began with.
+        # A frozen copy of the initial model, from which the KL divergence is measured. The paper trains without it.
         reference = modeling.load(model, rollouts.max_prompt_tokens + rollouts.max_response_tokens) if config.kl_coef else None
         max_width, dtype = modeling.positions(policy), modeling.precision(config.precision)
         sources = prompts.load(files, config, spec.scoring, tokenizer, max_width)
@@ -77,55 +79,63 @@ def train(
             Decoder(policy, tokenizer, rollouts, ends, batch_size),
             lambda: generating(policy, workers, dtype),
         )
-        greedy = {"temperature": 0.0, "top_p": 1.0} if held_out and validation_settings.greedy else {}
+        measured = validation_settings if held_out else None
+        # Validation has a decoder of its own, since its responses may be greedy; both decode with the current policy.
+        greedy = {"temperature": 0.0, "top_p": 1.0} if measured and measured.greedy else {}
         validator = Decoder(policy, tokenizer, rollouts.model_copy(update=greedy), ends, batch_size)
 
         total = sum(phase.steps for phase in spec.phases)
         run.resume(policy, optimizer, total, save_every)
-        if held_out and not run.records:
+        if measured and not run.records:
             run.log({"step": 0, **sampler.validate(held_out, validator), "seconds": run.seconds()})
+        # A resumed run continues the warm-up where it was: steps have fewer updates when they found fewer groups.
         updates = sum(math.ceil(record.get("groups_kept", 0) / config.mini_batch_prompts) for record in run.records)
 
         for step in run.steps():
-            # Sample groups of responses, and keep those whose rewards differ.
+            # Sample groups of responses until enough have rewards that differ (dynamic sampling).
             groups, record = sampler.draw(step, run.records)
             check_step(record, config, on_empty_step, on_incomplete_step)
             began = time.monotonic()
 
-            # Rows of responses with their advantages; one update per mini_batch_prompts groups.
+            # One row per response, with its advantage; one mini-batch, and one optimizer update, per mini_batch_prompts groups.
             mini_batches = []
             for start in range(0, len(groups), config.mini_batch_prompts):
                 rows = rows_of(groups[start : start + config.mini_batch_prompts], config.scale_rewards)
                 mini_batches.append(batches.micro_batches(rows, micro_batch_size, policy.device, WIDTHS, max_width))
             policy.train()
-            if len(mini_batches) > 1:  # after the first update the policy is no longer the one that wrote the responses
+            # The importance ratio compares with the policy that sampled the responses. After the first update that is no longer
+            # the current one, so its log-probabilities are computed now. A single update needs none: its ratio is 1.
+            if len(mini_batches) > 1:
                 add_log_probs("old", policy, mini_batches, workers, config, dtype)
             if reference:
                 add_log_probs("reference", reference, mini_batches, workers, config, dtype)
+
+            # Update the policy: backpropagate the clipped loss of each mini-batch, and let the optimizer step.
             metrics = []
             for mini_batch in mini_batches:
                 updates += 1
                 learning_rate = config.learning_rate * min(1.0, updates / (config.warmup_steps + 1))
                 metrics.append(update(policy, optimizer, mini_batch, learning_rate, workers, config, dtype, step))
 
-            record |= {name: fmean(each[name] for each in metrics) for name in (metrics[0] if metrics else ())}
+            # Log the means over the updates; a skipped step has none.
+            record |= {name: fmean(update_metrics[name] for update_metrics in metrics) for name in (metrics[0] if metrics else ())}
             if metrics:
                 record["learning_rate"] = learning_rate
             record["seconds_training"] = round(time.monotonic() - began, 3)
-            if held_out and (step % validation_settings.every == 0 or step == total):
+            if measured and (step % measured.every == 0 or step == total):
                 record |= sampler.validate(held_out, validator)
             record["seconds"] = run.seconds()
-            kept = f"{record['groups_kept']}/{record['groups']}"
-            run.log(record, reward=f"{record['reward']:.2f}", accuracy=f"{record['accuracy']:.2f}", groups=kept)
+            groups_kept = f"{record['groups_kept']}/{record['groups']}"
+            run.log(record, reward=f"{record['reward']:.2f}", accuracy=f"{record['accuracy']:.2f}", groups=groups_kept)
         run.finish(policy)
 
 
-def rows_of(groups: Sequence[Group], scale: str) -> list[Batch]:
-    """Return a row for each response: prompt and response, 1 for each token of the response, and its advantage."""
+def rows_of(groups: Sequence[Group], scale: Literal["group", "none"]) -> list[Batch]:
+    """Return one row per response: prompt and response tokens, a mask of the response's tokens, and its advantage."""
     rows = []
-    for group, own in zip(groups, advantages(torch.tensor([group.rewards for group in groups]), scale)):
+    for group, group_advantages in zip(groups, advantages(torch.tensor([group.rewards for group in groups]), scale)):
         prompt = torch.tensor(group.prompt.tokens)
-        for response, advantage in zip(group.responses, own):
+        for response, advantage in zip(group.responses, group_advantages):
             tokens = response.tokens.cpu()
             mask = torch.cat([torch.zeros_like(prompt), torch.ones_like(tokens)])
             rows.append({"input_ids": torch.cat([prompt, tokens]), "response_mask": mask, "advantages": advantage})
@@ -133,21 +143,22 @@ def rows_of(groups: Sequence[Group], scale: str) -> list[Batch]:
 
 
 def add_log_probs(name: str, model, mini_batches: list[list[Batch]], workers, config: GRPOConfig, dtype: torch.dtype) -> None:
-    """Add a model's log-probabilities of the rows' tokens to every micro-batch: as ``old``, or as ``reference``."""
+    """Add a model's log-probabilities of the tokens to every micro-batch, as ``old`` or as ``reference``."""
 
-    @torch.no_grad()  # which is a thread's own, and the workers are other threads
+    @torch.no_grad()  # here, and not around the call: gradient mode is per thread, and the workers are other threads
     def log_probs_of(batch: Batch) -> torch.Tensor:
         return modeling.token_log_probs(model, batch, dtype, config.rollouts.temperature)[0]
 
-    parts = [batch for mini_batch in mini_batches for batch in mini_batch]
-    for batch, log_probs in zip(parts, workers.map(log_probs_of, parts)):
+    micro_batches = [batch for mini_batch in mini_batches for batch in mini_batch]
+    for batch, log_probs in zip(micro_batches, workers.map(log_probs_of, micro_batches)):
         batch[name] = log_probs
 
 
 def update(
     policy, optimizer, mini_batch: list[Batch], learning_rate: float, workers, config: GRPOConfig, dtype: torch.dtype, step: int
 ) -> Record:
-    """Make an update, and return its metrics. Raises UserError if the loss is not finite."""
+    """Update the policy on a mini-batch, and return the metrics. Raises UserError if the loss is not finite."""
+    # Each micro-batch's loss is divided by the tokens and rows of the whole update, so that gradients simply add up.
     tokens, rows = (sum(int(value) for value in values) for values in zip(*map(_size, mini_batch)))
     metrics: list[Record] = []
 
@@ -164,16 +175,16 @@ def update(
 
 
 def grpo_loss(policy, batch: Batch, tokens: int, rows: int, config: GRPOConfig, dtype: torch.dtype) -> tuple[torch.Tensor, Record]:
-    """Return a micro-batch's share of an update's loss, and of what is recorded; the shares of all micro-batches add up.
+    """Return a micro-batch's share of an update's loss and metrics; the shares of all micro-batches add up.
 
-    The clipped policy loss, plus ``kl_coef`` times KL, minus ``entropy_coef`` times entropy, each averaged by ``loss_agg_mode``
-    over the ``tokens`` of the update's ``rows`` responses.
+    The loss is the clipped policy loss, plus ``kl_coef`` times KL, minus ``entropy_coef`` times entropy, each averaged by
+    ``loss_agg_mode`` over the ``tokens`` of the update's ``rows`` responses.
     """
-    mask = batch["response_mask"][:, 1:]
+    mask = batch["response_mask"][:, 1:]  # the first token has no log-probability
     log_probs, vocabulary = modeling.token_log_probs(policy, batch, dtype, config.rollouts.temperature)
-    old = batch.get("old", log_probs.detach())  # on-policy the ratio is 1, but not its gradient
+    old = batch.get("old", log_probs.detach())  # on-policy, the ratio is 1 but its gradient is not 0
     losses, clipped = policy_loss(log_probs, old, batch["advantages"], config.clip_low, config.clip_high)
-    with torch.set_grad_enabled(config.entropy_coef > 0):
+    with torch.set_grad_enabled(config.entropy_coef > 0):  # a metric only, unless there is an entropy bonus
         entropy = -(vocabulary.exp() * vocabulary).sum(dim=-1)
     terms = {"loss": losses, "clip_fraction": clipped.float(), "entropy": entropy}
     if "reference" in batch:
@@ -184,7 +195,7 @@ def grpo_loss(policy, batch: Batch, tokens: int, rows: int, config: GRPOConfig, 
 
 
 def check_step(record: Record, config: GRPOConfig, on_empty_step: str, on_incomplete_step: str) -> None:
-    """Say so if a step has too few groups. Raises UserError if that is to stop the run."""
+    """Report a step with too few groups. Raises UserError if the configuration says to stop then."""
     message = f"step {record['step']}: rewards differ in {record['groups_kept']} of {record['groups']} groups"
     if not record["groups_kept"] and on_empty_step == "error":
         raise UserError(
@@ -199,7 +210,7 @@ def check_step(record: Record, config: GRPOConfig, on_empty_step: str, on_incomp
 
 @contextmanager
 def generating(policy, workers: GradientWorkers, dtype: torch.dtype) -> Iterator[None]:
-    """Let the policy generate. On a GPU in the precision of training; on a CPU, float32 is as fast as bfloat16."""
+    """Switch the policy to generation: on a GPU in the precision of training; on a CPU, float32 is as fast as bfloat16."""
     policy.eval()
     half = torch.cuda.is_available() and dtype == torch.bfloat16
     with workers.paused(), torch.autocast("cuda", torch.bfloat16, enabled=half):

@@ -26,9 +26,9 @@ def read(path: str | Path) -> list[Record]:
 
 
 def thin(records: list[Record], every: int) -> list[Record]:
-    """Keep one record per ``every`` steps (and the last), with the mean loss of its steps and the last step's other values.
+    """Keep one record per ``every`` steps (and the last), with the mean loss of those steps and the last one's other values.
 
-    Records of steps with a loss on test examples, and the one of step 0, all stay.
+    The record of step 0 and those with a test loss are all kept.
     """
     result, losses = [], []
     for index, record in enumerate(records):

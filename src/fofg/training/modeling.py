@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -41,7 +42,7 @@ def make_deterministic(seed: int) -> None:
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a module with properties
 
 
 def load(model: Path, max_length: int):
@@ -52,9 +53,10 @@ def load(model: Path, max_length: int):
     cuda = torch.cuda.is_available()
     attention = "sdpa" if cuda or max_length > PLAIN_ATTENTION else "eager"
     try:
-        network, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(  # a pair, whatever transformers declares
             model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
+        network, report = loaded
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); {cure(model)}") from None
     if missing := sorted(report["missing_keys"]):
@@ -92,7 +94,7 @@ def update(network, optimizer: torch.optim.Optimizer, learning_rate: float, max_
 
 
 def token_log_probs(network, batch: Batch, dtype: torch.dtype, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the log-probability of every token but the first, given those before it, and that of the whole vocabulary there.
+    """Return the log-probability of every token but the first, and the log-probabilities of the vocabulary at its position.
 
     ``batch``: ``input_ids`` and ``attention_mask`` [rows, tokens]. Shapes: [rows, tokens - 1] and [rows, tokens - 1, vocabulary].
     """
@@ -105,15 +107,16 @@ def token_log_probs(network, batch: Batch, dtype: torch.dtype, temperature: floa
 class GradientWorkers:
     """Threads that compute the micro-batches of an update, several at once on a CPU.
 
-    Few operators on small matrices are faster with two threads than with one, so the threads share the micro-batches instead.
-    Results come, and gradients are added, in the order of the micro-batches: the number of threads doesn't change them.
-    ``rows``: of an update; ``size``: of a micro-batch.
+    Few operators on small matrices are faster with two threads than with one, so each thread gets micro-batches of its own.
+    Results are returned, and gradients added, in the order of the micro-batches, so the number of threads doesn't change them.
+    ``rows``: per update; ``size``: rows per micro-batch.
     """
 
     def __init__(self, network, threads: int, rows: int, size: int):
         self._pool, self._threads, self._share = None, threads, threads
         drops = any("drop" in name and value for name, value in network.config.to_dict().items() if isinstance(value, float))
-        if torch.cuda.is_available() or drops:  # dropout draws from one generator, so micro-batches must come in order
+        # One GPU gains nothing from threads, and dropout draws from one generator, so its micro-batches must run in order.
+        if torch.cuda.is_available() or drops:
             return
         workers = min(threads, math.ceil(rows / size))
         self._share = max(1, threads // workers)
@@ -123,7 +126,7 @@ class GradientWorkers:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Give the caller all threads, for generation."""
+        """Give all threads to the caller, for generation."""
         torch.set_num_threads(self._threads)
         try:
             yield
@@ -135,10 +138,11 @@ class GradientWorkers:
         return self._pool.map(function, batches) if self._pool else map(function, batches)
 
     def add_gradients(self, network, loss: Callable[[Batch], torch.Tensor], batches: Iterable[Batch]) -> float:
-        """Add the gradients of the sum of the micro-batches' losses to the model's. Return that sum."""
+        """Backpropagate the micro-batches' losses: add their gradients to the model's. Return the sum of the losses."""
         weights = [weight for weight in network.parameters() if weight.requires_grad]
 
-        def gradients(batch: Batch) -> tuple[float, tuple]:
+        # Not loss.backward(), which would add to the shared gradients in whatever order the threads finish.
+        def gradients(batch: Batch) -> tuple[torch.Tensor, tuple]:
             value = loss(batch)
             return value.detach(), torch.autograd.grad(value, weights, allow_unused=True)
 
@@ -152,7 +156,7 @@ class GradientWorkers:
 
 
 def random_state() -> list[torch.Tensor]:
-    """Return the state of PyTorch's generators, from which dropout draws."""
+    """Return the state of PyTorch's random generators, which dropout uses."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
 
 
@@ -164,9 +168,9 @@ def set_random_state(states: list[torch.Tensor]) -> None:
 
 
 def save(network, model: Path, output: Path, records: list[metrics.Record], spec: dict, validation: dict | None = None) -> None:
-    """Write a trained model's folder: weights as ``model`` stores them, its other files, metrics, spec and validation settings.
+    """Write the folder of a trained model: weights in the dtype of ``model``, its other files, metrics, spec, validation.
 
-    Everything is written beside ``output``, then moved file by file; weights of an earlier run are removed. Raises UserError if
+    Everything is written to a temporary folder, then moved file by file; weights of an earlier run are removed. Raises UserError if
     a weight is not finite.
     """
     network.to(models.stored_dtype(model))

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from fofg.config import GRPOConfig, Phase, Scoring, Validation
 from fofg.data.files import cure, open_parquet, read_rows
@@ -14,7 +14,8 @@ from fofg.rollouts.shards import check, fitting
 from fofg.tasks.rewards import compute_scores
 
 
-class Prompt(NamedTuple):
+@dataclass(frozen=True)
+class Prompt:
     """A problem's row (fofg.data.schemas.PROBLEMS), and the tokens of its prompt."""
 
     row: dict
@@ -35,7 +36,7 @@ def source_names(phases: Sequence[Phase]) -> list[str]:
 
 
 def files(phases: Sequence[Phase], data: Mapping[str, str | Path]) -> dict[str, Path]:
-    """Return the file of each source in the mixtures. Raises UserError for a missing, damaged or superfluous one."""
+    """Return the file of each source in the mixtures. Raises UserError for a missing, damaged or unused one."""
     names = source_names(phases)
     for name in names:
         if name not in data:
@@ -51,17 +52,17 @@ def files(phases: Sequence[Phase], data: Mapping[str, str | Path]) -> dict[str, 
 def load(
     files: Mapping[str, Path], config: GRPOConfig, scoring: Scoring, tokenizer, positions: int | None
 ) -> dict[str, list[Prompt]]:
-    """Load the prompts of each source that fit. ``positions``: the longest sequence that the model holds."""
-    return {name: those_that_fit(path, read(path, scoring), config, tokenizer, positions) for name, path in files.items()}
+    """Load each source's prompts within the token limits. ``positions``: the longest sequence that the model holds."""
+    return {name: within_limits(path, read(path, scoring), config, tokenizer, positions) for name, path in files.items()}
 
 
 def load_validation(
     rows: Sequence[dict], validation: Validation | None, config: GRPOConfig, tokenizer, positions: int | None
 ) -> list[Prompt]:
-    """Return the validation prompts that fit; none without validation."""
+    """Return the validation prompts within the token limits; none if validation is off."""
     if not (rows and validation and validation.every):
         return []
-    return those_that_fit("stage2.rl.validation", rows, config, tokenizer, positions)
+    return within_limits("stage2.rl.validation", rows, config, tokenizer, positions)
 
 
 def read(path: Path, scoring: Scoring) -> list[dict]:
@@ -80,14 +81,14 @@ def read(path: Path, scoring: Scoring) -> list[dict]:
     return rows
 
 
-def those_that_fit(source: str | Path, rows: Sequence[dict], config: GRPOConfig, tokenizer, positions: int | None) -> list[Prompt]:
-    """Return the prompts within the token limits. Raises UserError if none is, or unless long ones are to be skipped."""
+def within_limits(source: str | Path, rows: Sequence[dict], config: GRPOConfig, tokenizer, positions: int | None) -> list[Prompt]:
+    """Return the prompts within the token limits. Raises UserError if there are none, or if long ones are an error."""
     tokens = token_ids(tokenizer, [row["prompt"] for row in rows])
-    kept = fitting([len(prompt) for prompt in tokens], rows, config.rollouts, positions)
-    if not kept:
+    fitting_rows = fitting([len(prompt) for prompt in tokens], rows, config.rollouts, positions)
+    if not fitting_rows:
         raise UserError(
             f"{source}: no prompt fits; raise stage2.rl.rollouts.max_prompt_tokens ({config.rollouts.max_prompt_tokens})"
         )
-    if len(kept) < len(rows):
-        print(f"{source}: {len(rows) - len(kept)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
-    return [Prompt(rows[number], tokens[number]) for number in kept]
+    if len(fitting_rows) < len(rows):
+        print(f"{source}: {len(rows) - len(fitting_rows)} of {len(rows)} prompts don't fit and are skipped", file=sys.stderr)
+    return [Prompt(rows[number], tokens[number]) for number in fitting_rows]

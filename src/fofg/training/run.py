@@ -1,4 +1,4 @@
-"""The frame of every training run: lock, resume, checkpoints, metrics, graceful stop, the finished model folder."""
+"""What all training runs share: lock, resume, checkpoints, metrics, graceful stop, the finished model folder."""
 
 import hashlib
 import json
@@ -38,9 +38,9 @@ def training_run(
 ) -> Iterator["Run"]:
     """Lock ``state`` for a run, and remove it once the run has finished.
 
-    ``spec``: canonical JSON of what decides the result, besides the ``model`` folder and ``files``. What is resumed from lies in a
-    folder named by the digest of all three, so a run never continues from other work. ``validation``: how the run is measured.
-    Raises UserError if ``model`` is unfit, or another process holds ``state``.
+    ``spec``: canonical JSON of what decides the result, together with the ``model`` folder and ``files``. Checkpoints are in a
+    folder named by the digest of all three, so a run never resumes from another run's state. ``validation``: how the run is
+    validated. Raises UserError if ``model`` can't be trained, or another process holds ``state``.
     """
     model, output, state = Path(model), Path(output), Path(state)
     models.check(model)
@@ -52,27 +52,37 @@ def training_run(
 
 
 class Run:
-    """A run in progress. ``records``: of every step so far, those before a kill included; ``folder``: what it resumes from."""
+    """A run in progress. ``records``: one per step so far, including those before a kill; ``folder``: its checkpoints."""
 
-    def __init__(self, spec, model, output, folder, tensorboard, validation, stack):
+    def __init__(
+        self,
+        spec: str,
+        model: Path,
+        output: Path,
+        folder: Path,
+        tensorboard: Path,
+        validation: dict | None,
+        stack: ExitStack,
+    ):
         self.spec, self.model, self.output, self.folder = spec, model, output, folder
         self.tensorboard, self.validation, self._stack = tensorboard, validation, stack
         self.records: list[Record] = []
 
     def resume(self, network, optimizer, total: int, save_every: int) -> None:
-        """Load the newest checkpoint, if there is one, and start logging. From then on, SIGTERM waits for the end of a step."""
+        """Load the newest checkpoint, if there is one, and start logging. From then on, SIGTERM takes effect after a step."""
         self._network, self._optimizer, self._save_every = network, optimizer, save_every
         if checkpoint := newest_checkpoint(self.folder):
             network.load_state_dict(checkpoint["model"])
             optimizer.load_state_dict(checkpoint["optimizer"])
             modeling.set_random_state(checkpoint["random"])
             self.records = checkpoint["records"]
+        # Closed by training_run, whatever ends the run: the loop that calls this needs no block of its own.
         self._stack.enter_context(self.logging(total))
         self._stop = self._stack.enter_context(stoppable())
 
     @contextmanager
     def logging(self, total: int) -> Iterator[None]:
-        """Show progress and write TensorBoard events. Those of earlier runs are removed, those after the checkpoint hidden."""
+        """Show progress and write TensorBoard events. Remove those of earlier runs, and hide those after the checkpoint."""
         self.total, done = total, self.records[-1]["step"] if self.records else None
         self._began = time.monotonic() - (self.records[-1]["seconds"] if self.records else 0.0)
         if done is None:
@@ -84,13 +94,14 @@ class Run:
             yield
 
     def steps(self) -> Iterator[int]:
-        """Yield the numbers of the steps that are left. After each, save a checkpoint when one is due.
+        """Yield the numbers of the remaining steps. After each, save a checkpoint when one is due.
 
-        Raises UserError after a checkpoint if the run was asked to stop.
+        Raises UserError after a checkpoint if a stop was requested.
         """
-        first = self.records[-1]["step"] + 1 if self.records else 1
+        first = int(self.records[-1]["step"]) + 1 if self.records else 1
         for step in range(first, self.total + 1):
-            yield step
+            yield step  # the caller's loop body runs here: the step is trained and logged when the next line is reached
+            # After the last step there is nothing to resume, so a stop request no longer matters: the model is written.
             stopped = self._stop.is_set() and step < self.total
             if step % self._save_every == 0 or step == self.total or stopped:
                 self._save(step)
@@ -117,7 +128,7 @@ class Run:
         modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation)
 
     def keep_model(self) -> None:
-        """Finish without training: the model goes on unchanged."""
+        """Finish without training: write the model unchanged."""
         print(f"{self.output} is the model {self.model}, unchanged", file=sys.stderr)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
         self.records = [{"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}]
@@ -130,7 +141,7 @@ class Run:
             "random": modeling.random_state(),
             "records": self.records,
         }
-        # Renamed into place once it is whole: a kill while it is written leaves the checkpoint before as the newest.
+        # Renamed into place once it is complete, so a kill during the write leaves the previous checkpoint as the newest.
         with replacing(self.folder / f"checkpoint-{step}.pt") as temporary:
             torch.save(state, temporary)
         for old in _checkpoints(self.folder)[CHECKPOINTS:]:
@@ -147,10 +158,7 @@ def fingerprint(spec: str, model: str, files: Iterable[str | Path]) -> str:
 
 
 def newest_checkpoint(folder: Path) -> dict | None:
-    """Load the checkpoint of the most steps, and remove any that is damaged.
-
-    Raises OSError or MemoryError where a checkpoint could not be read now: it may be a good one.
-    """
+    """Load the newest readable checkpoint; remove damaged ones."""
     for path in _checkpoints(folder):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -163,11 +171,12 @@ def newest_checkpoint(folder: Path) -> dict | None:
 
 
 def stop_error(reason: str, step: int, total: int) -> UserError:
-    """Return the error of a run that was asked to stop and has a checkpoint of ``step``."""
+    """Return the error of a run that stopped on request, with a checkpoint at ``step``."""
     return UserError(f"stopped {reason} after step {step} of {total}; run the same command to resume")
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Checkpoint files, newest first."""
-    numbered = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in folder.glob("checkpoint-*")}
-    return sorted((path for path, number in numbered.items() if number), key=lambda path: -int(numbered[path][1]))
+    """Return the checkpoint files, newest first."""
+    matches = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in folder.glob("checkpoint-*")}
+    steps = {path: int(match[1]) for path, match in matches.items() if match}
+    return sorted(steps, key=lambda path: -steps[path])

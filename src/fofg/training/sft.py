@@ -17,7 +17,7 @@ from fofg.training.examples import EXAMPLES, check_length, encode_file, fills_ba
 from fofg.training.losses import aggregate
 from fofg.training.run import training_run
 
-#: Test losses computed during a run, besides the one before the first step.
+#: Test losses computed during a run, not counting the one before the first step.
 TESTS = 10
 
 
@@ -35,11 +35,11 @@ def train(
     threads: int | None = None,
     allow_empty: bool = False,
 ) -> None:
-    """Fine-tune a model folder on a file of RFT examples, and write the new folder to ``output``.
+    """Fine-tune a model on a file of RFT examples, and write the new model folder to ``output``.
 
     Only the assistant's turns are learned. The result depends on the spec, the files, the machine and its number of threads;
-    ``micro_batch_size`` changes no more than rounding. A killed run resumes from its last checkpoint under ``state``. With
-    ``allow_empty``, a file without examples gives the model as it came in. Raises UserError for unfit input.
+    ``micro_batch_size`` affects rounding only. A killed run resumes from its last checkpoint under ``state``. With
+    ``allow_empty``, a file without examples yields the model unchanged. Raises UserError for input that can't be used.
     """
     config, model, output, state = spec.sft, Path(model), Path(output), Path(state)
     files = [Path(train_file), Path(test_file)]
@@ -59,6 +59,7 @@ def train(
         workers = modeling.GradientWorkers(network, threads, config.batch_size, micro_batch_size)
         dtype = modeling.precision(config.precision)
 
+        # The order of all epochs is fixed before the first step, so a resumed run needs nothing but its step number.
         plan = batches.steps(len(examples), config.batch_size, config.epochs, config.seed, config.last_batch)
         steps_per_epoch, test_every = len(plan) // config.epochs, max(1, math.ceil(len(plan) / TESTS))
         run.resume(network, optimizer, len(plan), save_every)
@@ -72,12 +73,13 @@ def train(
             rows = [row_of(examples, row) for row in plan[step - 1]]
             tokens = num_learned(rows)
 
+            # The loss is averaged over the whole step, so each micro-batch needs the counts of the step.
             def loss_of(batch: Batch, tokens: int = tokens, rows: int = len(rows)) -> torch.Tensor:
                 return sft_loss(network, batch, config.loss_agg_mode, tokens, rows, dtype)
 
-            # Rows of like length go together, so that little is padding; their gradients add up to those of the whole step.
-            parts = batches.micro_batches(rows, micro_batch_size, network.device)
-            loss = workers.add_gradients(network, loss_of, parts)
+            # Rows of similar length share a micro-batch, to save padding; gradients add up to those of the whole step.
+            micro_batches = batches.micro_batches(rows, micro_batch_size, network.device)
+            loss = workers.add_gradients(network, loss_of, micro_batches)
             learning_rate = config.learning_rate * schedule(config, step - 1, len(plan))
             grad_norm = modeling.update(network, optimizer, learning_rate, config.max_grad_norm)
             if not math.isfinite(loss + grad_norm):
@@ -93,18 +95,18 @@ def train(
 
 
 def sft_loss(network, batch: Batch, mode: str, tokens: int, rows: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return a micro-batch's share of the loss of ``rows`` examples with ``tokens`` learned tokens; the shares add up to it."""
+    """Return a micro-batch's share of the loss over ``rows`` examples with ``tokens`` learned tokens in all; shares add up."""
     log_probs, _ = modeling.token_log_probs(network, batch, dtype)
     return aggregate(-log_probs, batch["loss_mask"][:, 1:], mode, tokens, rows)
 
 
 @torch.no_grad()
 def evaluate(network, examples: Encoded, workers, config: SFTConfig, micro_batch_size: int, dtype: torch.dtype) -> float:
-    """Return the loss of examples, averaged as in training."""
+    """Return the loss on test examples, averaged as in training."""
     rows = [row_of(examples, row) for row in range(len(examples))]
     tokens = num_learned(rows)
 
-    @torch.no_grad()  # which is a thread's own, and the workers are other threads
+    @torch.no_grad()  # again: gradient mode is per thread, and the workers are other threads
     def loss_of(batch: Batch) -> float:
         return float(sft_loss(network, batch, config.loss_agg_mode, tokens, len(rows), dtype))
 
@@ -124,11 +126,11 @@ def schedule(config: SFTConfig, step: int, steps: int) -> float:
 
 
 def row_of(examples: Encoded, row: int) -> Batch:
-    """Return an example's tokens, and 1 for each that is learned."""
+    """Return an example's tokens and the mask of those that are learned."""
     ids, labels = (torch.as_tensor(values[row], dtype=torch.int64) for values in (examples.input_ids, examples.labels))
     return {"input_ids": ids, "loss_mask": (labels != IGNORED).long()}
 
 
 def num_learned(rows: list[Batch]) -> int:
-    """Return the number of learned tokens. A row's first token has none before it that could predict it."""
+    """Count the learned tokens. A row's first token never counts: nothing before it predicts it."""
     return sum(int(row["loss_mask"][1:].sum()) for row in rows)

@@ -31,7 +31,7 @@ def plot(accuracy: str | Path) -> plt.Figure:
 
 
 def _title(decoding: str, rows: pd.DataFrame) -> str:
-    """Say how many problems per level and responses per problem stand behind a panel."""
+    """Return a panel's title, with its numbers of problems per level and responses per problem."""
     low, high = rows["problems"].min(), rows["problems"].max()
     samples = round((rows["samples"] / rows["problems"]).max())
     name = f"{decoding} (avg@{samples})" if decoding == "sampled" else decoding

@@ -1,4 +1,4 @@
-"""How often each function is called in each dataset: a column per file, so that unevenness is seen at a glance."""
+"""How often each function is called in each dataset: one column per file, which shows imbalance at a glance."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ _SHADES, _MAX_SHADE = "Blues", 2.0
 def plot(*descriptions: str | Path) -> plt.Figure:
     """Draw the ``dataset.json`` of each dataset.
 
-    Training files stand to the left, evaluation files to the right; functions that occur in the same files stand together.
+    Training files are on the left, evaluation files on the right; functions that occur in the same files are grouped.
     """
     files = sorted((file for path in descriptions for file in _read(path)), key=lambda file: file.name[1] != "train")
     calls = pd.concat(files, axis=1, sort=False).fillna(0).astype(int)

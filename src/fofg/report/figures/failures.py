@@ -40,12 +40,12 @@ def plot(failures: str | Path) -> plt.Figure:
     figure.set_layout_engine("constrained", wspace=0.05)
     figure.supxlabel("share of sampled responses", fontsize=plt.rcParams["font.size"])
     occurring = set(table.loc[table["responses"] > 0, "failure"])
-    parts = [
+    patches = [
         Patch(facecolor=color, hatch=hatch, edgecolor="black", linewidth=0.6, label=name.replace("_", " "))
         for name, (color, hatch) in looks.items()
         if name in occurring
     ]
-    figure.legend(handles=parts, loc="outside upper center", ncols=4 if len(levels) < 3 else 7, frameon=False, handleheight=1.2)
+    figure.legend(handles=patches, loc="outside upper center", ncols=4 if len(levels) < 3 else 7, frameon=False, handleheight=1.2)
     return figure
 
 

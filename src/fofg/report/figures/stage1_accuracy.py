@@ -36,7 +36,7 @@ def _read(path: str | Path) -> pd.DataFrame:
 
 
 def _trained(rows: pd.DataFrame) -> str:
-    """Say how many test problems are training problems, if any."""
+    """Return a note on the test problems that are also training problems, if any."""
     levels = rows.drop_duplicates("level")
     trained, problems = levels["trained"].sum(), levels["problems"].sum()
     return f"\n{trained} of {problems} in training" if trained else ""

@@ -21,7 +21,7 @@ class NoAnswer(Enum):
     NO_ANSWER = "no answer"
 
 
-#: What find_answer gives for a text without an answer; ``None`` is an answer (JSON's null).
+#: What find_answer returns for a text without an answer; ``None`` is an answer (JSON's null).
 NO_ANSWER = NoAnswer.NO_ANSWER
 
 _FENCE = "```json"
@@ -39,9 +39,9 @@ _LENIENT_TRIES = 64
 def find_answer(text: str, rule: AnswerRule = "published") -> Any:
     """Return the answer in a response: any JSON value (an integer of over 640 digits as a float), or NO_ANSWER.
 
-    ``lenient``: only what follows the last ``</think>`` is read, since a draft is no answer; a ``<think>`` that is never closed has
-    nothing after it. Where the published rule finds no answer there, the ``output`` of the last readable object at any place
-    counts, so that a stray brace or an unfinished fence before it does no harm. Raises UserError for an unknown rule.
+    ``lenient`` reads only what follows the last ``</think>``, since a draft is not an answer; after a ``<think>`` that is never
+    closed there is nothing. If the published rule finds no answer there, the ``output`` of the last readable object anywhere
+    counts, so a stray brace or an unfinished fence before it does no harm. Raises UserError for an unknown rule.
     """
     if rule != "published" and rule != "lenient":
         raise UserError(f"answer_rule: no rule {rule!r}; use published or lenient")
@@ -49,29 +49,29 @@ def find_answer(text: str, rule: AnswerRule = "published") -> Any:
         text = _final_answer(text)
     if "{" not in text:
         return NO_ANSWER
-    found = _published(text)
-    if rule == "lenient" and (found is None or "output" not in found):
-        found = _last_readable(text) or _last_readable(_without_markup(text))
-    return NO_ANSWER if found is None else found.get("output", NO_ANSWER)
+    result = _published(text)
+    if rule == "lenient" and (result is None or "output" not in result):
+        result = _last_readable(text) or _last_readable(_without_markup(text))
+    return NO_ANSWER if result is None else result.get("output", NO_ANSWER)
 
 
 def _final_answer(text: str) -> str:
-    """Return what follows the thinking."""
+    """Return the text after the thinking."""
     thought = text.rfind(_THOUGHT)
     return "" if text.rfind(_THINK) > thought else text[thought + len(_THOUGHT) :] if thought >= 0 else text
 
 
 def last_object(text: str) -> str:
     """Return the last ``{...}`` that closes all open braces, or "". A stray ``}`` is ignored; quotes have no meaning."""
-    found = ""
+    result = ""
     start = text.find("{")
     while start >= 0:
         end = _closing(text, start)
         if end < 0:
             break
-        found = text[start : end + 1]
+        result = text[start : end + 1]
         start = text.find("{", end + 1)
-    return found
+    return result
 
 
 def _closing(text: str, start: int) -> int:
@@ -86,17 +86,17 @@ def _closing(text: str, start: int) -> int:
 
 
 def _published(text: str) -> dict | None:
-    found = _object(_source(text))
-    if found is None:
+    result = _object(_source(text))
+    if result is None:
         plain = _without_markup(text)
-        found = _object(_source(plain)) if plain != text else None
-        if found is None:
-            found = _object(_source(_boxed(plain)))
-    return found
+        result = _object(_source(plain)) if plain != text else None
+        if result is None:
+            result = _object(_source(_boxed(plain)))
+    return result
 
 
 def _source(text: str) -> str:
-    """Return what the published rule reads as the object; behind a last fence that is not closed, all but one character."""
+    """Return the text that the published rule parses; after an unclosed last fence, all but the last character."""
     fence = text.rfind(_FENCE)
     if fence < 0:
         return last_object(text)
@@ -121,16 +121,16 @@ _decode = JSONDecoder(parse_int=_integer).raw_decode
 
 
 def _object(text: str) -> dict | None:
-    """Parse a text without newlines as one JSON object, also with Python's True, False, None replaced; None if it is none."""
+    """Parse a text as one JSON object, without newlines and if need be with Python's literals replaced; None if it fails."""
     text = text.replace("\n", "").strip(_WHITESPACE)
     if not text.startswith("{"):
         return None
-    found = _decode_at(text, 0)
-    if found is None and any(literal in text for literal in _LITERALS):
+    decoded = _decode_at(text, 0)
+    if decoded is None and any(literal in text for literal in _LITERALS):
         for python, json in _LITERALS.items():
             text = text.replace(python, json)
-        found = _decode_at(text, 0)
-    return found[0] if found is not None and found[1] == len(text) else None
+        decoded = _decode_at(text, 0)
+    return decoded[0] if decoded is not None and decoded[1] == len(text) else None
 
 
 def _decode_at(text: str, start: int) -> tuple[dict, int] | None:
@@ -144,10 +144,10 @@ def _decode_at(text: str, start: int) -> tuple[dict, int] | None:
 def _last_readable(text: str) -> dict | None:
     """Return the last JSON object with an ``output`` that is not inside another, anywhere in the text."""
     text = text.replace("\n", "")
-    found, end = None, 0
+    result, end = None, 0
     for start in deque((match.start() for match in _OBJECT_START.finditer(text)), maxlen=_LENIENT_TRIES):
         if start >= end and (decoded := _decode_at(text, start)) is not None:
             value, end = decoded
             if "output" in value:
-                found = value
-    return found
+                result = value
+    return result

@@ -1,8 +1,8 @@
 """Recommended sampler: every call changes the value, functions are balanced, train and test inputs are disjoint.
 
-Laws: a problem's longest path runs from ``x`` through ``level`` calls; every call's result differs from its strings, is not empty
-and keeps within the cap, and the output differs from the input; the functions of the pool are called equally often, give or take a
-few, at each level; no problem occurs twice in a split; an input occurs either in train splits or in test splits of all datasets.
+Guarantees: a problem's longest path runs from ``x`` through ``level`` calls; every call's result differs from its strings, is not
+empty and is within the cap, and the output differs from the input; at each level, the functions of the pool are called equally
+often, up to a few calls; no problem occurs twice in a split; an input occurs either in train or in test splits of all datasets.
 """
 
 import sys
@@ -20,31 +20,32 @@ from fofg.tasks.strings.functions import DECLARED
 from fofg.tasks.strings.problem import Sampled
 from fofg.tasks.task import Split
 
-#: One in this many inputs belongs to the evaluation.
+#: One in SIDES inputs belongs to the evaluation.
 SIDES = 8
-#: Tries in a row without a new problem after which the settings count as impossible.
+#: Consecutive tries without a new problem after which the settings count as impossible.
 PATIENCE = 20_000
-#: Share of steps beside which something is concatenated (from Level 2 on).
+#: Share of steps after which a string is concatenated (from Level 2 on).
 CONCATENATIONS = 0.1
 #: Second operands: share of calls, and of the bare input; the rest are literals. Level 1 has literals only.
 SIDE_CALLS, SIDE_INPUTS = 0.3, 0.1
-#: Share of inputs drawn to suit some function that need not be in the problem, so that all functions meet all kinds of input.
+#: Share of inputs drawn to suit a function that may not be in the problem, so that all functions get all kinds of input.
 STRAY_NEEDS = 0.1
-#: What such inputs have. Vowels stand twice, since two functions of the paper need them.
+#: What such inputs have. Vowels are listed twice, since two functions of the paper need them.
 _STRAY = ("space", "sign", "repeat", "vowel", "vowel", "odd length")
 _SIGNS = "0123456789-_|"
 _WORD = Letters(2, 4)
 
 
-def for_evaluation(given: str, seed: int) -> bool:
+def for_evaluation(x: str, seed: int) -> bool:
     """Return whether an input belongs to the evaluation (test splits of all datasets) rather than to training."""
-    return (crc32(given.encode(), seed & 0xFFFFFFFF) * 0x9E3779B1 & 0xFFFFFFFF) * SIDES >> 32 == 0
+    # A hash decides, not the draw: the same input is on the same side in every dataset and at every level.
+    return (crc32(x.encode(), seed & 0xFFFFFFFF) * 0x9E3779B1 & 0xFFFFFFFF) * SIDES >> 32 == 0
 
 
 def sample(split: Split, pool: tuple[str, ...], settings: config.Problems) -> Iterator[Sampled]:
     """Yield the problems of a split.
 
-    A level's problems don't depend on how many there are. Raises UserError if the settings leave no further problem.
+    The first problems of a level stay the same when more are drawn. Raises UserError if the settings leave no further problem.
     """
     for level, count in split.shares:
         stream = f"{settings.seed} {split.dataset} {split.split} {level}"
@@ -52,7 +53,7 @@ def sample(split: Split, pool: tuple[str, ...], settings: config.Problems) -> It
 
 
 class _Generator:
-    """The draws of parameters, each from one ``random()``: several times faster than ``random.Random``'s own."""
+    """Random draws from one ``random()`` each, which is several times faster than ``random.Random``'s own methods."""
 
     def __init__(self, seed: str):
         self.random = Random(seed).random
@@ -69,10 +70,11 @@ class _Generator:
 
 
 class _Level:
-    """Makes the problems of one level.
+    """Draws the problems of one level.
 
-    Functions are dealt from a deck, to which whole shuffled pools are added. Each problem takes the oldest card and others at
-    random; one that doesn't fit stays and is tried again, also as the innermost call, for which the input is made to suit.
+    Functions are cards in a deck, which is refilled with whole shuffled pools: this balances the functions. Each problem uses the
+    oldest card and others at random. A card that doesn't fit stays in the deck and is tried again, also as the innermost call, for
+    which the input can be chosen to suit it.
     """
 
     def __init__(self, level: int, pool: tuple[str, ...], stream: str, evaluation: bool, settings: config.Problems):
@@ -108,28 +110,29 @@ class _Level:
         )
 
     def _attempt(self) -> Sampled | None:
-        """Draw a problem from the deck; ``_used`` are the positions of its cards."""
+        """Try to draw a problem from the deck; ``_used`` are the positions of its cards."""
         plan = self._plan()
         needs: set[str | None] = {DECLARED[self._deck[card]].needs for card in plan}
         if self._random() < STRAY_NEEDS:
             needs.add(self._generator.choice(_STRAY))
-        given = self._input(needs)
-        if given is None:
+        x = self._input(needs)
+        if x is None:
             return None
-        self._x, self._used, self._planned = given, list[int](), plan
+        self._x, self._used, self._planned = x, list[int](), plan
         node: Node = X
-        value = given
-        for left in range(self._level, 0, -1):
-            step = self._step(node, value, must_use_oldest=left == 1 and 0 not in self._used)
+        value = x
+        # Build from the input outward, evaluating along, so that a call that would change nothing is never added.
+        for remaining in range(self._level, 0, -1):
+            step = self._step(node, value, must_use_oldest=remaining == 1 and 0 not in self._used)
             if step is None:
                 return None
             node, value = step
             if self._level > 1 and self._random() < CONCATENATIONS:
                 node, value = self._concatenated(node, value)
-        return Sampled(node, text(node), given, value, self._level) if value != given else None
+        return Sampled(node, text(node), x, value, self._level) if value != x else None
 
     def _plan(self) -> list[int]:
-        """Draw as many cards as the level, the oldest among them, in random order."""
+        """Draw one card per call, including the oldest, in random order."""
         cards = [0]
         while len(cards) < self._level:
             card = self._generator.randint(1, len(self._deck) - 1)
@@ -140,11 +143,11 @@ class _Level:
         return cards
 
     def _input(self, needs: Collection[str | None]) -> str | None:
-        """Draw an input of the right side that has what is needed, as far as its length allows."""
+        """Draw an input of the split's side (training or evaluation) that meets ``needs``, as far as its length allows."""
         for _ in range(100):
-            given = self._draw_input(needs)
-            if for_evaluation(given, self._settings.seed) is self._evaluation:
-                return given
+            x = self._draw_input(needs)
+            if for_evaluation(x, self._settings.seed) is self._evaluation:
+                return x
         return None
 
     def _draw_input(self, needs: Collection[str | None]) -> str:
@@ -171,7 +174,7 @@ class _Level:
         return "".join(letters)
 
     def _step(self, node: Node, value: str, must_use_oldest: bool) -> tuple[Node, str] | None:
-        """Add a call around ``node``: of a planned function, else of the oldest in the deck that changes the value."""
+        """Add a call around ``node``: of a planned function, or else of the oldest in the deck that changes the value."""
         for card in self._planned:
             if card not in self._used and (card == 0 or not must_use_oldest) and (step := self._call(card, node, value)):
                 return step
@@ -180,7 +183,7 @@ class _Level:
         return self._first_call(node, value, operands=(1, 2))
 
     def _first_call(self, node: Node, value: str, operands: Collection[int]) -> tuple[Node, str] | None:
-        """Add a call of the oldest unplanned function with that many operands that changes the value."""
+        """Add a call of the oldest unplanned function that changes the value and has one of these numbers of operands."""
         for card, function in enumerate(self._deck):
             if card in self._used or card in self._planned or DECLARED[function].operands not in operands:
                 continue
@@ -189,7 +192,7 @@ class _Level:
         return None
 
     def _call(self, card: int, node: Node, value: str) -> tuple[Node, str] | None:
-        """Apply the card's function to a node and its value; None if that changes nothing, or gives nothing or too much."""
+        """Apply a card's function to a node and its value; None if the result is unchanged, empty or too long."""
         function = self._deck[card]
         declared = DECLARED[function]
         before = len(self._used)
@@ -216,7 +219,7 @@ class _Level:
         return (parameter.draw(self._generator),)
 
     def _other(self, node: Node) -> tuple[Node, str]:
-        """Draw a second operand for a call or concatenation around ``node``, with no more calls on its path, and its value."""
+        """Draw a second operand, and its value, for a call or concatenation around ``node``; its path is no longer."""
         random = self._random
         if isinstance(node, Operation):
             kind = random()
@@ -233,7 +236,7 @@ class _Level:
         return Leaf(word), word
 
     def _concatenated(self, node: Node, value: str) -> tuple[Node, str]:
-        """Add something on one side of ``node`` where the cap leaves room; else return it as it was."""
+        """Concatenate a string to one side of ``node`` if the cap allows; else return it unchanged."""
         before = len(self._used)
         other, second = self._other(node)
         if len(value) + len(second) > self._cap:

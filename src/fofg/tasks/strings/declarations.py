@@ -1,4 +1,4 @@
-"""What a string function declares about itself: its parameter, operands, pool, and the inputs that it changes."""
+"""Declarations of string functions: parameter, operands, pool, and the inputs that they change."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ Need = Literal["space", "sign", "repeat", "vowel", "odd length"]
 
 
 class Generator(Protocol):
-    """The methods of ``random.Random`` that parameters are drawn with."""
+    """The methods of ``random.Random`` that draw parameters."""
 
     def randint(self, low: int, high: int) -> int: ...
     def choice(self, options: Sequence[str]) -> str: ...
@@ -59,10 +59,10 @@ Parameter = Integer | Letters | Choice
 
 
 class Declaration(NamedTuple):
-    """``operands``: strings that the function takes, before its parameter. ``pool``: its side of Stage 2, by default.
+    """What a string function declares.
 
-    ``needs``: what an input must have for the function to change it. ``gloss``: what the embedded model's worked answers say that
-    it does.
+    ``operands``: number of strings that it takes, before its parameter. ``pool``: its default side of Stage 2. ``needs``: what an
+    input must have for the function to change it. ``gloss``: how the embedded model's worked answers describe it.
     """
 
     function: Callable[..., str]

@@ -3,7 +3,7 @@
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fofg.errors import UserError
@@ -18,7 +18,7 @@ MAX_INTEGER = 99
 
 
 class OutputTooLong(Exception):
-    """A step of the evaluation gave a string above the cap."""
+    """A step of the evaluation returned a string longer than the cap."""
 
 
 class Leaf(NamedTuple):
@@ -56,13 +56,13 @@ class Size(NamedTuple):
     calls: int = 0
 
 
-def apply(name: str, operands: list[str], parameters: tuple[str | int, ...] = ()) -> str:
+def apply(name: str, operands: Sequence[str], parameters: tuple[str | int, ...] = ()) -> str:
     """Apply an operator to the values of its operands."""
     return (FUNCTIONS.get(name) or _BUILT_IN[name])(*operands, *parameters)
 
 
 def text(node: Node, names: Mapping[str, str] = PUBLIC_NAMES) -> str:
-    """Return Python text, the functions named by ``names`` (readable name -> shown name)."""
+    """Return an expression as Python code; ``names``: readable name -> shown name of the functions."""
     if len(node) == 1:
         return "x" if node.literal is None else repr(node.literal)
     operands = [text(operand, names) for operand in node.operands]
@@ -84,7 +84,7 @@ def evaluate(node: Node, x: str, cap: int | None = None) -> str:
 
 
 def steps(node: Node, x: str) -> list[Step]:
-    """Return every operation in the order of evaluation (innermost first), with the values that it took and gave."""
+    """Return every operation in the order of evaluation (innermost first), with its arguments and result."""
     trace: list[Step] = []
 
     def run(node: Node) -> str:
@@ -125,9 +125,9 @@ def size(node: Node) -> Size:
 
 
 def parse(written: str) -> Node:
-    """Return the tree of an expression written with ``func_N`` or readable names; the inverse of ``text``.
+    """Parse an expression with ``func_N`` or readable names into a tree; the inverse of ``text``.
 
-    Raises UserError for anything that is no expression of this grammar; nothing in the text is ever executed.
+    Raises UserError for anything that is not an expression of this grammar; nothing in the text is ever executed.
     """
     try:
         with warnings.catch_warnings():

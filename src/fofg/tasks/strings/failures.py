@@ -1,16 +1,16 @@
 """Classify what goes wrong in a response (paper §4.5, where a language model tells the classes apart).
 
 A *step* is an operation that a response writes down with its arguments and its result: a call, a join, a string method. It is the
-expression's if it works step of the expression's operations on that operation's operands as the response has them: building
+expression's if it performs one of the expression's operations on that operation's operands as the response has them: building
 correctly on a wrong result is correct. An operand that appears nowhere else in solution and response counts as a copying error, not
-a composition error, unless another step performs the operation without step. Parameters belong to the function, unless they are
+a composition error, unless another step performs the operation without one. Parameters belong to the function, unless they are
 those of another call of it. The first class that applies counts:
 
 - correct: the answer is right by the rule of scoring, however it came about.
 - no_answer: no answer is found, or the response was cut at the token limit.
 - unreadable: no step can be read, and the answer does not tell what was done.
 - ignores_composition: the expression has two calls or more, and a single step is worked in place of all. Or there is no step, and
-  the answer is the input, a literal, the value of a sub-expression, or that of step call applied to the input.
+  the answer is the input, a literal, the value of a sub-expression, or that of one call applied to the input.
 - incorrect_composition: a step is not the expression's: its function is not called there, or its operands are missing, too many, in
   another order or from elsewhere. If all calls are worked nevertheless: such a step comes after the outermost operation, or the
   answer is taken from elsewhere than from the outermost operation's result.
@@ -43,7 +43,7 @@ CLASSES = (
 
 @lru_cache(maxsize=64)
 def analyze(expression: str, x: str, output: str) -> Solution:
-    """Return what the responses to a row's problem are compared with.
+    """Prepare a row's problem for comparison with responses.
 
     Raises UserError if the expression can't be read, or if ``output`` is not its value.
     """
@@ -74,7 +74,7 @@ def classify(solution: Solution, response: str, truncated: bool = False, rule: A
 
 
 def _text(answer: Any) -> str | None:
-    """Return the answer as a string, numbers as they are written; None for lists, objects and the like."""
+    """Return the answer as a string, numbers as written; None for lists, objects and other values."""
     if isinstance(answer, str):
         return answer
     return str(answer) if isinstance(answer, int | float) and not isinstance(answer, bool) else None

@@ -67,21 +67,21 @@ class _Values(NamedTuple):
     missing: frozenset[int]
 
     def before(self, named: Iterable[str | None]) -> frozenset[int]:
-        """Return what is missing if one of these strings is the value."""
+        """Return the operations missing before this value, if one of the strings is a known value."""
         return min((self.values[text] for text in named if text in self.values), key=len, default=self.missing)
 
 
 def align(solution: Solution, named: list[NamedStep], answer: str | None) -> Alignment:
-    """Match steps and operations. Values count as the response has them, so later steps may build on a wrong result.
+    """Match steps with operations. Values are those of the response, so later steps may build on a wrong result.
 
-    A step works an operation if it is applied to that operation's operands: strings that are the response's own values of the
-    sub-expressions; if no step is, strings that appear nowhere else (copying errors) will do. The other arguments, integers and
-    the string that a function takes as its parameter, are the operation's own matter, unless they belong to another call of the
+    A step performs an operation if it is applied to that operation's operands, which are the response's own values of the
+    sub-expressions. If no step is, one whose strings appear nowhere else (copying errors) counts too. The other arguments, integers
+    and the string that a function takes as its parameter, belong to the operation, unless they are those of another call of the
     same function.
     """
     work = _Aligner(solution, _distinct(named))
     answered = work.of(solution.expression)
-    missing = answered.values.get(answer, answered.missing)
+    missing = answered.before([answer])
     foreign = [index for index in range(len(work.steps)) if index not in work.used and not work.explains(index)]
     return Alignment(
         missing=len(missing),
@@ -93,7 +93,7 @@ def align(solution: Solution, named: list[NamedStep], answer: str | None) -> Ali
 
 
 def _distinct(named: list[NamedStep]) -> list[_DistinctStep]:
-    """Return steps with different operators or arguments, in order of their last occurrence, with all results given for them."""
+    """Merge steps with the same operator and arguments, ordered by last occurrence, with all results stated for them."""
     steps: dict[tuple, _DistinctStep] = {}
     for item in named:
         known = item.arguments or ()
@@ -122,7 +122,7 @@ class _Aligner:
                 self.sources[output].add(index)
 
     def of(self, node: Node) -> _Values:
-        """Return what the steps make of a sub-expression, innermost first."""
+        """Match the steps with a sub-expression, innermost first, and return the values that it has in the response."""
         if isinstance(node, Leaf):
             return _Values({evaluate(node, self.solution.x): frozenset()}, frozenset())
         operands = [self.of(operand) for operand in node.operands]
@@ -140,31 +140,31 @@ class _Aligner:
         return _Values(dict(list(values.items())[-_MAX_VALUES:]), missing)
 
     def explains(self, index: int) -> bool:
-        """Return whether a join only explains how another step comes to its result."""
+        """Return whether a join only explains another step's result."""
         step = self.steps[index]
         return step.operator == "+" and any(self.sources[output] - {index} for output in step.outputs)
 
     def _working(self, node: Operation, operands: list[_Values], slips: bool) -> dict[int, frozenset[int]]:
-        """Return the steps that work the node, each with what is missing before it; ``slips``: its operands may be miswritten."""
+        """Return the steps that perform an operation, with what is missing before each; ``slips`` allows miswritten operands."""
         indexes = [*self._by_operator[shown(node)], *(() if slips else self._by_operator[""])]
-        found = {index: self._before(index, node, operands, slips) for index in indexes}
-        return {index: before for index, before in found.items() if before is not None}
+        candidates = {index: self._before(index, node, operands, slips) for index in indexes}
+        return {index: before for index, before in candidates.items() if before is not None}
 
     def _before(self, index: int, node: Operation, operands: list[_Values], slips: bool) -> frozenset[int] | None:
-        """Return what is missing before a step that works the node; None if it does not."""
-        step, own = self.steps[index], node.parameters
+        """Return what is missing before a step that performs the operation; None if it does not."""
+        step, own_parameters = self.steps[index], node.parameters
         if not step.named or step.in_words:
-            known = {value for operand in operands for value in operand.values}.union(own)
+            known = {value for operand in operands for value in operand.values}.union(own_parameters)
             if all(text in known or (slips and self._is_copying_error(text, index)) for text in step.strings):
                 return frozenset().union(*(operand.before(step.strings) for operand in operands))
             return None
         strings = step.strings
         parameters: tuple = step.integers
-        if any(isinstance(parameter, str) for parameter in own):
+        if any(isinstance(parameter, str) for parameter in own_parameters):
             strings, parameters = strings[: len(operands)], strings[len(operands) :] + parameters
         if len(strings) != len(operands):
             return None
-        if any(parameter not in own and parameter in self.solution.parameters[shown(node)] for parameter in parameters):
+        if any(parameter not in own_parameters and parameter in self.solution.parameters[shown(node)] for parameter in parameters):
             return None
         other = [text for text, operand in zip(strings, operands) if text not in operand.values]
         if other and not (slips and all(self._is_copying_error(text, index) for text in other)):
@@ -182,18 +182,18 @@ class _Aligner:
                 self.sources[right + left].add(-1)
 
     def _implied(self, node: Operation, operands: list[_Values]) -> Iterator[tuple[str, frozenset[int]]]:
-        """Yield the operation's results for the operands' values, as if it was done without writing it down."""
+        """Yield the operation's results for the operands' values, as if the response did it without writing it down."""
         for values in islice(product(*(operand.values for operand in operands)), _MAX_VALUES):
             if sum(map(len, values)) <= self.solution.longest:
                 result = apply(node.operator, list(values), node.parameters)
                 before = frozenset().union(*(operand.values[value] for value, operand in zip(values, operands)))
-                # An answer does not show an outermost call that leaves its operand as it is.
+                # If the outermost call leaves its operand unchanged, the answer does not show whether it was performed.
                 unseen = node is self.solution.expression and result in values
                 yield result, before | {id(node)} if unseen else before
 
 
 def _on_input(node: Operation, x: str, true: dict[int, str]) -> Iterator[str]:
-    """Yield a call's values with the input in place of one operand."""
+    """Yield the values of a call if the input replaces one operand."""
     if node.operator in FUNCTIONS:
         values = [true[id(operand)] for operand in node.operands]
         for position in range(len(values)):

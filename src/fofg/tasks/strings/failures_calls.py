@@ -1,4 +1,4 @@
-"""Read a line of a response as tokens, values and calls (paper §4.5), in one pass with a stack: linear in the line."""
+"""Read a line of a response as tokens, values and calls (paper §4.5), in one linear pass with a stack."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ class WrittenCall:
     """
 
     operator: str
-    arguments: "list[Value | int | None] | None"
+    arguments: "Sequence[Value | int | None] | None"
     output: str | None = None
     joined: str | None = None
     in_words: bool = False
@@ -69,9 +69,9 @@ def is_value(item) -> bool:
 
 
 def items(line: str, variables: Mapping[str, Value]) -> list[Token | Value]:
-    """Split a line into tokens and values; in arguments, ``variables`` stand for their values and other words for strings.
+    """Split a line into tokens and values. In arguments, variables are replaced by their values; other words are strings.
 
-    A call that is never closed, or whose name is none of a string function, is left out.
+    A call that is never closed, or whose name is not that of a string function, is left out.
     """
     base: list = []
     frames: list[tuple[str, list]] = []
@@ -100,21 +100,21 @@ def items(line: str, variables: Mapping[str, Value]) -> list[Token | Value]:
 
 
 def operation(operator: str, arguments: list, output: str | None = None) -> WrittenCall:
-    """Return an operation without the arguments that are nested too deep."""
+    """Build an operation, without arguments that are nested too deep."""
     depths = [argument.nested if isinstance(argument, WrittenCall) else 0 for argument in arguments]
-    kept = [None if depth >= MAX_NESTED else argument for argument, depth in zip(arguments, depths)]
+    shallow = [None if depth >= MAX_NESTED else argument for argument, depth in zip(arguments, depths)]
     nested = 1 + max((depth for depth in depths if depth < MAX_NESTED), default=0)
-    join = [part.joined if isinstance(part, WrittenCall) else part for part in kept] if operator == "+" else [None]
-    return WrittenCall(operator, kept, output, joined(join), nested=nested)
+    join = [part.joined if isinstance(part, WrittenCall) else part for part in shallow] if operator == "+" else [None]
+    return WrittenCall(operator, shallow, output, joined(join), nested=nested)
 
 
 def joined(parts: Sequence) -> str | None:
-    """Join strings; None if one is no string, or the result is too long."""
+    """Join strings; return None if one is not a string, or the result is too long."""
     return "".join(parts) if all(isinstance(part, str) for part in parts) and sum(map(len, parts)) <= LONGEST_JOIN else None
 
 
 def arguments(content: list) -> list:
-    """Return the values between commas, of ``name=value`` the value; None for anything else."""
+    """Return the values between commas (the value of ``name=value``), None for anything else."""
     values, latest = [], []
     for item in [*content, None]:
         if item is not None and kind(item) != ",":
@@ -128,7 +128,7 @@ def arguments(content: list) -> list:
 
 def _tokens(line: str) -> Iterator[Token]:
     for match in _TOKEN.finditer(line):
-        group = match.lastgroup
+        group = match.lastgroup or ""  # never "": every alternative has a name
         if group in _QUOTED and "func_" in match[group]:
             yield from _tokens(_unescaped(match[group]))
         elif group in _QUOTED:
@@ -142,7 +142,7 @@ def _unescaped(text: str) -> str:
 
 
 def _caller(bracket: Token, previous: Token | None, into: list) -> str:
-    """Return whose bracket opens, and remove that name: a function; "?" for another word; "(" if it only groups."""
+    """Remove the name before a bracket, and return it if it is a function's; "?" for another word; "(" without a name."""
     if previous is None or previous.kind not in ("function", "word") or previous.end != bracket.start:
         return "("
     into.pop()
@@ -157,7 +157,7 @@ def _close(caller: str, content: list, into: list) -> None:
 
 
 def _put(into: list, value: Value | int) -> None:
-    """Append a value; ``left + right`` become one."""
+    """Append a value; merge ``left + right`` into one."""
     if len(into) > 1 and kind(into[-1]) == "+" and is_value(into[-2]) and is_value(value):
         into[-2:] = [operation("+", [into[-2], value])]
     else:

@@ -1,4 +1,4 @@
-"""Read the steps that a response names from prose, lists, tables, arrows, equations and code (paper §4.5).
+"""Read the steps of a response from prose, lists, tables, arrows, equations and code (paper §4.5).
 
 func_5("abc", "pre") adds a prefix -> "preabc"
 Applying func_17 to 'ab' gives 'ba', so func_3(func_17('ab')) = func_3('ba') = 'ab'.
@@ -30,7 +30,7 @@ class NamedStep(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether the result and, unless in words, all arguments are given."""
+        """Return whether the result and, unless in words, all arguments are given."""
         return self.output is not None and (self.in_words or (self.arguments is not None and None not in self.arguments))
 
 
@@ -47,7 +47,7 @@ _LONE_WORD = re.compile(r"[\s`*$]*([^\s\"'()\[\]{},;$`*|]+?)[`*]*(?:\.?\s*$|\.\s
 
 
 def read_steps(response: str, x: str) -> list[NamedStep]:
-    """Return the operations that a response names before its answer, in its order; ``x`` is the program's input."""
+    """Return the operations that a response names before its answer, in order; ``x`` is the program's input."""
     reader = _StepReader(x)
     for line in _reasoning(response).split("\n"):
         reader.read(line)
@@ -66,7 +66,7 @@ def _reasoning(response: str) -> str:
 
 
 class _StepReader:
-    """``named``: what was read. ``_open``: the last statement's calls, equal to each other, while their result is still missing."""
+    """Reads line by line. ``named``: operations so far. ``_open``: equal calls of the last statement, still without a result."""
 
     def __init__(self, x: str):
         self.named: list[WrittenCall] = []
@@ -90,8 +90,8 @@ class _StepReader:
             self._statement(parts, start, stop, line)
 
     def _assigned(self, parts: list) -> list:
-        """Record every ``name = value``. Drop what only repeats the input."""
-        kept: list = []
+        """Record every ``name = value``. Drop those that only repeat the input."""
+        remaining: list = []
         index = 0
         while index < len(parts):
             name, mark, value = (*parts[index : index + 3], None, None)[:3]
@@ -104,9 +104,9 @@ class _StepReader:
                 if name.text == "x":
                     index += 3
                     continue
-            kept.append(name)
+            remaining.append(name)
             index += 1
-        return kept
+        return remaining
 
     def _statement(self, parts: list, start: int, stop: int, line: str) -> None:
         """Read the result of the subject at ``start``; ``line``: the text around it."""
@@ -124,13 +124,13 @@ class _StepReader:
             self._open = []
 
     def _continue(self, parts: list) -> None:
-        """Read the rest of a statement from an earlier line."""
+        """Read the rest of a statement that began on an earlier line."""
         rest = self._equation(parts)
         if self._open:
             self._conclude(_after_verb(rest) or _after_mark(rest))
 
     def _equation(self, parts: list) -> list:
-        """Read ``= value = value ...``, whose calls have one result; return what follows."""
+        """Read ``= value = value ...``, whose calls share one result; return what follows."""
         index, result = 0, None
         while index + 1 < len(parts) and kind(parts[index]) == "mark" and is_value(parts[index + 1]):
             result = parts[index + 1]
@@ -152,16 +152,18 @@ class _StepReader:
         """Read ``"abc", "pre") adds a prefix -> "preabc"``, a call whose beginning is lost; return whether there is one."""
         content = list(takewhile(lambda item: kind(item) != ")", parts))
         output = _after_mark(parts[len(content) :])
-        found = bool(content) and output is not None and all(is_value(item) or kind(item) == "," for item in content)
-        if found:
+        is_call = bool(content) and output is not None and all(is_value(item) or kind(item) == "," for item in content)
+        if is_call:
             self.named.append(operation("", arguments(content), output))
             self._open = []
-        return found
+        return is_call
 
 
 def _is_subject(parts: list, index: int) -> bool:
-    """Return whether a statement begins there: with a function's name, or with a call that is no other call's equal. A join or a
-    method call begins one at the line's start or before its result."""
+    """Return whether a statement begins at ``index``: with a function's name, or with a call that is not the result of another.
+
+    A join or a method call begins one only at the line's start or before its result.
+    """
     item = parts[index]
     if kind(item) == "function":
         return True
@@ -174,22 +176,24 @@ def _is_subject(parts: list, index: int) -> bool:
 
 
 def _mentioned(function: str, before: list, rest: list) -> list[WrittenCall]:
-    """Read a function that prose names without brackets; its arguments and result are among the strings around it."""
+    """Read a function named in prose, without brackets; its arguments and result are among the strings around it."""
     strings = [item for item in rest if isinstance(item, str)]
     if not strings or (len(strings) == 1 and not _stands_as_result(rest, rest.index(strings[0]))):
         return []
     output = _after_mark(rest, ("mark",)) or strings[-1]
-    given = strings[: strings.index(output)]
+    mentioned = strings[: strings.index(output)]
     if len(before) > 1 and kind(before[-1]) == "mark" and isinstance(before[-2], str):
-        given.insert(0, before[-2])
-    return [WrittenCall(function, given or None, output, in_words=True)]
+        mentioned.insert(0, before[-2])
+    return [WrittenCall(function, mentioned or None, output, in_words=True)]
 
 
 def _stands_as_result(parts: list, index: int) -> bool:
     while index and kind(parts[index - 1]) == "word" and _FILLER.fullmatch(parts[index - 1].text):
         index -= 1
     before = parts[index - 1] if index else None
-    return kind(before) in ("mark", ":") or (kind(before) == "word" and _VERB.fullmatch(before.text) is not None)
+    return kind(before) in ("mark", ":") or (
+        isinstance(before, Token) and before.kind == "word" and _VERB.fullmatch(before.text) is not None
+    )
 
 
 def _after_verb(parts: list) -> str | None:
@@ -218,15 +222,15 @@ def _last_string(parts: list, subject: WrittenCall) -> str | None:
 def _unquoted(parts: list, line: str) -> str | None:
     """Return the single word after the last arrow or equals sign of a statement."""
     marks = [item for item in parts if kind(item) == "mark"]
-    found = _LONE_WORD.match(line, marks[-1].end) if marks else None
-    return found[1] if found else None
+    match = _LONE_WORD.match(line, marks[-1].end) if marks else None
+    return match[1] if match else None
 
 
 def _rewrite(before: WrittenCall, after: WrittenCall) -> None:
     """Learn from ``f(g("a")) = f("b")`` that ``g("a")`` is "b", at any depth."""
     deeper: tuple[WrittenCall, WrittenCall] | None = (before, after)
     while deeper:
-        pairs, deeper = zip(deeper[0].arguments, deeper[1].arguments), None
+        pairs, deeper = zip(deeper[0].arguments or (), deeper[1].arguments or ()), None
         for old, new in pairs:
             if isinstance(old, WrittenCall) and isinstance(new, str):
                 old.output = new
@@ -235,33 +239,37 @@ def _rewrite(before: WrittenCall, after: WrittenCall) -> None:
 
 
 class _Results:
-    """Results of operations; ``results``: (operator, arguments) -> the result given last, kept up to date."""
+    """Results of operations; ``results``: (operator, arguments) -> the last stated result, updated while reading."""
 
     def __init__(self, results: dict[tuple, str]):
         self._results = results
         self._known: dict[int, tuple[tuple | None, str | None]] = {}
 
     def of_all(self, named: list[WrittenCall]) -> Iterator[NamedStep]:
-        """Yield operations whose result or all arguments are given, and the calls inside of those with a result."""
+        """Yield operations with a result or all arguments, and the calls inside those with a result."""
         for call in named:
-            given, _ = self._of(call)
+            values, _ = self._of(call)
             if call.output is not None:
                 for inner in call.arguments or ():
-                    if isinstance(inner, WrittenCall) and inner.operator != "+" and None not in self._of(inner)[0]:
-                        yield NamedStep(inner.operator, *self._of(inner))
-            if call.output is not None or (call.operator.startswith("func_") and given is not None and None not in given):
-                yield NamedStep(call.operator, given, call.output, call.in_words)
+                    if isinstance(inner, WrittenCall) and inner.operator != "+":
+                        operands, output = self._of(inner)
+                        if operands is not None and None not in operands:
+                            yield NamedStep(inner.operator, operands, output)
+            if call.output is not None or (call.operator.startswith("func_") and values is not None and None not in values):
+                yield NamedStep(call.operator, values, call.output, call.in_words)
 
     def _of(self, call: WrittenCall) -> tuple[tuple | None, str | None]:
-        """Return arguments and result. Operations are no deeper than MAX_NESTED."""
+        """Return the values of the arguments, and the result. Recursion is limited: nesting is at most MAX_NESTED."""
         if id(call) not in self._known:
-            given = None
+            values = None
             if call.arguments is not None:
-                given = tuple(self._of(item)[1] if isinstance(item, WrittenCall) else item for item in call.arguments)
+                values = tuple(self._of(item)[1] if isinstance(item, WrittenCall) else item for item in call.arguments)
             output = call.output
             if output is not None:
-                self._results[call.operator, given] = output
+                self._results[call.operator, values] = output
             else:
-                output = joined(given) if call.operator == "+" else self._results.get((call.operator, given))
-            self._known[id(call)] = given, output
+                output = (
+                    joined(values) if call.operator == "+" and values is not None else self._results.get((call.operator, values))
+                )
+            self._known[id(call)] = values, output
         return self._known[id(call)]

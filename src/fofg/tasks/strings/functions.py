@@ -29,7 +29,7 @@ def string_function(
     needs: Need | None = None,
     gloss: str = "",
 ) -> Callable[[Callable[..., str]], Callable[..., str]]:
-    """Declare a string function (see Declaration). Its public name is ``func_N``, N being the number of those before it."""
+    """Declare a string function (see Declaration). Its public name is ``func_N``, N being the number of functions before it."""
 
     def declare(function: Callable[..., str]) -> Callable[..., str]:
         name, public = function.__name__, f"func_{len(FUNCTIONS)}"

@@ -7,7 +7,7 @@ from fofg.tasks.task import AnswerRule, Outcome
 
 
 def grade(response: str, expected: str | float, rule: AnswerRule = "published", truncated: bool = False) -> Outcome:
-    """Compare a response's answer with the expected output: strings to the character, numbers by value, never one with the other.
+    """Compare a response's answer with the expected output: strings by character, numbers by value, never one with the other.
 
     ``truncated``: the response was cut at the token limit (finish reason "length"), which counts as no answer. No response raises;
     raises UserError for an unknown rule.

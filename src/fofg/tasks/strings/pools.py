@@ -1,4 +1,4 @@
-"""Which functions the problems of a stage are made of (paper §3.1, §4; App. A)."""
+"""Pools of functions for the problems of each stage (paper §3.1, §4; App. A)."""
 
 from fofg.config import Problems
 from fofg.tasks.strings.functions import DECLARED, FUNCTIONS
@@ -13,7 +13,7 @@ PUBLISHED = {
 
 
 def pool(settings: Problems, stage: int, split: str) -> tuple[str, ...]:
-    """Return a split's functions (readable names, in order of their number): all in Stage 1, in Stage 2 those of its side."""
+    """Return the functions of a split (readable names, by number): all in Stage 1, those of its side in Stage 2."""
     if stage == 1:
         return _PAPER if settings.sampler == "paper" else tuple(FUNCTIONS)
     if settings.pools:

@@ -1,4 +1,4 @@
-"""One problem as the samplers make it."""
+"""One problem, as the samplers return it."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Write prompts: code, with or without definitions, inside the template of the configuration."""
+"""Build prompts: code, with or without definitions, inside the configured template."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The sampler of the paper: its published procedure draw by draw, so that the problems are the published ones (paper App. A).
+"""The paper's sampler: the published procedure draw by draw, which gives exactly the published problems (paper App. A).
 
 ``level`` is the depth of the tree. An expression occurs once per dataset.
 """
@@ -13,7 +13,7 @@ from fofg.tasks.strings.expressions import METHODS, Leaf, Node, Operation, Outpu
 from fofg.tasks.strings.functions import DECLARED
 from fofg.tasks.strings.problem import Sampled
 
-#: Expressions in a row without a new problem after which the settings count as impossible.
+#: Consecutive expressions without a new problem after which the settings count as impossible.
 PATIENCE = 2_000
 _METHODS = tuple(METHODS)
 _INPUT_TRIES = 100
@@ -27,7 +27,7 @@ class Expressions:
         two = [name for name in pool if DECLARED[name].operands == 2]
         self._interlace = two[0] if two else None
         self._plain = [name for name in pool if DECLARED[name].operands == 1 and not DECLARED[name].parameter]
-        # By number, but for one pair.
+        # The published code lists the functions by number, except for this pair; the order decides which one a draw gives.
         with_parameter = [name for name in pool if DECLARED[name].parameter]
         if {"loop_concat", "while_rotate"} <= set(with_parameter):
             first = with_parameter.index("loop_concat")
@@ -54,20 +54,20 @@ class Expressions:
 
 
 def sample(shares: list[tuple[int, int]], pool: tuple[str, ...], settings: config.Problems) -> Iterator[Sampled]:
-    """Yield the problems of one split: for each (level, count) pair, lowest level first, ``count`` problems of that tree depth.
+    """Yield the problems of one split: ``count`` problems of each tree depth, for (level, count) pairs, lowest level first.
 
     Raises UserError if the settings leave no further problem.
     """
     generator = Random(settings.seed)
     expressions = Expressions(generator, pool)
-    seen: set[str] = set()
+    written: set[str] = set()
     for depth, count in shares:
         for _ in range(count):
             for _ in range(PATIENCE):
                 expression = expressions.draw(depth)
-                given = _input(generator, expression, settings)
-                if given is not None and (written := text(expression)) not in seen:
-                    seen.add(written)
+                x = _input(generator, expression, settings)
+                if x is not None and (code := text(expression)) not in written:
+                    written.add(code)
                     break
             else:
                 limit = settings.max_output_length or "any number of"
@@ -75,20 +75,20 @@ def sample(shares: list[tuple[int, int]], pool: tuple[str, ...], settings: confi
                     f"problems.max_output_length: no further expression of depth {depth} found for outputs of up to {limit} "
                     "characters; allow longer ones, or make fewer problems (datasets)"
                 )
-            yield Sampled(expression, written, given, evaluate(expression, given), depth)
+            yield Sampled(expression, code, x, evaluate(expression, x), depth)
 
 
 def _input(generator: Random, expression: Node, settings: config.Problems) -> str | None:
-    """Draw the first of 100 inputs on which the expression keeps within the cap."""
+    """Draw up to 100 inputs, and return the first on which the expression stays within the cap."""
     low, high = settings.input_length
     cap = settings.max_output_length
     for _ in range(_INPUT_TRIES):
-        given = _letters(generator, low, high)
+        x = _letters(generator, low, high)
         if cap is None:
-            return given
+            return x
         try:
-            evaluate(expression, given, cap)
-            return given
+            evaluate(expression, x, cap)
+            return x
         except OutputTooLong:
             continue
     return None

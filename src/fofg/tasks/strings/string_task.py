@@ -84,7 +84,7 @@ def _problem(sampled: Sampled) -> Problem:
 
 
 def _called(expression: str) -> list[str]:
-    """Return the readable names of the functions that an expression calls, one for each call."""
+    """Return the readable names of the functions that an expression calls, one per call."""
     return [READABLE_NAMES.get(name, name) for name in _CALLED.findall(expression) if name]
 
 
@@ -94,7 +94,7 @@ def _in_order(names: frozenset[str]) -> tuple[str, ...]:
 
 
 def _level(expression: str) -> int | None:
-    """Return the calls on the longest path of a row's expression, None where it can't be read."""
+    """Return the number of calls on the longest path of a row's expression; None if it can't be parsed."""
     try:
         return size(parse(expression)).level
     except UserError:

@@ -27,7 +27,7 @@ NO_GROUPS = (
 class Groups(ReplayBuffer):
     """Replay buffer that fills a step with groups whose rewards differ (``trainer.v1.sampler.custom_sampler``).
 
-    verl's own would draw forever where all rewards are equal. ``sampler_kwargs``: ``filter_groups`` (false: keep all groups of one
+    verl's own would draw forever if all rewards were equal. ``sampler_kwargs``: ``filter_groups`` (false: keep all groups of one
     batch), ``generation_prompts``, ``max_generation_batches`` and ``on_incomplete_step`` of stage2.rl, and three files: ``error``
     for the message that ends a run; ``drawn`` for the metrics of each step's groups, since verl saves a checkpoint before it writes
     its own; ``stop``, which others create to have the run save after the current step and exit.
@@ -47,28 +47,28 @@ class Groups(ReplayBuffer):
             return super().sample(global_steps, partition_id, batch_size)
         config = self.sampler_kwargs
         size = config.generation_prompts if config.filter_groups else batch_size
-        batches = -(-batch_size // size)  # of fewer, the step couldn't be full
-        if more := batches * size - batch_size:  # the trainer has asked for batch_size prompts already
+        batches = -(-batch_size // size)  # fewer could not fill the step
+        if more := batches * size - batch_size:  # the trainer has requested batch_size prompts already
             self.refill_fn(more)
-        while len(kept := self._kept(partition_id)) < batch_size and batches < config.max_generation_batches:
+        while len(groups := self._with_signal(partition_id)) < batch_size and batches < config.max_generation_batches:
             self.refill_fn(size)
             batches += 1
-        record = self._record(partition_id, kept, batches) | {"limit_reached": int(len(kept) < batch_size)}
+        record = self._record(partition_id, groups, batches) | {"limit_reached": int(len(groups) < batch_size)}
         metrics = {PREFIX + name: value for name, value in record.items()}
         with open(config.drawn, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": global_steps, "data": metrics}) + "\n")
-        if not kept:
+        if not groups:
             self._fail(global_steps, record, NO_GROUPS)
-        if len(kept) < batch_size and config.on_incomplete_step == "error":
+        if len(groups) < batch_size and config.on_incomplete_step == "error":
             self._fail(global_steps, record, TOO_FEW.format(batch_size))
-        chosen = kept[:batch_size]
+        chosen = groups[:batch_size]
         drawn = set(self.finished_keys[partition_id] | self.failure_keys[partition_id])
         snapshot = dict(self.partitions[partition_id])
         self._clear_groups(partition_id, drawn - set(chosen))
         return self._materialize_batch(partition_id, chosen, snapshot), metrics
 
     def _check_stop(self, step: int, partition_id: str) -> None:
-        """If a stop was requested, raise RuntimeError when nothing is unsaved; otherwise verl saves after this step."""
+        """Raise RuntimeError if a stop was requested and nothing is unsaved; otherwise verl saves after this step."""
         trainer, file = self.refill_fn.__self__, Path(self.sampler_kwargs.stop)
         saved = last_step(Path(trainer.config.trainer.default_local_dir))
         unsaved = self.watch and (partition_id == "val" or saved < step - 1)
@@ -80,8 +80,8 @@ class Groups(ReplayBuffer):
             self.watch = threading.Thread(target=_save_on_request, args=(trainer.config, file), daemon=True)
             self.watch.start()
 
-    def _kept(self, partition_id: str) -> list[str]:
-        """Wait for all prompts in progress, and return the groups to train on, in the order in which they were drawn."""
+    def _with_signal(self, partition_id: str) -> list[str]:
+        """Wait for all prompts in progress, and return the groups to train on, in drawing order."""
         while True:
             self._sync_metadata_from_transfer_queue()
             if not (self.pending_keys[partition_id] or self.running_keys[partition_id]):
@@ -102,8 +102,8 @@ class Groups(ReplayBuffer):
             return list(drawn)
         return [uid for uid in drawn if len({reward for reward, *_ in self.responses[uid]}) > 1]
 
-    def _record(self, partition_id: str, kept: list[str], batches: int) -> dict[str, float]:
-        """Return means over all responses that were drawn, and counts."""
+    def _record(self, partition_id: str, groups: list[str], batches: int) -> dict[str, float]:
+        """Average over all responses that were drawn, and count groups and batches."""
         rewards, correct, truncated, lengths, levels = zip(*(row for group in self.responses.values() for row in group))
         by_level = {
             f"accuracy_level{level}": fmean(value for value, its_level in zip(correct, levels) if its_level == level)
@@ -116,7 +116,7 @@ class Groups(ReplayBuffer):
             "response_length": fmean(lengths),
             "truncated": fmean(truncated),
             "groups": len(self.responses),
-            "groups_kept": len(kept),
+            "groups_kept": len(groups),
             "generation_batches": batches,
         }
 
@@ -128,7 +128,7 @@ class Groups(ReplayBuffer):
 
 
 def _save_on_request(config, file: Path) -> None:
-    """Wait for a stop request, then have verl save after each step. verl reads this key when a step is done."""
+    """Wait for a stop request, then make verl save after each step. verl reads this key at the end of a step."""
     while not stop_reason(file):
         time.sleep(_POLL_SECONDS)
     config.trainer.save_freq = 1

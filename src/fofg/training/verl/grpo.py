@@ -21,7 +21,7 @@ from fofg.training.run import Run, stop_error, training_run
 from fofg.training.verl import records, rows, runs, settings
 from fofg.training.verl.protocol import STOP, last_step
 
-#: Ray counts a core for each of verl's processes, most of which wait. With fewer, the last ones would wait forever.
+#: Ray reserves a core for each of verl's processes, most of which are idle. With fewer cores, the last ones would wait forever.
 PROCESSES = 15
 
 
@@ -41,18 +41,19 @@ def train(
     threads: int | None = None,
     validation_settings: Validation | None = None,
 ) -> None:
-    """Train as ``fofg.training.grpo.train`` does, by verl's own trainer (V1, synchronous) with rollouts by vLLM.
+    """Train as ``fofg.training.grpo.train`` does, with verl's own trainer (V1, synchronous) and rollouts by vLLM.
 
-    The same problems in the same order, rewards and metrics; responses differ from run to run. A step of which no group's rewards
-    differ is an error. A killed run resumes from verl's last checkpoint under ``state``, made with the same number of GPUs. When a
-    stop is requested, it saves one after the step that it is in, and UserError is raised.
+    Problems, their order, rewards and metrics are the same; responses differ from run to run. A step in which no group's rewards
+    differ is an error. A killed run resumes from verl's last checkpoint under ``state``, made with the same number of GPUs. On a
+    stop request, verl saves a checkpoint after the current step, and UserError is raised.
     """
     config, model, files = spec.rl, Path(model), prompts.files(spec.phases, data)
-    validated = validation_settings and validation_settings.model_dump(mode="json")
+    validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         positions, tokenizer = models.positions(model), models.load_tokenizer(model)
-        launch = settings.LaunchConfig(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
+        cpus = threads or os.cpu_count() or 1
+        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
         sources = prompts.load(files, config, spec.scoring, tokenizer, positions)
         held_out = prompts.load_validation(validation, validation_settings, config, tokenizer, positions)
         held_out_file = folder / "validation.parquet"
@@ -73,37 +74,36 @@ def _run_phases(
     validate_every: int,
     compose: Callable[[Path, int, bool], dict],
 ) -> None:
-    """Run the trainer once per phase, each from the checkpoint of the one before.
+    """Run the trainer once per phase, each from the checkpoint of the previous one.
 
-    A step draws prompts until it has its groups, so which problems a phase takes isn't known beforehand: each phase gets a file of
-    as many as it can draw at most. ``compose``: returns verl's settings, given that file, the last step, and whether to validate
-    first.
+    A step draws prompts until it has its groups, so the number of problems that a phase uses isn't known beforehand: each phase
+    gets a file of the maximum. ``compose``: returns verl's settings, given that file, the last step, and whether to validate first.
     """
     folder, lengths = launch.folder, [phase.steps for phase in phases]
     total = sum(lengths)
-    # verl's copy of the problems is for this run alone.
+    # verl copies the problems into a cache, which is of use to this run alone.
     environment = {"HYDRA_FULL_ERROR": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
     environment |= compiler_settings() | ray_cluster.environment()
     convert = partial(records.grpo, phase_of=partial(curricula.phase_of, lengths=lengths))
     for number, end in enumerate(accumulate(lengths), 1):
-        done, kept = last_step(folder), runs.lines(folder)
-        validates = validate_every > 0 and (done % validate_every == 0 or done == total) and not kept.validated(done)
+        done, history = last_step(folder), runs.lines(folder)
+        validates = validate_every > 0 and (done % validate_every == 0 or done == total) and not history.validated(done)
         if done >= end and not (validates and number == len(phases)):
             continue
         problems = folder / f"phase{number}.parquet"
         rows.write_problems(problems, drawn(config, phases[number - 1], number, sources))
-        if done == end - lengths[number - 1]:  # verl would go on where it was among the problems of the phase before
+        if done == end - lengths[number - 1]:  # verl would resume at its position in the previous phase's file
             (folder / f"global_step_{done}" / "data.pt").unlink(missing_ok=True)
         values = compose(problems, end, validates)
         command = [*_cluster(launch), sys.executable, *settings.program("verl.trainer.main_ppo", values, folder)]
-        runs.follow(run, command, folder, kept, convert, end, environment)
+        runs.follow(run, command, folder, history, convert, end, environment)
         if end < total and (reason := stop_reason(folder / STOP)):  # in the phase's last step
             raise stop_error(reason, end, total)
     run.records = convert(runs.lines(folder).steps())
 
 
 def drawn(config: GRPOConfig, phase: Phase, number: int, sources: dict[str, list[Prompt]]) -> Iterator[dict]:
-    """Yield the rows of all problems that a phase can draw at most, in the order in which it draws them."""
+    """Yield rows for the maximum number of draws of a phase, in drawing order."""
     per_step = config.prompts_per_step
     if config.filter_groups:
         batches = max(config.max_generation_batches, math.ceil(config.prompts_per_step / config.generation_prompts))
@@ -114,17 +114,17 @@ def drawn(config: GRPOConfig, phase: Phase, number: int, sources: dict[str, list
 
 
 def _cluster(launch: settings.LaunchConfig) -> list[str]:
-    """Return what runs a command once, in a private Ray cluster on the GPUs of all nodes."""
+    """Return the command prefix that runs a program once, in a private Ray cluster on the GPUs of all nodes."""
     options = {
         "--head": socket.gethostname(),
         "--port": subprocesses.free_port(),
         "--nodes": launch.nodes,
         "--gpus": launch.gpus,
-        "--cpus": max(os.cpu_count(), PROCESSES + launch.gpus),
+        "--cpus": max(os.cpu_count() or 1, PROCESSES + launch.gpus),
         "--folder": launch.folder,
         "--stop-file": launch.folder / STOP,
         **({} if launch.nodes > 1 else {"--rank": 0}),
     }
     everywhere = subprocesses.on_all_nodes(launch.nodes, launch.gpus, launch.cpus) if launch.nodes > 1 else []
-    given = [str(part) for option in options.items() for part in option]
-    return [*everywhere, sys.executable, "-m", "fofg.runtime.ray_cluster", *given, "--"]
+    arguments = [str(part) for option in options.items() for part in option]
+    return [*everywhere, sys.executable, "-m", "fofg.runtime.ray_cluster", *arguments, "--"]

@@ -1,4 +1,4 @@
-"""verl's metrics as fofg's records: followed while they are written, kept with their time, and read again after a kill."""
+"""Convert verl's metrics to fofg's records: follow its log, store it with times, and read it again after a kill."""
 
 import json
 import math
@@ -26,10 +26,10 @@ _ACTOR = {
 
 
 class Lines:
-    """Lines of verl's file logger (``{"step", "data"}``) with the seconds since the run began, over all its starts.
+    """Lines of verl's file logger (``{"step", "data"}``), each with its time in seconds, summed over all starts of the run.
 
-    ``file``: where they are kept; ``step``: the checkpoint's, after which lines are dropped; ``drawn``: lines of fofg's sampler,
-    for steps whose own line was lost in a kill.
+    ``file``: where they are stored; ``step``: that of the checkpoint, after which lines are dropped; ``drawn``: lines of fofg's
+    sampler, for steps whose own line was lost in a kill.
     """
 
     def __init__(self, file: Path, step: int, drawn: Path):
@@ -43,21 +43,21 @@ class Lines:
         write_text(file, "".join(json.dumps(line) + "\n" for line in self.lines))
 
     def seconds(self) -> float:
-        """Return the seconds of the last line."""
+        """Return the time of the last line."""
         return self.lines[-1]["seconds"] if self.lines else 0.0
 
     def add(self, line: str, seconds: float) -> None:
-        """Keep a line of verl's."""
+        """Store a line of verl's log."""
         self.lines.append(json.loads(line) | {"seconds": round(seconds, 3)})
         with open(self.file, "a", encoding="utf-8") as file:
             file.write(json.dumps(self.lines[-1]) + "\n")
 
     def validated(self, step: int) -> bool:
-        """Return whether a step has a validation."""
+        """Return whether a step has been validated."""
         return any(_validation(line["data"]) for line in self.lines if line["step"] == step)
 
     def steps(self) -> list[dict]:
-        """Return the metrics of each step, from all its lines. verl writes null for NaN."""
+        """Merge the lines of each step. verl writes null for NaN."""
         merged: dict[int, dict] = {}
         for line in self.lines:
             data = {name: math.nan if value is None else value for name, value in line["data"].items()}
@@ -66,7 +66,7 @@ class Lines:
 
 
 def _read(file: Path) -> list[dict]:
-    """Read lines up to one that a kill has torn."""
+    """Read the lines of a file, up to one that a kill cut off."""
     lines: list[dict] = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
         try:
@@ -79,23 +79,24 @@ def _read(file: Path) -> list[dict]:
 class Follower(threading.Thread):
     """Thread that follows verl's log, and logs each step as soon as the next one begins.
 
-    ``convert``: makes records of the metrics of all steps so far.
+    ``convert``: turns the metrics of all steps so far into records.
     """
 
     def __init__(self, written: Path, lines: Lines, convert: Callable[[list[dict]], list[Record]], run: Run):
         super().__init__(name="metrics", daemon=True)
         self.written, self.lines, self.convert, self._run = written, lines, convert, run
         self._end, self._began = threading.Event(), time.monotonic() - lines.seconds()
-        self._rest, self._error = "", None
+        self._rest = ""
+        self._error: Exception | None = None
 
     def run(self) -> None:
         try:
             self._follow()
-        except Exception as error:  # raised by ``stop``: nobody would see a thread's own
+        except Exception as error:  # raised again by ``stop``: an error in a thread would go unnoticed
             self._error = error
 
     def stop(self) -> None:
-        """Read to the end of the log. Raises what went wrong in the thread."""
+        """Read to the end of the log, then raise any error of the thread."""
         self._end.set()
         self.join()
         if self._error:
@@ -113,7 +114,7 @@ class Follower(threading.Thread):
                 for line in whole:
                     self.lines.add(line, time.monotonic() - self._began)
             records = self.convert(self.lines.steps())
-            # More lines of the last step may come, until the log ends.
+            # The last step may get more lines (its validation), so it is logged once the next step or the end is there.
             for record in records[len(self._run.records) : len(records) if last else -1]:
                 shown = {name: f"{record[name]:.3f}" for name in ("loss", "reward", "accuracy") if name in record}
                 self._run.log(record, **shown)
@@ -123,7 +124,7 @@ class Follower(threading.Thread):
 
 
 def sft(steps: list[dict], steps_per_epoch: int) -> list[Record]:
-    """Return the records of fine-tuning, as of ``fofg.training.sft``."""
+    """Return the records of fine-tuning, with the keys of ``fofg.training.sft``."""
     records, tokens = [], 0
     for metrics in steps:
         tokens += int(metrics.get("train/global_tokens", 0))
@@ -141,7 +142,7 @@ def sft(steps: list[dict], steps_per_epoch: int) -> list[Record]:
 
 
 def grpo(steps: list[dict], phase_of: Callable[[int], int]) -> list[Record]:
-    """Return the records of reinforcement learning, as of ``fofg.training.grpo``: of groups, update and validation."""
+    """Return the records of reinforcement learning, with the keys of ``fofg.training.grpo``."""
     records: list[Record] = []
     for metrics in steps:
         step, validation = metrics["step"], _validation(metrics)
@@ -174,7 +175,7 @@ def _update(metrics: dict) -> Record:
     names = _ACTOR | ({"kl_loss": "kl"} if "actor/kl_loss" in metrics else {})
     return {
         "seconds_generation": round(generation, 3),
-        **{ours: metrics[f"actor/{theirs}"] for theirs, ours in names.items()},
+        **{name: metrics[f"actor/{verl_name}"] for verl_name, name in names.items()},
         "seconds_training": round(metrics["timing_s/step"] - generation, 3),
     }
 

@@ -19,9 +19,9 @@ _CHUNK = 1000
 
 
 class Tokens:
-    """verl's dataset of a file of TOKENS; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, float32 weights.
+    """verl's dataset of a TOKENS file; a row: int64 ``input_ids``, ``position_ids``, and ``loss_mask``, float32 weights.
 
-    verl makes it (``data.custom_cls``) with arguments of its own, of which only the path is needed.
+    verl creates it (``data.custom_cls``) with arguments of its own, of which only the path is needed.
     """
 
     def __init__(self, parquet_files: str, *args, **kwargs):
@@ -43,7 +43,7 @@ class Tokens:
 
 
 def write_tokens(path: Path, examples: Encoded, seed: int, loss_agg_mode: str) -> None:
-    """Write conversations in shuffled order. verl shuffles again in each epoch, but always in the same way."""
+    """Write conversations, shuffled by ``seed``. verl shuffles again in each epoch, but the same way in every run."""
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
     write_parquet(path, TOKENS, _chunks(_row(examples, row, loss_agg_mode) for row in order))
@@ -64,7 +64,7 @@ def write_problems(path: Path, rows: Iterable[dict]) -> None:
 def _row(examples: Encoded, row: int, loss_agg_mode: str) -> dict:
     """Return a row of TOKENS. verl divides the weighted sum over a batch by the sum of the weights.
 
-    So ones give the mean over all learned tokens, and weights that add up to 1 in each example the mean over the examples' means.
+    So weights of 1 give the mean over all learned tokens, and weights that add up to 1 per example the mean of examples' means.
     """
     learned = (examples.labels[row] != IGNORED).astype(np.float32)
     weights = learned if loss_agg_mode == "token-mean" else learned / learned.sum()

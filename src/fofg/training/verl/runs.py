@@ -20,13 +20,13 @@ from fofg.training.verl.records import Follower, Lines
 
 def world_folder(folder: Path, workers: int) -> Path:
     """Return the run folder for this number of GPUs: FSDP shards can't be resumed on another. Warn about checkpoints of others."""
-    own = folder.with_name(f"{folder.name}-{workers}").absolute()
-    for other in own.parent.glob(f"{folder.name}-*"):
-        if other.name != own.name and (step := last_step(other)):
+    result = folder.with_name(f"{folder.name}-{workers}").absolute()
+    for other in result.parent.glob(f"{folder.name}-*"):
+        if other.name != result.name and (step := last_step(other)):
             number = other.name.rpartition("-")[2]
             message = f"not resuming from step {step}, which was made on {number} GPUs, not {workers}"
             print(f"{message}; to resume from there, set training.gpus and nodes back", file=sys.stderr)
-    return own
+    return result
 
 
 def lines(folder: Path) -> Lines:
@@ -38,17 +38,17 @@ def follow(
     run: Run,
     command: Sequence[str],
     folder: Path,
-    kept: Lines,
+    history: Lines,
     convert: Callable[[list[dict]], list[Record]],
     total: int,
     environment: dict[str, str],
 ) -> None:
-    """Run a trainer in its folder, from its last checkpoint if there is one, to step ``total``, and log its steps as they come.
+    """Run a trainer to step ``total``, from its last checkpoint if there is one, and log its steps while it runs.
 
-    ``kept``: gets verl's metrics; ``convert``: makes records of them. When a stop is requested, the trainer saves after the step
-    that it is in. Raises UserError then, unless that was the last, and if the trainer fails.
+    ``history``: collects verl's metrics; ``convert``: turns them into records. On a stop request, the trainer saves after the
+    current step. Raises UserError then, unless that step was the last, and if the trainer fails.
     """
-    run.records = convert(kept.steps())
+    run.records = convert(history.steps())
     log, written, error, stop = folder / "verl.log", folder / "verl.jsonl", folder / ERROR, folder / STOP
     for old in (written, error, stop):
         old.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def follow(
 
     print(f"verl's own output: {log}", file=sys.stderr)
     with run.logging(total):
-        follower = Follower(written, kept, convert, run)
+        follower = Follower(written, history, convert, run)
         follower.start()
         try:
             code = subprocesses.run(command, log, environment | {"VERL_FILE_LOGGER_PATH": str(written)}, save)
@@ -77,7 +77,7 @@ def follow(
 
 
 def merged(checkpoint: Path, model: Path, folder: Path):
-    """Return the model of a verl checkpoint (FSDP shards), by verl's own merger, in the dtype of ``model``."""
+    """Merge the FSDP shards of a checkpoint with verl's own merger. Return the model, in the dtype of ``model``."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
     command += ["--local_dir", str(checkpoint), "--target_dir", str(folder)]

@@ -21,7 +21,7 @@ TESTS = 10
 
 
 class LaunchConfig(NamedTuple):
-    """Where and how a run works.
+    """Where a run keeps its files, and on what it runs.
 
     ``gpus``, ``cpus``: per node; ``folder``: of checkpoints, one every ``save_every`` steps; ``model``: the folder to start from;
     ``positions``: the longest sequence that it holds.
@@ -37,7 +37,7 @@ class LaunchConfig(NamedTuple):
 
 
 def overrides(values: dict, prefix: str = "") -> Iterator[str]:
-    """Yield nested settings as Hydra's ``key=value``. A key that begins with + is one that verl's own configuration lacks."""
+    """Yield nested settings as Hydra overrides ``key=value``. A key with + is one that verl's own configuration lacks."""
     for name, value in values.items():
         key = f"+{prefix}{name[1:]}" if name.startswith("+") else f"{prefix}{name}"
         if isinstance(value, dict):
@@ -53,7 +53,7 @@ def _quoted(text: str) -> str:
 
 
 def program(module: str, values: dict, folder: Path) -> list[str]:
-    """Return what runs one of verl's trainers with config. Hydra's own log goes to ``folder``, not to the working folder."""
+    """Return the command that runs one of verl's trainers with ``config``. Hydra's own log goes to ``folder``."""
     return ["-m", module, *overrides(values | {"hydra": {"run": {"dir": str(folder)}, "output_subdir": None}})]
 
 

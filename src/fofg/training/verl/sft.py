@@ -35,10 +35,10 @@ def train(
     threads: int | None = None,
     allow_empty: bool = False,
 ) -> None:
-    """Train as ``fofg.training.sft.train`` does, by verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
+    """Train as ``fofg.training.sft.train`` does, with verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
     Test examples are repeated to fill a batch. A killed run resumes from verl's last checkpoint under ``state``, made with the same
-    number of GPUs; when a stop is requested, it saves one.
+    number of GPUs; on a stop request, verl saves one.
     """
     config, model, files = spec.sft, Path(model), [Path(train_file), Path(test_file)]
     for path in files:
@@ -50,7 +50,8 @@ def train(
         if not fills_batch(examples, config, train_file, allow_empty):
             return run.keep_model()
         check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), positions)
-        launch = settings.LaunchConfig(gpus, nodes, threads or os.cpu_count(), folder, save_every, model.absolute(), positions)
+        cpus = threads or os.cpu_count() or 1
+        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
         run.finish(_run(run, config, verl, launch, examples, tests), log_every)
 
 
@@ -63,7 +64,7 @@ def _run(run: Run, config: SFTConfig, verl: VerlConfig, launch: settings.LaunchC
         rows.write_tests(test, tests, config.batch_size, config.loss_agg_mode)
     convert = partial(records.sft, steps_per_epoch=per_epoch)
     if (done := last_step(folder)) < steps:
-        if done % per_epoch == 0:
+        if done % per_epoch == 0:  # a checkpoint between two epochs
             forget_data_position(folder / f"global_step_{done}")
         values = settings.sft(config, verl, launch, train, test, steps)
         command = [*_torchrun(launch), *settings.program("fofg.training.verl.sft_program", values, folder)]
@@ -73,7 +74,7 @@ def _run(run: Run, config: SFTConfig, verl: VerlConfig, launch: settings.LaunchC
 
 
 def forget_data_position(checkpoint: Path) -> None:
-    """Remove the data loader's position at the end of an epoch, in which verl would look for the next epoch's rows."""
+    """Remove the data loader's position: at the end of an epoch, verl would find no rows for the next one."""
     for state in checkpoint.glob("data_*.pt"):
         state.unlink()
 

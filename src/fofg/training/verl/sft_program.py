@@ -1,4 +1,4 @@
-"""verl's trainer of fine-tuning, which on a stop request saves after the current step and exits.
+"""verl's SFT trainer, extended to save after the current step and exit on a stop request.
 
 The request is a file in the run's folder, or a signal to any of its processes.
 """
@@ -11,7 +11,7 @@ from fofg.runtime import gpus
 from fofg.runtime.processes import die_with_parent
 from fofg.runtime.signals import TIME_LIMIT, Stop, record_time_limit, stop_reason, stoppable
 
-record_time_limit()  # on several nodes the signal reaches this process alone, which loads its libraries for a while
+record_time_limit()  # before the slow imports: on several nodes, SLURM's signal reaches this process alone
 gpus.hide_rocm_names()
 
 import hydra
@@ -30,7 +30,7 @@ class Stopped(Exception):
 
 
 class Trainer(SFTTrainer):
-    """verl's trainer, with checkpoints, metrics and validation as if nothing stopped it."""
+    """verl's trainer; a run that was stopped and resumed has the checkpoints, metrics and validations of one that was not."""
 
     def __init__(self, config, stop: Stop):
         self.stop, self.stop_file = stop, Path(config.trainer.default_local_dir) / STOP
@@ -42,7 +42,7 @@ class Trainer(SFTTrainer):
         self._train_batch, self.training_client.train_batch = self.training_client.train_batch, self._train
 
     def _train(self, data):
-        """Train a step; after it, verl looks at ``save_freq``. Raises Stopped in place of a step when nothing is unsaved."""
+        """Train a step, after which verl reads ``save_freq``. Raises Stopped instead if a stop was requested and all is saved."""
         if self.saves or (not self.trained and self._stop_requested()):
             reason = self.stop.reason or stop_reason(self.stop_file) or TIME_LIMIT
             raise Stopped(stop_error(reason, self.resume_global_step + self.trained, self.total_training_steps))
@@ -53,7 +53,7 @@ class Trainer(SFTTrainer):
         return output
 
     def _stop_requested(self) -> bool:
-        """Return whether any process knows of a stop request: all give the same answer, since all have to save."""
+        """Return whether any process got a stop request. All agree on the answer, since all have to save together."""
         known = self.stop.is_set() or (self.rank == 0 and bool(stop_reason(self.stop_file)))
         votes = torch.tensor(int(known), device=self.device_name)
         torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
