@@ -26,7 +26,8 @@ from fofg.config import DEFAULT, GRPOConfig, Selection, canonical, load, merge, 
 from fofg.model_files import digest, settings_files, weight_files
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
-from fofg.models import check_name, relink
+from fofg.models import check_name
+from fofg.weights import relink
 from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, model_size
 from fofg.report.versions import installed
 

@@ -39,6 +39,11 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def names_a_file(error: BaseException) -> bool:
     """Return whether an error is about a file that it should name: any OSError, and a library's error about a full disk."""
     return isinstance(error, OSError) or _full(error) is not None

@@ -1,17 +1,21 @@
-"""Files of a model folder in Hugging Face format, and their digest, which depends on their bytes, not their path."""
+"""Files of a model folder in Hugging Face format: which there are, whether a model can be used, their digest."""
 
 import hashlib
 import json
 import os
 import shutil
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from fofg.data.files import write_json
+from fofg.data.files import cure, write_json
+from fofg.errors import UserError
 
 #: Weights, whole or in shards, with the index of shards.
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
-INDEX = "model.safetensors.index.json"
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+#: Ends of the names of model classes that predict the next token.
+_HEADS = ("CausalLM", "LMHeadModel", "ForConditionalGeneration")
 #: Everything of a model but its weights: configuration, tokenizer, chat template, code.
 SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt", "*.py")
 #: Files that the workflow adds to model folders.
@@ -30,6 +34,98 @@ def settings_files(folder: Path) -> list[Path]:
     """Return a model's files other than weights."""
     paths = {path for pattern in SETTINGS for path in folder.glob(pattern)}
     return sorted(path for path in paths - set(weight_files(folder)) if path.name not in RECORDS)
+
+
+def used_weights(folder: Path) -> list[Path]:
+    """Return the files with the weights that are used: one, or the shards that an index names; safetensors are preferred.
+
+    Raises UserError for an unreadable index.
+    """
+    for whole in (WHOLE, "pytorch_model.bin"):
+        index = folder / f"{whole}.index.json"
+        if (folder / whole).exists():
+            return [folder / whole]
+        if index.exists():
+            try:
+                return [folder / name for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))]
+            except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+                raise UserError(f"{index}: not an index of weights ({error!r}); {cure(index)}") from None
+    return [folder / WHOLE]
+
+
+def in_shards(folder: Path) -> bool:
+    """Return whether a model's weights are in several files."""
+    return len(used_weights(folder)) > 1
+
+
+def read_header(path: Path) -> dict[str, dict]:
+    """Return name -> ``shape``, ``dtype`` and ``data_offsets`` of the tensors in a safetensors file.
+
+    Raises UserError if it is missing, damaged or cut off. Format: https://github.com/huggingface/safetensors#format.
+    """
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length <= path.stat().st_size - 8:
+                raise ValueError("cut off")
+            header = json.loads(file.read(length))
+        tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+        if 8 + length + max(tensor["data_offsets"][1] for tensor in tensors.values()) != path.stat().st_size:
+            raise ValueError("cut off")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a folder with all of the model's weights") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise UserError(f"{path}: damaged weights ({error}); {cure(path)}") from None
+    return tensors
+
+
+def read_config(folder: Path) -> dict:
+    """Read ``config.json``. Raises UserError if it is missing or no model configuration."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["model_type"]
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no config.json; a model is a folder in Hugging Face format") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: config.json is no model configuration ({error}); {cure(folder)}") from None
+    return config
+
+
+def positions(folder: Path) -> int | None:
+    """Return the longest sequence that a model holds, in tokens; None if it has no limit."""
+    config = read_config(folder)
+    config = config.get("text_config") or config
+    return config.get("max_position_embeddings") or config.get("n_positions")
+
+
+def check(folder: Path) -> None:
+    """Raise UserError unless configuration and weights are complete, and those of a language model. Loads no library."""
+    if folder.is_file():
+        raise UserError(f"{folder}: a file; give the folder of a model in Hugging Face format")
+    if (folder / "adapter_config.json").exists():
+        raise UserError(
+            f"{folder}: an adapter (adapter_config.json); merge it into its model with PEFT's merge_and_unload(), save that with "
+            "its tokenizer, and give that folder"
+        )
+    if (guffs := sorted(folder.glob("*.gguf"))) and not used_weights(folder)[0].exists():
+        raise UserError(f"{guffs[0]}: weights in GGUF format alone; convert them (docs/models.md), and give the new folder")
+    config = read_config(folder)
+    classes = config.get("architectures") or []
+    if config.get("is_encoder_decoder") or (classes and not any(name.endswith(_HEADS) for name in classes)):
+        raise UserError(
+            f"{folder}: a {config['model_type']} ({', '.join(classes)}), which does not write text token by token; give a causal "
+            "language model"
+        )
+    if config.get("quantization_config"):
+        method = config["quantization_config"].get("quant_method", "unknown method")
+        raise UserError(f"{folder}: its weights are quantized ({method}), which can't be trained; give a copy in bfloat16")
+    for path in used_weights(folder):
+        if path.suffix != ".bin":
+            read_header(path)
+        elif not path.exists():
+            raise UserError(f"{path}: no such file; give a folder with all of the model's weights")
+        elif not zipfile.is_zipfile(path):
+            raise UserError(f"{path}: damaged weights ({'no zip file' if path.stat().st_size else 'empty'}); {cure(path)}")
 
 
 def copy_settings(source: Path, target: Path) -> None:

@@ -4,7 +4,6 @@ Rules request these numbers (``resources:``) and ``fofg plan`` adds them up. For
 tokens, rollouts take at most n * s * r tokens. The expected number is n * s * min(m, r), where m is ``plan.mean_response_tokens``.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -13,8 +12,7 @@ from typing import NamedTuple
 
 from fofg.config import Config, Rollouts, Selection, SFTConfig
 from fofg.config.stage2 import Phase
-from fofg.errors import UserError
-from fofg.model_files import INDEX
+from fofg.model_files import read_header, used_weights
 
 #: Engine -> megabytes of main memory for libraries, workers and buffers; bytes per parameter of the model.
 _MEMORY = {
@@ -201,21 +199,8 @@ def model_size(settings: Config) -> int:
 
 @cache
 def _count_parameters(folder: Path) -> int:
-    """Sum the tensors' sizes in the headers of a model's files: those that an index names, if there is one."""
-    names = {"model.safetensors"} if (folder / "model.safetensors").exists() else set()
-    if (folder / INDEX).exists():
-        names = set(_read_json(folder / INDEX)["weight_map"].values())
-    tensors = [tensor for name in names for key, tensor in _read_json(folder / name, 8).items() if key != "__metadata__"]
-    return sum(math.prod(tensor["shape"]) for tensor in tensors)
-
-
-def _read_json(path: Path, prefix: int = 0) -> dict:
-    """Read a JSON file, or a header of JSON whose length is in the file's first ``prefix`` bytes (little-endian)."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(prefix), "little") if prefix else -1
-            if length > path.stat().st_size:
-                raise ValueError("cut off")
-            return json.loads(file.read(length))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged weights ({error}); download or make them again") from None
+    """Sum the tensors' sizes in the headers of a model's files."""
+    files = used_weights(folder)
+    if files[0].suffix == ".bin" or not files[0].exists():
+        return 0
+    return sum(math.prod(tensor["shape"]) for path in files for tensor in read_header(path).values())

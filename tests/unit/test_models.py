@@ -12,6 +12,7 @@ from fofg import model_files, models
 from fofg.chat_templates import plain
 from fofg.errors import UserError
 from fofg.model_files import digest
+from fofg.weights import relink
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "prepare_base_model.py"
 #: As Llama 3.1 renders: a system turn with dates in front of every conversation, contents trimmed.
@@ -195,11 +196,11 @@ def test_only_the_same_weights_are_linked_again_after_a_move(base, tmp_path):
     weights, link = (base / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
     base.rename(tmp_path / "moved")
     (tmp_path / "moved/model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    models.relink(tmp_path / "moved", tmp_path / "out")
+    relink(tmp_path / "moved", tmp_path / "out")
     assert not link.exists()
     (tmp_path / "moved/model.safetensors").write_bytes(weights)
-    models.relink(tmp_path / "nowhere", tmp_path / "out")
-    models.relink(tmp_path / "moved", tmp_path / "out")
+    relink(tmp_path / "nowhere", tmp_path / "out")
+    relink(tmp_path / "moved", tmp_path / "out")
     assert link.is_symlink() and link.read_bytes() == weights
 
 
@@ -207,11 +208,11 @@ def test_a_copied_model_is_linked_although_the_old_one_exists(tiny_model, tmp_pa
     old, copy = (shutil.copytree(tiny_model, tmp_path / name) for name in ("old", "copy"))
     models.prepare(str(old), tmp_path / "out", plain_prompt=True)
     weights, link = (old / "model.safetensors").read_bytes(), tmp_path / "out/model.safetensors"
-    models.relink(copy, tmp_path / "out")
+    relink(copy, tmp_path / "out")
     other = weights[:-1] + bytes([weights[-1] ^ 1])
     (old / "model.safetensors").write_bytes(other)
     assert link.resolve() == (copy / "model.safetensors").resolve() and link.read_bytes() == weights
-    models.relink(old, tmp_path / "out")
+    relink(old, tmp_path / "out")
     assert link.read_bytes() == weights, "linked to another model"
 
 
@@ -286,6 +287,9 @@ def test_a_sharded_model_can_be_prepared_loaded_and_saved(tiny_model, tmp_path):
     for folder in (tmp_path / "out", base):
         modeling.save(modeling.load(folder, max_length=8), folder, tmp_path / "trained", [], {})
         assert equal(weights(tmp_path / "trained"), weights(tiny_model))
+    sizes = [[path.stat().st_size for path in model_files.used_weights(folder)] for folder in (base, tmp_path / "trained")]
+    assert len(sizes[1]) in (len(sizes[0]), len(sizes[0]) + 1) and max(sizes[1]) < 2 * max(sizes[0])
+    modeling.save(modeling.load(base, max_length=8), base, tmp_path / "trained", [], {}, one_file=True)
     assert [path.name for path in model_files.weight_files(tmp_path / "trained")] == ["model.safetensors"]
 
 

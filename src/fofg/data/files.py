@@ -53,8 +53,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(folder: str | os.PathLike) -> Iterator[Path]:
-    """Yield an empty temporary folder; if the block succeeds, move its files into ``folder``, replacing files of the same name."""
+def staged(folder: str | os.PathLike, replaces: Iterable[str] = ()) -> Iterator[Path]:
+    """Yield an empty temporary folder; if the block succeeds, move its files into ``folder``, replacing files of the same name.
+
+    ``replaces``: patterns of names; older files that match one, and have no successor, are removed at the end.
+    """
     folder = Path(folder)
     temporary = _partial(folder)
     with writing(folder):
@@ -63,9 +66,14 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
         try:
             yield temporary
             folder.mkdir(parents=True, exist_ok=True)
-            for path in sorted(temporary.iterdir()):
-                path.chmod(temporary.stat().st_mode & 0o666)  # safetensors creates private files
+            new = sorted(temporary.iterdir())
+            for path in new:
+                if not path.is_symlink():
+                    path.chmod(temporary.stat().st_mode & 0o666)  # safetensors creates private files
                 os.replace(path, folder / path.name)
+            for old in {old for pattern in replaces for old in folder.glob(pattern)} - {folder / path.name for path in new}:
+                if old.is_symlink() or old.is_file():
+                    old.unlink()
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM
 
-from fofg import models
+from fofg import models, weights
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
 from fofg.errors import UserError
@@ -51,8 +49,4 @@ def _load(folder: Path, dtype: torch.dtype, device: str):
     """Load tokenizer and model of a folder. Raises UserError if they can't be read, don't fit, or lack a chat template."""
     models.check(folder)
     tokenizer = models.load_chat_tokenizer(folder)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise models.unreadable(folder, error) from None
-    return tokenizer, model.to(device).eval()  # type: ignore[arg-type]  # transformers' wrapper of `to` forgets `self`
+    return tokenizer, weights.load(folder, dtype).to(device).eval()

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from fofg import models
+from fofg import models, weights
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
 from fofg.errors import UserError
@@ -161,7 +161,7 @@ def _read(folder: Path):
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
-        raise models.unreadable(folder, error) from None
+        raise weights.unreadable(folder, error) from None
     return tokenizer, config.get_text_config(), models.end_tokens(folder, tokenizer)
 
 

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging
 
-from fofg import model_files, models
+from fofg import model_files, weights
 from fofg.config import GRPOConfig, SFTConfig
-from fofg.data.files import cure, staged, write_json
+from fofg.data.files import staged, write_json
 from fofg.errors import UserError
 from fofg.training import metrics
 from fofg.training.batches import Batch
@@ -52,17 +49,7 @@ def load(model: Path, max_length: int):
     """
     cuda = torch.cuda.is_available()
     attention = "sdpa" if cuda or max_length > PLAIN_ATTENTION else "eager"
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(  # a pair, whatever transformers declares
-            model, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
-        )
-        network, report = loaded
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{model}: not a loadable language model ({str(error).splitlines()[0]}); {cure(model)}") from None
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(f"{model}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); {cure(model)}")
-    # A model's own sampling defaults play no part here, and unusual ones can't be saved.
-    network.generation_config = GenerationConfig(eos_token_id=network.generation_config.eos_token_id)
+    network = weights.load(model, torch.float32, attn_implementation=attention)
     if cuda:
         network.gradient_checkpointing_enable({"use_reentrant": False})
     return network.to("cuda" if cuda else "cpu")
@@ -75,10 +62,10 @@ def positions(network) -> int | None:
 
 def adamw(network, config: SFTConfig | GRPOConfig) -> torch.optim.AdamW:
     """Return the optimizer. Matrices decay; biases and the weights of norms, which are vectors, do not."""
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
     groups = [
-        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+        {"params": [weight for weight in trained if weight.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in trained if weight.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
@@ -139,17 +126,17 @@ class GradientWorkers:
 
     def add_gradients(self, network, loss: Callable[[Batch], torch.Tensor], batches: Iterable[Batch]) -> float:
         """Backpropagate the micro-batches' losses: add their gradients to the model's. Return the sum of the losses."""
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        trained = [weight for weight in network.parameters() if weight.requires_grad]
 
         # Not loss.backward(), which would add to the shared gradients in whatever order the threads finish.
         def gradients(batch: Batch) -> tuple[torch.Tensor, tuple]:
             value = loss(batch)
-            return value.detach(), torch.autograd.grad(value, weights, allow_unused=True)
+            return value.detach(), torch.autograd.grad(value, trained, allow_unused=True)
 
         total = torch.zeros((), device=network.device)
         for value, computed in self.map(gradients, batches):
             total += value
-            for weight, gradient in zip(weights, computed):
+            for weight, gradient in zip(trained, computed):
                 if gradient is not None:
                     weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
         return float(total)
@@ -167,23 +154,27 @@ def set_random_state(states: list[torch.Tensor]) -> None:
         torch.cuda.set_rng_state_all(states[1:])
 
 
-def save(network, model: Path, output: Path, records: list[metrics.Record], spec: dict, validation: dict | None = None) -> None:
+def save(
+    network,
+    model: Path,
+    output: Path,
+    records: list[metrics.Record],
+    spec: dict,
+    validation: dict | None = None,
+    one_file: bool = False,
+) -> None:
     """Write the folder of a trained model: weights in the dtype of ``model``, its other files, metrics, spec, validation.
 
-    Everything is written to a temporary folder, then moved file by file; weights of an earlier run are removed. Raises UserError if
-    a weight is not finite.
+    Weights are in shards if those of ``model`` are, unless ``one_file``. Everything is written to a temporary folder, then moved
+    file by file; weights of an earlier run are removed. Raises UserError if a weight is not finite.
     """
-    network.to(models.stored_dtype(model))
+    network.to(weights.stored_dtype(model))
     if not all(weight.isfinite().all() for weight in network.parameters()):
         raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
-    with staged(output) as folder:
-        network.save_pretrained(folder, max_shard_size="100TB")  # rules declare one file of weights
+    with staged(output, replaces=(*model_files.WEIGHTS, "validation.json")) as folder:
+        weights.save(network, folder, shards=1 if one_file else len(model_files.used_weights(model)))
         model_files.copy_settings(model, folder)
         metrics.write(folder / "metrics.jsonl", records)
         write_json(folder / "spec.json", spec)
         if validation:
             write_json(folder / "validation.json", validation)
-        new = {path.name for path in folder.iterdir()}
-    for old in [*model_files.weight_files(output), output / "validation.json"]:
-        if old.name not in new:
-            old.unlink(missing_ok=True)

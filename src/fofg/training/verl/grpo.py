@@ -9,7 +9,7 @@ from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 
-from fofg import models
+from fofg import model_files, models
 from fofg.config import GRPOConfig, Phase, Validation, VerlConfig
 from fofg.runtime import ray_cluster, subprocesses
 from fofg.runtime.gpus import compiler_settings
@@ -51,7 +51,7 @@ def train(
     validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
-        positions, tokenizer = models.positions(model), models.load_tokenizer(model)
+        positions, tokenizer = model_files.positions(model), models.load_tokenizer(model)
         cpus = threads or os.cpu_count() or 1
         launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
         sources = prompts.load(files, config, spec.scoring, tokenizer, positions)

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM
-
-from fofg import models
+from fofg import weights
 from fofg.errors import UserError
 from fofg.runtime import subprocesses
 from fofg.runtime.signals import request_stop, stop_reason
@@ -87,4 +85,4 @@ def merged(checkpoint: Path, model: Path, folder: Path):
         raise UserError("stopped after the last step, while its checkpoint was merged; run the same command to resume")
     if code:
         raise subprocesses.failure(log, code, "verl's merger")
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=models.stored_dtype(model))
+    return weights.load(folder, weights.stored_dtype(model))

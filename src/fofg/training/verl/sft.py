@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from fofg import models
+from fofg import model_files, models
 from fofg.config import SFTConfig, VerlConfig
 from fofg.data.files import open_parquet
 from fofg.runtime import subprocesses
@@ -45,7 +45,7 @@ def train(
         open_parquet(path, EXAMPLES).close()
     with training_run(spec.text(), model, files, output, state, tensorboard) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
-        tokenizer, positions = models.load_tokenizer(model), models.positions(model)
+        tokenizer, positions = models.load_tokenizer(model), model_files.positions(model)
         examples, tests = (encode_file(tokenizer, path, config) for path in files)
         if not fills_batch(examples, config, train_file, allow_empty):
             return run.keep_model()

@@ -1,0 +1,102 @@
+"""Weights of models: link them into a prepared folder, load them, save them in as many files as before."""
+
+import json
+import math
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fofg import model_files
+from fofg.data.files import cure
+from fofg.errors import UserError, first_line
+
+
+def provide(source: Path, output: Path) -> None:
+    """Link safetensors; convert PyTorch's own format, which not all engines read."""
+    files = model_files.used_weights(source)
+    if files[0].suffix == ".bin":
+        save(load(source, "auto"), output, shards=len(files))
+        return
+    for path in files:
+        _link(path, output / path.name)
+    if len(files) > 1:
+        shutil.copyfile(source / model_files.INDEX, output / model_files.INDEX)
+
+
+def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None) -> None:
+    """Update the weight links of a prepared folder if ``source`` is the same model in a new place; else leave them.
+
+    ``cache``: as of ``fofg.model_files.digest``.
+    """
+    weights = model_files.weight_files(prepared)
+    # Links that still work are updated too: the old file may get other weights later.
+    links = [link for link in weights if link.is_symlink() and link.resolve() != (source / link.name).resolve()]
+    if not links or not source.is_dir():
+        return
+    with suppress(OSError, ValueError, KeyError):  # without its record, the folder is prepared again
+        record = json.loads((prepared / "source.json").read_text(encoding="utf-8"))
+        if record["source"] == model_files.digest(source, cache):
+            for link in links:
+                link.unlink()
+                _link(source / link.name, link)
+
+
+def load(folder: Path, dtype, **options):
+    """Load a language model with weights of a torch ``dtype``; ``options``: of transformers' ``from_pretrained``.
+
+    Raises UserError if it can't be read, or lacks a weight, for which transformers would take random numbers.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(  # a pair, whatever transformers declares
+            folder, dtype=dtype, trust_remote_code=False, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise unreadable(folder, error) from None
+    network, report = loaded
+    # A model's own sampling defaults play no part here, and unusual ones can't be saved.
+    network.generation_config = GenerationConfig(eos_token_id=network.generation_config.eos_token_id)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(f"{folder}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); {cure(folder)}")
+    return network
+
+
+def save(network, folder: Path, shards: int) -> None:
+    """Write a model's weights and configuration: weights in one file, or in about ``shards`` files of equal size and an index."""
+    size = sum(weight.nbytes for weight in network.parameters())
+    network.save_pretrained(folder, max_shard_size=math.ceil(size / shards) if shards > 1 else 1 << 60)
+
+
+def stored_dtype(folder: Path):
+    """Return the torch type in which weights are stored: as the configuration says, else as in the file."""
+    import torch
+
+    config = model_files.read_config(folder)
+    if name := config.get("dtype") or config.get("torch_dtype"):
+        return getattr(torch, name)
+    path = model_files.used_weights(folder)[0]
+    stored = {} if path.suffix == ".bin" else next(iter(model_files.read_header(path).values()))
+    return {"BF16": torch.bfloat16, "F16": torch.float16}.get(stored.get("dtype", ""), torch.float32)
+
+
+def unreadable(folder: Path, error: Exception) -> UserError:
+    """Return the error of a model that can't be loaded."""
+    return UserError(f"{folder}: not a readable model ({first_line(error)}); {cure(folder)}")
+
+
+def _link(path: Path, link: Path) -> None:
+    """Link a file, relatively below the working folder, else absolutely. Where links fail, use a hard link or a copy."""
+    here = Path.cwd()
+    near = path.absolute().is_relative_to(here) and link.absolute().is_relative_to(here)
+    target = os.path.relpath(path.absolute(), link.absolute().parent) if near else path.absolute()
+    for make in (lambda: link.symlink_to(target), lambda: link.hardlink_to(path.resolve()), lambda: shutil.copyfile(path, link)):
+        try:
+            make()
+            return
+        except OSError:
+            link.unlink(missing_ok=True)
+    raise UserError(f"{link}: can't be written; check the folder's rights and the free space")
