@@ -10,10 +10,39 @@ MODEL_FILES = {
     "chat_template": "chat_template.jinja",
     "metrics": "metrics.jsonl",
 }
+#: Those of a base model that was converted.
+CONVERTED_FILES = [key for key in MODEL_FILES if key != "metrics"]
+
+
+if not isinstance(settings.base_model, str):
+
+    rule convert_gguf:
+        """Convert the base model's GGUF file, which a package may carry, into a folder in Hugging Face format."""
+        input:
+            [] if settings.base_model.package else ancient(settings.base_model.gguf),
+        output:
+            **{key: f"<checkpoints>/{names.CONVERTED}/{MODEL_FILES[key]}" for key in CONVERTED_FILES},
+        log:
+            "<logs>/convert_gguf.log",
+        benchmark:
+            "<benchmarks>/results/convert_gguf.tsv"
+        localrule: True  # nodes of a cluster may have no network
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            spec=tracked(settings.base_model),
+            folder=subpath(output[0], parent=True),
+        shell:
+            "run_logged {log:q} convert_gguf --spec {params.spec:q} --output {params.folder:q}"
 
 
 rule prepare_base_model:
     """Prepare the base model for all stages; its weights are linked, not copied."""
+    input:
+        [] if isinstance(settings.base_model, str) else rules.convert_gguf.output,
     output:
         config="<checkpoints>/base/config.json",
         tokenizer="<checkpoints>/base/tokenizer.json",
@@ -32,7 +61,7 @@ rule prepare_base_model:
     params:
         spec=tracked(base_model=lambda wildcards: base_model_identity(), plain_prompt=settings.plain_prompt),
         folder=subpath(output[0], parent=True),
-        model=flags(model=settings.base_model),
+        model=flags(model=settings.base_source()),
     shell:
         "run_logged {log:q} prepare_base_model --spec {params.spec:q} --output {params.folder:q} {params.model}"
 

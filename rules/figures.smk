@@ -152,7 +152,7 @@ rule write_summary:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=MODELS, base_model=settings.base_model, code=2),
+        spec=tracked(models=MODELS, base_model=getattr(settings.base_model, "gguf", settings.base_model), code=2),
     shell:
         "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q} --passk {input.passk:q}"
         " --failures {input.failures:q} --dataset {input.dataset:q} --metrics {input.metrics:q} --output {output.summary:q}"

@@ -22,7 +22,7 @@ onstart:
     except UserError as error:
         raise WorkflowError(str(error))
     try:
-        relink(Path(settings.base_model), Path(in_run(names.CHECKPOINTS), names.BASE), DIGESTS)
+        relink(Path(settings.base_source()), Path(in_run(names.CHECKPOINTS), names.BASE), DIGESTS)
         run_registry.record(".snakemake", settings.run_dir, lock_files(), slurm_job_name())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:

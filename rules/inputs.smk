@@ -21,6 +21,8 @@ def model_files(model):
 def base_model_identity():
     """Return the digest of the base model's files, or its hub name. Its path would rerun everything after a move."""
     model = settings.base_model
+    if not isinstance(model, str):
+        return canonical(model)  # has the digest of the file or package that it is made from
     try:
         if os.path.isdir(model):
             return digest(Path(model), DIGESTS)

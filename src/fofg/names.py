@@ -4,6 +4,8 @@ DATA = "data/string_task"
 CHECKPOINTS = "checkpoints"
 MODELS = f"{CHECKPOINTS}/string-task"
 
+#: The base model as it was converted from a GGUF file.
+CONVERTED = "gguf"
 BASE = "base"
 STAGE1 = "stage1-rft"
 RFT = "stage2-rft-iter"

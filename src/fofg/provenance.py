@@ -116,9 +116,10 @@ def _read(settings: Config, name: str):
 def _same_model(before: dict, settings: Config, cache: str | os.PathLike | None) -> bool:
     """Compare the model with the prepared one by their bytes; by name if either is not available."""
     with suppress(OSError, KeyError, TypeError):
-        if os.path.isdir(settings.base_model):
+        if isinstance(settings.base_model, str) and os.path.isdir(settings.base_model):
             return digest(Path(settings.base_model), cache) == _read(settings, "checkpoints/base/source.json")["source"]
-    return before.get("base_model", settings.base_model) == settings.base_model
+    current = settings.model_dump(mode="json")["base_model"]
+    return before.get("base_model", current) == current
 
 
 def _same(key: str, before: dict, current: dict) -> bool:

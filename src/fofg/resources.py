@@ -194,7 +194,7 @@ def model_size(settings: Config) -> int:
 
     Raises UserError for damaged weights.
     """
-    return _count_parameters(Path(settings.base_model)) or settings.plan.model_parameters
+    return _count_parameters(Path(settings.base_source())) or settings.plan.model_parameters
 
 
 @cache

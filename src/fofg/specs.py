@@ -152,5 +152,6 @@ def own_problems(config: Config) -> dict[str, str]:
 
 def own_files(config: Config) -> list[str]:
     """Return the files and folders that the user provides. A damaged one can't be made again by removing it."""
-    paths = [config.base_model, *config.use.model_dump().values(), *own_problems(config).values()]
+    base = config.base_model if isinstance(config.base_model, str) else None
+    paths = [base, *config.use.model_dump().values(), *own_problems(config).values()]
     return [path for path in paths if path]

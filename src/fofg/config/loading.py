@@ -116,7 +116,7 @@ def load(values: dict) -> Config:
 
 
 def _line(item: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in item["loc"])
+    path = ".".join(name for part in item["loc"] if (name := str(part).strip()))
     if path in RENAMED:
         return f"{path}: now called {RENAMED[path]}"
     if path in REMOVED:

@@ -1,6 +1,7 @@
 """The whole configuration, and checks across its sections."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from fofg import names
+from fofg.config.base_model import BaseModel
 from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
-from fofg.config.values import RunDir, UserPath, user_path
+from fofg.config.values import RunDir, user_path
 
 #: The model that the default configuration names.
 EMBEDDED = "resources/tiny-base"
@@ -27,7 +29,7 @@ class Config(Section):
     """The whole configuration."""
 
     run_dir: RunDir = Field(description="folder under which data, checkpoints, results and logs are made")
-    base_model: UserPath = Field(description="folder of a model in Hugging Face format, or a name on the hub")
+    base_model: BaseModel = Field(description="folder in Hugging Face format, name on the hub, or a GGUF file to convert")
     container: str | None = Field(
         description="image in which the rules' commands run, with --sdm apptainer; a file, or docker://..."
     )
@@ -52,7 +54,7 @@ class Config(Section):
 
     @field_validator("base_model")
     @classmethod
-    def _find_embedded(cls, model: str) -> str:
+    def _find_embedded(cls, model: BaseModel) -> BaseModel:
         # Paths are relative to the working directory, but the default has to work in any.
         return str(CHECKOUT / model) if model == EMBEDDED and not Path(model).is_dir() else model
 
@@ -127,6 +129,12 @@ class Config(Section):
         if evaluated and not _span(self.failures.levels) & _span(evaluated.levels):
             has = list(evaluated.levels)
             yield f"failures.levels: {list(self.failures.levels)}, but datasets.{self.evaluation.dataset}.levels is {has}"
+
+    def base_source(self) -> str:
+        """Return the folder of the base model, or its name on the hub: as configured, or where a GGUF file is converted to."""
+        if isinstance(self.base_model, str):
+            return self.base_model
+        return os.path.normpath(os.path.join(self.run_dir, names.CHECKPOINTS, names.CONVERTED))
 
     def models(self) -> list[str]:
         """Return every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
