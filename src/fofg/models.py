@@ -2,10 +2,11 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 from fofg import model_files, weights
-from fofg.chat_templates import plain
+from fofg.chat_templates import choose
 from fofg.data.files import staged, write_json, write_text
 from fofg.errors import UserError, first_line
 from fofg.model_files import SETTINGS, digest
@@ -115,8 +116,9 @@ def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int =
     """Prepare the folder that all stages start from: the base model's files, links to its weights, its chat template.
 
     ``base_model``: a folder or hub name. ``plain_prompt``: the template without its own system text (paper App. C). The template
-    is always in ``chat_template.jinja``. The files of an earlier run are replaced at the end. Raises UserError if the model is
-    missing, damaged or can't be used.
+    is always in ``chat_template.jinja``; it keeps answers as they are (fofg.chat_templates), and the token that ends one ends
+    generation too. The files of an earlier run are replaced at the end. Raises UserError if the model is missing, damaged or can't
+    be used.
     """
     from transformers import AutoConfig, GenerationConfig
 
@@ -125,14 +127,18 @@ def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int =
     if output.resolve() == source.resolve():
         raise UserError(f"base_model: {source} is the folder of the prepared model; give another, or move the model")
     tokenizer = load_chat_tokenizer(source)
-    template = plain(tokenizer, tokenizer.get_chat_template()) if plain_prompt else tokenizer.get_chat_template()
+    chosen = choose(tokenizer, plain_prompt)
+    if chosen.changes:
+        changes = " and ".join(chosen.changes)
+        print(f"{base_model}: its chat template {changes}; replaced by its turns without that", file=sys.stderr)
     with staged(output, replaces=("*",)) as folder:
         weights.provide(source, folder)
         model_files.copy_settings(source, folder)
         _write_tokenizer(source, folder, tokenizer)
         if not (folder / "generation_config.json").exists():
             GenerationConfig.from_model_config(AutoConfig.from_pretrained(source)).save_pretrained(folder)
-        write_text(folder / "chat_template.jinja", template)
+        write_text(folder / "chat_template.jinja", chosen.template)
+        _end_generation(folder, chosen.end_token, tokenizer.convert_tokens_to_ids(chosen.end_token))
         # This file stands in for all others: its content changes with any of them, but not with the folder they came from.
         record = {"spec": {"plain_prompt": plain_prompt, "code": code}, "source": digest(source), "digest": digest(folder)}
         write_json(folder / "source.json", record)
@@ -149,3 +155,14 @@ def _write_tokenizer(source: Path, folder: Path, tokenizer) -> None:
     if tokenizer.eos_token is None:
         settings["eos_token"] = tokenizer.convert_ids_to_tokens(end_tokens(source, tokenizer)[0])
     write_json(folder / "tokenizer_config.json", settings)
+
+
+def _end_generation(folder: Path, token: str, number: int) -> None:
+    """Add the token that ends an answer to those that end generation, which are others in many base models."""
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    ends = settings.get("eos_token_id")
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    if number not in ends:
+        print(f"{token} ends an answer in the chat template, but no generation; added to generation_config.json", file=sys.stderr)
+        write_json(path, settings | {"eos_token_id": [*ends, number]})

@@ -60,20 +60,22 @@ def test_template_text_after_the_end_token_is_not_learned(tokenizer):
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{% for m in messages %}{{ loop.revindex }}{{ m.content }}<|end|>{% endfor %}", "differently"),
+        ("{% for m in messages %}{{ loop.length }}{{ m.content }}<|end|>{% endfor %}", "differently"),
         (
             "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<think>{% endif %}",
-            "generation prompt",
+            "its prompt",
         ),
-        ("{% for m in messages %}{{ m.content }};{% endfor %}", "end"),
+        ("{% for m in messages %}{{ m.content | trim }}<|end|>{% endfor %}", "changes answers"),
+        ("{% for m in messages %}{{ m.content }};{% endfor %}", "no special token"),
+        ("{{ raise_exception('not today') }}", "not today"),
     ],
 )
 def test_a_template_that_cannot_be_split_is_refused(tokenizer, template, problem):
     own, tokenizer.chat_template = tokenizer.chat_template, template
     try:
         with pytest.raises(UserError, match=problem) as error:
-            encode(tokenizer, [messages_of("q", "yes", "r", "no")], 100, "error", "f")
-        assert "base_model" in str(error.value)
+            encode(tokenizer, [messages_of("q", "yes ", "r", "no")], 100, "error", "f")
+        assert str(error.value).startswith("f: row 0: ")
     finally:
         tokenizer.chat_template = own
 

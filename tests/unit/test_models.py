@@ -7,136 +7,18 @@ import struct
 from pathlib import Path
 
 import pytest
+from tiny_model import END, START
 
 from fofg import model_files, models
-from fofg.chat_templates import plain
 from fofg.errors import UserError
 from fofg.model_files import digest
 from fofg.weights import relink
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "prepare_base_model.py"
-#: As Llama 3.1 renders: a system turn with dates in front of every conversation, contents trimmed.
-LLAMA = """{{- bos_token }}
-{%- if messages[0]['role'] == 'system' %}
-    {%- set system_message = messages[0]['content'] | trim %}
-    {%- set messages = messages[1:] %}
-{%- else %}
-    {%- set system_message = '' %}
-{%- endif %}
-{{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}
-{{- 'Cutting Knowledge Date: December 2023\\nToday Date: 26 Jul 2024\\n\\n' }}
-{{- system_message }}
-{{- '<|eot_id|>' }}
-{%- for message in messages %}
-    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
-{%- endif %}"""
-#: As Qwen 2.5 renders: a default sentence where the conversation has no system turn.
-CHATML = """{%- if messages[0]['role'] == 'system' %}
-    {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
-{%- else %}
-    {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' }}
-{%- endif %}
-{%- for message in messages %}
-    {%- if not (message.role == 'system' and loop.first) %}
-        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
-#: As Mistral renders, with an instruction in front: turns whose marks name no roles, and no system turns.
-INST = """{{- bos_token }}{{- '[INFO]Be brief.[/INFO]' }}
-{%- for m in messages %}
-    {%- if m.role == 'user' %}{{- '[INST] ' + m.content + ' [/INST]' }}
-    {%- elif m.role == 'assistant' %}{{- ' ' + m.content + '</s>' }}
-    {%- else %}{{- raise_exception('only user and assistant') }}{%- endif %}
-{%- endfor %}{%- if add_generation_prompt %}{{- ' ' }}{%- endif %}"""
-
-ASK = "{% if add_generation_prompt %}assistant: {% endif %}"
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model):
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(tiny_model)
-    loaded.add_special_tokens({"bos_token": "<|begin_of_text|>"})
-    return loaded
-
-
-def turns(*texts, system=None):
-    messages = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(texts)]
-    return [{"role": "system", "content": system}, *messages] if system else messages
-
-
-def render(tokenizer, template, messages, ask=False):
-    return tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=ask)
-
-
-def llama(role, text):
-    return f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>"
-
-
-def test_llama_without_its_system_text(tokenizer):
-    own = plain(tokenizer, LLAMA)
-    rendered = render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True)
-    expected = llama("user", "Hi?") + llama("assistant", "Ho.") + llama("user", "Why?")
-    assert rendered == "<|begin_of_text|>" + expected + "<|start_header_id|>assistant<|end_header_id|>\n\n"
-    assert render(tokenizer, own, turns("Hi?")) == "<|begin_of_text|>" + llama("user", "Hi?")
-    assert "Cutting" in render(tokenizer, LLAMA, turns("Hi?"))
-
-
-def test_qwen_without_its_system_text(tokenizer):
-    own = plain(tokenizer, CHATML)
-    expected = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
-    assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == expected + "<|im_start|>assistant\n"
-    assert "Qwen" in render(tokenizer, CHATML, turns("Hi?"))
-
-
-@pytest.mark.parametrize("template", [LLAMA, CHATML])
-def test_a_system_text_of_the_conversation_stays(tokenizer, template):
-    own = plain(tokenizer, template)
-    messages = turns("Hi?", "Ho.", system="Speak up.")
-    rendered = render(tokenizer, own, messages)
-    assert "Speak up." in rendered and "Cutting" not in rendered
-    assert rendered.index("system") < rendered.index("Speak up.") < rendered.index("Hi?")
-    if template is CHATML:
-        assert rendered == render(tokenizer, CHATML, messages)
-
-
-def test_a_template_without_role_names(tokenizer):
-    own = plain(tokenizer, INST)
-    assert render(tokenizer, own, turns("Hi?", "Ho.", "Why?"), ask=True) == (
-        "<|begin_of_text|>[INST] Hi? [/INST] Ho.</s>[INST] Why? [/INST] "
-    )
-    with pytest.raises(Exception, match="no role system"):
-        render(tokenizer, own, turns("Hi?", system="Speak up."))
-
-
-def test_contents_are_kept_to_the_character(tokenizer):
-    content = "{{ 'a' }} {% if x %} '\" \\n é 🦎\n\ttab  "
-    assert f"user\n{content}<|im_end|>" in render(tokenizer, plain(tokenizer, CHATML), turns(content))
-
-
-def test_a_template_without_system_text_stays_unchanged(tokenizer):
-    own = tokenizer.chat_template
-    assert plain(tokenizer, own) is own
-
-
-@pytest.mark.parametrize(
-    "template",
-    [
-        "Be good. {% for m in messages %}{{ m.role }}: {{ m.content | upper }};{% endfor %}" + ASK,
-        "Be good. {% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}" + ASK.replace("assistant", "think"),
-        "Be good. {% for m in messages %}{{ loop.revindex }}{{ m.role }}: {{ m.content }};{% endfor %}" + ASK,
-        "{{ raise_exception('never') }}",
-        "{{ messages[7].content }}",
-    ],
-)
-def test_a_template_that_cannot_be_made_plain_is_an_error(tokenizer, template):
-    with pytest.raises(UserError, match="plain_prompt: false"):
-        plain(tokenizer, template)
+#: A default system text, and answers trimmed.
+TEMPLATE = """{% if messages[0].role != 'system' %}<|start|>system\nBe Qwen.<|end|>{% endif %}
+{%- for m in messages %}{{ '<|start|>' + m.role + '\n' + m.content | trim + '<|end|>' }}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"""
 
 
 def flip_a_bit(folder):
@@ -155,11 +37,13 @@ def test_a_prepared_folder_has_the_logits_of_the_model(base, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    (base / "chat_template.jinja").write_text(CHATML)
+    (base / "chat_template.jinja").write_text(TEMPLATE)
     models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert (tmp_path / "out" / "model.safetensors").is_symlink()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
-    ids = tokenizer.apply_chat_template(turns("Hi?"), add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": "Hi?"}], add_generation_prompt=True, return_tensors="pt")[
+        "input_ids"
+    ]
     assert "Qwen" not in tokenizer.decode(ids[0])
     logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, tmp_path / "out")]
     assert torch.equal(*logits)
@@ -167,8 +51,38 @@ def test_a_prepared_folder_has_the_logits_of_the_model(base, tmp_path):
     assert source["spec"] == {"plain_prompt": True, "code": 0} and source["digest"]
 
 
+def move_end_token(folder, token):
+    """Let another token end generation than the one that ends a turn, as base models with a chat template do."""
+    from transformers import AutoTokenizer
+
+    number = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(token)
+    for name, key, value in [
+        ("config.json", "eos_token_id", number),
+        ("generation_config.json", "eos_token_id", number),
+        ("tokenizer_config.json", "eos_token", token),
+    ]:
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(settings | {key: value}))
+    return number
+
+
+def test_the_end_of_a_turn_ends_generation(base, tmp_path, capsys):
+    from transformers import AutoTokenizer, GenerationConfig
+
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
+    assert (base / "generation_config.json").read_bytes() == (tmp_path / "out" / "generation_config.json").read_bytes()
+    assert capsys.readouterr().err == ""
+    other = move_end_token(base, START)
+    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    end = tokenizer.convert_tokens_to_ids(END)
+    assert GenerationConfig.from_pretrained(tmp_path / "out").eos_token_id == [other, end]
+    assert models.end_tokens(tmp_path / "out", tokenizer) == sorted([other, end])
+    assert f"{END} ends an answer" in capsys.readouterr().err
+
+
 def test_the_source_record_changes_with_any_file(base, tmp_path):
-    (base / "chat_template.jinja").write_text(CHATML)
+    (base / "chat_template.jinja").write_text(TEMPLATE)
 
     def record():
         models.prepare(str(base), tmp_path / "out", plain_prompt=False)
@@ -179,7 +93,7 @@ def test_the_source_record_changes_with_any_file(base, tmp_path):
     flip_a_bit(base)
     second = record()
     assert second != first
-    (base / "chat_template.jinja").write_text(CHATML + "{# mine #}")
+    (base / "chat_template.jinja").write_text(TEMPLATE + "{# mine #}")
     assert record() not in (first, second)
 
 
@@ -233,7 +147,7 @@ def test_digests_are_cached_by_size_and_time(base, tiny_model, tmp_path):
 def test_a_template_in_the_tokenizer_configuration_is_replaced(base, tmp_path):
     (base / "chat_template.jinja").unlink()
     settings = json.loads((base / "tokenizer_config.json").read_text())
-    (base / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": CHATML}))
+    (base / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": TEMPLATE}))
     models.prepare(str(base), tmp_path / "out", plain_prompt=True)
     assert "chat_template" not in json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert "Qwen" not in (tmp_path / "out" / "chat_template.jinja").read_text()

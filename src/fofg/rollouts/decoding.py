@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from fofg.chat_templates import render
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
 from fofg.models import diverged
@@ -105,7 +106,7 @@ class Decoder:
 
 def token_ids(tokenizer, prompts: Sequence[list[Message]]) -> list[list[int]]:
     """Return each prompt's tokens, rendered by the chat template."""
-    texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
+    texts = [render(tokenizer, prompt, generation_prompt=True) for prompt in prompts]
     return tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
 
 

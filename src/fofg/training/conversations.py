@@ -3,23 +3,16 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
+from jinja2 import TemplateError
 
+from fofg.chat_templates import Answered, Message, answered, end_token, refused
 from fofg.errors import UserError
 
-Message = dict[str, str]
 #: Label of a token that is read, not learned.
 IGNORED = -100
 _CHUNK = 512
-
-
-class Piece(NamedTuple):
-    """A piece of a rendered conversation: the text of an assistant's turn, or what comes before it."""
-
-    text: str
-    learned: bool
 
 
 @dataclass
@@ -41,43 +34,16 @@ def conversation(row: dict) -> list[Message]:
     return [*turns, {"role": "assistant", "content": row["response"]}]
 
 
-def pieces(tokenizer, messages: list[Message]) -> list[Piece]:
-    """Return the text of a conversation as the chat template renders it, cut around the assistant's turns.
-
-    The text before a turn equals the generation prompt for that turn. Raises UserError if the template renders the same messages
-    differently once more follow: then no cut would match what the model sees.
-    """
-    result, done = [], ""
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        prompt = tokenizer.apply_chat_template(messages[:index], tokenize=False, add_generation_prompt=True)
-        answered = tokenizer.apply_chat_template(messages[: index + 1], tokenize=False)
-        if not prompt.startswith(done):
-            raise UserError(
-                "base_model: its chat template renders earlier turns differently once more follow, so several can't be learned; "
-                "set turns_per_example: 1, or plain_prompt: true"
-            )
-        if not answered.startswith(prompt):
-            raise UserError(
-                "base_model: its chat template renders an answered conversation differently from its generation prompt "
-                f"({prompt[-60:]!r}); set plain_prompt: true or use a model whose template only appends"
-            )
-        result += [Piece(prompt[len(done) :], False), Piece(answered[len(prompt) :], True)]
-        done = answered
-    return result
-
-
 def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, too_long: str, name: str) -> Encoded:
     """Tokenize conversations. Only assistant turns are learned, including their end-of-turn tokens.
 
-    Each piece is tokenized by itself, as in generation, where the model reads the prompt and then writes its turn. ``too_long``
-    says what happens above ``max_length`` tokens: ``error``, ``skip`` (counted), or ``truncate`` on the right (counted; a row
-    without a learned token left counts as skipped). ``name``: the file, for error messages.
-    Raises UserError for a long row or a chat template that can't be used.
+    Prompts and answers are tokenized by themselves, as in generation, where the model reads the one and then writes the other.
+    ``too_long`` says what happens above ``max_length`` tokens: ``error``, ``skip`` (counted), or ``truncate`` on the right
+    (counted; a row without a learned token left counts as skipped). ``name``: the file, for error messages.
+    Raises UserError for a long row, or a chat template that changes answers.
     """
-    result, specials = Encoded(), frozenset(tokenizer.all_special_ids) | _added_specials(tokenizer)
-    for index, (ids, labels) in enumerate(_tokenized(tokenizer, conversations, specials)):
+    result = Encoded()
+    for index, (ids, labels) in enumerate(_tokenized(tokenizer, conversations, name)):
         if len(ids) > max_length:
             if too_long == "error":
                 raise UserError(
@@ -94,28 +60,44 @@ def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, t
     return result
 
 
-def _tokenized(tokenizer, conversations, specials) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    conversations = iter(conversations)
+def _tokenized(tokenizer, conversations: Iterable[list[Message]], name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    conversations, appended, first = iter(conversations), _Appended(tokenizer), 0
     while chunk := list(islice(conversations, _CHUNK)):
-        rows = [pieces(tokenizer, messages) for messages in chunk]
-        texts = [piece.text for row in rows for piece in row]
-        tokens = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+        rows = [_parts(tokenizer, messages, appended, f"{name}: row {first + number}") for number, messages in enumerate(chunk)]
+        texts = [text for row in rows for part in row for text in (part.prompt, part.response + part.end)]
+        tokens, first = iter(tokenizer(texts, add_special_tokens=False)["input_ids"]), first + len(chunk)
         for row in rows:
-            encoded = [(next(tokens), piece.learned) for piece in row]
-            labels = [_labels(ids, specials) if learned else [IGNORED] * len(ids) for ids, learned in encoded]
-            yield np.concatenate([ids for ids, _ in encoded], dtype=np.int32), np.concatenate(labels, dtype=np.int32)
+            ids, labels = [], []
+            for part in row:
+                prompt, answer = next(tokens), next(tokens)
+                learned = len(answer) - appended[part.end]
+                ids += prompt + answer
+                labels += [IGNORED] * len(prompt) + answer[:learned] + [IGNORED] * appended[part.end]
+            yield np.array(ids, dtype=np.int32), np.array(labels, dtype=np.int32)
 
 
-def _labels(ids: list[int], specials: frozenset[int]) -> list[int]:
-    """Return the labels of a turn: its tokens up to the last special one, which ends it, without what the template appends."""
-    end = next((length for length in range(len(ids), 0, -1) if ids[length - 1] in specials), None)
-    if end is None:
+def _parts(tokenizer, messages: list[Message], appended: "_Appended", row: str) -> list[Answered]:
+    """Return the answers of a conversation with what comes before and after each. ``row``: for error messages."""
+    try:
+        parts = list(answered(tokenizer, messages))
+        for part in parts:
+            appended[part.end]
+        return parts
+    except TemplateError as error:
+        raise refused(error, row) from None
+    except ValueError as error:
         raise UserError(
-            "base_model: its chat template ends an assistant turn with no special token, so the model could not learn to stop; "
-            "use a model with such a token or correct its tokenizer_config.json"
-        )
-    return ids[:end] + [IGNORED] * (len(ids) - end)
+            f"{row}: the model's chat template {error}; restore the chat_template.jinja that the workflow wrote into its folder"
+        ) from None
 
 
-def _added_specials(tokenizer) -> frozenset[int]:
-    return frozenset(number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+class _Appended(dict):
+    """What ends an answer, as a template renders it -> number of tokens that follow the end token, which are not learned."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def __missing__(self, end: str) -> int:
+        end_token(self.tokenizer, end)
+        self[end] = len(self.tokenizer(end, add_special_tokens=False)["input_ids"]) - 1
+        return self[end]
