@@ -1,4 +1,4 @@
-"""The base model of all stages, and the files of a model."""
+"""Models from elsewhere, prepared for the stages that read them, and the files of a model."""
 
 #: Files that training writes into a model's folder.
 MODEL_FILES = {
@@ -12,6 +12,8 @@ MODEL_FILES = {
 }
 #: Those of a base model that was converted.
 CONVERTED_FILES = [key for key in MODEL_FILES if key != "metrics"]
+#: Those of a prepared model, whose weights are links.
+PREPARED_FILES = {key: MODEL_FILES[key] for key in CONVERTED_FILES if key != "weights"} | {"source": "source.json"}
 
 
 if not isinstance(settings.base_model, str):
@@ -44,11 +46,7 @@ rule prepare_base_model:
     input:
         [] if isinstance(settings.base_model, str) else rules.convert_gguf.output,
     output:
-        config="<checkpoints>/base/config.json",
-        tokenizer="<checkpoints>/base/tokenizer.json",
-        tokenizer_config="<checkpoints>/base/tokenizer_config.json",
-        chat_template="<checkpoints>/base/chat_template.jinja",
-        source="<checkpoints>/base/source.json",
+        **{key: f"<checkpoints>/{names.BASE}/{name}" for key, name in PREPARED_FILES.items()},
     log:
         "<logs>/prepare_base_model.log",
     benchmark:
@@ -59,11 +57,29 @@ rule prepare_base_model:
         mem_mb=growing(2000),
         runtime=growing(60, "minutes"),
     params:
-        spec=tracked(base_model=lambda wildcards: base_model_identity(), plain_prompt=settings.plain_prompt, code=2),
+        spec=tracked(model=lambda wildcards: base_model_identity(), plain_prompt=settings.plain_prompt, code=2),
         folder=subpath(output[0], parent=True),
         model=flags(model=settings.base_source()),
     shell:
-        "run_logged {log:q} prepare_base_model --spec {params.spec:q} --output {params.folder:q} {params.model}"
+        "run_logged {log:q} prepare_model --spec {params.spec:q} --output {params.folder:q} {params.model}"
+
+
+if settings.use.stage1_checkpoint:
+
+    use rule prepare_base_model as prepare_stage1_checkpoint with:
+        """Prepare the user's own Stage-1 model as the base model is prepared."""
+        input:
+            [],
+        output:
+            **{key: f"<checkpoints>/{names.OWN_STAGE1}/{name}" for key, name in PREPARED_FILES.items()},
+        log:
+            "<logs>/prepare_stage1_checkpoint.log",
+        benchmark:
+            "<benchmarks>/results/prepare_stage1_checkpoint.tsv"
+        params:
+            spec=tracked(model=lambda wildcards: stage1_identity(), plain_prompt=settings.plain_prompt, code=1),
+            folder=subpath(output[0], parent=True),
+            model=flags(model=settings.use.stage1_checkpoint),
 
 
 rule build_tiny_base:

@@ -23,7 +23,7 @@ from fofg import failed_jobs, names, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, canonical, load, merge, read
-from fofg.model_files import digest, settings_files, weight_files
+from fofg.model_files import check, digest
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name
@@ -48,6 +48,8 @@ try:
     STAGE1_EXAMPLES = None  # as many as selection keeps
     if settings.use.stage1_rft_data:
         STAGE1_EXAMPLES = count_rows(f"{settings.use.stage1_rft_data}/train.parquet")
+    if settings.use.stage1_checkpoint:
+        check(Path(settings.use.stage1_checkpoint))
     model_size(settings)  # damaged weights are an error here, not in the middle of the graph
 except UserError as error:
     raise WorkflowError(str(error))

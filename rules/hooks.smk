@@ -23,6 +23,8 @@ onstart:
         raise WorkflowError(str(error))
     try:
         relink(Path(settings.base_source()), Path(in_run(names.CHECKPOINTS), names.BASE), DIGESTS)
+        if settings.use.stage1_checkpoint:
+            relink(Path(settings.use.stage1_checkpoint), Path(in_run(names.CHECKPOINTS), names.OWN_STAGE1), DIGESTS)
         run_registry.record(".snakemake", settings.run_dir, lock_files(), slurm_job_name())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:

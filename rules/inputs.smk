@@ -8,12 +8,12 @@ def trained(folder):
 
 def model_files(model):
     """Return the files that identify a model: the base, one that a stage trains, or the user's own in its place."""
-    stage1 = settings.use.stage1_checkpoint
-    if model == names.STAGE1 and stage1:
-        files = [str(path) for path in (*settings_files(Path(stage1)), *weight_files(Path(stage1)))]
-        return files or [f"{stage1}/config.json"]
-    # The base model's weights are symlinks; source.json, which has their digest, stands in for them.
-    folder, weights = ("<checkpoints>/base", "source.json") if model == names.BASE else (f"<models>/{model}", "model.safetensors")
+    prepared = {names.BASE: names.BASE} | ({names.STAGE1: names.OWN_STAGE1} if settings.use.stage1_checkpoint else {})
+    # The weights of a prepared model are symlinks; source.json, which has their digest, stands in for them.
+    if model in prepared:
+        folder, weights = f"<checkpoints>/{prepared[model]}", "source.json"
+    else:
+        folder, weights = f"<models>/{model}", "model.safetensors"
     return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
 
 
@@ -34,6 +34,15 @@ def base_model_identity():
     except OSError as error:
         raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
     return model
+
+
+@cache
+def stage1_identity():
+    """Return the digest of the files of the user's own Stage-1 model."""
+    try:
+        return digest(Path(settings.use.stage1_checkpoint), DIGESTS)
+    except OSError as error:
+        raise WorkflowError(f"use.stage1_checkpoint: {error.filename}: {error.strerror}")
 
 
 def problem_files(stage=None):

@@ -101,11 +101,11 @@ def answered(tokenizer, messages: Sequence[Message], template: str | None = None
         done = whole
 
 
-def choose(tokenizer, plain: bool) -> Chosen:
+def choose(tokenizer, plain: bool, name: str = "base_model") -> Chosen:
     """Return the tokenizer's chat template if it keeps the law, else one with its marks that does.
 
-    ``plain``: the result adds no system text of its own. Raises UserError if the marks can't be found, or if no special token ends
-    an answer.
+    ``plain``: the result adds no system text of its own; ``name``: the model, for error messages. Raises UserError if the marks
+    can't be found, or if no special token ends an answer.
     """
     own, changes = tokenizer.get_chat_template(), []
     try:
@@ -130,7 +130,7 @@ def choose(tokenizer, plain: bool) -> Chosen:
         reason = _short(str(error) or type(error).__name__)
         why = f"its chat template {fault}, and can't be replaced" if fault else "its chat template can't be made plain"
         cure = _CURE if fault else "set plain_prompt: false"
-        raise UserError(f"base_model: {why} ({reason}); {cure}") from None
+        raise UserError(f"{name}: {why} ({reason}); {cure}") from None
     return Chosen(template, token, changes)
 
 

@@ -127,7 +127,7 @@ def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int =
     if output.resolve() == source.resolve():
         raise UserError(f"base_model: {source} is the folder of the prepared model; give another, or move the model")
     tokenizer = load_chat_tokenizer(source)
-    chosen = choose(tokenizer, plain_prompt)
+    chosen = choose(tokenizer, plain_prompt, base_model)
     if chosen.changes:
         changes = " and ".join(chosen.changes)
         print(f"{base_model}: its chat template {changes}; replaced by its turns without that", file=sys.stderr)

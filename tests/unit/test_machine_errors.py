@@ -131,9 +131,9 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path, below):
 def test_a_program_reports_one_sentence(tmp_path, trouble):
     output = tmp_path / "out"
     output.mkdir() if trouble == "full" else output.write_text("a file")
-    spec = '{"code":1,"base_model":"resources/tiny-base","plain_prompt":true}'
+    spec = '{"code":1,"model":"resources/tiny-base","plain_prompt":true}'
     done = subprocess.run(
-        [sys.executable, "workflow/scripts/prepare_base_model.py", "--spec", spec, "--output", str(output)],
+        [sys.executable, "workflow/scripts/prepare_model.py", "--spec", spec, "--output", str(output)],
         cwd=ROOT,
         capture_output=True,
         text=True,

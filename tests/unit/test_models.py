@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import struct
-from pathlib import Path
 
 import pytest
 from tiny_model import END, START
@@ -14,7 +13,6 @@ from fofg.errors import UserError
 from fofg.model_files import digest
 from fofg.weights import relink
 
-SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "prepare_base_model.py"
 #: A default system text, and answers trimmed.
 TEMPLATE = """{% if messages[0].role != 'system' %}<|start|>system\nBe Qwen.<|end|>{% endif %}
 {%- for m in messages %}{{ '<|start|>' + m.role + '\n' + m.content | trim + '<|end|>' }}{% endfor %}

@@ -320,7 +320,7 @@ EXPECTED = {
     "figures.font_size": (8, FIGURES),
     "use.stage1_problems": ("{run}/own.parquet", ROLLOUTS | DESCRIPTIONS),
     "use.stage1_rft_data": ("{run}/own_rft", SFT),
-    "use.stage1_checkpoint": ("{run}/own_model", STAGE1_MODEL),
+    "use.stage1_checkpoint": ("{run}/own_model", {("prepare_stage1_checkpoint",)} | STAGE1_MODEL),
     "use.stage2_rft_problems": ("{run}/own_stage2.parquet", chunks() | DESCRIPTIONS),
     "tiny_base.hidden_size": (24, TINY),
     "tiny_base.layers": (2, TINY),
