@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fofg.data.files import count_rows, cure, read_rows, write_json
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
-from fofg.tasks.task import Problem
+from fofg.tasks.task import Problem, Task
 from fofg.tasks.task import read as read_problem
 
 #: The columns to read: not the prompts, which are most of a problem file.
@@ -65,7 +65,7 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
     inputs: set[int] = set()
     problems_using: Counter[str] = Counter()
     uses: Counter[str] = Counter()
-    skills: dict[str, str] = {}
+    tasks, skills = set[Task](), dict[str, str]()
     for number, row in enumerate(read_rows(path, COLUMNS)):
         task, problem = read_problem(row, f"{path}: row {number}")
         info = row["extra_info"]
@@ -73,10 +73,12 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
         lengths.append((len(problem.input), len(problem.output)))
         inputs.add(_hash(problem.input))
         problems.append(_hash(f"{problem.question}\n{problem.input}"))
-        counts = task.count_skills(problem)
-        uses.update(counts)
-        problems_using.update(counts.keys())
-        skills |= task.skills
+        for skill, count in task.count_skills(problem).items():
+            uses[skill] += count
+            problems_using[skill] += 1
+        if task not in tasks:
+            tasks.add(task)
+            skills |= task.skills
         bar.update()
     if not problems:
         raise UserError(f"{path}: holds no problem; {cure(path)}")

@@ -109,13 +109,11 @@ def get(name: str) -> Task:
     Apart from TASKS, the environment variable FOFG_TASK can name one as ``package.module:Class``. The workflow sets it from
     ``problems.task``, so the rows of a file never decide which code is imported.
     """
-    return _get(name, TASKS.get(name), os.environ.get("FOFG_TASK"))
+    return load(name) if name in TASKS else _custom(name, os.environ.get("FOFG_TASK"))
 
 
 @lru_cache
-def _get(name: str, known: str | None, configured: str | None) -> Task:
-    if known:
-        return load(known)
+def _custom(name: str, configured: str | None) -> Task:
     task = load(configured) if configured else None
     if task and task.name == name:
         return task

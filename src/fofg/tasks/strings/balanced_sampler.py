@@ -7,7 +7,6 @@ often, up to a few calls; no problem occurs twice in a split; an input occurs ei
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from random import Random
 from string import ascii_lowercase
 from zlib import crc32
@@ -83,7 +82,7 @@ class _Level:
         self._generator = _Generator(stream)
         self._random = self._generator.random
         self._deck: list[str] = []
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[str] = set()
 
     def problems(self, count: int) -> Iterator[Sampled]:
         for _ in range(count):
@@ -91,8 +90,9 @@ class _Level:
                 self._deck += sorted(self._pool, key=lambda _: self._random())
             for _ in range(PATIENCE):
                 problem = self._attempt()
-                if problem and (problem.text, problem.input) not in self._seen:
-                    self._seen.add((problem.text, problem.input))
+                # Millions of tuples would keep the garbage collector busy.
+                if problem and (key := f"{problem.text}\n{problem.input}") not in self._seen:
+                    self._seen.add(key)
                     break
             else:
                 raise UserError(self._impossible())
@@ -215,7 +215,7 @@ class _Level:
         if parameter is None:
             return ()
         if isinstance(parameter, Integer) and parameter.multiplies:
-            parameter = replace(parameter, high=max(parameter.low, min(parameter.high, self._cap // len(value))))
+            return (self._generator.randint(parameter.low, max(parameter.low, min(parameter.high, self._cap // len(value)))),)
         return (parameter.draw(self._generator),)
 
     def _other(self, node: Node) -> tuple[Node, str]:

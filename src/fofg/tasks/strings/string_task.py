@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -44,6 +43,8 @@ class Strings:
 
     def _functions(self, problem: Problem) -> tuple[str, ...]:
         """Return the problem's functions in order of their number. Raises UserError for one without a definition."""
+        if "functions" in problem.details:
+            return problem.details["functions"]
         used = frozenset(_called(problem.question))
         if unknown := used - FUNCTIONS.keys():
             raise UserError(f"{problem.question[:200]}: no definition of {', '.join(unknown)}; correct or remove the problem")
@@ -65,8 +66,11 @@ class Strings:
         level = (row.get("extra_info") or {}).get("level")
         return Problem(*values, _level(values[0]) if level is None else level, written)
 
-    def count_skills(self, problem: Problem) -> Counter[str]:
-        return Counter(_called(problem.question))
+    def count_skills(self, problem: Problem) -> dict[str, int]:
+        counts: dict[str, int] = {}  # several times as fast as a Counter for a few names
+        for name in _called(problem.question):
+            counts[name] = counts.get(name, 0) + 1
+        return counts
 
     def grade(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Outcome:
         return grade(response, problem.output, rule, truncated)
