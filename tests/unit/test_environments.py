@@ -1,6 +1,9 @@
-"""Pins in envs/ are those of pyproject.toml and uv.lock, agree with the docs, and are installed where tests run."""
+"""Pins in envs/ are those of pyproject.toml and uv.lock, and are installed where tests run; ``make`` needs a fitting Python."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,3 +77,25 @@ def test_the_pinned_versions_are_the_installed_ones():
         files = CPU
     pinned = {name: pin.partition("+")[0] for name, pin in pins(files).items()}
     assert {name: version(name).partition("+")[0] for name in pinned} == pinned
+
+
+#: A Python of another version, whatever it really is.
+OLD = f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10, 1); $2"\n'
+
+
+@pytest.mark.parametrize("python", ["missing", "old"])
+@pytest.mark.parametrize(
+    ("target", "variable", "version"),
+    [("env", "PYTHON", "3.11 or newer"), ("env-gpu", "PYTHON_GPU", "3.12"), ("env-engines", "PYTHON_GPU", "3.12")],
+)
+def test_an_unfit_python_is_an_error_in_one_sentence(tmp_path, target, variable, version, python):
+    shutil.copytree(ENVS, tmp_path / "envs")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "old").write_text(OLD)
+    (tmp_path / "old").chmod(0o755)
+    command = ["make", "--no-print-directory", target, f"{variable}=./{python}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    (error,) = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("make")]
+    assert done.returncode and error.startswith(f"error: ./{python} is no Python {version} with venv")
+    assert f"make {variable}=/path/to/python" in error and not list(tmp_path.glob(".venv*"))

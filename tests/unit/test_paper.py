@@ -29,6 +29,15 @@ def test_paper_overlay_has_the_published_value(settings, key):
     assert value == FACTS["settings"][key]
 
 
+def test_every_setting_of_the_paper_overlay_names_its_source():
+    """Up to the sections on engines and speed."""
+    lines = OVERLAY.read_text(encoding="utf-8").partition("\nrollout_engine:")[0].splitlines()
+    settings = [line for line in lines if re.match(r"\s+\w+: *[^\s#]", line)]
+    source = re.compile(r"# .*(§\d|App\. [A-F]|\bcode\b|\bpaper\b|issue #\d|unstated|this project)")
+    assert len(settings) > 70
+    assert [line for line in settings if not source.search(line)] == []
+
+
 def test_the_default_has_the_pass_at_k_models_of_figure_5():
     assert load(read([ROOT / "config/default.yaml"])).passk.models == FACTS["passk"]["models"]
 

@@ -74,6 +74,13 @@ def test_a_killed_shard_resumes_and_gives_the_same_file(tmp_path, tiny_model, pr
     assert sorted(os.listdir(tmp_path)) == ["killed.parquet", "problems.parquet", "whole.parquet"]
 
 
+def test_a_damaged_input_is_one_sentence(tmp_path, tiny_model, problems):
+    problems.write_bytes(problems.read_bytes()[:1000])
+    done = subprocess.run(command(tmp_path, tiny_model, problems, "out", spec()), capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"error: {problems}: not a readable Parquet file")
+
+
 def test_a_stop_request_keeps_the_current_batch(tmp_path, tiny_model, problems):
     arguments, folder = command(tmp_path, tiny_model, problems, "stopped", spec(max_response_tokens=150)), tmp_path / "stopped"
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:

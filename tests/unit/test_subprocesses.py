@@ -110,6 +110,15 @@ def test_the_exit_code_is_the_programs(tmp_path, code):
     assert subprocesses.run(python(f"raise SystemExit({code})"), tmp_path / "log", {}) == code
 
 
+def test_signal_handlers_are_restored_whatever_ends_the_program(tmp_path):
+    numbers = (signal.SIGTERM, signal.SIGURG)
+    before = [signal.getsignal(number) for number in numbers]
+    subprocesses.run(python(""), tmp_path / "log", {})
+    with pytest.raises(FileNotFoundError):
+        subprocesses.run([str(tmp_path / "nothing")], tmp_path / "log", {})
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
 def test_all_output_is_appended_to_the_log(tmp_path, capfd):
     (tmp_path / "log").write_text("before\n")
     program = "import sys; print('out', flush=True); print('err', file=sys.stderr, flush=True); print(repr(sys.stdin.read()))"
