@@ -32,11 +32,6 @@ def problems(overlay, *changes):
     return []
 
 
-@pytest.mark.parametrize("overlay", [None, "paper.yaml", "gpu-tiny.yaml"])
-def test_shipped_overlays_load(overlay):
-    assert problems(overlay) == []
-
-
 #: Overlay, changes of it, the keys that messages name, changes that fix them.
 CASES = {
     "an engine's earlier name": (None, {"stage2.rl.engine": "trl"}, ["stage2.rl.engine"], [{"stage2.rl.engine": "torch"}]),
@@ -167,18 +162,3 @@ def test_requirements_of_verl_do_not_apply_to_torch():
         change |= {f"{path}.schedule": "linear", f"{path}.precision": "float32", f"{path}.batch_size": 7}
     assert problems(None, change, {"stage2.rl.precision": "float32"}) == []
     assert problems(None, change, {"training.gpus": 1}) == []
-
-
-def test_all_errors_are_reported_at_once():
-    verl = {f"{path}.engine": "verl" for path in ("stage1.sft", "stage2.rft.sft", "stage2.rl")}
-    messages = problems(None, verl, {"training.nodes": 2, "rollout_engine.gpus": 2})
-    assert [line.split(":")[0] for line in messages] == [
-        "rollout_engine.gpus",
-        "training.nodes",
-        "stage1.sft.engine",
-        "stage1.sft.last_batch",
-        "stage2.rft.sft.engine",
-        "stage2.rft.sft.last_batch",
-        "stage2.rl.engine",
-        "stage2.rl.on_empty_step",
-    ]

@@ -98,46 +98,17 @@ def test_growth_is_stopped_early():
         evaluate(tree, "abc", cap=1000)
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "",
-        "x x",
-        "x\x00",
-        "\ud800",
-        "func_25(x)",
-        "func_2()",
-        "func_2(x, x)",
-        "func_2(s=x)",
-        "func_2(*x)",
-        "func_1(x)",
-        "func_1(x, '2')",
-        "func_1(x, True)",
-        "func_1(x, 1.5)",
-        "func_1(x, 10**9)",
-        "func_1(x, 999999999)",
-        "func_5(x, x)",
-        "func_7(x, x, x)",
-        "x.strip()",
-        "x.upper(1)",
-        "x - x",
-        "b'x'",
-        "f'{x}'",
-        "lambda: x",
-        "(x := 'a')",
-        "x if x else x",
-        "__import__('os').system('true')",
-        "().__class__.__bases__",
-        "func_1(x, 1" + "0" * 10_000 + ")",
-        "(" * 100_000,
-        "(" * 10_000 + "x" + ")" * 10_000,
-        "func_2(" * 150 + "x" + ")" * 150,
-        " + ".join(["x"] * 50_000),
-        "-" * 100_000 + "1",
-        "'unclosed",
-        "x\n + x",
-    ],
-)
+HOSTILE = [
+    *("", "x x", "x\x00", "\ud800", "'unclosed", "x\n + x", "x - x", "b'x'", "f'{x}'", "lambda: x", "(x := 'a')", "x if x else x"),
+    *("func_25(x)", "func_2()", "func_2(x, x)", "func_2(s=x)", "func_2(*x)", "func_1(x)", "func_5(x, x)", "func_7(x, x, x)"),
+    *("func_1(x, '2')", "func_1(x, True)", "func_1(x, 1.5)", "func_1(x, 10**9)", "func_1(x, 999999999)"),
+    *("x.strip()", "x.upper(1)", "__import__('os').system('true')", "().__class__.__bases__", "func_1(x, 1" + "0" * 10_000 + ")"),
+    *("(" * 100_000, "(" * 10_000 + "x" + ")" * 10_000, "func_2(" * 150 + "x" + ")" * 150),
+    *(" + ".join(["x"] * 50_000), "-" * 100_000 + "1"),
+]
+
+
+@pytest.mark.parametrize("written", HOSTILE)
 def test_hostile_text_is_refused(written):
     with pytest.raises(UserError, match="not an expression"):
         parse(written)

@@ -11,22 +11,8 @@ from fofg.tasks.strings import pools
 from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 
 FACTS = json.loads((Path(__file__).parents[1] / "reference" / "functions.json").read_text(encoding="utf-8"))
-WORDS = [
-    "",
-    "a",
-    "ab",
-    "abc",
-    "queue ox",
-    "Mis5 iss",
-    "zebra-_|",
-    "aabbaa",
-    "level",
-    "hello world you",
-    "«x»",
-    "AEIOU",
-    "7",
-    "xyzzy",
-]
+WORDS = ["", "a", "ab", "abc", "queue ox", "Mis5 iss", "zebra-_|", "aabbaa", "level", "hello world you", "«x»", "AEIOU"]
+WORDS += ["7", "xyzzy"]
 TRAINING, HELD_OUT = (tuple(name for name in FUNCTIONS if DECLARED[name].pool == side) for side in ("train", "test"))
 PARAMETER_VALUES = {int: [1, 2, 3, 4, 5], str: ["-", "ab", "|"]}
 

@@ -114,17 +114,6 @@ def test_many_jobs_at_once_never_meet_on_a_gpu(machine):
         assert all(before[1] <= after[0] for before, after in pairwise(times)), name
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)], ids=["alone, then shared", "shared, then alone"])
-def test_shared_and_exclusive_jobs_wait_for_each_other(machine, start, before, after):
-    machine(1)
-    holding = start(1, before)
-    assert holding.taken() == ["0"]
-    waiting = start(1, after)
-    assert waiting.waits()
-    holding.end(signal.SIGKILL)
-    assert waiting.taken() == ["0"]
-
-
 class Machine(RuleBasedStateMachine):
     """Jobs come and go on three GPUs, alone or two per GPU; ``jobs``: each with its GPUs."""
 

@@ -1,26 +1,19 @@
 """Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
 
 import json
-import signal
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import rl_problems
 from rl_problems import HELD_OUT, VALIDATION, problem, spec
-from training_runs import checkpoints, distance, interrupt, resume, without_seconds
+from training_runs import distance, without_seconds
 
-from fofg import models, specs
-from fofg.config import load, read
-from fofg.data import validation
+from fofg import models
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.training import metrics
 
-SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_rl.py"
-SHAPE = ["--micro-batch-size", 3, "--batch-size", 128, "--threads", 1, "--on-empty-step", "skip", "--on-incomplete-step", "train"]
 #: Phases of four and one updates.
 STEPS = 5
 
@@ -431,64 +424,6 @@ def test_a_killed_run_resumes_to_the_same_model(world, tmp_path, capsys, steps):
     assert "resuming after step 4" in capsys.readouterr().err
     assert distance(tmp_path / "out", tmp_path / "whole") == 0
     assert [record["reward"] for record in records] == [record["reward"] for record in whole[1:]]
-
-
-LONG = spec(
-    [{"steps": 40, "mixture": {"one": 1, "two": 2}}, {"steps": 40, "mixture": {"one": 1}}],
-    learning_rate=1e-4,
-    rollouts={"max_prompt_tokens": 120},
-)
-
-
-def sampled(**changes):
-    """Validation on problems that the program samples."""
-    values = read([Path(__file__).parents[2] / "config/default.yaml"])
-    values["problems"] |= {"template": "{code}\n{input}", "input_length": [3, 5]}
-    return specs.validation(load(values)).model_copy(update={**VALIDATION.model_dump(exclude={"dataset"}), **changes})
-
-
-def command(world, output, save_every=4):
-    data = [f"{name}={path}" for name, path in files(world, LONG).items()]
-    paths = ["--model", world / "model", "--data", *data, "--validation", sampled().model_dump_json()]
-    paths += ["--output", output, "--state", output.parent / f"{output.name}-state"]
-    shape = [*SHAPE, "--save-every", save_every]
-    return [str(part) for part in [sys.executable, SCRIPT, "--spec", LONG.text(), *paths, *shape]]
-
-
-@pytest.fixture(scope="module")
-def long(world):
-    """Train a long run without interruption."""
-    return SimpleNamespace(
-        folder=world / "long",
-        records=run(world, world / "long", LONG, validation=validation.sample(sampled()), validation_settings=sampled()),
-    )
-
-
-@pytest.mark.slow
-def test_killed_twice(world, long, tmp_path):
-    """In the first phase and in the second."""
-    output = tmp_path / "out"
-    assert json.loads((long.folder / "validation.json").read_text()) == sampled().model_dump(mode="json")
-    for step in (4, 48):
-        code, messages = interrupt(command(world, output), output, step, signal.SIGKILL)
-        assert code == -signal.SIGKILL and not (output / "model.safetensors").exists()
-    assert "resuming after step" in messages
-    assert "resuming after step" in resume(command(world, output))
-    assert distance(output, long.folder) == 0
-    assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
-    assert not (tmp_path / "out-state").exists()
-
-
-@pytest.mark.slow
-def test_a_stop_request_saves_a_checkpoint_and_fails(world, long, tmp_path):
-    output = tmp_path / "out"
-    code, messages = interrupt(command(world, output, save_every=8), output, 8, signal.SIGTERM)
-    assert code == 1 and "error: stopped by SIGTERM after step" in messages
-    stopped = int(messages.split("stopped by SIGTERM after step ")[1].split()[0])
-    assert 8 < stopped < 80 and checkpoints(output)[-1] == stopped
-    assert f"resuming after step {stopped} of 80" in resume(command(world, output))
-    assert distance(output, long.folder) == 0
-    assert without_seconds(metrics.read(output / "metrics.jsonl")) == without_seconds(long.records)
 
 
 # --- unusable input ---

@@ -235,25 +235,8 @@ def loop_find_answer(text):
 
 PIECES = [
     *'{}{}()"\\`\n ,:a',
-    "\\{",
-    "\\}",
-    "```",
-    "```json",
-    "\\boxed{",
-    "\\left",
-    "\\right",
-    '{"output": "',
-    '"}',
-    '{"output": ',
-    '"output"',
-    '"a": ',
-    " True",
-    "None ",
-    "1.5",
-    '{"output": "ab"}',
-    '\\{"output": ("ab")\\}',
-    "«",
-    "so ",
+    *("\\{", "\\}", "```", "```json", "\\boxed{", "\\left", "\\right", "«", "so ", " True", "None ", "1.5"),
+    *('{"output": "', '"}', '{"output": ', '"output"', '"a": ', '{"output": "ab"}', '\\{"output": ("ab")\\}'),
 ]
 texts = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)
 

@@ -2,12 +2,11 @@
 
 import json
 
-import pytest
 from configs import configured
 
 from fofg import specs
 from fofg.config import canonical
-from fofg.specs import ProblemsSpec, RolloutsSpec
+from fofg.specs import RolloutsSpec
 
 OWN_ENGINE = {"name": "mine.engines:Mine", "options": {"beam": 4}}
 
@@ -23,12 +22,6 @@ def test_specs_are_canonical_json():
     assert RolloutsSpec.model_validate_json(text).problems.problems.template == "é {code} {input}"
 
 
-def test_a_full_shard_does_not_depend_on_the_number_of_problems():
-    config = configured(rollout_engine={"shard_size": 10})
-    assert shard(config, 1, 20) == shard(config, 1, 25)
-    assert RolloutsSpec.model_validate_json(shard(config, 2, 25)).rows == 5
-
-
 def test_options_of_a_custom_engine_are_part_of_the_spec():
     """They may change results; those of our own engines change speed alone."""
     assert json.loads(shard(configured(rollout_engine=OWN_ENGINE), 0, 10))["options"] == {"beam": 4}
@@ -42,17 +35,3 @@ def test_the_published_sampler_has_fixed_input_lengths():
         for length in ([3, 6], [4, 5])
     )
     assert one == other and one.problems.input_length == (3, 10)
-
-
-@pytest.mark.parametrize("change", [{"every": 9}, {"every": 0}, {"greedy": True}, {"problems": 3}, {"levels": [2, 2]}], ids=str)
-def test_validation_settings_are_part_of_the_validation_spec(change):
-    changed = configured(stage2={"rl": {"validation": change}})
-    assert specs.validation(changed) != specs.validation(configured())
-
-
-def test_problems_default_to_all_rows_of_the_split():
-    config = configured()
-    assert specs.problems(config, "stage1_level1", "test").rows == config.datasets["stage1_level1"].test
-    assert specs.problems(config, "stage1_level1", "train", 3, 4) == ProblemsSpec(
-        **{**specs.problems(config, "stage1_level1", "train").model_dump(), "first": 3, "rows": 4}
-    )

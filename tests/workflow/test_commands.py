@@ -8,22 +8,9 @@ import yaml
 from checkouts import ROOT, make_checkout, snakemake
 
 TARGETS = {
-    "all",
-    "analyze_failures",
-    "evaluate",
-    "figures",
-    "passk",
-    "stage1_create_problems",
-    "stage1_create_train_data",
-    "stage1_rft",
-    "stage2_create_problems",
-    "stage2_rft_create_problems",
-    "stage2_rft_create_train_data",
-    "stage2_rft_train",
-    "stage2_rl_level1",
-    "stage2_rl_level1to2",
-    "stage2_rl_level2",
-    "tiny_base",
+    *("all", "analyze_failures", "evaluate", "figures", "passk", "stage1_create_problems", "stage1_create_train_data"),
+    *("stage1_rft", "stage2_create_problems", "stage2_rft_create_problems", "stage2_rft_create_train_data"),
+    *("stage2_rft_train", "stage2_rl_level1", "stage2_rl_level1to2", "stage2_rl_level2", "tiny_base"),
 }
 
 

@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
+from functools import reduce
 from pathlib import Path
 
 import pytest
 import yaml
 
-from fofg.config import keys, load, read
+from fofg.config import keys, load, merge, read
 from fofg.provenance import FREE
 
 DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
@@ -129,111 +130,70 @@ def count(jobs):
     return dict(Counter(job[0] for job in jobs))
 
 
-def each(prefix, **values_and_jobs):
-    return {f"{prefix}.{key}": entry for key, entry in values_and_jobs.items()}
+def each(prefix, **values):
+    return {f"{prefix}.{key}": value for key, value in values.items()}
+
+
+def section(prefix, jobs, **values):
+    """Return the keys of a section: another value of each, and the jobs that it reruns."""
+    return {key: (value, jobs) for key, value in each(prefix, **values).items()}
 
 
 def rollout_keys(prefix, jobs, **others):
-    """Return the keys of a rollouts section."""
-    values = {
-        "samples": 3,
-        "temperature": 0.9,
-        "top_p": 0.9,
-        "max_prompt_tokens": 300,
-        "max_response_tokens": 65,
-        "long_prompts": "skip",
-        "seed": 9,
-    }
-    return {f"{prefix}.{key}": (value, others.get(key, jobs)) for key, value in values.items()}
+    values = {"max_prompt_tokens": 300, "max_response_tokens": 65, "long_prompts": "skip"}
+    sampling = {"samples": 3, "temperature": 0.9, "top_p": 0.9, "seed": 9}
+    return section(prefix, jobs, **values) | section(prefix, others.get("sampling", jobs), **sampling)
 
 
 def selection_keys(prefix, jobs):
-    values = {
-        "keep_truncated": True,
-        "drop_duplicates": True,
-        "max_per_problem": 1,
-        "max_tokens": 60,
-        "turns_per_example": 2,
-        "test_rows": 2,
-        "seed": 9,
-    }
-    return {f"{prefix}.{key}": (value, jobs) for key, value in values.items()}
+    values = {"keep_truncated": True, "drop_duplicates": True, "max_per_problem": 1, "max_tokens": 60}
+    return section(prefix, jobs, **values, turns_per_example=2, test_rows=2, seed=9)
 
 
 def sft_keys(prefix, jobs):
-    values = {
-        "engine": "verl",
-        "learning_rate": 1e-4,
-        "epochs": 3,
-        "batch_size": 8,
-        "last_batch": "drop",
-        "max_length": 900,
-        "too_long": "skip",
-        "warmup_ratio": 0.5,
-        "schedule": "linear",
-        "weight_decay": 0.1,
-        "betas": [0.9, 0.95],
-        "loss_agg_mode": "seq-mean-token-mean",
-        "max_grad_norm": 0.5,
-        "precision": "float32",
-        "seed": 9,
-    }
-    return {f"{prefix}.{key}": (value, jobs) for key, value in values.items()}
+    values = {"engine": "verl", "learning_rate": 1e-4, "epochs": 3, "batch_size": 8, "last_batch": "drop", "max_length": 900}
+    values |= {"too_long": "skip", "warmup_ratio": 0.5, "schedule": "linear", "weight_decay": 0.1, "betas": [0.9, 0.95]}
+    values |= {"loss_agg_mode": "seq-mean-token-mean", "max_grad_norm": 0.5, "precision": "float32", "seed": 9}
+    return section(prefix, jobs, **values)
 
 
-def dataset_keys(name, train, test, jobs, levels=(3, 3)):
-    """Return the keys of a dataset; ``train``, ``test``: new number of problems, whether the split is used."""
-    prefix, used = f"datasets.{name}", ("train" if train[1] else "test")
-    other = "test" if used == "train" else "train"
-    return {
-        f"{prefix}.stage": (1, jobs),
-        f"{prefix}.levels": (list(levels), jobs),
-        f"{prefix}.{used}": ((train if used == "train" else test)[0], jobs),
-        f"{prefix}.{other}": (4, made(name, other)),
-    }
+def dataset_keys(name, used, rows, jobs, levels=(3, 3)):
+    """Return the keys of a dataset; ``used``: the split that jobs read, of which there are then ``rows``."""
+    prefix, other = f"datasets.{name}", {"train": "test", "test": "train"}[used]
+    unused = {f"{prefix}.{other}": (4, made(name, other))}
+    return section(prefix, jobs, stage=1, levels=list(levels), **{used: rows}) | unused
 
 
+EVALUATION = stage1_test("base", "stage1-rft") | held_out(*MODELS)
+SAMPLED_EVALUATION = stage1_test("base", "stage1-rft") | held_out(*MODELS, decodings=["sampled"])
 #: Key -> another value, and the jobs that it reruns. {run} is the finished run's folder.
 EXPECTED = {
     "run_dir": ("elsewhere", EVERYTHING),
     "base_model": ("someone/another-model", BASE),
-    "container": ("docker://fofg-gpu", NOTHING),
     "plain_prompt": (False, BASE),
-    "problems.task": ("my_tasks:Mine", PROBLEMS),
     "problems.pools": ({"train": ["sort_chars"], "test": ["mirror_str"]}, OF_STAGE2),
-    "problems.sampler": ("paper", PROBLEMS),
-    "problems.seed": (7, PROBLEMS),
-    "problems.input_length": ([4, 6], PROBLEMS),
-    "problems.max_output_length": (40, PROBLEMS),
+    **section("problems", PROBLEMS, task="my_tasks:Mine", sampler="paper", seed=7, input_length=[4, 6], max_output_length=40),
     "problems.template": ("{code}\n\nmain_solution({input})?", PROBLEMS | TINY),
-    "datasets.stage1_level1.stage": (2, OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST),
-    "datasets.stage1_level1.levels": ([2, 2], OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST),
-    "datasets.stage1_level1.train": (
-        36,
-        made("stage1_level1") | {("generate_rollouts", 2)} | GATHER,
-    ),
+    **section("datasets.stage1_level1", OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST, stage=2, levels=[2, 2]),
+    "datasets.stage1_level1.train": (36, made("stage1_level1") | {("generate_rollouts", 2)} | GATHER),
     "datasets.stage1_level1.test": (9, OF_STAGE1_TEST),
-    **dataset_keys("stage2_level1", (49, True), (0, False), OF_LEVEL1),
-    **dataset_keys("stage2_level2", (9, True), (0, False), OF_LEVEL2),
-    **dataset_keys("stage2_level1to2", (49, True), (0, False), OF_LEVEL1TO2),
-    **dataset_keys("stage2_level1to8", (0, False), (9, True), OF_EVALUATION),
-    **dataset_keys("stage2_validation", (0, False), (9, True), OF_VALIDATION, levels=(1, 2)),
-    **dataset_keys("stage2_passk", (0, False), (5, True), OF_PASSK),
+    **dataset_keys("stage2_level1", "train", 49, OF_LEVEL1),
+    **dataset_keys("stage2_level2", "train", 9, OF_LEVEL2),
+    **dataset_keys("stage2_level1to2", "train", 49, OF_LEVEL1TO2),
+    **dataset_keys("stage2_level1to8", "test", 9, OF_EVALUATION),
+    **dataset_keys("stage2_validation", "test", 9, OF_VALIDATION, levels=(1, 2)),
+    **dataset_keys("stage2_passk", "test", 5, OF_PASSK),
     "scoring.scheme": ("binary", trained(*RL)),
     "scoring.answer_rule": ("lenient", ANSWERS | classified(*MODELS)),
     **rollout_keys("stage1.rollouts", ROLLOUTS),
     "stage1.rft.keep_definitions": (True, SELECTION),
     **selection_keys("stage1.rft", SELECTION),
     **sft_keys("stage1.sft", SFT),
-    "stage2.rft.dataset": ("stage2_level1to2", chunks()),
     "stage2.rft.num_iterations": (3, {("create_chunk", 2)} | rolled_out_iteration(2)),
-    "stage2.rft.examples_per_iteration": (17, chunks()),
-    "stage2.rft.chunk_seed": (9, chunks()),
-    "stage2.rft.on_empty_selection": ("error", NOTHING),
+    **section("stage2.rft", chunks(), dataset="stage2_level1to2", examples_per_iteration=17, chunk_seed=9),
     **rollout_keys("stage2.rft.rollouts", rolled_out_iteration(0)),
     **selection_keys("stage2.rft.selection", selected_iteration(0)),
     **sft_keys("stage2.rft.sft", tuned_iteration(0)),
-    "stage2.rl.engine": ("verl", trained(*RL)),
     "stage2.rl.curricula.level1": ([{"steps": 4, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level1")),
     "stage2.rl.curricula.level2": ([{"steps": 2, "mixture": {"stage2_level1": 1}}], trained("stage2-rl-level2")),
     "stage2.rl.curricula.level1to2": (
@@ -241,41 +201,14 @@ EXPECTED = {
         trained("stage2-rl-level1to2"),
     ),
     **rollout_keys("stage2.rl.rollouts", trained(*RL)),
-    "stage2.rl.prompts_per_step": (3, trained(*RL)),
-    "stage2.rl.mini_batch_prompts": (2, trained(*RL)),
-    "stage2.rl.filter_groups": (False, trained(*RL)),
-    "stage2.rl.generation_prompts": (5, trained(*RL)),
-    "stage2.rl.max_generation_batches": (4, trained(*RL)),
-    "stage2.rl.on_empty_step": ("error", NOTHING),
-    "stage2.rl.on_incomplete_step": ("error", NOTHING),
-    "stage2.rl.scale_rewards": ("none", trained(*RL)),
-    "stage2.rl.loss_agg_mode": ("seq-mean-token-mean", trained(*RL)),
-    "stage2.rl.kl_coef": (0.1, trained(*RL)),
-    "stage2.rl.entropy_coef": (0.1, trained(*RL)),
-    "stage2.rl.clip_low": (0.1, trained(*RL)),
-    "stage2.rl.clip_high": (0.3, trained(*RL)),
-    "stage2.rl.learning_rate": (1e-5, trained(*RL)),
-    "stage2.rl.warmup_steps": (2, trained(*RL)),
-    "stage2.rl.weight_decay": (0.1, trained(*RL)),
-    "stage2.rl.betas": ([0.9, 0.95], trained(*RL)),
-    "stage2.rl.max_grad_norm": (0.5, trained(*RL)),
-    "stage2.rl.precision": ("float32", trained(*RL)),
-    "stage2.rl.seed": (9, trained(*RL)),
-    "stage2.rl.validation.every": (2, NOTHING),
-    "stage2.rl.validation.dataset": ("stage2_passk", NOTHING),
-    "stage2.rl.validation.levels": ([1, 3], NOTHING),
-    "stage2.rl.validation.problems": (2, NOTHING),
-    "stage2.rl.validation.greedy": (True, NOTHING),
+    **section("stage2.rl", trained(*RL), prompts_per_step=3, mini_batch_prompts=2, filter_groups=False, generation_prompts=5),
+    **section("stage2.rl", trained(*RL), max_generation_batches=4, scale_rewards="none", loss_agg_mode="seq-mean-token-mean"),
+    **section("stage2.rl", trained(*RL), kl_coef=0.1, entropy_coef=0.1, clip_low=0.1, clip_high=0.3, learning_rate=1e-5),
+    **section("stage2.rl", trained(*RL), warmup_steps=2, weight_decay=0.1, betas=[0.9, 0.95], max_grad_norm=0.5),
+    **section("stage2.rl", trained(*RL), engine="verl", precision="float32", seed=9),
     "evaluation.dataset": ("stage2_passk", held_out(*MODELS)),
     "evaluation.greedy": (False, scored(*MODELS)),
-    **rollout_keys(
-        "evaluation.rollouts",
-        stage1_test("base", "stage1-rft") | held_out(*MODELS),
-        **dict.fromkeys(
-            ("samples", "temperature", "top_p", "seed"),
-            stage1_test("base", "stage1-rft") | held_out(*MODELS, decodings=["sampled"]),
-        ),
-    ),
+    **rollout_keys("evaluation.rollouts", EVALUATION, sampling=SAMPLED_EVALUATION),
     "passk.dataset": (
         "stage2_validation",
         passk("base", "stage1-rft") | {("generate_passk_rollouts", model, 2) for model in MODELS[:2]},
@@ -284,64 +217,36 @@ EXPECTED = {
     "passk.shard_size": (6, {("generate_passk_rollouts", model, 0) for model in MODELS[:2]} | counted("base", "stage1-rft")),
     **rollout_keys("passk.rollouts", passk("base", "stage1-rft")),
     "failures.levels": ([1, 8], classified(*MODELS)),
-    "rollout_engine.name": ("vllm", ENGINE),
-    "rollout_engine.dtype": ("bfloat16", ENGINE),
+    **section("rollout_engine", ENGINE, name="vllm", dtype="bfloat16", options={"style": "loud"}),
     "rollout_engine.shard_size": (
         8,
         {("generate_rollouts", shard) for shard in (0, 1, 2)} | GATHER | rolled_out_iteration(0),
     ),
-    "rollout_engine.batch_size": (7, NOTHING),
-    "rollout_engine.threads": (2, NOTHING),
-    "rollout_engine.gpus": (1, NOTHING),
-    "rollout_engine.jobs_per_gpu": (2, NOTHING),
-    "rollout_engine.options": ({"style": "loud"}, ENGINE),
-    "training.gpus": (1, NOTHING),
     "training.nodes": (2, SFT),
-    "training.verl.tokens_per_gpu": (4096, NOTHING),
-    "training.verl.offload": (True, NOTHING),
-    "training.verl.attention": ("sdpa", NOTHING),
-    "training.verl.tensor_parallel_size": (2, NOTHING),
-    "training.verl.gpu_memory_utilization": (0.5, NOTHING),
-    "training.verl.enforce_eager": (True, NOTHING),
-    "training.verl.torch_compile": (True, NOTHING),
-    "training.threads": (1, NOTHING),
-    "training.stage2_threads": (2, NOTHING),
-    "training.micro_batch_size": (2, NOTHING),
-    "training.save_every": (5, NOTHING),
-    "training.rl_micro_batch_size": (2, NOTHING),
-    "training.rl_save_every": (5, NOTHING),
-    "training.pretraining_save_every": (2, NOTHING),
-    "training.log_every": (5, NOTHING),
-    "cluster.max_runtime": (60, NOTHING),
-    "cluster.grace_period": (60, NOTHING),
-    "cluster.resources": ({"train_sft": {"mem_mb": 5000, "runtime": 45}}, NOTHING),
-    "figures.formats": (["png"], FIGURES),
-    "figures.dpi": (50, FIGURES),
-    "figures.font_size": (8, FIGURES),
+    **section("figures", FIGURES, formats=["png"], dpi=50, font_size=8),
     "use.stage1_problems": ("{run}/own.parquet", ROLLOUTS | DESCRIPTIONS),
     "use.stage1_rft_data": ("{run}/own_rft", SFT),
     "use.stage1_checkpoint": ("{run}/own_model", {("prepare_stage1_checkpoint",)} | STAGE1_MODEL),
     "use.stage2_rft_problems": ("{run}/own_stage2.parquet", chunks() | DESCRIPTIONS),
-    "tiny_base.hidden_size": (24, TINY),
-    "tiny_base.layers": (2, TINY),
-    "tiny_base.heads": (2, TINY),
-    "tiny_base.intermediate_size": (24, TINY),
-    "tiny_base.steps": (3, TINY),
-    "tiny_base.tokens_per_step": (1024, TINY),
-    "tiny_base.learning_rate": (1e-3, TINY),
-    "tiny_base.matrix_learning_rate": (1e-3, TINY),
-    "tiny_base.error_rate": (0.1, TINY),
-    "tiny_base.seed": (9, TINY),
-    "plan.rollout_tokens_per_second": (9.5, NOTHING),
-    "plan.sft_tokens_per_second": (9.5, NOTHING),
-    "plan.rl_tokens_per_second": (9.5, NOTHING),
-    "plan.start_seconds": (9.5, NOTHING),
-    "plan.rl_step_seconds": (9.5, NOTHING),
-    "plan.mean_prompt_tokens": (9.5, NOTHING),
-    "plan.mean_response_tokens": (9.5, NOTHING),
-    "plan.generation_batches": (9.5, NOTHING),
-    "plan.kept_share": (0.9, NOTHING),
-    "plan.model_parameters": (9, NOTHING),
+    **section("tiny_base", TINY, hidden_size=24, layers=2, heads=2, intermediate_size=24, steps=3, tokens_per_step=1024),
+    **section("tiny_base", TINY, learning_rate=1e-3, matrix_learning_rate=1e-3, error_rate=0.1, seed=9),
+}
+#: Key -> another value; it changes speed, what is checked, or what is measured on the way, but no file.
+FREE_KEYS = {
+    "container": "docker://fofg-gpu",
+    "stage2.rft.on_empty_selection": "error",
+    "stage2.rl.on_empty_step": "error",
+    "stage2.rl.on_incomplete_step": "error",
+    **each("stage2.rl.validation", every=2, dataset="stage2_passk", levels=[1, 3], problems=2, greedy=True),
+    **each("rollout_engine", batch_size=7, threads=2, gpus=1, jobs_per_gpu=2),
+    **each("training", gpus=1, threads=1, stage2_threads=2, micro_batch_size=2, save_every=5, rl_micro_batch_size=2),
+    **each("training", rl_save_every=5, pretraining_save_every=2, log_every=5),
+    **each("training.verl", tokens_per_gpu=4096, offload=True, attention="sdpa", tensor_parallel_size=2),
+    **each("training.verl", gpu_memory_utilization=0.5, enforce_eager=True, torch_compile=True),
+    **each("cluster", max_runtime=60, grace_period=60, resources={"train_sft": {"mem_mb": 5000, "runtime": 45}}),
+    **each("plan", rollout_tokens_per_second=9.5, sft_tokens_per_second=9.5, rl_tokens_per_second=9.5, start_seconds=9.5),
+    **each("plan", rl_step_seconds=9.5, mean_prompt_tokens=9.5, mean_response_tokens=9.5, generation_batches=9.5),
+    **each("plan", kept_share=0.9, model_parameters=9),
 }
 GPU = {"training": {"gpus": 1}}
 VERL = GPU | {
@@ -356,27 +261,31 @@ BESIDE = {
     "stage1.sft.engine": GPU | {"stage1": {"sft": {"last_batch": "drop"}}},
     "stage2.rft.sft.engine": GPU | {"stage2": {"rft": {"sft": {"last_batch": "drop"}}}},
     "stage2.rl.engine": GPU | {"stage2": {"rl": {"on_empty_step": "error"}}},
-    "rollout_engine.gpus": GPU,
     "rollout_engine.options": {"rollout_engine": {"name": "my_engines:Mine"}},
     "training.nodes": VERL,
 }
 
 
-def overlay(path: Path, key: str, value) -> Path:
-    nested = value
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    path.write_text(yaml.safe_dump(nested))
+def nested(keys_and_values):
+    """Return a configuration of dotted keys."""
+    values = {}
+    for key, value in keys_and_values.items():
+        merge(values, reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), value))
+    return values
+
+
+def write(path: Path, values: dict) -> Path:
+    path.write_text(yaml.safe_dump(values))
     return path
 
 
-def test_the_table_has_every_key():
-    assert EXPECTED.keys() == set(keys(read([DEFAULT])))
+def test_the_tables_have_every_key():
+    assert {*EXPECTED, *FREE_KEYS} == set(keys(read([DEFAULT]))) and not EXPECTED.keys() & FREE_KEYS.keys()
 
 
 def test_keys_that_rerun_nothing_are_not_compared_in_a_run_without_records():
-    free = {key for key in EXPECTED if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
-    assert free == {key for key, (_, jobs) in EXPECTED.items() if not jobs} | {"run_dir", "training.nodes"}
+    free = {key for key in {*EXPECTED, *FREE_KEYS} if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
+    assert free == {*FREE_KEYS, "run_dir", "training.nodes"}
 
 
 @pytest.mark.parametrize("key", EXPECTED)
@@ -384,10 +293,23 @@ def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
     value, jobs = EXPECTED[key]
     if isinstance(value, str):
         value = value.replace("{run}", str(finished.folder))
-    changed, beside = overlay(tmp_path / "changed.yaml", key, value), tmp_path / "beside.yaml"
-    beside.write_text(yaml.safe_dump(BESIDE.get(key, {})))
-    assert load(read([DEFAULT, SMALL, beside, changed])) != load(read([DEFAULT, SMALL]))
-    assert finished.stale([beside, changed]) == count(jobs)
+    overlays = [write(tmp_path / "beside.yaml", BESIDE.get(key, {})), write(tmp_path / "changed.yaml", nested({key: value}))]
+    assert load(read([DEFAULT, SMALL, *overlays])) != load(read([DEFAULT, SMALL]))
+    assert finished.stale(overlays) == count(jobs)
+
+
+def test_keys_of_speed_checks_and_measurements_rerun_nothing(finished, tmp_path):
+    """All at once: one that reran a job would do so here too."""
+    before = keys_of(load(read([DEFAULT, SMALL])))
+    changed = write(tmp_path / "changed.yaml", nested(FREE_KEYS))
+    after = keys_of(load(read([DEFAULT, SMALL, changed])))
+    assert [key for key in FREE_KEYS if after[key] == before[key]] == []
+    assert finished.stale([changed]) == {}
+
+
+def keys_of(settings) -> dict:
+    values = settings.model_dump(mode="json")
+    return {key: reduce(lambda inner, part: inner[part], key.split("."), values) for key in FREE_KEYS}
 
 
 def test_a_finished_run_is_up_to_date_with_any_number_of_cores(finished):

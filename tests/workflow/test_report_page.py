@@ -17,13 +17,8 @@ FIGURES = {
     "Run": ["Summary", "Versions"],
     "Stage 1": ["Accuracy", "Accuracy (table)", "RFT data", "Training"],
     "Stage 2": [
-        "Accuracy by level",
-        "Accuracy by level (table)",
-        "Failures",
-        "Failures (table)",
-        "Learning curves",
-        "pass@k",
-        "pass@k (table)",
+        *("Accuracy by level", "Accuracy by level (table)", "Failures", "Failures (table)", "Learning curves"),
+        *("pass@k", "pass@k (table)"),
     ],
 }
 #: Run an async function in the page and put its result into the page's text.
