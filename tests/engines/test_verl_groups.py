@@ -33,33 +33,37 @@ def counts(metrics):
     return {name: metrics[f"fofg/{name}"] for name in ("groups", "groups_kept", "generation_batches", "limit_reached")}
 
 
-def test_the_first_batch_is_topped_up(run):
-    run.load([MIXED, SAME, SAME, SAME, MIXED, MIXED], wanted=2, generation=5, most=3)
+#: Problems, arguments of ``Run.load``, numbers of further prompts requested, groups of the step, and counts: groups, groups kept,
+#: batches, whether the limit was reached.
+DRAWS = {
+    "the first batch is topped up": ([MIXED, SAME, SAME, SAME, MIXED, MIXED], (2, 5, 3), {}, [3], [0, 4], (5, 2, 1, 0)),
+    "it samples until enough groups have different rewards": (
+        *([SAME, MIXED, SAME, SAME, (1, "WWWN"), SAME, MIXED, MIXED], (2, 2, 9), {}),
+        *([2, 2], [1, 4], (6, 2, 3, 0)),
+    ),
+    # The trainer first requests all prompts of a step, which is as many batches as a full step takes at least.
+    "a first request of all prompts counts as several batches": (
+        *([MIXED, SAME, MIXED, MIXED, SAME, MIXED, MIXED, MIXED], (4, 3, 3), {}),
+        *([2], [0, 2, 3, 5], (6, 4, 2, 0)),
+    ),
+    "at the batch limit it trains on fewer groups": (
+        *([SAME, SAME, MIXED, SAME, SAME, SAME, MIXED], (2, 2, 3), {}),
+        *([2, 2], [2], (6, 1, 3, 1)),
+    ),
+    "without filter_groups one batch is kept whole": (
+        *([SAME, MIXED, SAME, (1, "WWWW"), MIXED], (3, 2, 5), {"filter_groups": False, "on_incomplete_step": "error"}),
+        *([], [0, 1, 2], (3, 3, 1, 0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DRAWS)
+def test_groups_of_a_step(run, case):
+    problems, (wanted, generation, most), more, refills, groups, expected = DRAWS[case]
+    run.load(problems, wanted=wanted, generation=generation, most=most, **more)
     batch, metrics = run.step()
-    assert run.refills == [3] and chosen(batch) == [0, 4]
-    assert counts(metrics) == {"groups": 5, "groups_kept": 2, "generation_batches": 1, "limit_reached": 0}
-
-
-def test_it_samples_until_enough_groups_have_different_rewards(run):
-    run.load([SAME, MIXED, SAME, SAME, (1, "WWWN"), SAME, MIXED, MIXED], wanted=2, generation=2, most=9)
-    batch, metrics = run.step()
-    assert run.refills == [2, 2] and chosen(batch) == [1, 4]
-    assert counts(metrics) == {"groups": 6, "groups_kept": 2, "generation_batches": 3, "limit_reached": 0}
-
-
-def test_a_first_request_of_all_prompts_counts_as_several_batches(run):
-    """The trainer first requests all prompts of a step, which is as many batches as a full step takes at least."""
-    run.load([MIXED, SAME, MIXED, MIXED, SAME, MIXED, MIXED, MIXED], wanted=4, generation=3, most=3)
-    batch, metrics = run.step()
-    assert run.refills == [2] and chosen(batch) == [0, 2, 3, 5]
-    assert counts(metrics) == {"groups": 6, "groups_kept": 4, "generation_batches": 2, "limit_reached": 0}
-
-
-def test_at_the_batch_limit_it_trains_on_fewer_groups(run):
-    run.load([SAME, SAME, MIXED, SAME, SAME, SAME, MIXED], wanted=2, generation=2, most=3)
-    batch, metrics = run.step()
-    assert run.refills == [2, 2] and chosen(batch) == [2]
-    assert counts(metrics) == {"groups": 6, "groups_kept": 1, "generation_batches": 3, "limit_reached": 1}
+    assert run.refills == refills and chosen(batch) == groups
+    assert tuple(counts(metrics).values()) == expected
     assert not (run.folder / ERROR).exists()
 
 
@@ -79,15 +83,6 @@ def test_a_step_with_too_few_groups_can_be_an_error(run):
         run.step(7)
     message = (run.folder / ERROR).read_text()
     assert "fewer than stage2.rl's prompts_per_step (2)" in message and "on_incomplete_step: train" in message
-
-
-def test_without_filter_groups_one_batch_is_kept_whole(run):
-    run.load(
-        [SAME, MIXED, SAME, (1, "WWWW"), MIXED], wanted=3, generation=2, most=5, filter_groups=False, on_incomplete_step="error"
-    )
-    batch, metrics = run.step()
-    assert run.refills == [] and chosen(batch) == [0, 1, 2]
-    assert counts(metrics) == {"groups": 3, "groups_kept": 3, "generation_batches": 1, "limit_reached": 0}
 
 
 def test_unused_groups_leave_the_queue(run):

@@ -98,14 +98,11 @@ def test_a_stop_request_during_an_update_saves_that_step_and_the_run_resumes_exa
     assert learning.records() == whole
 
 
-def test_a_stop_request_after_a_saved_step_ends_training(learning):
-    assert learning.start(save_every=2, at={("end", 4): learning.ask}) == stop_message(4)
-    assert learning.run.saved() == 4 and max(learning.drawn) == 4
-
-
-def test_a_stop_request_after_an_unsaved_step_saves_the_next(learning):
-    assert learning.start(save_every=4, at={("end", 2): learning.ask}) == stop_message(3)
-    assert learning.run.saved() == 3 and [record["step"] for record in learning.records()] == [1, 2, 3]
+@pytest.mark.parametrize(("save_every", "asked", "saved"), [(2, 4, 4), (4, 2, 3)], ids=["after a saved step", "after another"])
+def test_a_stop_request_between_steps_ends_with_a_saved_step(learning, save_every, asked, saved):
+    assert learning.start(save_every=save_every, at={("end", asked): learning.ask}) == stop_message(saved)
+    assert learning.run.saved() == max(learning.drawn) == saved
+    assert [record["step"] for record in learning.records()] == list(range(1, saved + 1))
 
 
 def test_a_stop_request_in_the_last_step_finishes_the_run(learning):

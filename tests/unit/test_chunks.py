@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import problem_sets
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -84,12 +83,3 @@ def test_too_few_rows_are_an_error_that_names_the_keys(tmp_path, problems, itera
     for part in ("train.parquet", "4 chunks of 16 need 64", "num_iterations", "examples_per_iteration", "datasets.NAME.train"):
         assert part in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_unusable_files_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"missing\.parquet: no such file"):
-        chunks.write(tmp_path / "out.parquet", tmp_path / "missing.parquet", **spec(), iterations=1)
-    pq.write_table(pa.table({"prompt": ["a"] * 20}), tmp_path / "mine.parquet")
-    with pytest.raises(UserError, match=r"mine\.parquet: no column 'data_source'"):
-        chunks.write(tmp_path / "out.parquet", tmp_path / "mine.parquet", **spec(), iterations=1)
-    assert not (tmp_path / "out.parquet").exists()

@@ -142,21 +142,16 @@ def test_duplicates_are_counted_and_custom_files_may_lack_numbers(tmp_path):
     assert made["exposure"]["my_own"] == {"public_name": "my_own", "problems": 2, "calls": 2}
 
 
-def test_unusable_files_are_named(tmp_path):
-    good = tmp_path / "good.parquet"
+def test_unusable_rows_and_outputs_are_named(tmp_path):
+    good, broken, out = tmp_path / "good.parquet", tmp_path / "broken.parquet", {"mine": tmp_path / "mine.json"}
     datasets.write(good, problem_sets.spec("stage1_level1", "train", 5, problem_sets.DEFAULT.problems))
-    empty, broken = tmp_path / "empty.parquet", tmp_path / "broken.parquet"
-    write_parquet(empty, PROBLEMS, [])
     rows = rows_of(good)
     rows[3]["reward_model"]["ground_truth"] = "{"
     write_parquet(broken, PROBLEMS, [rows])
-    out = {"mine": tmp_path / "mine.json"}
-    for files, made, message in (
-        ({"mine/train": tmp_path / "missing.parquet"}, out, r"missing\.parquet: no such file"),
-        ({"mine/train": empty}, out, r"empty\.parquet: holds no problem"),
-        ({"mine/train": broken}, out, r"broken\.parquet: row 3: reward_model\.ground_truth"),
-        ({"mine/train": good, "other/test": good}, out, "--outputs: none for dataset other"),
+    for files, message in (
+        ({"mine/train": broken}, r"broken\.parquet: row 3: reward_model\.ground_truth"),
+        ({"mine/train": good, "other/test": good}, "--outputs: none for dataset other"),
     ):
         with pytest.raises(UserError, match=message):
-            description.describe(files, made, disjoint=True)
+            description.describe(files, out, disjoint=True)
     assert not list(tmp_path.glob("*.json"))

@@ -429,20 +429,14 @@ def test_a_killed_run_resumes_to_the_same_model(world, tmp_path, capsys, steps):
 # --- unusable input ---
 
 
-def test_unusable_files_are_named(world, tmp_path):
-    one = spec([{"steps": 1, "mixture": {"one": 1}}])
-    torn, empty = tmp_path / "torn.parquet", tmp_path / "empty.parquet"
-    torn.write_bytes((world / "one.parquet").read_bytes()[:-100])
-    write_parquet(empty, PROBLEMS, [[]])
-    cases = [
-        ({"one": torn}, r"torn\.parquet: not a readable Parquet file"),
-        ({"one": empty}, r"empty\.parquet: no problems"),
-        ({"two": world / "two.parquet"}, r"--data: no file for one, which a mixture of stage2.rl.curricula names"),
-        ({"one": world / "one.parquet", "two": world / "two.parquet"}, r"--data: no mixture names two"),
-    ]
-    for data, message in cases:
+def test_files_are_those_of_the_mixtures(world, tmp_path):
+    spec_of_one = spec([{"steps": 1, "mixture": {"one": 1}}])
+    for names, message in (
+        (["two"], r"--data: no file for one, which a mixture of stage2.rl.curricula names"),
+        (["one", "two"], r"--data: no mixture names two"),
+    ):
         with pytest.raises(UserError, match=message):
-            run(world, tmp_path / "out", one, data=data)
+            run(world, tmp_path / "out", spec_of_one, data={name: world / f"{name}.parquet" for name in names})
     assert not (tmp_path / "out").exists()
 
 

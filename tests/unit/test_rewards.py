@@ -1,6 +1,5 @@
 """Rewards in verl's form, and of many responses at once."""
 
-import inspect
 import json
 
 import pytest
@@ -11,7 +10,7 @@ from fofg.errors import UserError
 from fofg.tasks.rewards import compute_score, compute_scores
 
 TRUTH = json.dumps({"ref_input": "ab", "ref_output": "ba", "expression": "func_17(x)"})
-RIGHT, WRONG, NONE = 'So: {"output": "ba"}', 'So: {"output": "ab"}', "So: ba"
+RIGHT, WRONG, NONE, STRAY = 'So: {"output": "ba"}', 'So: {"output": "ab"}', "So: ba", 'a stray { then {"output": "ba"}'
 
 
 def row(index=3, source="string_task", truth=TRUTH):
@@ -19,62 +18,25 @@ def row(index=3, source="string_task", truth=TRUTH):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "rewards"),
-    [("published_code", {RIGHT: 1.0, WRONG: 0.0, NONE: -1.0}), ("binary", {RIGHT: 1.0, WRONG: 0.0, NONE: 0.0})],
+    ("response", "more", "published_code", "binary"),
+    [
+        (RIGHT, {}, 1.0, 1.0),
+        (WRONG, {}, 0.0, 0.0),
+        (NONE, {}, -1.0, 0.0),
+        (STRAY, {}, -1.0, 0.0),
+        (STRAY, {"answer_rule": "lenient"}, 1.0, 1.0),
+        (RIGHT, {"truncated": True}, -1.0, 0.0),
+        (RIGHT, {"extra_info": {"index": 1, "truncated": True}}, -1.0, 0.0),
+        (RIGHT, {"extra_info": {"index": 1, "truncated": None}}, 1.0, 1.0),
+        (RIGHT, {"strict_box_verify": False, "reward_router_address": None}, 1.0, 1.0),
+    ],
 )
-def test_reward_and_accuracy(scheme, rewards):
-    for response, reward in rewards.items():
-        found = compute_score("string_task", response, TRUTH, scheme=scheme)
-        assert found == {"score": reward, "acc": float(response == RIGHT)}
-
-
-def test_a_truncated_response_is_no_answer():
-    assert compute_score("string_task", RIGHT, TRUTH, truncated=True) == {"score": -1.0, "acc": 0.0}
-    assert compute_score("string_task", RIGHT, TRUTH, truncated=True, scheme="binary") == {"score": 0.0, "acc": 0.0}
-
-
-@pytest.mark.parametrize("scheme", ["published_code", "binary"])
-@pytest.mark.parametrize(("flag", "cut"), [(True, True), (False, False), (None, False)])
-def test_extra_info_may_hold_the_truncated_flag(flag, cut, scheme):
-    found = compute_score("string_task", RIGHT, TRUTH, {"index": 1, "truncated": flag}, scheme=scheme)
-    assert found == compute_score("string_task", RIGHT, TRUTH, truncated=cut, scheme=scheme)
-    assert found["acc"] == float(not cut)
-
-
-def test_a_level_in_the_data_source_is_ignored():
-    for response in (RIGHT, WRONG, NONE):
-        assert compute_score("string_task/level2", response, TRUTH) == compute_score("string_task", response, TRUTH)
-
-
-def test_the_answer_rule_reaches_the_scoring():
-    stray = '{"output": "ba"} and {'
-    lenient = compute_score("string_task", stray + " {", TRUTH, answer_rule="lenient")
-    assert lenient == {"score": 1.0, "acc": 1.0}
-
-
-def test_verl_can_call_it():
-    """With these parameter names, reward_kwargs and verl's own keywords; all values are numbers."""
-    names = list(inspect.signature(compute_score).parameters)[:4]
-    assert names == ["data_source", "solution_str", "ground_truth", "extra_info"]
-    found = compute_score(
-        data_source="string_task",
-        solution_str=WRONG,
-        ground_truth=TRUTH,
-        extra_info={"index": 1, "num_turns": 2},
-        scheme="published_code",
-        strict_box_verify=False,
-        reward_router_address=None,
-    )
-    assert found["score"] == 0.0 and all(isinstance(value, float) for value in found.values())
-
-
-def test_many_responses_are_scored_as_single_ones():
-    scoring = Scoring(scheme="published_code", answer_rule="published")
-    items = [(row(1), RIGHT, False), (row(2), RIGHT, True), (row(3), WRONG, False), (row(4), NONE, False)]
-    assert [found["score"] for found in compute_scores(items, scoring)] == [1.0, -1.0, 0.0, -1.0]
-    assert [found["acc"] for found in compute_scores(items, scoring)] == [1.0, 0.0, 0.0, 0.0]
-    binary = Scoring(scheme="binary", answer_rule="published")
-    assert [found["score"] for found in compute_scores(items, binary)] == [1.0, 0.0, 0.0, 0.0]
+@pytest.mark.parametrize("source", ["string_task", "string_task/level2"])
+def test_reward_and_accuracy(source, response, more, published_code, binary):
+    """By scheme; a level in the data source is ignored, and so are verl's other keywords."""
+    for scheme, reward in {"published_code": published_code, "binary": binary}.items():
+        found = compute_score(data_source=source, solution_str=response, ground_truth=TRUTH, scheme=scheme, **more)
+        assert found == {"score": reward, "acc": float(reward == 1.0)}
 
 
 def test_unusable_rows_are_named():

@@ -331,29 +331,6 @@ def test_unusable_rows_are_named(tmp_path):
         assert "rollout.parquet: problem 1: reward_model.ground_truth" in message
 
 
-def test_unusable_files_are_named(tmp_path):
-    path, outputs = tmp_path / "rollout.parquet", [tmp_path / name for name in ("a", "b", "c")]
-    with pytest.raises(UserError, match="no such file"):
-        select(spec(), path, *outputs)
-    write(path, MIXED)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"rollout\.parquet: not a readable Parquet file"):
-        select(spec(), path, *outputs)
-    damaged = bytearray(whole)
-    damaged[8:600] = bytes(592)
-    path.write_bytes(damaged)
-    with pytest.raises(UserError, match=r"rollout\.parquet: damaged Parquet file"):
-        select(spec(), path, *outputs)
-    write_parquet(path, RFT, [])
-    with pytest.raises(UserError, match="no column 'responses'"):
-        select(spec(), path, *outputs)
-    write_parquet(path, ROLLOUTS, [])
-    with pytest.raises(UserError, match="holds no problem"):
-        select(spec(), path, *outputs)
-    assert [item.name for item in tmp_path.iterdir()] == ["rollout.parquet"]
-
-
 def bad_text(count: int) -> pa.StringArray:
     offsets = pa.array(range(0, 2 * count + 1, 2), pa.int32())
     return pa.StringArray.from_buffers(count, offsets.buffers()[1], pa.py_buffer(b"\xff\xfe" * count))

@@ -171,7 +171,7 @@ def test_a_missing_engine_is_named(tmp_path, tiny_model, problems):
         make(tmp_path, tiny_model, problems, spec().model_copy(update={"engine": "vllm"}))
 
 
-def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
+def test_unusable_problems_are_named(tmp_path, tiny_model, problems):
     def message(used=None):
         with pytest.raises(UserError) as caught:
             make(tmp_path, tiny_model, problems, used or spec())
@@ -180,13 +180,6 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
 
     assert "has 10 problems, not the rows 5 to 14" in message(spec(5, 10))
     assert "has 10 problems, not the rows 10 to 9" in message(spec(10))
-    content = problems.read_bytes()
-    for length in (0, len(content) - 1):
-        problems.write_bytes(content[:length])
-        assert "not a readable Parquet file" in message()
-    middle = len(content) // 3
-    problems.write_bytes(content[:middle] + b"\xff" * 200 + content[middle + 200 :])
-    assert "Parquet file" in message()
     for damage, expected in (
         ({"prompt": []}, "problem 3: prompt is empty"),
         ({"prompt": [{"role": "user", "content": None}]}, "problem 3: prompt is empty"),
@@ -195,8 +188,6 @@ def test_unusable_problem_files_are_named(tmp_path, tiny_model, problems):
     ):
         write(problems, [problem(index, **(damage if index == 3 else {})) for index in range(10)])
         assert expected in message()
-    problems.unlink()
-    assert "no such file" in message()
 
 
 def test_hostile_prompts_get_responses(tmp_path, tiny_model):
@@ -223,12 +214,8 @@ def test_gather_refuses_incomplete_or_different_shards(tmp_path, tiny_model, pro
     assert "4-4.parquet: begins at problem 4, expected 8" in message("0-8.parquet", "4-4.parquet", "8-2.parquet")
     assert "begins at problem 0, expected 4" in message("0-4.parquet", "0-4.parquet", "4-4.parquet")
     assert "other.parquet: made with other settings" in message("0-4.parquet", "4-4.parquet", "other.parquet")
-    assert "no column 'responses'" in message("problems.parquet", expected=1)
     table = pq.read_table(tmp_path / "0-8.parquet")
     pq.write_table(table.slice(0, 7), tmp_path / "short.parquet")
     assert "short.parquet: has 7 problems, expected 8" in message("short.parquet", "8-2.parquet", expected=2)
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "bare.parquet")
     assert "bare.parquet: not a shard" in message("bare.parquet", "8-2.parquet", expected=2)
-    content = (tmp_path / "8-2.parquet").read_bytes()
-    (tmp_path / "8-2.parquet").write_bytes(content[:-20])
-    assert "8-2.parquet: not a readable" in message("0-8.parquet", "8-2.parquet", expected=2)

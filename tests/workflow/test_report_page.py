@@ -42,7 +42,7 @@ window.addEventListener("load", async () => {
 </script>"""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def chromium() -> str:
     for name in ("chromium", "google-chrome", "chromium-browser"):
         if found := shutil.which(name):
@@ -52,10 +52,10 @@ def chromium() -> str:
     pytest.skip("no Chromium on PATH, and no apt-get to install it with")
 
 
-@pytest.fixture(scope="module")
-def browse(finished, chromium, tmp_path_factory):
+@pytest.fixture
+def browse(finished, chromium, tmp_path):
     """Open the finished run's report, run JavaScript in it, and return its result."""
-    folder = tmp_path_factory.mktemp("page")
+    folder = tmp_path
     finished.run(*TARGETS, "--report", str(folder / "report.html"))
     page, _, end = (folder / "report.html").read_text().rpartition("</body>")
 
@@ -75,34 +75,28 @@ def browse(finished, chromium, tmp_path_factory):
     return look
 
 
-def test_every_menu_category_lists_its_figures_and_tables(browse):
+def test_the_menu_lists_all_results_and_the_browser_draws_every_figure(browse):
+    """By category; each figure has a caption."""
     seen = browse("""
-        const found = {};
+        const found = {labels: {}, images: {}};
         for (const category of Object.keys(categories)) {
             link(category).click();
             await pause();
-            found[category] = [...document.querySelectorAll("nav tbody tr")].map(row => row.innerText.trim());
+            found.labels[category] = [...document.querySelectorAll("nav tbody tr")].map(row => row.innerText.trim());
             link("Results").click();
             await pause();
         }
-        return found;
-    """)
-    assert {category: sorted(set(labels)) for category, labels in seen.items()} == FIGURES
-
-
-def test_the_browser_draws_every_figure_and_each_has_a_caption(browse):
-    seen = browse("""
-        const found = {};
         for (const [path, result] of Object.entries(results)) {
             if (!result.mime_type.startsWith("image/")) continue;
             const image = new Image();
             image.src = result.data_uri;
             await image.decode();
-            found[path] = [image.naturalWidth, image.naturalHeight, result.caption.length];
+            found.images[path.split("/").pop()] = [image.naturalWidth, image.naturalHeight, result.caption.length];
         }
         return found;
     """)
+    assert {category: sorted(set(labels)) for category, labels in seen["labels"].items()} == FIGURES
     names = ("stage1_accuracy", "stage1_training", "stage1_selection", "accuracy_by_level", "learning_curves", "pass_at_k")
-    assert {path.rpartition("/")[2] for path in seen} == {f"{name}.svg" for name in (*names, "failures", "exposure")}
-    for path, (width, height, caption) in seen.items():
-        assert width > 100 and height > 50 and caption > 40, path
+    assert seen["images"].keys() == {f"{name}.svg" for name in (*names, "failures", "exposure")}
+    for name, (width, height, caption) in seen["images"].items():
+        assert width > 100 and height > 50 and caption > 40, name
