@@ -1,4 +1,4 @@
-"""The two definitions of an image make the same environment, the one of `make env-gpu`, from files that are there."""
+"""The Docker and the Apptainer definition make the same image: the environment of `make env-gpu`."""
 
 import re
 import shlex
@@ -35,41 +35,28 @@ def docker_commands() -> list[str]:
     return [command.strip() for run in docker()["RUN"] for command in run.split("&&")]
 
 
-def test_both_start_from_the_same_pinned_python():
-    assert apptainer()["Bootstrap"] == ["docker"]
-    assert apptainer()["From"] == docker()["FROM"]
+def test_both_definitions_make_the_same_image():
+    one, other = docker(), apptainer()
+    assert other["Bootstrap"] == ["docker"] and other["From"] == one["FROM"]
+    assert [command.replace("{{ PIP_ARGS }}", "$PIP_ARGS") for command in other["post"]] == docker_commands()
+    assert other["arguments"] == one["ARG"] == ["PIP_ARGS="]
+    assert [line.removeprefix("export ") for line in other["environment"]] == [pair for line in one["ENV"] for pair in line.split()]
+    assert other["files"] == one["COPY"]
+
+
+def test_the_image_has_the_python_and_the_packages_of_make_env_gpu():
     (base,) = docker()["FROM"]
     python = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-bookworm", base)
-    dependencies = yaml.safe_load((ENVS / "gpu.yaml").read_text())["dependencies"]
-    assert python and f"python ={python[1]}" in dependencies
-
-
-def test_both_run_the_same_commands():
-    plain = [command.replace("{{ PIP_ARGS }}", "$PIP_ARGS") for command in apptainer()["post"]]
-    assert plain == docker_commands()
-    assert apptainer()["arguments"] == docker()["ARG"] == ["PIP_ARGS="]
-
-
-def test_both_set_the_same_variables():
-    exported = [line.removeprefix("export ") for line in apptainer()["environment"]]
-    assert exported == [pair for line in docker()["ENV"] for pair in line.split()]
-
-
-def test_images_install_the_packages_of_make_env_gpu():
+    assert python and f"python ={python[1]}" in yaml.safe_load((ENVS / "gpu.yaml").read_text())["dependencies"]
     make = ["make", "--dry-run", "--what-if=envs/gpu.txt", "env-gpu", "UV=", "PIP_ARGS=$$PIP_ARGS"]
     commands = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     command = re.search(r"^\.venv-gpu/bin/(pip install .*envs/gpu\.txt)$", commands, flags=re.MULTILINE)
-    assert command
-    (copy,) = docker()["COPY"]
-    source, destination = copy.split()
-    (install,) = (command for command in docker_commands() if "pip install" in command)
+    (source, destination), (install,) = docker()["COPY"][0].split(), [one for one in docker_commands() if "pip install" in one]
     words = [word for word in shlex.split(install) if word != "--no-cache-dir"]  # it only makes the image smaller
-    assert [source if word == destination else word for word in words] == command[1].split()
+    assert command and [source if word == destination else word for word in words] == command[1].split()
 
 
-def test_both_copy_the_files_that_docker_is_given():
-    assert apptainer()["files"] == docker()["COPY"]
-    ignored, *kept = (ROOT / ".dockerignore").read_text().split()
-    assert ignored == "*"
-    assert [f"!{copy.split()[0]}" for copy in docker()["COPY"]] == kept
-    assert all((ROOT / copy.split()[0]).is_file() for copy in docker()["COPY"])
+def test_docker_is_given_the_files_that_it_copies():
+    copied = [copy.split()[0] for copy in docker()["COPY"]]
+    assert (ROOT / ".dockerignore").read_text().split() == ["*", *(f"!{name}" for name in copied)]
+    assert all((ROOT / name).is_file() for name in copied)

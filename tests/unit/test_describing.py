@@ -57,47 +57,37 @@ def test_training_problems_among_test_problems_are_found(described):
         assert (overlap > 0) is (settings.sampler == "paper")
 
 
-def test_counts_and_lengths_are_those_of_the_problems(described):
+def between(values) -> dict:
+    values = list(values)
+    return {"min": min(values), "mean": pytest.approx(sum(values) / len(values)), "max": max(values)}
+
+
+def test_descriptions_are_those_of_the_problems(described):
+    """Counts and lengths, exposure, and overlap: equal problems and equal inputs."""
     settings, files, found = described
-    for name in files:
+    problems = {name: list(problem_sets.problems(*name.split("/"), SIZES[name], settings)) for name in files}
+    pairs = {name: {(p.text, p.input) for p in made} for name, made in problems.items()}
+    inputs = {name: {text for _, text in values} for name, values in pairs.items()}
+    for name, made in problems.items():
         dataset, split = name.split("/")
-        made = list(problem_sets.problems(dataset, split, SIZES[name], settings))
         counts = found[dataset]["splits"][split]
-        assert counts["rows"] == len(made) == sum(level["rows"] for level in counts["levels"].values())
+        assert (counts["rows"], counts["duplicates"]) == (len(made), 0)
         assert {int(level): values["rows"] for level, values in counts["levels"].items()} == Counter(p.level for p in made)
         for level, values in counts["levels"].items():
             for kind in ("depth", "calls"):
-                wanted = [getattr(size(p.expression), kind) for p in made if p.level == int(level)]
-                assert values[kind] == {"min": min(wanted), "mean": pytest.approx(sum(wanted) / len(wanted)), "max": max(wanted)}
+                assert values[kind] == between(getattr(size(p.expression), kind) for p in made if p.level == int(level))
         for kind in ("input", "output"):
-            lengths = [len(getattr(p, kind)) for p in made]
-            mean = pytest.approx(sum(lengths) / len(lengths))
-            assert counts[f"{kind}_length"] == {"min": min(lengths), "mean": mean, "max": max(lengths)}
-        assert counts["duplicates"] == 0
-
-
-def test_exposure_is_that_of_the_problems(described):
-    settings, files, found = described
-    for name in files:
-        dataset, split = name.split("/")
+            assert counts[f"{kind}_length"] == between(len(getattr(p, kind)) for p in made)
         used, called = Counter(), Counter()
-        for p in problem_sets.problems(dataset, split, SIZES[name], settings):
+        for p in made:
             calls = Counter(READABLE_NAMES[s.operator] for s in steps(p.expression, p.input) if s.operator in READABLE_NAMES)
             used.update(calls.keys())
             called.update(calls)
-        assert found[dataset]["splits"][split]["exposure"] == {
+        assert counts["exposure"] == {
             function: {"public_name": PUBLIC_NAMES[function], "problems": used[function], "calls": called[function]}
             for function in FUNCTIONS
         }
-
-
-def test_overlap_counts_equal_problems_and_equal_inputs(described):
-    settings, files, found = described
-    pairs = {name: {(p.text, p.input) for p in problem_sets.problems(*name.split("/"), SIZES[name], settings)} for name in files}
-    inputs = {name: {text for _, text in values} for name, values in pairs.items()}
-    for name in files:
-        dataset, split = name.split("/")
-        assert found[dataset]["splits"][split]["overlap"] == {
+        assert counts["overlap"] == {
             other: {"problems": len(pairs[name] & pairs[other]), "inputs": len(inputs[name] & inputs[other])}
             for other in files
             if other != name

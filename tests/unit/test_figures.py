@@ -223,14 +223,6 @@ def test_a_missing_or_damaged_file_is_named(tmp_path, content):
         learning_curves.plot(good, path)
 
 
-@pytest.mark.parametrize(("module", "schema"), [(accuracy_by_level, ACCURACY), (pass_at_k, PASSK), (failures, FAILURE_SHARES)])
-def test_empty_tables_and_missing_columns_are_named(draw, module, schema):
-    with pytest.raises(UserError, match=r"table\.parquet: no row"):
-        draw(module, schema, [])
-    with pytest.raises(UserError, match=r"table\.parquet: no column 'level'"):
-        draw(module, schema.remove(schema.get_field_index("level")), [])
-
-
 def test_the_program_draws_every_format_and_the_same_twice(tmp_path, monkeypatch):
     files = tables.write(tmp_path, CLASSES)
     inputs = {

@@ -134,26 +134,23 @@ def test_children_end_with_their_program(tmp_path):
     wait_for(lambda: gone(child))
 
 
-@SIGNALS
-def test_a_program_without_a_stop_file_gets_sigterm_at_once(job, number):
-    process, pids = job(FAMILY, seconds=100_000)
+#: Program, signal, seconds to save (with a stop file only), seconds of grace, and what the log says; all end by SIGTERM or SIGKILL.
+ENDS = {
+    "without a stop file it gets SIGTERM at once": (FAMILY, signal.SIGURG, 100_000, 30, None, ""),
+    "it may use its grace to save": (POLITE + FAMILY, signal.SIGTERM, 60, 30, None, "saved\n"),  # though its own code is 0
+    "if it ignores SIGTERM it is killed after its grace": (DEAF + FAMILY, signal.SIGTERM, 60, 0.5, None, ""),
+    "if it does not save in time it gets SIGTERM": (POLITE + FAMILY, signal.SIGURG, 31, 30, "stop", "saved\n"),
+    "if it ignores stop file and SIGTERM it is killed": (DEAF + FAMILY, signal.SIGTERM, 1, 0.5, "stop", ""),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_program_and_its_children_end_with_a_stop_request(job, tmp_path, case):
+    program, number, seconds, grace, stop_file, log = ENDS[case]
+    process, pids = job(program, grace=grace, stop_file=tmp_path / stop_file if stop_file else "", seconds=seconds)
     process.send_signal(number)
     assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
-    wait_for(lambda: gone(*pids))
-
-
-def test_a_program_may_use_its_grace_to_save(job, tmp_path):
-    process, pids = job(POLITE + FAMILY)
-    process.terminate()
-    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"  # though the program's own code is 0
-    assert (tmp_path / "log").read_text() == "saved\n"
-    wait_for(lambda: gone(*pids))
-
-
-def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(job):
-    process, pids = job(DEAF + FAMILY, grace=0.5)
-    process.terminate()
-    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
+    assert (tmp_path / "log").read_text() == log and (tmp_path / "stop").exists() == bool(stop_file)
     wait_for(lambda: gone(*pids))
 
 
@@ -165,22 +162,6 @@ def test_a_program_that_saves_exits_by_itself(job, tmp_path, number):
     assert process.communicate()[0] == "7\n"
     reason = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: "before the time limit"}[number]
     assert (tmp_path / "log").read_text() == f"saved {reason}\n"
-    wait_for(lambda: gone(*pids))
-
-
-def test_a_program_that_does_not_save_in_time_gets_sigterm(job, tmp_path):
-    process, pids = job(POLITE + FAMILY, stop_file=tmp_path / "stop", grace=30, seconds=31)
-    process.send_signal(signal.SIGURG)
-    wait_for((tmp_path / "stop").exists)
-    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
-    assert (tmp_path / "log").read_text() == "saved\n"
-    wait_for(lambda: gone(*pids))
-
-
-def test_a_program_that_ignores_stop_file_and_sigterm_is_killed(job, tmp_path):
-    process, pids = job(DEAF + FAMILY, stop_file=tmp_path / "stop", grace=0.5, seconds=1)
-    process.terminate()
-    assert process.communicate()[0] == f"{-signal.SIGTERM}\n"
     wait_for(lambda: gone(*pids))
 
 
