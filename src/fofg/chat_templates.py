@@ -197,7 +197,8 @@ def _marks(tokenizer, own: str, plain: bool) -> _Marks:
     if not before.endswith(user_start):
         raise ValueError("turns are rendered differently once others follow")
     before = before.removesuffix(user_start)
-    start = bos if (bos := tokenizer.bos_token) and before.startswith(bos) else ""
+    bos = tokenizer.bos_token or ""  # in some models, SmolLM2's for one, that is the token which starts every turn
+    start = bos if before.startswith(bos) and not user_start.startswith(bos) else ""
     marks = _Marks(start, before.removeprefix(start), (user_start, user_end), (assistant_start, assistant_end), None)
     return marks._replace(system=_system_marks(tokenizer, own, marks, plain))
 

@@ -157,6 +157,16 @@ def test_a_system_text_of_the_conversation_stays(tokenizer, name):
         assert render(with_template(tokenizer, chosen.template), turns("Q", system="Speak up."), True) == expected
 
 
+def test_the_first_token_of_a_turn_may_be_the_tokenizers_first_one(tokenizer):
+    """As in SmolLM2."""
+    old, tokenizer.bos_token = tokenizer.bos_token, "<|im_start|>"
+    try:
+        template = choose(with_template(tokenizer, DEFAULT + CHATML), True).template
+        assert render(with_template(tokenizer, template), turns("Q"), True) == CHATML_ASKED
+    finally:
+        tokenizer.bos_token = old
+
+
 def test_a_role_that_a_template_lacks_is_named_with_the_row(tokenizer):
     with_template(
         tokenizer, choose(with_template(tokenizer, TEMPLATES["puts a space before answers and enforces turns"][0]), True).template
