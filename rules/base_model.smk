@@ -1,8 +1,10 @@
 """Models from elsewhere, prepared for the stages that read them, and the files of a model."""
 
-#: Files that training writes into a model's folder.
+#: The model that all trained ones start from; a name on the hub is not looked up for this.
+START = Path(settings.use.stage1_checkpoint or settings.base_model)
+#: Files that training writes into a model's folder. The index stands for all shards: it has their digest.
 MODEL_FILES = {
-    "weights": "model.safetensors",
+    "weights": INDEX if START.is_dir() and in_shards(START) else WHOLE,
     "config": "config.json",
     "generation_config": "generation_config.json",
     "tokenizer": "tokenizer.json",

@@ -23,7 +23,7 @@ from fofg import failed_jobs, names, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, canonical, load, merge, read
-from fofg.model_files import check, digest
+from fofg.model_files import INDEX, WHOLE, check, digest, in_shards
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name

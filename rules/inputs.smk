@@ -13,7 +13,7 @@ def model_files(model):
     if model in prepared:
         folder, weights = f"<checkpoints>/{prepared[model]}", "source.json"
     else:
-        folder, weights = f"<models>/{model}", "model.safetensors"
+        folder, weights = f"<models>/{model}", MODEL_FILES["weights"]
     return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
 
 

@@ -53,6 +53,7 @@ def training_job(kind, estimate):
 
 
 def training_places(engine):
-    """Return the arguments of a training job for GPUs, nodes and verl."""
+    """Return the arguments of a training job for GPUs, nodes, verl, and the weights' files."""
     training = settings.training
-    return {"gpus": training.gpus, "nodes": training.nodes, "verl": training.verl if engine == "verl" else None}
+    verl = training.verl if engine == "verl" else None
+    return {"gpus": training.gpus, "nodes": training.nodes, "verl": verl, "one_file": MODEL_FILES["weights"] == WHOLE}

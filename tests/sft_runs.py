@@ -24,8 +24,9 @@ def example(index: int) -> dict:
     return rollout_rows.problem(index, prompt=prompt) | {"response": turns[-1][1]}
 
 
-def make(folder: Path, model: Path) -> Path:
+def make(folder: Path, model: Path, name: str = "") -> Path:
     """Write a base model, 20 examples, so that the last batch of an epoch is incomplete, and 5 test examples."""
+    folder = folder / name
     shutil.copytree(model, folder / "base")
     write_parquet(folder / "train.parquet", RFT, [[example(index) for index in range(20)]])
     write_parquet(folder / "test.parquet", RFT, [[example(index) for index in range(20, 25)]])

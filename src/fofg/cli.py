@@ -84,6 +84,7 @@ def add_training(arguments: argparse.ArgumentParser) -> None:
     ):
         arguments.add_argument(f"--{name}", type=count, required=True, metavar="N", help=meaning)
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
+    arguments.add_argument("--one-file", action="store_true", help="weights in one file, even if those of --model are in shards")
     arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")
     add_gpus(arguments)
     arguments.add_argument(

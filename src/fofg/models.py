@@ -68,18 +68,37 @@ def _check_type(folder: Path, config: dict) -> None:
 
 def load_tokenizer(folder: Path):
     """Load the tokenizer of a folder. Raises UserError if there is none."""
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    # Without a configuration, AutoTokenizer takes the class of the model's type, and some of these build the tokenizer anew.
+    is_whole = (folder / "tokenizer.json").exists() and not (folder / "tokenizer_config.json").exists()
+    kind = PreTrainedTokenizerFast if is_whole else AutoTokenizer
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return kind.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        if "custom code" in str(error):
+            raise UserError(
+                f"{folder}: its tokenizer needs code of its own (auto_map in tokenizer_config.json), which is never run; give a "
+                "model whose tokenizer transformers has"
+            ) from None
+        if (folder / "tokenizer.model").exists() and not (folder / "tokenizer.json").exists():
+            raise UserError(
+                f"{folder}: its tokenizer is in tokenizer.model alone; where sentencepiece is installed, add tokenizer.json with "
+                "transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+            ) from None
         raise UserError(f"{folder}: no readable tokenizer ({first_line(error)}); give a folder with tokenizer.json") from None
 
 
 def load_chat_tokenizer(folder: Path):
     """Load a tokenizer that has a chat template. Raises UserError if it has none."""
     tokenizer = load_tokenizer(folder)
-    if tokenizer.chat_template is None:
+    templates = tokenizer.chat_template
+    if isinstance(templates, dict) and "default" not in templates:
+        raise UserError(
+            f"{folder}: several chat templates, none of them named default ({', '.join(sorted(templates))}); write the one to use "
+            "to chat_template.jinja, and remove the others"
+        )
+    if templates is None:
         raise UserError(
             f"{folder}: the tokenizer has no chat template; use an instruct model, or add chat_template.jinja to the folder"
         )

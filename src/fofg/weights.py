@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fofg import model_files
-from fofg.data.files import cure
+from fofg.data.files import cure, write_json
 from fofg.errors import UserError, first_line
 
 
@@ -66,9 +66,16 @@ def load(folder: Path, dtype, **options):
 
 
 def save(network, folder: Path, shards: int) -> None:
-    """Write a model's weights and configuration: weights in one file, or in about ``shards`` files of equal size and an index."""
+    """Write a model's weights and configuration: weights in one file, or in about ``shards`` files of equal size and an index.
+
+    The index gets the files' digest: whoever compares models by that one file, as Snakemake does, sees that the shards changed.
+    """
     size = sum(weight.nbytes for weight in network.parameters())
     network.save_pretrained(folder, max_shard_size=math.ceil(size / shards) if shards > 1 else 1 << 60)
+    if shards > 1:
+        index = json.loads((folder / model_files.INDEX).read_text(encoding="utf-8"))
+        index["metadata"]["digest"] = model_files.digest(folder)
+        write_json(folder / model_files.INDEX, index)
 
 
 def stored_dtype(folder: Path):

@@ -1,5 +1,6 @@
 """Links to the last iteration: relative, replacing what was there, all or none where a target is missing."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -78,3 +79,17 @@ def test_unusable_pairs_are_errors_before_any_link_is_made(run):
     (run / "final").write_text("")
     with pytest.raises(UserError, match=r"final/rollout\.parquet: can't be made a link"):
         publish([(run / "iter1/rollout.parquet", run / "final/rollout.parquet")])
+
+
+def test_shards_are_linked_with_their_index_and_those_of_an_earlier_model_removed(tmp_path):
+    def model(name: str, *shards: str) -> list[tuple[Path, Path]]:
+        (tmp_path / name).mkdir()
+        index = {"weight_map": {f"weight{number}": shard for number, shard in enumerate(shards)}}
+        for file in (*shards, "model.safetensors.index.json"):
+            (tmp_path / name / file).write_text(json.dumps(index))
+        return [(tmp_path / name / "model.safetensors.index.json", tmp_path / "final/model.safetensors.index.json")]
+
+    publish(model("one", "a.safetensors", "b.safetensors", "c.safetensors"))
+    publish(model("other", "a.safetensors", "d.safetensors"))
+    linked = {path.name: path.resolve().parent.name for path in (tmp_path / "final").iterdir()}
+    assert linked == dict.fromkeys(("a.safetensors", "d.safetensors", "model.safetensors.index.json"), "other")

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from fofg.data.files import replacing
 from fofg.errors import UserError
+from fofg.model_files import INDEX, used_weights, weight_files
 
 
 def publish(pairs: Iterable[tuple[Path, Path]]) -> None:
     """Link each target under a final name, replacing a file or link of that name; pairs are (target, link).
 
-    Links are replaced atomically. Raises UserError, before any link is made, if a target is missing or the link
-    itself, or a folder has the link's name.
+    With an index of weights, its shards are linked too; links to an earlier model's weights are removed. Links are replaced
+    atomically. Raises UserError, before any link is made, if a target is missing or the link itself, or a folder has the link's
+    name.
     """
     resolved = [(_resolve_parent(target), _resolve_parent(link)) for target, link in pairs]
     for target, link in resolved:
@@ -22,8 +24,14 @@ def publish(pairs: Iterable[tuple[Path, Path]]) -> None:
             raise UserError(f"{link}: can't be a link to itself; give another name")
         if link.is_dir() and not link.is_symlink():
             raise UserError(f"{link}: a folder has this name; move it away")
+    indexes = [(target.parent, link.parent) for target, link in resolved if target.name == INDEX]
+    resolved += [(path, folder / path.name) for model, folder in indexes for path in used_weights(model)]
     for target, link in resolved:
         _replace(target, link)
+    links = {link for _, link in resolved}
+    for old in {path for link in links for path in weight_files(link.parent)} - links:
+        if old.is_symlink():
+            old.unlink()
 
 
 def _resolve_parent(path: Path) -> Path:

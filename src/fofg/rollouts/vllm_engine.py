@@ -6,6 +6,7 @@ Prompts go in and responses come out as token ids, so that chat template, end to
 import math
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,8 +23,6 @@ from fofg.runtime import gpus
 #: What vLLM reads when it is imported. Its engine runs in this process, so that a kill leaves no other behind (workers of further
 #: GPUs end once the pipe to this process closes); it logs warnings only, and reports nothing to its makers.
 ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
-#: As many tokens can be forbidden in a request (vllm.v1.worker.gpu.sample.logit_bias).
-MOST_FORBIDDEN = 1024
 _MEMORY = "change rollout_engine.options.gpu_memory_utilization, lower rollouts.max_response_tokens, or use more GPUs"
 
 
@@ -53,7 +52,6 @@ class VllmEngine:
         vllm = _vllm()
         self.settings, self.batch_size = settings, batch_size
         self.tokenizer, config, self._ends = _read(model)
-        self._forbidden = _forbidden(model, config.vocab_size, len(self.tokenizer))
         self.positions = getattr(config, "max_position_embeddings", None)
         device = vllm.platforms.current_platform.device_type
         if dtype == "auto":
@@ -72,6 +70,8 @@ class VllmEngine:
             max_num_batched_tokens=max_num_batched_tokens,
             kv_cache_memory_bytes=kv_cache_memory_bytes,
         )
+        if config.vocab_size > len(self.tokenizer):
+            self.llm.apply_model(partial(_hide_padding, len(self.tokenizer)))
         self._check_logits()
 
     def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
@@ -114,7 +114,6 @@ class VllmEngine:
                 top_p=self.settings.top_p,
                 max_tokens=self.settings.max_response_tokens,
                 stop_token_ids=self._ends,
-                logit_bias=self._forbidden,
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
@@ -165,18 +164,17 @@ def _read(folder: Path):
     return tokenizer, config.get_text_config(), models.end_tokens(folder, tokenizer)
 
 
-def _forbidden(folder: Path, model_tokens: int, tokenizer_tokens: int) -> dict[int, float] | None:
-    """Return a bias that keeps tokens beyond the tokenizer from being sampled; None if the model's vocabulary isn't padded.
+def _hide_padding(tokens: int, model) -> None:
+    """Keep a worker's model from sampling tokens beyond those of the tokenizer; verl does the same to its own."""
+    compute = model.compute_logits
 
-    Raises UserError if they are too many.
-    """
-    padding = model_tokens - tokenizer_tokens
-    if padding > MOST_FORBIDDEN:
-        raise UserError(
-            f"{folder}: the model has {padding} tokens more than its tokenizer, and vLLM can leave out {MOST_FORBIDDEN}; "
-            "cut the model's vocabulary"
-        )
-    return dict.fromkeys(range(tokenizer_tokens, model_tokens), -math.inf) or None
+    def compute_logits(*args, **others):
+        logits = compute(*args, **others)
+        if logits is not None:  # on one of the GPUs that hold the model together
+            logits[..., tokens:] = -math.inf
+        return logits
+
+    model.compute_logits = compute_logits
 
 
 def _start(folder: Path, **arguments):

@@ -30,12 +30,12 @@ def find(kind: Literal["sft", "rl"], name: str) -> Callable:
 
 
 def how(options: argparse.Namespace, engine: str) -> dict:
-    """Return an engine's arguments for speed and memory. Raises UserError for verl without GPUs or settings."""
-    if engine == "torch":
-        return {"micro_batch_size": options.micro_batch_size, "threads": options.threads}
-    machines = {"gpus": options.gpus, "nodes": options.nodes}
+    """Return an engine's arguments for speed, memory and the weights' files. Raises UserError for verl without GPUs or settings."""
+    arguments = {"threads": options.threads, "one_file": options.one_file}
+    if engine != "torch":
+        arguments |= {"gpus": options.gpus, "nodes": options.nodes}
     if engine != "verl":
-        return {"micro_batch_size": options.micro_batch_size, "threads": options.threads, **machines}
+        return arguments | {"micro_batch_size": options.micro_batch_size}
     if not (options.gpus and options.verl):
         raise UserError("--gpus, --verl: engine verl needs a GPU and its settings")
-    return {"verl": options.verl, "threads": options.threads, **machines}
+    return arguments | {"verl": options.verl}

@@ -44,6 +44,7 @@ def train(
     validation_settings: Validation | None = None,
     tensorboard: str | Path | None = None,
     threads: int | None = None,
+    one_file: bool = False,
 ) -> None:
     """Train a model on problems by GRPO, and write the new model folder to ``output``.
 
@@ -56,7 +57,7 @@ def train(
     files = prompts.files(spec.phases, data)
     validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with (
-        training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run,
+        training_run(spec.text(), model, files.values(), output, state, tensorboard, validated, one_file) as run,
         explained_out_of_memory(micro_batch_size, batch_size),
     ):
         modeling.make_deterministic(config.seed)

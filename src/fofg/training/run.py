@@ -35,18 +35,20 @@ def training_run(
     state: str | Path,
     tensorboard: str | Path | None = None,
     validation: dict | None = None,
+    one_file: bool = False,
 ) -> Iterator["Run"]:
     """Lock ``state`` for a run, and remove it once the run has finished.
 
     ``spec``: canonical JSON of what decides the result, together with the ``model`` folder and ``files``. Checkpoints are in a
     folder named by the digest of all three, so a run never resumes from another run's state. ``validation``: how the run is
-    validated. Raises UserError if ``model`` can't be trained, or another process holds ``state``.
+    validated; ``one_file``: as of ``modeling.save``. Raises UserError if ``model`` can't be trained, or another process holds
+    ``state``.
     """
     model, output, state = Path(model), Path(output), Path(state)
     models.check(model)
     with exclusive(state), ExitStack() as stack:
         key = fingerprint(spec, models.digest(model), files)
-        run = Run(spec, model, output, state / key, Path(tensorboard or output / "tensorboard"), validation, stack)
+        run = Run(spec, model, output, state / key, Path(tensorboard or output / "tensorboard"), validation, one_file, stack)
         yield run
         shutil.rmtree(state, ignore_errors=True)
 
@@ -62,10 +64,11 @@ class Run:
         folder: Path,
         tensorboard: Path,
         validation: dict | None,
+        one_file: bool,
         stack: ExitStack,
     ):
         self.spec, self.model, self.output, self.folder = spec, model, output, folder
-        self.tensorboard, self.validation, self._stack = tensorboard, validation, stack
+        self.tensorboard, self.validation, self.one_file, self._stack = tensorboard, validation, one_file, stack
         self.records: list[Record] = []
 
     def resume(self, network, optimizer, total: int, save_every: int) -> None:
@@ -125,7 +128,7 @@ class Run:
     def finish(self, network, log_every: int = 1) -> None:
         """Write the model folder with ``metrics.jsonl`` (a line per ``log_every`` steps), ``spec.json``, ``validation.json``."""
         records = metrics.thin(self.records, log_every)
-        modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation)
+        modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation, self.one_file)
 
     def keep_model(self) -> None:
         """Finish without training: write the model unchanged."""

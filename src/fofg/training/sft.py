@@ -34,18 +34,20 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
     allow_empty: bool = False,
+    one_file: bool = False,
 ) -> None:
     """Fine-tune a model on a file of RFT examples, and write the new model folder to ``output``.
 
     Only the assistant's turns are learned. The result depends on the spec, the files, the machine and its number of threads;
     ``micro_batch_size`` affects rounding only. A killed run resumes from its last checkpoint under ``state``. With
-    ``allow_empty``, a file without examples yields the model unchanged. Raises UserError for input that can't be used.
+    ``allow_empty``, a file without examples yields the model unchanged. ``one_file``: as of ``fofg.training.modeling.save``. Raises
+    UserError for input that can't be used.
     """
     config, model, output, state = spec.sft, Path(model), Path(output), Path(state)
     files = [Path(train_file), Path(test_file)]
     for path in files:
         open_parquet(path, EXAMPLES).close()
-    with training_run(spec.text(), model, files, output, state, tensorboard) as run:
+    with training_run(spec.text(), model, files, output, state, tensorboard, one_file=one_file) as run:
         modeling.make_deterministic(config.seed)
         tokenizer = models.load_tokenizer(model)
         examples, tests = (encode_file(tokenizer, path, config) for path in files)

@@ -40,6 +40,7 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
     validation_settings: Validation | None = None,
+    one_file: bool = False,
 ) -> None:
     """Train as ``fofg.training.grpo.train`` does, with verl's own trainer (V1, synchronous) and rollouts by vLLM.
 
@@ -49,7 +50,7 @@ def train(
     """
     config, model, files = spec.rl, Path(model), prompts.files(spec.phases, data)
     validated = validation_settings.model_dump(mode="json") if validation_settings else None
-    with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated) as run:
+    with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated, one_file) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         positions, tokenizer = model_files.positions(model), models.load_tokenizer(model)
         cpus = threads or os.cpu_count() or 1

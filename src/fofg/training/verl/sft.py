@@ -34,6 +34,7 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
     allow_empty: bool = False,
+    one_file: bool = False,
 ) -> None:
     """Train as ``fofg.training.sft.train`` does, with verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
@@ -43,7 +44,7 @@ def train(
     config, model, files = spec.sft, Path(model), [Path(train_file), Path(test_file)]
     for path in files:
         open_parquet(path, EXAMPLES).close()
-    with training_run(spec.text(), model, files, output, state, tensorboard) as run:
+    with training_run(spec.text(), model, files, output, state, tensorboard, one_file=one_file) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         tokenizer, positions = models.load_tokenizer(model), model_files.positions(model)
         examples, tests = (encode_file(tokenizer, path, config) for path in files)
