@@ -1,7 +1,7 @@
 """Models from elsewhere, prepared for the stages that read them, and the files of a model."""
 
 #: The model that all trained ones start from; a name on the hub is not looked up for this.
-START = Path(settings.use.stage1_checkpoint or settings.base_model)
+START = Path(settings.use.stage1_checkpoint or settings.base_source())
 #: Files that training writes into a model's folder. The index stands for all shards: it has their digest.
 MODEL_FILES = {
     "weights": INDEX if START.is_dir() and in_shards(START) else WHOLE,
@@ -13,9 +13,9 @@ MODEL_FILES = {
     "metrics": "metrics.jsonl",
 }
 #: Those of a base model that was converted.
-CONVERTED_FILES = [key for key in MODEL_FILES if key != "metrics"]
+CONVERTED_FILES = {key: name for key, name in MODEL_FILES.items() if key != "metrics"} | {"weights": WHOLE}
 #: Those of a prepared model, whose weights are links.
-PREPARED_FILES = {key: MODEL_FILES[key] for key in CONVERTED_FILES if key != "weights"} | {"source": "source.json"}
+PREPARED_FILES = {key: name for key, name in CONVERTED_FILES.items() if key != "weights"} | {"source": "source.json"}
 
 
 if not isinstance(settings.base_model, str):
@@ -25,7 +25,7 @@ if not isinstance(settings.base_model, str):
         input:
             [] if settings.base_model.package else ancient(settings.base_model.gguf),
         output:
-            **{key: f"<checkpoints>/{names.CONVERTED}/{MODEL_FILES[key]}" for key in CONVERTED_FILES},
+            **{key: f"<checkpoints>/{names.CONVERTED}/{name}" for key, name in CONVERTED_FILES.items()},
         log:
             "<logs>/convert_gguf.log",
         benchmark:

@@ -107,8 +107,10 @@ def check(folder: Path) -> None:
             f"{folder}: an adapter (adapter_config.json); merge it into its model with PEFT's merge_and_unload(), save that with "
             "its tokenizer, and give that folder"
         )
-    if (guffs := sorted(folder.glob("*.gguf"))) and not used_weights(folder)[0].exists():
-        raise UserError(f"{guffs[0]}: weights in GGUF format alone; convert them (docs/models.md), and give the new folder")
+    if (files := sorted(folder.glob("*.gguf"))) and not used_weights(folder)[0].exists():
+        raise UserError(
+            f"{folder}: weights in GGUF format alone; set base_model: {{gguf: {files[0]}, sha256: DIGEST}}, and it is converted"
+        )
     config = read_config(folder)
     classes = config.get("architectures") or []
     if config.get("is_encoder_decoder") or (classes and not any(name.endswith(_HEADS) for name in classes)):

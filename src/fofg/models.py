@@ -153,7 +153,7 @@ def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int =
     with staged(output, replaces=("*",)) as folder:
         weights.provide(source, folder)
         model_files.copy_settings(source, folder)
-        _write_tokenizer(source, folder, tokenizer)
+        _write_tokenizer(source, folder, tokenizer, chosen.end_token)
         if not (folder / "generation_config.json").exists():
             GenerationConfig.from_model_config(AutoConfig.from_pretrained(source)).save_pretrained(folder)
         write_text(folder / "chat_template.jinja", chosen.template)
@@ -163,7 +163,7 @@ def prepare(base_model: str, output: str | Path, plain_prompt: bool, code: int =
         write_json(folder / "source.json", record)
 
 
-def _write_tokenizer(source: Path, folder: Path, tokenizer) -> None:
+def _write_tokenizer(source: Path, folder: Path, tokenizer, end_token: str) -> None:
     """Complete the tokenizer's copied files: those that only older formats lack, and an end token, which verl pads with."""
     if not all((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
         tokenizer.chat_template = None
@@ -172,7 +172,7 @@ def _write_tokenizer(source: Path, folder: Path, tokenizer) -> None:
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     settings.pop("chat_template", None)
     if tokenizer.eos_token is None:
-        settings["eos_token"] = tokenizer.convert_ids_to_tokens(end_tokens(source, tokenizer)[0])
+        settings["eos_token"] = end_token
     write_json(folder / "tokenizer_config.json", settings)
 
 

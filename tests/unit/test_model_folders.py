@@ -102,6 +102,7 @@ USABLE = {
     "no tokenizer_config.json": remove("tokenizer_config.json"),
     "no generation_config.json": remove("generation_config.json"),
     "end token in the configuration alone": change("tokenizer_config.json", eos_token=None),
+    "end token in the template alone": both(change("tokenizer_config.json", eos_token=None), write("generation_config.json", "{}")),
     "no pad token": change("tokenizer_config.json", pad_token=None),
     "no architectures": change("config.json", architectures=None),
     "no dtype": change("config.json", dtype=None),
@@ -219,7 +220,7 @@ NO_HEAD = "does not write text token by token; give a causal language model"
 REFUSED = {
     "an adapter": (both(remove("model.safetensors"), remove("config.json"), write("adapter_config.json", "{}")), "merge it into"),
     "an adapter beside a model": (write("adapter_config.json", "{}"), "merge it into its model with PEFT's merge_and_unload"),
-    "GGUF alone": (both(remove("*.safetensors"), remove("config.json"), write("m.gguf", b"GGUF")), r"m.gguf: weights in GGUF"),
+    "GGUF alone": (both(remove("*.safetensors"), remove("config.json"), write("m.gguf", b"GGUF")), "base_model: {gguf: .*m.gguf"),
     "an empty configuration": (write("config.json", "{}"), "config.json is no model configuration"),
     "a list as configuration": (write("config.json", "[]"), "config.json is no model configuration"),
     "half a configuration": (write("config.json", '{"model_type": "lla'), "config.json is no model configuration"),
@@ -273,10 +274,6 @@ REFUSED = {
         "in tokenizer.model alone; where",
     ),
     "more tokens than the model": (change("config.json", vocab_size=100), "vocab_size: 100"),
-    "no end token": (
-        both(change("tokenizer_config.json", eos_token=None), write("generation_config.json", "{}")),
-        "no end token; set eos_token_id in generation_config.json",
-    ),
     "no template": (remove("chat_template.jinja"), "no chat template; use an instruct model"),
     "named templates without a default": (
         template_in_the_configuration(lambda text: [{"name": "a", "template": text}, {"name": "b", "template": text}]),

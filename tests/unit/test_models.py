@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import struct
 
 import pytest
 from tiny_model import END, START
@@ -166,117 +165,6 @@ def test_links_are_relative_inside_the_working_folder(tiny_model, tmp_path, monk
     models.prepare("base", "checkpoints/base", plain_prompt=True)
     (tmp_path / "run").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "checkpoints" / "base" / "model.safetensors").exists()
-
-
-def in_shards(tiny_model, folder):
-    """Copy the model with its weights in several files and an index."""
-    from transformers import AutoModelForCausalLM
-
-    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("model.safetensors"))
-    AutoModelForCausalLM.from_pretrained(tiny_model).save_pretrained(folder, max_shard_size="50KB")
-    assert len(list(folder.glob("model-*.safetensors"))) > 2
-    return folder
-
-
-def weights(folder):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
-
-
-def equal(one, other):
-    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
-
-
-def test_a_sharded_model_can_be_prepared_loaded_and_saved(tiny_model, tmp_path):
-    from fofg.training import modeling
-
-    base = in_shards(tiny_model, tmp_path / "base")
-    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-    assert all(path.is_symlink() for path in (tmp_path / "out").glob("model-*.safetensors"))
-    models.check(tmp_path / "out")
-    assert equal(weights(tmp_path / "out"), weights(tiny_model))
-    for folder in (tmp_path / "out", base):
-        modeling.save(modeling.load(folder, max_length=8), folder, tmp_path / "trained", [], {})
-        assert equal(weights(tmp_path / "trained"), weights(tiny_model))
-    sizes = [[path.stat().st_size for path in model_files.used_weights(folder)] for folder in (base, tmp_path / "trained")]
-    assert len(sizes[1]) in (len(sizes[0]), len(sizes[0]) + 1) and max(sizes[1]) < 2 * max(sizes[0])
-    modeling.save(modeling.load(base, max_length=8), base, tmp_path / "trained", [], {}, one_file=True)
-    assert [path.name for path in model_files.weight_files(tmp_path / "trained")] == ["model.safetensors"]
-
-
-def test_a_missing_shard_or_a_damaged_index_is_named(tiny_model, tmp_path):
-    base = in_shards(tiny_model, tmp_path / "base")
-    next(base.glob("model-00002*")).unlink()
-    with pytest.raises(UserError, match="model-00002"):
-        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-    (base / "model.safetensors.index.json").write_text("[]")
-    with pytest.raises(UserError, match=r"index\.json: not an index of weights"):
-        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-
-
-@pytest.mark.parametrize("shards", [False, True], ids=["one file", "shards"])
-def test_weights_in_pytorchs_format_are_converted(tiny_model, tmp_path, shards):
-    import torch
-
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model, base, ignore=shutil.ignore_patterns("model.safetensors"))
-    parts = list(weights(tiny_model).items())
-    if shards:
-        files = {"pytorch_model-00001-of-00002.bin": parts[:3], "pytorch_model-00002-of-00002.bin": parts[3:]}
-        index = {"metadata": {}, "weight_map": {name: file for file, part in files.items() for name, _ in part}}
-        (base / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    else:
-        files = {"pytorch_model.bin": parts}
-    for file, part in files.items():
-        torch.save(dict(part), base / file)
-    before = digest(base)
-    models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-    models.check(tmp_path / "out")
-    assert equal(weights(tmp_path / "out"), weights(tiny_model))
-    (base / file).write_bytes((base / file).read_bytes()[:-100])
-    assert digest(base) != before
-    with pytest.raises(UserError, match=r"\.bin: damaged weights"):
-        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-
-
-def shorten_vocabulary(folder):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
-
-
-def shorten_weights(folder):
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-
-
-def rewrite(name, content):
-    return lambda folder: (folder / name).write_bytes(content)
-
-
-def remove(pattern):
-    return lambda folder: [path.unlink() for path in folder.glob(pattern)]
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (shorten_weights, "model.safetensors: damaged"),
-        (rewrite("model.safetensors", struct.pack("<Q", 10**15) + b"{}"), "model.safetensors: damaged"),
-        (remove("model.safetensors"), "model.safetensors: no such file"),
-        (remove("config.json"), "config.json"),
-        (rewrite("config.json", b"[]"), "config.json"),
-        (remove("tokenizer*"), "no readable tokenizer"),
-        (rewrite("tokenizer.json", b'{"version": '), "no readable tokenizer"),
-        (shorten_vocabulary, "vocab_size: 100"),
-        (remove("chat_template.jinja"), "no chat template; use an instruct model"),
-    ],
-)
-def test_unusable_models_are_refused_at_once(base, tmp_path, damage, message):
-    damage(base)
-    with pytest.raises(UserError, match=message):
-        models.prepare(str(base), tmp_path / "out", plain_prompt=True)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["./nowhere/model", "/nowhere"])
