@@ -20,7 +20,7 @@ from pathlib import Path
 from measuring import parser, report
 
 from fofg import specs
-from fofg.config import Config, canonical, load, merge, read
+from fofg.config import Config, canonical, load, read
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow/scripts"
@@ -31,9 +31,7 @@ ROLLED_OUT = 12_500
 
 
 def configured() -> Config:
-    values = read([ROOT / "config/default.yaml", ROOT / "config/paper.yaml"])
-    merge(values, {"base_model": str(ROOT / "resources/tiny-base")})
-    return load(values)
+    return load(read([ROOT / "config/default.yaml", ROOT / "config/paper.yaml"]))
 
 
 # --- the usual way, each in a process of its own ----------------------------------------------------------------------

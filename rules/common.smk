@@ -19,16 +19,16 @@ if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
     raise WorkflowError(f"{CHECKOUT}: the workflow runs from a checkout; clone the repository and name the path of its Snakefile")
 sys.path.insert(0, f"{CHECKOUT}/src")
 
-from fofg import failed_jobs, names, provenance, specs
+from fofg import failed_jobs, names, preflight, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, canonical, load, merge, read
-from fofg.model_files import INDEX, WHOLE, check, digest, in_shards
+from fofg.model_files import INDEX, WHOLE, digest, in_shards
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name
 from fofg.weights import relink
-from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, model_size
+from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft
 from fofg.report.versions import installed
 
 try:
@@ -48,9 +48,7 @@ try:
     STAGE1_EXAMPLES = None  # as many as selection keeps
     if settings.use.stage1_rft_data:
         STAGE1_EXAMPLES = count_rows(f"{settings.use.stage1_rft_data}/train.parquet")
-    if settings.use.stage1_checkpoint:
-        check(Path(settings.use.stage1_checkpoint))
-    model_size(settings)  # damaged weights are an error here, not in the middle of the graph
+    preflight.check(settings)
 except UserError as error:
     raise WorkflowError(str(error))
 

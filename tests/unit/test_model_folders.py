@@ -8,8 +8,10 @@ import pytest
 import rollout_rows
 import sft_runs
 import tiny_model
+from configs import configured
 
-from fofg import model_files, models, weights
+from fofg import model_files, models, preflight, weights
+from fofg.config.loading import merge
 from fofg.errors import UserError
 from fofg.rollouts.engine import Request, create
 
@@ -314,3 +316,34 @@ def test_a_file_or_the_prepared_folder_itself_is_no_base_model(base, tmp_path):
             models.prepare(str(path), tmp_path / "out", plain_prompt=True)
     with pytest.raises(UserError, match="is the folder of the prepared model"):
         models.prepare(str(base), base, plain_prompt=True)
+
+
+SHORT = {"max_prompt_tokens": 60, "max_response_tokens": 60}
+LONG = {
+    "stage1.rollouts.max_prompt_tokens and max_response_tokens: 129": {"stage1": {"rollouts": {"max_prompt_tokens": 69}}},
+    "stage2.rft.sft.max_length: 129": {"stage2": {"rft": {"sft": {"max_length": 129}}}},
+    "passk.rollouts.max_response_tokens: 129": {"passk": {"rollouts": {"max_response_tokens": 128, "long_prompts": "skip"}}},
+}
+
+
+@pytest.mark.parametrize("message", [None, *LONG])
+@pytest.mark.parametrize("key", ["base_model", "use.stage1_checkpoint"])
+def test_limits_above_a_models_positions_are_found_before_any_job(base, key, message):
+    change("config.json", max_position_embeddings=128)(base)
+    rft = {"rollouts": SHORT, "sft": {"max_length": 128}}
+    sections = {"stage1": rft, "stage2": {"rft": rft, "rl": {"rollouts": SHORT}}, "evaluation": {"rollouts": SHORT}}
+    limits = json.loads(json.dumps(sections | {"passk": {"rollouts": SHORT}}))  # sections of their own
+    merge(limits, {"use": {"stage1_checkpoint": str(base)}} if key.startswith("use") else {"base_model": str(base)})
+    merge(limits, LONG.get(message, {}))
+    if message is None:
+        return preflight.check(configured(**limits))
+    with pytest.raises(UserError, match=f"{message} tokens, but {key} .* holds 128; lower it"):
+        preflight.check(configured(**limits))
+
+
+def test_a_dry_run_finds_an_unusable_model(base):
+    remove("model.safetensors")(base)
+    for changes in ({"base_model": str(base)}, {"use": {"stage1_checkpoint": str(base)}}):
+        with pytest.raises(UserError, match=r"model\.safetensors: no such file"):
+            preflight.check(configured(**changes))
+    preflight.check(configured(base_model="on/the-hub"))

@@ -1,0 +1,46 @@
+"""Check the user's models against the configuration before any job starts, from their configuration and headers alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fofg import model_files
+from fofg.config import Config, Rollouts, SFTConfig
+from fofg.errors import UserError
+
+
+def check(settings: Config) -> None:
+    """Raise UserError for a model that can't be used, or holds fewer tokens than the configuration allows.
+
+    A base model that isn't on this machine, or has yet to be downloaded or converted, is left to the job that prepares it.
+    """
+    folders = {}
+    if isinstance(settings.base_model, str) and Path(settings.base_model).exists():
+        folders["base_model"] = Path(settings.base_model)
+    if settings.use.stage1_checkpoint:
+        folders["use.stage1_checkpoint"] = Path(settings.use.stage1_checkpoint)
+    for key, folder in folders.items():
+        model_files.check(folder)
+        positions = model_files.positions(folder)
+        for limit, tokens in _limits(settings):
+            if positions is not None and tokens > positions:
+                raise UserError(f"{limit}: {tokens} tokens, but {key} ({folder}) holds {positions}; lower it, or change the model")
+
+
+def _limits(settings: Config) -> Iterator[tuple[str, int]]:
+    """Yield the keys that limit sequences, and the tokens that they allow."""
+    rollouts: dict[str, Rollouts] = {
+        "stage1": settings.stage1.rollouts,
+        "stage2.rft": settings.stage2.rft.rollouts,
+        "stage2.rl": settings.stage2.rl.rollouts,
+        "evaluation": settings.evaluation.rollouts,
+        "passk": settings.passk.rollouts,
+    }
+    for path, limits in rollouts.items():
+        if limits.long_prompts == "error":
+            keys = f"{path}.rollouts.max_prompt_tokens and max_response_tokens"
+            yield keys, limits.max_prompt_tokens + limits.max_response_tokens
+        else:
+            yield f"{path}.rollouts.max_response_tokens", limits.max_response_tokens + 1
+    sft: dict[str, SFTConfig] = {"stage1": settings.stage1.sft, "stage2.rft": settings.stage2.rft.sft}
+    for path, section in sft.items():
+        yield f"{path}.sft.max_length", section.max_length
