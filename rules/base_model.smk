@@ -59,7 +59,7 @@ rule prepare_base_model:
         mem_mb=growing(2000),
         runtime=growing(60, "minutes"),
     params:
-        spec=tracked(model=lambda wildcards: base_model_identity(), plain_prompt=settings.plain_prompt, code=2),
+        spec=tracked(model=lambda wildcards: base_model_identity(), plain_prompt=settings.plain_prompt, code=3),
         folder=subpath(output[0], parent=True),
         model=flags(model=settings.base_source()),
     shell:

@@ -2,14 +2,14 @@
 
 from functools import cache
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learned_spans import learned_spans
 
 from fofg.chat_templates import check, choose, render
 from fofg.errors import UserError
-from fofg.training.conversations import IGNORED, encode
+from fofg.training.conversations import encode
 
 LOOP = "{%- for m in messages %}"
 ASK = "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}"
@@ -122,12 +122,12 @@ def test_what_is_trained_is_what_was_said(tokenizer, name, plain, questions, ans
     with_template(tokenizer, chosen.template)
     messages = turns(*(text for turn in zip(questions, answers) for text in turn))
     encoded = encode(tokenizer, [messages], 10_000, "error", "f")
-    ids, labels = encoded.input_ids[0], encoded.labels[0]
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels != IGNORED, [False]]).astype(int)))
-    learned = [(start, tokenizer.decode(ids[start:end])) for start, end in zip(edges[::2], edges[1::2])]
+    learned = learned_spans(tokenizer, encoded)
     assert [text for _, text in learned] == [answer + chosen.end_token for answer in answers]
     for number, (start, _) in enumerate(learned):
-        assert tokenizer.decode(ids[:start]) == render(tokenizer, messages[: 2 * number + 1], generation_prompt=True)
+        assert tokenizer.decode(encoded.input_ids[0][:start]) == render(
+            tokenizer, messages[: 2 * number + 1], generation_prompt=True
+        )
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -2,14 +2,14 @@
 
 import string
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learned_spans import learned_spans
 from tiny_model import END, START
 
 from fofg.errors import UserError
-from fofg.training.conversations import IGNORED, encode
+from fofg.training.conversations import encode
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,7 @@ def messages_of(*texts):
 
 
 def learned(tokenizer, encoded, row=0):
-    """Return the text of each contiguous span of learned tokens."""
-    ids, labels = encoded.input_ids[row], encoded.labels[row]
-    assert ((labels == IGNORED) | (labels == ids)).all()
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels != IGNORED, [False]]).astype(int)))
-    return [tokenizer.decode(ids[start:end]) for start, end in zip(edges[::2], edges[1::2])]
+    return [text for _, text in learned_spans(tokenizer, encoded, row)]
 
 
 texts = st.text(string.ascii_letters + string.digits + string.punctuation + " \n\t", min_size=1, max_size=12)
