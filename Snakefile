@@ -28,6 +28,7 @@ include: "rules/work.smk"
 include: "rules/base_model.smk"
 include: "rules/problems.smk"
 include: "rules/stage1.smk"
+include: "rules/stage0.smk"
 include: "rules/stage2_rft.smk"
 include: "rules/stage2_rl.smk"
 include: "rules/evaluation.smk"
@@ -38,6 +39,15 @@ include: "rules/hooks.smk"
 # What Stage 1 reports of its training examples and of its model; nothing where these are the user's own.
 SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_stage1_selection.output]
 TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_stage1_training.output]
+
+
+if settings.stage0.examples:
+
+    rule stage0:
+        """Warm-up: the base model, fine-tuned on worked examples."""
+        input:
+            model_files(names.STAGE0),
+        localrule: True
 
 
 rule stage1_create_problems:

@@ -22,13 +22,13 @@ sys.path.insert(0, f"{CHECKOUT}/src")
 from fofg import failed_jobs, names, preflight, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
-from fofg.config import DEFAULT, GRPOConfig, Selection, canonical, load, merge, read
+from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load, merge, read
 from fofg.model_files import INDEX, WHOLE, digest, in_shards
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name
 from fofg.weights import relink
-from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft
+from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_warmup
 from fofg.report.versions import installed
 
 try:

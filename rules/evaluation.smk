@@ -1,10 +1,10 @@
 """Evaluation: accuracy on test problems, pass@k, failures."""
 
-TESTED_AFTER_STAGE1 = ["base", "stage1-rft"]
+TESTED_AFTER_STAGE1 = MODELS[: MODELS.index(names.STAGE1) + 1]
 
 
 use rule generate_rollouts as generate_stage1_test_rollouts with:
-    """Generate rollouts of the base or Stage-1 model on Stage 1's test problems, definitions visible or hidden."""
+    """Generate rollouts of the models up to Stage 1 on Stage 1's test problems, definitions visible or hidden."""
     input:
         model=evaluated,
         problems="<data>/stage1_level1/test.parquet",

@@ -6,13 +6,13 @@ STAGE1_RFT_DATA = settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data
 
 
 rule generate_rollouts:
-    """Generate rollouts of the base model for one shard of Stage-1 problems, definitions visible.
+    """Generate rollouts of the base model, or the one after a warm-up, for one shard of Stage-1 problems, definitions visible.
 
     A job samples the problems that it needs, as its spec says, instead of reading train.parquet: that is replaced when there are
     more problems, or when it was deleted, and Snakemake would rerun every shard (``ancient`` helps only while the file exists).
     """
     input:
-        model=model_files("base"),
+        model=model_files(settings.start_model()),
         problems=settings.use.stage1_problems or [],
     output:
         rollouts="<data>/stage1_level1/rollouts/{shard}.parquet",
@@ -95,9 +95,9 @@ rule select_rft_data:
 
 
 rule train_sft:
-    """Train the Stage-1 model: fine-tune the base on its own correct responses."""
+    """Train the Stage-1 model: fine-tune the base, or the model after a warm-up, on its own correct responses."""
     input:
-        model=model_files("base"),
+        model=model_files(settings.start_model()),
         train=f"{STAGE1_RFT_DATA}/train.parquet",
         test=f"{STAGE1_RFT_DATA}/test.parquet",
     output:

@@ -7,6 +7,7 @@ MODELS = f"{CHECKPOINTS}/string-task"
 #: The base model as it was converted from a GGUF file.
 CONVERTED = "gguf"
 BASE = "base"
+STAGE0 = "stage0"
 STAGE1 = "stage1-rft"
 RFT = "stage2-rft-iter"
 RL = "stage2-rl-"

@@ -86,6 +86,13 @@ def estimate_sft(
     return _estimate_training(settings, sft.engine, (tokens / throughput, max_tokens / throughput), (tokens, max_tokens))
 
 
+def estimate_warmup(settings: Config) -> Estimate:
+    """Estimate fine-tuning on the worked examples of the warm-up, one to a conversation."""
+    single = settings.stage1.rft.model_copy(update={"turns_per_example": 1})
+    warmup = settings.stage0
+    return estimate_sft(settings, warmup.sft, settings.stage1.rollouts, single, warmup.examples, warmup.examples)
+
+
 def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
     """Estimate reinforcement learning on a curriculum, its rollouts and validations included (paper §4.1).
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 
 from fofg import names
-from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation
+from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation, Warmup
 from fofg.config.types import AnswerRule
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -58,6 +58,12 @@ class SelectionSpec(Section):
     selection: Selection
     answer_rule: AnswerRule
     template: str | None
+
+
+class WarmupSpec(Warmup):
+    code: int = 0
+    task: str
+    template: str
 
 
 class SFTSpec(Section):

@@ -1,5 +1,6 @@
 """Pre-training: tokenizer, library, corpus, batches, and the committed model."""
 
+import hashlib
 import json
 import pickle
 import re
@@ -8,6 +9,7 @@ from random import Random
 
 import configs
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -15,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fofg import config
+from fofg.data import warmup
+from fofg.specs import WarmupSpec
 from fofg.tasks.strings import expressions, prompts
 from fofg.tasks.strings.functions import PUBLIC_NAMES
 from fofg.tasks.strings.grading import grade
@@ -108,6 +112,35 @@ def test_the_25_are_never_seen_without_their_definitions(late):
             assert not defined and called <= others, turn.prompt
             hidden += 1
     assert (hidden > 1000) if late else (hidden == 0)
+
+
+@pytest.mark.parametrize("skills", ["others", "all"])
+def test_worked_examples_are_right_and_show_what_they_use(skills, tmp_path):
+    """Those of the warm-up: with ``others``, none of the paper's functions occurs."""
+    spec = WarmupSpec(examples=300, test_rows=20, skills=skills, levels=(1, 2), seed=1, task="string_task", template=TEMPLATE)
+    paths = [tmp_path / f"{name}.parquet" for name in ("train", "test", "train2", "test2")]
+    warmup.write(spec, *paths[:2])
+    warmup.write(spec, *paths[2:])
+    train, test, *again = (pq.read_table(path).to_pylist() for path in paths)
+    assert [train, test] == again and (len(train), len(test)) == (300, 20)
+    sources = {library.body(name): name for name in library.ALL}
+    used, steps = set(), set()
+    for row in train + test:
+        ((prompt, response),) = [(message["content"], row["response"]) for message in row["prompt"]]
+        *lines, conclusion = response.splitlines()
+        defined = dict(re.findall(r"^def (func_\d+)(\(.*(?:\n(?: .*|(?=\n )))*)", prompt, re.MULTILINE))
+        assert {name for line in lines for name in re.findall(r"^func_\d+", line)} <= defined.keys()
+        used |= {sources[body.rstrip()] for body in defined.values()}
+        steps.add(len(lines))
+        assert grade(response, json.loads(conclusion)["output"]) == Outcome.CORRECT
+        assert lines[-1].endswith(f"-> {json.dumps(json.loads(conclusion)['output'], ensure_ascii=False)}")
+    assert {1, 2} <= steps <= {1, 2, 3}  # a second operand may take a step of its own
+    assert used == (set(library.OTHERS) if skills == "others" else set(library.ALL))
+
+
+def test_the_corpus_is_the_one_that_the_committed_model_read():
+    drawn = [conversations(100, late, 0.3) for late in (False, True)]
+    assert hashlib.sha256(repr(drawn).encode()).hexdigest().startswith("5585faefa3173840")
 
 
 def test_prompts_are_those_of_the_experiment():

@@ -12,7 +12,7 @@ import pytest
 from rollout_rows import rollout, selection
 
 from fofg.config import Scoring
-from fofg.data import datasets, description
+from fofg.data import datasets, description, warmup
 from fofg.data.files import write_parquet
 from fofg.data.schemas import FAILURES, PROBLEMS, ROLLOUTS, VERDICTS
 from fofg.errors import UserError
@@ -20,7 +20,7 @@ from fofg.evaluation.failures import classify_file
 from fofg.evaluation.verdicts import write_verdicts
 from fofg.rft.selection import select
 from fofg.rollouts.shards import build_prompts
-from fofg.specs import SelectionSpec
+from fofg.specs import SelectionSpec, WarmupSpec
 from fofg.tasks import task as tasks
 from fofg.tasks.rewards import compute_score, compute_scores
 from fofg.tasks.strings import Strings, functions
@@ -105,6 +105,12 @@ def test_datasets_of_another_task_are_described(tmp_path, even):
     split = json.loads(output.read_text())["splits"]["train"]
     assert split["exposure"]["pad"] == {"public_name": "padding", "problems": 2, "calls": 2}
     assert (split["levels"]["2"]["rows"], split["duplicates"]) == (2, 2)
+
+
+def test_a_task_without_worked_examples_has_no_warmup(tmp_path, even):
+    spec = WarmupSpec(examples=1, test_rows=1, skills="others", levels=(1, 1), seed=1, task=EVEN, template="")
+    with pytest.raises(UserError, match=r"stage0\.examples: task even has no worked examples; set 0"):
+        warmup.write(spec, tmp_path / "train.parquet", tmp_path / "test.parquet")
 
 
 def test_a_task_is_found_by_entry_or_by_class(even):

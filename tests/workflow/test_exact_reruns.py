@@ -103,6 +103,9 @@ ROLLOUTS = {("generate_rollouts", shard) for shard in (0, 1)} | GATHER
 BASE_MODEL = stage1_test("base") | held_out("base") | passk("base") | ROLLOUTS
 BASE = {("prepare_base_model",)} | BASE_MODEL
 ENGINE = BASE_MODEL | STAGE1_MODEL
+#: What switching on the warm-up makes: it is off in the small run.
+WARMUP = {("create_warmup_examples",), ("train_warmup",)}
+WITH_WARMUP = WARMUP | stage1_test("stage0") | held_out("stage0") | ROLLOUTS
 OF_STAGE1_TRAIN = {("create_problems", "stage1_level1", "train")} | ROLLOUTS
 
 
@@ -166,6 +169,7 @@ def dataset_keys(name, used, rows, jobs, levels=(3, 3)):
 
 EVALUATION = stage1_test("base", "stage1-rft") | held_out(*MODELS)
 SAMPLED_EVALUATION = stage1_test("base", "stage1-rft") | held_out(*MODELS, decodings=["sampled"])
+WARMUP_DATA = {"test_rows": 2, "skills": "all", "levels": [1, 2], "seed": 9}
 #: Key -> another value, and the jobs that it reruns. {run} is the finished run's folder.
 EXPECTED = {
     "run_dir": ("elsewhere", EVERYTHING),
@@ -185,6 +189,9 @@ EXPECTED = {
     **dataset_keys("stage2_passk", "test", 5, OF_PASSK),
     "scoring.scheme": ("binary", trained(*RL)),
     "scoring.answer_rule": ("lenient", ANSWERS | classified(*MODELS)),
+    "stage0.examples": (8, WITH_WARMUP),
+    **section("stage0", WITH_WARMUP, **WARMUP_DATA),
+    **sft_keys("stage0.sft", WITH_WARMUP),
     **rollout_keys("stage1.rollouts", ROLLOUTS),
     "stage1.rft.keep_definitions": (True, SELECTION),
     **selection_keys("stage1.rft", SELECTION),
@@ -258,6 +265,8 @@ VERL = GPU | {
 }
 #: Key -> further settings that make its new value valid; alone they rerun nothing, or the same jobs.
 BESIDE = {
+    **{key: {"stage0": {"examples": 8}} for key in EXPECTED if key.startswith("stage0.")},
+    "stage0.sft.engine": GPU | {"stage0": {"examples": 8, "sft": {"last_batch": "drop"}}},
     "stage1.sft.engine": GPU | {"stage1": {"sft": {"last_batch": "drop"}}},
     "stage2.rft.sft.engine": GPU | {"stage2": {"rft": {"sft": {"last_batch": "drop"}}}},
     "stage2.rl.engine": GPU | {"stage2": {"rl": {"on_empty_step": "error"}}},
@@ -349,6 +358,17 @@ def test_other_validation_problems_retrain_nothing_in_an_incomplete_copy(copied,
         other = tmp_path / f"{number}.yaml"
         other.write_text(yaml.safe_dump({"stage2": {"rl": {"validation": change}}}))
         assert copied.stale([other]) == count(made("stage2_validation", "test"))
+
+
+def test_keys_of_the_warmup_rerun_its_data_or_its_training(copied, tmp_path):
+    on = tmp_path / "on.yaml"
+    on.write_text("stage0: {examples: 8, test_rows: 1, sft: {batch_size: 4}}\n")
+    copied.run("stage0", overlays=[on])
+    assert copied.stale([on]) == count(WITH_WARMUP - WARMUP)
+    of_data = {f"stage0.{key}": value for key, value in WARMUP_DATA.items()}
+    for key, value in (of_data | {"stage0.examples": 9, "problems.template": "{code} {input}", "stage0.sft.seed": 9}).items():
+        stale = copied.stale([on, write(tmp_path / "changed.yaml", nested({key: value}))], targets=["stage0"])
+        assert stale == count(WARMUP - ({("create_warmup_examples",)} if "sft" in key else set())) | {"stage0": 1}
 
 
 def test_touched_scripts_sources_and_inputs_rerun_nothing(copied):

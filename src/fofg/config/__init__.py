@@ -8,7 +8,7 @@ from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, Rol
 from fofg.config.estimate import Plan
 from fofg.config.loading import keys, load, merge, read
 from fofg.config.root import Config
-from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, SFTConfig, Stage1, Stage1Selection
+from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, SFTConfig, Stage0, Stage1, Stage1Selection, Warmup
 from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
 from fofg.config.types import DEFAULT, AnswerRule, Section, canonical
 
@@ -34,6 +34,7 @@ __all__ = [
     "Scoring",
     "Section",
     "Selection",
+    "Stage0",
     "Stage1",
     "Stage1Selection",
     "Stage2",
@@ -44,6 +45,7 @@ __all__ = [
     "Use",
     "Validation",
     "VerlConfig",
+    "Warmup",
     "canonical",
     "keys",
     "load",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def unfit(config: "Config") -> Iterator[str]:
     """Yield the settings that an engine does not support, each as ``path: problem; cure``."""
-    sft = {"stage1.sft": config.stage1.sft, "stage2.rft.sft": config.stage2.rft.sft}
+    sft = {"stage0.sft": config.stage0.sft} if config.stage0.examples else {}
+    sft |= {"stage1.sft": config.stage1.sft, "stage2.rft.sft": config.stage2.rft.sft}
     rl, training, rollout = config.stage2.rl, config.training, config.rollout_engine
     engines = {path: section.engine for path, section in sft.items()} | {"stage2.rl": rl.engine}
     if rollout.name == "transformers" and rollout.gpus > 1:

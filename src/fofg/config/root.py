@@ -14,7 +14,7 @@ from fofg.config.base_model import BaseModel
 from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
-from fofg.config.stage1 import Dataset, Problems, Scoring, Stage1
+from fofg.config.stage1 import Dataset, Problems, Scoring, Stage0, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
 from fofg.config.values import RunDir, user_path
@@ -39,6 +39,7 @@ class Config(Section):
         description="name -> problems; null removes one"
     )
     scoring: Scoring
+    stage0: Stage0
     stage1: Stage1
     stage2: Stage2
     evaluation: Evaluation
@@ -136,10 +137,15 @@ class Config(Section):
             return self.base_model
         return os.path.normpath(os.path.join(self.run_dir, names.CHECKPOINTS, names.CONVERTED))
 
+    def start_model(self) -> str:
+        """Return the model that Stage 1 starts from: the base, or the one that the warm-up trains."""
+        return names.STAGE0 if self.stage0.examples else names.BASE
+
     def models(self) -> list[str]:
-        """Return every model in the order of the experiment: the base, Stage 1, RFT iterations, reinforcement learning."""
+        """Return every model in the order of the experiment: the base, Stages 0 and 1, RFT iterations, reinforcement learning."""
         iterations = map(names.rft_model, range(self.stage2.rft.num_iterations))
-        return [names.BASE, names.STAGE1, *iterations, *map(names.rl_model, self.stage2.rl.curricula)]
+        first = dict.fromkeys([names.BASE, self.start_model(), names.STAGE1])
+        return [*first, *iterations, *map(names.rl_model, self.stage2.rl.curricula)]
 
     def _missing_models(self) -> Iterator[str]:
         for model in self.passk.models:

@@ -189,6 +189,24 @@ class SFTConfig(Section):
     seed: Natural
 
 
+class Warmup(Section):
+    """Worked examples of a task, with definitions visible (Task.worked_examples)."""
+
+    examples: Natural = Field(description="worked examples to train on; 0: no warm-up, so Stage 1 starts from the base model")
+    test_rows: Natural = Field(description="further examples, for the loss curve")
+    skills: Literal["others", "all"] = Field(
+        description="others: functions that no problem has; all: the problems' own too, defined in each example under another name"
+    )
+    levels: Levels
+    seed: Natural
+
+
+class Stage0(Warmup):
+    """Warm-up for a base model that solves none of Stage 1's problems."""
+
+    sft: SFTConfig
+
+
 class Stage1(Section):
     """Atomic skills by rejection fine-tuning."""
 

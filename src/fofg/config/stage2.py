@@ -147,7 +147,7 @@ class Passk(Section):
     """pass@k (paper §4.4; Chen et al. 2021)."""
 
     dataset: str = Field(description="dataset whose test split is answered")
-    models: list[str] = Field(min_length=1, description="base, stage1-rft, stage2-rft-iterN, stage2-rl-NAME")
+    models: list[str] = Field(min_length=1, description="base, stage0, stage1-rft, stage2-rft-iterN, stage2-rl-NAME")
     shard_size: Count = Field(description="problems per shard; see rollout_engine.shard_size")
     rollouts: VariedRollouts = Field(description="samples: n; 1,000 in the paper")
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from fofg.names import BASE, RFT, RL, STAGE1
+from fofg.names import BASE, RFT, RL, STAGE0, STAGE1
 
-_KNOWN = {BASE: "base", STAGE1: "Stage 1", "stage2-rft": "RFT"}
+_KNOWN = {BASE: "base", STAGE0: "Stage 0", STAGE1: "Stage 1", "stage2-rft": "RFT"}
 
 
 def label(model: str) -> str:

@@ -61,6 +61,9 @@ class Problem(NamedTuple):
 class Task(Protocol):
     """A domain of problems: how they are sampled, shown and graded.
 
+    A class may also have ``worked_examples(settings, template, split)``, which yields prompts (chat messages) and right responses
+    without end, for a warm-up (fofg.config.Warmup); hints are visible in them, and no test example is one to train on.
+
     ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. Exposure is counted by ``skills`` (skill ->
     name in tables and figures). ``failure_classes``: the values of ``classify``, "correct" first.
     """

@@ -5,6 +5,7 @@ some conversations hide them; those use only the 20 other functions, under their
 paper's 25 functions without its definition, alone or composed.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from random import Random
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from fofg.tasks.strings import prompts
 from fofg.tasks.strings.expressions import text
 from fofg.tiny_base.answers import answer
 from fofg.tiny_base.library import ALL, NAMES, OTHERS, body
-from fofg.tiny_base.programs import operators, random_input, random_program
+from fofg.tiny_base.programs import Program, operators, random_input, random_program
 
 #: Share of nested expressions, of conversations with several problems, and (late) of those with hidden definitions.
 NESTED, SEVERAL_TURNS, HIDDEN = 0.5, 0.35, 0.35
@@ -33,21 +34,42 @@ class Turn(NamedTuple):
 
 def conversation(template: str, rng: Random, late: bool, error_rate: float) -> list[Turn]:
     """Draw one document: 1 to 5 problems. ``late``: the mixture of the last phase, with slips at ``error_rate``."""
-    names = dict(zip(ALL, rng.sample(list(NAMES.values()), len(NAMES))))
+    names = _new_names(rng)
     count = rng.randint(2, MOST_TURNS) if rng.random() < SEVERAL_TURNS else 1
     if late and rng.random() < HIDDEN:
         return [_hidden(template, rng, error_rate) for _ in range(count)]
     return [_visible(template, rng, late, error_rate, names) for _ in range(count)]
 
 
+def worked_examples(template: str, functions: list[str], levels: tuple[int, int], rng: Random) -> Iterator[Turn]:
+    """Yield problems without end, worked step by step and without slips; definitions are visible, under new names in each.
+
+    ``functions``: readable names of those that occur; ``levels``: fewest and most steps.
+    """
+    while True:
+        names, x = _new_names(rng), random_input(rng)
+        prompt, program = _shown(template, rng, functions, rng.randint(*levels), x, names)
+        yield Turn(prompt, answer(program, x, names, rng))
+
+
+def _new_names(rng: Random) -> dict[str, str]:
+    """Return readable name -> ``func_N``, drawn."""
+    return dict(zip(ALL, rng.sample(list(NAMES.values()), len(NAMES))))
+
+
 def _visible(template: str, rng: Random, late: bool, error_rate: float, names: dict[str, str]) -> Turn:
     x = random_input(rng)
-    program = random_program(rng, list(ALL), _steps(rng), x)
-    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.__getitem__)
-    shown = "".join(definition(function, names[function]) for function in used)
-    prompt = prompts.prompt_text(template.replace("{code}", shown + "{code}"), text(program, names), x)
+    prompt, program = _shown(template, rng, list(ALL), _steps(rng), x, names)
     skipped = _skipped(rng, len(list(operators(program))), late)
     return Turn(prompt, answer(program, x, names, rng, error_rate if late else 0.0, skipped))
+
+
+def _shown(template: str, rng: Random, functions: list[str], steps: int, x: str, names: dict[str, str]) -> tuple[str, Program]:
+    """Draw a problem for input ``x``; return its prompt with definitions, and its expression."""
+    program = random_program(rng, functions, steps, x)
+    used = sorted(_ORDER.keys() & set(operators(program)), key=_ORDER.__getitem__)
+    shown = "".join(definition(function, names[function]) for function in used)
+    return prompts.prompt_text(template.replace("{code}", shown + "{code}"), text(program, names), x), program
 
 
 def _hidden(template: str, rng: Random, error_rate: float) -> Turn:

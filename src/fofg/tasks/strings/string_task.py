@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from random import Random
 
-from fofg.config import Problems
+from fofg.config import Problems, Warmup
 from fofg.data.files import cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
@@ -40,6 +41,15 @@ class Strings:
     def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
         names = self._functions(problem) if hints else ()
         return [{"role": "user", "content": prompt_text(template, problem.question, problem.input, names)}]
+
+    def worked_examples(self, settings: Warmup, template: str, split: str) -> Iterator[tuple[list[Message], str]]:
+        """Yield examples from the corpus that the embedded model is made with."""
+        from fofg.tiny_base import corpus, library  # which import this package
+
+        functions = list(library.OTHERS if settings.skills == "others" else library.ALL)
+        rng = Random(f"{settings.seed} {split}")
+        for prompt, response in corpus.worked_examples(template, functions, settings.levels, rng):
+            yield [{"role": "user", "content": prompt}], response
 
     def _functions(self, problem: Problem) -> tuple[str, ...]:
         """Return the problem's functions in order of their number. Raises UserError for one without a definition."""
