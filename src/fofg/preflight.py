@@ -42,5 +42,7 @@ def _limits(settings: Config) -> Iterator[tuple[str, int]]:
         else:
             yield f"{path}.rollouts.max_response_tokens", limits.max_response_tokens + 1
     sft: dict[str, SFTConfig] = {"stage1": settings.stage1.sft, "stage2.rft": settings.stage2.rft.sft}
+    if settings.stage0.examples:
+        sft["stage0"] = settings.stage0.sft
     for path, section in sft.items():
         yield f"{path}.sft.max_length", section.max_length
