@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
-from dry_runs import dry_run
 
 ROOT = Path(__file__).parents[2]
 SMALL = Path(__file__).with_name("small.yaml")
@@ -41,8 +41,9 @@ class Checkout:
 
     def stale(self, overlays=(), targets=TARGETS, cores: int = 2) -> dict[str, int]:
         """Return the jobs by rule that a dry run would start, without targets."""
-        status, output = dry_run(self.folder, self.arguments(*targets, overlays=overlays, cores=cores))
-        assert status == 0, output[-6000:]
+        done = snakemake(*self.arguments(*targets, overlays=overlays, cores=cores), "--dry-run", folder=self.folder)
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output[-6000:]
         table = output.partition("Job stats:")[2].partition("total")[0]
         jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
         if not jobs:
@@ -56,8 +57,7 @@ def environment() -> dict[str, str]:
 
 
 def snakemake(*arguments: str, folder=ROOT) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    return forked.snakemake(list(arguments), folder, environment())
 
 
 def make_checkout(folder: Path) -> Checkout:

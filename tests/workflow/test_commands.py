@@ -124,7 +124,7 @@ def test_a_failed_run_ends_with_the_programs_error(tmp_path):
     done = snakemake("stage1_rft", "--cores", "2", "--config", "base_model=resources/nothere", folder=checkout.folder)
     assert done.returncode != 0
     assert (
-        "prepare_model: error: base_model: no folder resources/nothere"
+        "prepare_base_model: error: base_model: no folder resources/nothere"
         in (done.stdout + done.stderr).rpartition("Failed jobs: 1")[2]
     )
     assert "completed successfully" not in done.stdout + done.stderr

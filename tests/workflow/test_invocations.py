@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 from checkouts import ROOT
@@ -52,8 +53,10 @@ def snakemake(tmp_path):
     environment = {"HOME": os.environ["HOME"], "PATH": os.pathsep.join([str(programs), *others]), "PWD": str(folder)}
 
     def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
-        command = [SNAKEMAKE, *arguments, "--cores", "2"]
-        return subprocess.run(command, cwd=folder, env=environment | variables, capture_output=True, text=True)
+        command = [*map(str, arguments), "--cores", "2"]
+        if {"--dry-run", "--list-target-rules"} & {*command}:
+            return forked.snakemake(command, folder, environment | variables)
+        return subprocess.run([SNAKEMAKE, *command], cwd=folder, env=environment | variables, capture_output=True, text=True)
 
     run.folder = folder
     return run
