@@ -143,13 +143,6 @@ def test_no_problem_occurs_twice_among_few():
     assert len(set(made)) == len(made) == 3000
 
 
-@few
-@given(settings(), st.sampled_from(["stage1_level1", "stage2_level1", "stage2_level2"]), st.integers(1, 60), st.integers(1, 60))
-def test_the_first_problems_do_not_depend_on_their_number(chosen, dataset, few_rows, more):
-    many = list(problems(dataset, "train", few_rows + more, chosen))
-    assert list(problems(dataset, "train", few_rows, chosen)) == many[:few_rows]
-
-
 def test_problems_depend_on_seed_dataset_and_split():
     streams = [tuple(problems(dataset, split, 5, DEFAULT)) for dataset, split in SPLITS]
     streams.append(tuple(problems("stage1_level1", "train", 5, DEFAULT.model_copy(update={"seed": 43}))))

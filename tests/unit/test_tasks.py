@@ -147,6 +147,13 @@ def test_no_other_module_names_a_task():
     assert found == {'src/fofg/data/schemas.py: "expression": pa.string(),'}
 
 
+def test_the_tests_that_contributing_names_exist():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    defined = {name for text in sources for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}
+    assert len(named) >= 5 and named <= defined
+
+
 @pytest.fixture
 def extra_function():
     """Declare a 26th function from one file."""

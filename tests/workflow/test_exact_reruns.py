@@ -332,7 +332,7 @@ def test_deleted_problems_are_created_again_and_rollouts_kept(copied):
 
 
 def test_comments_and_key_order_rerun_nothing(finished, tmp_path):
-    values = yaml.safe_load((Path(__file__).with_name("small.yaml")).read_text())
+    values = yaml.safe_load(SMALL.read_text())
     reordered = tmp_path / "reordered.yaml"
     reordered.write_text("# a comment\n" + yaml.safe_dump(dict(reversed(values.items())), sort_keys=False))
     assert finished.stale([reordered]) == {}
@@ -355,8 +355,7 @@ def test_other_validation_problems_retrain_nothing_in_an_incomplete_copy(copied,
     """A run can be copied without its data."""
     (copied.folder / "data/string_task/stage2_validation/test.parquet").unlink()
     for number, change in enumerate(({"dataset": "stage2_passk"}, {"problems": 1, "levels": [2, 2]}, {"every": 0})):
-        other = tmp_path / f"{number}.yaml"
-        other.write_text(yaml.safe_dump({"stage2": {"rl": {"validation": change}}}))
+        other = write(tmp_path / f"{number}.yaml", {"stage2": {"rl": {"validation": change}}})
         assert copied.stale([other]) == count(made("stage2_validation", "test"))
 
 

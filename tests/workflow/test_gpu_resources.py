@@ -75,8 +75,9 @@ def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tm
     assert any("waiting for 1 free of 2 GPUs" in log for log in logs) == bool(options)
 
 
-@pytest.mark.parametrize("options", [(), ("--resources", "gpu=2")], ids=["detected", "scaled down by Snakemake"])
-def test_a_request_for_more_gpus_than_the_machine_has_is_an_error(checkout, machine, tmp_path, options):
+def test_a_request_for_more_gpus_than_the_machine_has_is_an_error(checkout, machine, tmp_path):
+    """Also where Snakemake scales it down to what was declared."""
+    options = ("--resources", "gpu=2")
     done = checkout.run(f"{ROLLOUTS}/0.parquet", *options, overlays=[overlay(tmp_path, gpus=3)], check=False)
     assert done.returncode == 1
     assert "error: rollout_engine.gpus: 3 GPUs requested, 2 visible on this machine" in done.stdout + done.stderr
