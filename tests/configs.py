@@ -1,5 +1,6 @@
 """Configurations for tests."""
 
+from functools import reduce
 from pathlib import Path
 
 from fofg.config import Config, SFTConfig, TinyBase, load, merge, read
@@ -15,6 +16,19 @@ def configured(*files: Path, **changes) -> Config:
     for overlay in (read(files), changes):
         merge(values, overlay)
     return load(values)
+
+
+def nested(values: dict) -> dict:
+    """Return a configuration of dotted keys."""
+    made: dict = {}
+    for key, value in values.items():
+        merge(made, reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), value))
+    return made
+
+
+def value_of(settings: Config, key: str):
+    """Return the value of a dotted key, as in a file."""
+    return reduce(lambda inner, part: inner[part], key.split("."), settings.model_dump(mode="json"))
 
 
 def sft(**changes) -> SFTConfig:

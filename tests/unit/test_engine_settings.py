@@ -1,32 +1,19 @@
 """Requirements of engines on the configuration: each error names its keys, and each cure works."""
 
-from pathlib import Path
-
 import pytest
+from configs import ROOT, configured, nested
 
-from fofg.config import load, read
-from fofg.config.loading import merge
+from fofg.config import merge
 from fofg.errors import UserError
-
-CONFIG = Path(__file__).parents[2] / "config"
-
-
-def values(overlay, *changes):
-    made = read([CONFIG / "default.yaml", *([CONFIG / overlay] if overlay else [])])
-    for change in changes:
-        for path, value in change.items():
-            *parents, key = path.split(".")
-            nested = {key: value}
-            for name in reversed(parents):
-                nested = {name: nested}
-            merge(made, nested)
-    return made
 
 
 def problems(overlay, *changes):
     """Return the lines of the error, none if the configuration loads."""
+    values = {}
+    for change in changes:
+        merge(values, nested(change))
     try:
-        load(values(overlay, *changes))
+        configured(*([ROOT / "config" / overlay] if overlay else []), **values)
     except UserError as error:
         return [line.strip() for line in str(error).splitlines()[1:]]
     return []

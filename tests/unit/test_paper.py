@@ -2,36 +2,30 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from configs import PAPER, ROOT, configured, value_of
 
 from fofg import specs
-from fofg.config import load, read
 from fofg.data import datasets
 from fofg.report import paper
 
-ROOT = Path(__file__).parents[2]
-OVERLAY = ROOT / "config/paper.yaml"
 FACTS = json.loads((ROOT / "tests/reference/paper.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def settings() -> dict:
-    return load(read([ROOT / "config/default.yaml", OVERLAY])).model_dump(mode="json")
+def settings():
+    return configured(PAPER)
 
 
 @pytest.mark.parametrize("key", FACTS["settings"])
 def test_paper_overlay_has_the_published_value(settings, key):
-    value = settings
-    for part in key.split("."):
-        value = value[part]
-    assert value == FACTS["settings"][key]
+    assert value_of(settings, key) == FACTS["settings"][key]
 
 
 def test_every_setting_of_the_paper_overlay_names_its_source():
     """Up to the sections on engines and speed."""
-    lines = OVERLAY.read_text(encoding="utf-8").partition("\nrollout_engine:")[0].splitlines()
+    lines = PAPER.read_text(encoding="utf-8").partition("\nrollout_engine:")[0].splitlines()
     settings = [line for line in lines if re.match(r"\s+\w+: *[^\s#]", line)]
     source = re.compile(r"# .*(§\d|App\. [A-F]|\bcode\b|\bpaper\b|issue #\d|unstated|this project)")
     assert len(settings) > 70
@@ -39,15 +33,14 @@ def test_every_setting_of_the_paper_overlay_names_its_source():
 
 
 def test_the_default_has_the_pass_at_k_models_of_figure_5():
-    assert load(read([ROOT / "config/default.yaml"])).passk.models == FACTS["passk"]["models"]
+    assert configured().passk.models == FACTS["passk"]["models"]
 
 
-def test_published_datasets_overlap_as_stated():
+def test_published_datasets_overlap_as_stated(settings):
     """``docs/paper.md`` and ``config/paper.yaml`` give these numbers."""
-    config = load(read([ROOT / "config/default.yaml", OVERLAY]))
 
     def problems(name: str, split: str) -> list[tuple[str, str]]:
-        made = datasets.problems(specs.problems(config, name, split))
+        made = datasets.problems(specs.problems(settings, name, split))
         return [(problem.question, problem.input) for problem in made]
 
     train, evaluation = problems("stage1_level1", "train"), problems("stage2_level1to8", "test")

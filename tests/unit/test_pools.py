@@ -2,6 +2,7 @@
 
 import problem_sets
 import pytest
+from configs import configured
 
 from fofg import config
 from fofg.errors import UserError
@@ -11,9 +12,7 @@ SPLIT = {"train": ["sort_chars", "repeat_str", "interlace_str"], "test": ["mirro
 
 
 def load(pools) -> config.Config:
-    values = config.read([config.DEFAULT])
-    values["problems"]["pools"] = pools
-    return config.load(values)
+    return configured(problems={"pools": pools})
 
 
 def functions(settings: config.Problems, dataset: str, split: str) -> set[str]:

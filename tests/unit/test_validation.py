@@ -1,26 +1,19 @@
 """Validation problems: the first of each level of the dataset's test split."""
 
-from pathlib import Path
-
 import pytest
+from configs import configured
 
 from fofg import specs
-from fofg.config import load, read
-from fofg.config.loading import merge
 from fofg.data import datasets
 from fofg.data.files import read_rows
 from fofg.data.schemas import PROBLEMS
 from fofg.data.validation import sample
 from fofg.errors import UserError
 
-DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
-
 
 def validation(**changes):
     """Return the default validation, whose test split has levels 1 to 4."""
-    values = read([DEFAULT])
-    merge(values, {"stage2": {"rl": {"validation": changes}}})
-    return specs.validation(load(values))
+    return specs.validation(configured(stage2={"rl": {"validation": changes}}))
 
 
 @pytest.mark.parametrize("changes", [{"levels": [1, 4], "problems": 16}, {"levels": [2, 3], "problems": 3}], ids=str)

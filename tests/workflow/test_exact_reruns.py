@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from functools import reduce
 from pathlib import Path
 
 import pytest
 import yaml
+from configs import nested, value_of
 
-from fofg.config import keys, load, merge, read
+from fofg.config import keys, load, read
 from fofg.provenance import FREE
 
 DEFAULT = Path(__file__).parents[2] / "config/default.yaml"
@@ -275,14 +275,6 @@ BESIDE = {
 }
 
 
-def nested(keys_and_values):
-    """Return a configuration of dotted keys."""
-    values = {}
-    for key, value in keys_and_values.items():
-        merge(values, reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), value))
-    return values
-
-
 def write(path: Path, values: dict) -> Path:
     path.write_text(yaml.safe_dump(values))
     return path
@@ -309,16 +301,10 @@ def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
 
 def test_keys_of_speed_checks_and_measurements_rerun_nothing(finished, tmp_path):
     """All at once: one that reran a job would do so here too."""
-    before = keys_of(load(read([DEFAULT, SMALL])))
     changed = write(tmp_path / "changed.yaml", nested(FREE_KEYS))
-    after = keys_of(load(read([DEFAULT, SMALL, changed])))
-    assert [key for key in FREE_KEYS if after[key] == before[key]] == []
+    before, after = (load(read([DEFAULT, SMALL, *overlays])) for overlays in ((), (changed,)))
+    assert [key for key in FREE_KEYS if value_of(after, key) == value_of(before, key)] == []
     assert finished.stale([changed]) == {}
-
-
-def keys_of(settings) -> dict:
-    values = settings.model_dump(mode="json")
-    return {key: reduce(lambda inner, part: inner[part], key.split("."), values) for key in FREE_KEYS}
 
 
 def test_a_finished_run_is_up_to_date_with_any_number_of_cores(finished):
