@@ -60,8 +60,7 @@ rule stage1_create_problems:
 rule stage1_create_train_data:
     """Stage 1: rollouts of the base model and the RFT data selected from them."""
     input:
-        f"{STAGE1_RFT_DATA}/train.parquet",
-        f"{STAGE1_RFT_DATA}/test.parquet",
+        list(STAGE1_RFT_DATA.values()),
         STAGE1_TRAIN,
         SELECTED,
 

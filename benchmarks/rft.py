@@ -57,7 +57,6 @@ def row(index: int, template: str, generator: random.Random) -> dict:
             "level": 1,
             "depth": 1,
             "calls": 1,
-            "expression": truth["expression"],
             "functions": [name],
         },
         "responses": responses,

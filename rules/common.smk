@@ -47,7 +47,8 @@ try:
             )
     STAGE1_EXAMPLES = None  # as many as selection keeps
     if settings.use.stage1_rft_data:
-        STAGE1_EXAMPLES = count_rows(f"{settings.use.stage1_rft_data}/train.parquet")
+        STAGE1_EXAMPLES = count_rows(specs.example_files(settings.use.stage1_rft_data)["train"])
+    os.environ.update(FOFG_TASK=settings.problems.task)  # reads the user's own rows
     preflight.check(settings)
 except UserError as error:
     raise WorkflowError(str(error))

@@ -1,8 +1,8 @@
 """Stage 1: rollouts with definitions visible, selection of correct ones, and fine-tuning on these."""
 
 ENGINE = specs.engine(settings)
-#: Stage-1 training examples: selected, or the user's own.
-STAGE1_RFT_DATA = settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data"
+#: Stage-1 training examples by split: selected, or the user's own.
+STAGE1_RFT_DATA = specs.example_files(settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data")
 
 
 rule generate_rollouts:
@@ -98,8 +98,8 @@ rule train_sft:
     """Train the Stage-1 model: fine-tune the base, or the model after a warm-up, on its own correct responses."""
     input:
         model=model_files(settings.start_model()),
-        train=f"{STAGE1_RFT_DATA}/train.parquet",
-        test=f"{STAGE1_RFT_DATA}/test.parquet",
+        train=STAGE1_RFT_DATA["train"],
+        test=STAGE1_RFT_DATA["test"],
     output:
         **trained("<models>/stage1-rft"),
     log:

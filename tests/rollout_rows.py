@@ -14,7 +14,7 @@ def problem(index, level=1, *, x="a", output="b", expression="func_0(x)", functi
         "prompt": [{"role": "user", "content": text}],
         "ability": "composition",
         "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
-        "extra_info": info | {"expression": expression, "functions": list(functions)},
+        "extra_info": info | {"functions": list(functions)},
     }
     return row | columns
 

@@ -1,18 +1,20 @@
-"""Check the user's models against the configuration before any job starts, from their configuration and headers alone."""
+"""Check the user's files before any job starts: models by their configuration and headers, rows by the first ones."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from fofg import model_files
+from fofg import model_files, specs
 from fofg.config import Config, Rollouts, SFTConfig
+from fofg.data import reading
 from fofg.errors import UserError
 
 
 def check(settings: Config) -> None:
-    """Raise UserError for a model that can't be used, or holds fewer tokens than the configuration allows.
+    """Raise UserError for a model that can't be used, or holds fewer tokens than the configuration allows, and for unusable rows.
 
     A base model that isn't on this machine, or has yet to be downloaded or converted, is left to the job that prepares it.
     """
+    reading.check(*specs.own_rows(settings))
     folders = {}
     if isinstance(settings.base_model, str) and Path(settings.base_model).exists():
         folders["base_model"] = Path(settings.base_model)

@@ -4,6 +4,7 @@ A rule gives its job one canonical JSON string (``fofg.config.canonical``), whic
 counts, batch sizes, and checkpoint intervals are no part of it: they change speed, not results.
 """
 
+import os
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -12,10 +13,11 @@ from pydantic import Field
 from fofg import names
 from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation, Warmup
 from fofg.config.types import AnswerRule
+from fofg.config.values import is_file
 
 AnySection = TypeVar("AnySection", bound=Section)
 #: Version of the code that samples problems, for the jobs that write them and those that sample their own.
-PROBLEMS_CODE = 3
+PROBLEMS_CODE = 4
 
 
 class ProblemsSpec(Section):
@@ -142,18 +144,38 @@ def validation(config: Config) -> ValidationSpec | None:
 
 
 def curriculum_sources(config: Config, curriculum: str) -> dict[str, str | None]:
-    """Return the names in a curriculum's mixtures, sorted: datasets, with None, and the user's Parquet files, with their paths."""
+    """Return the names in a curriculum's mixtures, sorted: datasets, with None, and the user's files, with their paths."""
     sources = {name for phase in config.stage2.rl.curricula[curriculum] for name in phase.mixture}
-    return {name: name if name.endswith(".parquet") else None for name in sorted(sources)}
+    return {name: name if is_file(name) else None for name in sorted(sources)}
 
 
 def own_problems(config: Config) -> dict[str, str]:
     """Return ``dataset/split`` -> file of the user's own training problems: mixed into curricula, or cut into chunks."""
     phases = [phase for phases in config.stage2.rl.curricula.values() for phase in phases]
-    paths = [name for phase in phases for name in phase.mixture if name.endswith(".parquet")]
+    paths = [name for phase in phases for name in phase.mixture if is_file(name)]
     if config.use.stage2_rft_problems:
         paths.append(config.use.stage2_rft_problems)
     return {f"own{number}_{Path(path).stem}/train": path for number, path in enumerate(dict.fromkeys(paths))}
+
+
+def example_files(folder: str) -> dict[str, str]:
+    """Return split -> file of the user's own RFT data: Parquet, or JSON Lines where there is no Parquet file."""
+    return {
+        split: next((path for path in (f"{folder}/{split}.parquet", f"{folder}/{split}.jsonl") if os.path.exists(path)), "")
+        or f"{folder}/{split}.parquet"
+        for split in ("train", "test")
+    }
+
+
+def own_rows(config: Config) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the user's own files of problems and of examples, as pairs of key and file."""
+    problems = {f"use.{key}": getattr(config.use, key) for key in ("stage1_problems", "stage2_rft_problems")}
+    pairs = [(key, path) for key, path in problems.items() if path]
+    for name, phases in config.stage2.rl.curricula.items():
+        sources = {source: None for phase in phases for source in phase.mixture if is_file(source)}
+        pairs += [(f"stage2.rl.curricula.{name}", source) for source in sources]
+    folder = config.use.stage1_rft_data
+    return pairs, [("use.stage1_rft_data", path) for path in example_files(folder).values()] if folder else []
 
 
 def own_files(config: Config) -> list[str]:

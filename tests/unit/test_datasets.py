@@ -54,7 +54,6 @@ def test_rows_describe_the_problems(tmp_path, dataset, sampler):
                 "level": p.level,
                 "depth": size(p.expression).depth,
                 "calls": size(p.expression).calls,
-                "expression": p.text,
                 "functions": list(used),
             },
         }

@@ -120,13 +120,14 @@ def test_duplicates_are_counted_and_custom_files_may_lack_numbers(tmp_path):
     datasets.write(path, problem_sets.spec("stage1_level1", "train", 5, problem_sets.DEFAULT.problems))
     rows = rows_of(path)
     for name in ("level", "depth", "calls"):
-        rows[0]["extra_info"][name] = None
+        rows[0]["extra_info"][name] = rows[1]["extra_info"][name] = None
     truth = {"ref_input": "ab", "ref_output": "ba", "expression": "my_own(x)"}
     rows[1]["reward_model"]["ground_truth"] = json.dumps(truth)
     write_parquet(path, PROBLEMS, [rows + rows[:3]])
     description.describe({"mine/train": path}, {"mine": tmp_path / "mine.json"}, disjoint=True)
     made = json.loads((tmp_path / "mine.json").read_text())["splits"]["train"]
     assert (made["rows"], made["duplicates"]) == (8, 3)
+    assert made["levels"]["1"]["rows"] == 6  # the first row's is derived
     unknown = made["levels"]["unknown"]
     assert unknown == {"rows": 2, **dict.fromkeys(("depth", "calls"), dict.fromkeys(("min", "mean", "max")))}
     assert made["exposure"]["my_own"] == {"public_name": "my_own", "problems": 2, "calls": 2}

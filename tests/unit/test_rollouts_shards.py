@@ -183,7 +183,6 @@ def test_unusable_problems_are_named(tmp_path, tiny_model, problems):
     for damage, expected in (
         ({"prompt": []}, "problem 3: prompt is empty"),
         ({"prompt": [{"role": "user", "content": None}]}, "problem 3: prompt is empty"),
-        ({"extra_info": None}, "row 3 has no extra_info.index"),
         ({"extra_info": problem(2)["extra_info"]}, "row 3 has the extra_info.index of another (2)"),
     ):
         write(problems, [problem(index, **(damage if index == 3 else {})) for index in range(10)])

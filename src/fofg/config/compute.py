@@ -162,10 +162,10 @@ class Figures(Section):
 class Use(Section):
     """Your own files in place of generated ones; null: generate them."""
 
-    stage1_problems: OwnPath | None = Field(description="Parquet file of Stage-1 training problems")
-    stage1_rft_data: OwnPath | None = Field(description="folder with train.parquet and test.parquet")
+    stage1_problems: OwnPath | None = Field(description="file of Stage-1 training problems, Parquet or JSON Lines")
+    stage1_rft_data: OwnPath | None = Field(description="folder with train.parquet and test.parquet (or .jsonl)")
     stage1_checkpoint: OwnPath | None = Field(description="folder of a Stage-1 model in Hugging Face format")
-    stage2_rft_problems: OwnPath | None = Field(description="Parquet file of problems, to be cut into chunks")
+    stage2_rft_problems: OwnPath | None = Field(description="file of problems to be cut into chunks")
 
 
 class TinyBase(Section):

@@ -17,7 +17,7 @@ from fofg.config.estimate import Plan
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage0, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
-from fofg.config.values import RunDir, user_path
+from fofg.config.values import RunDir, is_file, user_path
 
 #: The model that the default configuration names.
 EMBEDDED = "resources/tiny-base"
@@ -102,7 +102,7 @@ class Config(Section):
         if self.stage2.rl.validation.every:
             needed.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
         for name, phases in self.stage2.rl.curricula.items():
-            sources = {source for phase in phases for source in phase.mixture if not source.endswith(".parquet")}
+            sources = {source for phase in phases for source in phase.mixture if not is_file(source)}
             needed += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(sources)]
         for key, dataset, split in needed:
             if not self._rows(dataset, split):

@@ -52,7 +52,7 @@ class Phase(Section):
     """One phase of a curriculum: a number of steps on a mixture of problems."""
 
     steps: Count = Field(description="steps: one batch of groups each")
-    mixture: dict[Source, Positive] = Field(min_length=1, description="dataset (its training split) or Parquet file -> weight")
+    mixture: dict[Source, Positive] = Field(min_length=1, description="dataset (its training split) or file of problems -> weight")
 
 
 Phases = Annotated[list[Phase], Field(min_length=1)]

@@ -93,8 +93,13 @@ def _near(path: str) -> str:
     return os.path.relpath(path, here) if os.path.commonpath([path, here]) == here else path
 
 
+def is_file(source: str) -> bool:
+    """Return whether the name of problems is a file's, rather than a dataset's."""
+    return source.endswith((".parquet", ".jsonl"))
+
+
 def _source(name: str) -> str:
-    return one_spelling(user_path(name)) if name.endswith(".parquet") else name
+    return one_spelling(user_path(name)) if is_file(name) else name
 
 
 #: A path as the user writes it, ``~`` expanded.
@@ -103,5 +108,5 @@ UserPath = Annotated[str, AfterValidator(user_path)]
 OwnPath = Annotated[UserPath, AfterValidator(one_spelling)]
 #: The folder that everything is made in.
 RunDir = Annotated[UserPath, AfterValidator(one_folder), AfterValidator(user_path)]
-#: A dataset's name, or a Parquet file.
+#: A dataset's name, or a Parquet or JSON Lines file.
 Source = Annotated[str, AfterValidator(_source)]

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from fofg.data.files import count_rows, read_batches, write_parquet
+from fofg.data.files import count_rows, write_parquet
+from fofg.data.reading import problem_batches
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 
@@ -55,9 +56,9 @@ def _rows(problems: str | os.PathLike, numbers: np.ndarray, total: int) -> list[
     """Read the rows of the given numbers, which ascend."""
     batches, first = [], 0
     with tqdm(total=total, desc="chunk", unit="problem") as bar:
-        for batch in read_batches(problems, PROBLEMS, BATCH_ROWS):
+        for batch in problem_batches(problems, batch_size=BATCH_ROWS):
             low, high = np.searchsorted(numbers, (first, first + batch.num_rows))
-            batches.append(batch.select(PROBLEMS.names).take(pa.array(numbers[low:high] - first)).cast(PROBLEMS))
+            batches.append(batch.take(pa.array(numbers[low:high] - first)))
             first += batch.num_rows
             bar.update(batch.num_rows)
     return batches

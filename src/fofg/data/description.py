@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from fofg.data.files import count_rows, cure, read_rows, write_json
+from fofg.data.files import count_rows, cure, write_json
+from fofg.data.reading import problem_rows
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.tasks.task import Problem, Task
@@ -66,7 +67,7 @@ def read(path: str | os.PathLike, bar: tqdm) -> Contents:
     problems_using: Counter[str] = Counter()
     uses: Counter[str] = Counter()
     tasks, skills = set[Task](), dict[str, str]()
-    for number, row in enumerate(read_rows(path, COLUMNS)):
+    for number, row in enumerate(problem_rows(path, COLUMNS)):
         task, problem = read_problem(row, f"{path}: row {number}")
         info = row["extra_info"]
         levels[info["level"]].append((info["depth"], info["calls"]))
@@ -98,7 +99,7 @@ def trained_on(test: str | os.PathLike, train: str | os.PathLike) -> set[int]:
 
 
 def _problems(path: str | os.PathLike) -> Iterator[Problem]:
-    for number, row in enumerate(read_rows(path, COLUMNS)):
+    for number, row in enumerate(problem_rows(path, COLUMNS)):
         yield read_problem(row, f"{path}: row {number}")[1]
 
 

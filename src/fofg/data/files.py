@@ -4,14 +4,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fofg.data.conversion import Unreadable, convert, from_values
 from fofg.errors import UserError, names_a_file
+
+#: Cure of a row in the user's own file.
+CORRECT = "correct or remove the row"
 
 
 class _WithoutPandas:
@@ -100,14 +105,14 @@ def damaged_parquet(path: str | os.PathLike, error: Exception) -> UserError:
     return UserError(f"{path}: damaged Parquet file ({reason}); {cure(path)}")
 
 
-def cure(path: str | os.PathLike) -> str:
-    """Suggest how to fix a damaged file: a rule's output can be made again, the user's own file can't.
+def cure(path: str | os.PathLike, own: str = "replace it with an undamaged one") -> str:
+    """Suggest how to fix a file: a rule's output can be made again, the user's own (``own``) can't.
 
     The workflow lists the user's own files and folders in FOFG_OWN_FILES; without it, every file counts as the user's.
     """
     listed, absolute = os.environ.get("FOFG_OWN_FILES"), Path(path).absolute()
     if listed is None or any(absolute.is_relative_to(parent) for parent in listed.split(os.pathsep) if parent):
-        return "replace it with an undamaged one"
+        return own
     return "remove it and run again"
 
 
@@ -140,42 +145,128 @@ def write_parquet(path: str | os.PathLike, schema: pa.Schema, batches: Iterable[
     return rows
 
 
-def open_parquet(path: str | os.PathLike, schema: pa.Schema | None = None) -> pq.ParquetFile:
-    """Open a Parquet file. Raises UserError if it is missing, truncated, or lacks a column of ``schema``."""
+def open_parquet(path: str | os.PathLike, columns: Iterable[str] = ()) -> pq.ParquetFile:
+    """Open a Parquet file. Raises UserError if it is missing, truncated, or lacks a column."""
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; make it first or correct the path") from None
+        raise _missing(path) from None
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"{path}: not a readable Parquet file ({reason}); {cure(path)}") from None
-    if schema is not None:
-        have = file.schema_arrow
-        for field in schema:
-            if field.name not in have.names:
-                raise UserError(f"{path}: no column {field.name!r}; it has {', '.join(have.names)}")
-            if not have.field(field.name).type.equals(field.type):
-                raise UserError(f"{path}: column {field.name!r} is {have.field(field.name).type}, expected {field.type}")
+    _check_columns(path, columns, file.schema_arrow.names)
     return file
 
 
-def read_batches(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a Parquet file, one in memory at a time. Raises UserError as open_parquet does."""
-    with open_parquet(path, schema) as file:
-        columns = schema.names if schema is not None else None
+def _missing(path: str | os.PathLike) -> UserError:
+    return UserError(f"{path}: no such file; make it first or correct the path")
+
+
+def _check_columns(path: str | os.PathLike, needed: Iterable[str], names: Collection[str]) -> None:
+    for name in needed:
+        if name not in names:
+            raise UserError(f"{path}: no column {name!r}; it has {', '.join(names)}")
+
+
+def read_batches(
+    path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096, optional: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet or JSON Lines file as batches of ``schema``, one in memory at a time, whoever wrote the file.
+
+    Columns are converted (fofg.data.conversion), others left out; those in ``optional`` are null where the file lacks them. Without
+    a schema, a Parquet file's columns stay as they are. Raises UserError with file, row and column for what can't be understood.
+    """
+    if schema is None:
+        yield from _parquet_batches(path, None, [], batch_size)
+        return
+    needed = [name for name in schema.names if name not in optional]
+    first = 0
+    for batch in (_json_batches if is_json_lines(path) else _parquet_batches)(path, schema, needed, batch_size):
+        yield conform(batch, schema, path, first)
+        first += batch.num_rows
+
+
+def read_rows(
+    path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096, optional: Collection[str] = ()
+) -> Iterator[dict]:
+    """Yield the rows of a file as dictionaries, one batch in memory at a time. Raises UserError as ``read_batches``."""
+    for batch in read_batches(path, schema, batch_size, optional):
+        yield from batch.to_pylist()
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema, path: str | os.PathLike, first: int) -> pa.RecordBatch:
+    """Return a batch of a file as ``schema``; ``first``: the number of its first row. Raises UserError as ``read_batches``."""
+    columns = []
+    for field in schema:
+        if field.name not in batch.schema.names:
+            columns.append(pa.nulls(batch.num_rows, field.type))
+            continue
         try:
-            yield from file.iter_batches(batch_size=batch_size, columns=columns)
+            columns.append(convert(batch.column(field.name), field.type))
+        except Unreadable as error:
+            raise UserError(f"{path}: row {first + error.row}: column {field.name!r}: {error}; {cure(path, CORRECT)}") from None
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _parquet_batches(path: str | os.PathLike, schema: pa.Schema | None, needed: list[str], size: int) -> Iterator[pa.RecordBatch]:
+    with open_parquet(path, needed) as file:
+        present = [name for name in schema.names if name in file.schema_arrow.names] if schema else None
+        try:
+            yield from file.iter_batches(size, columns=present)
         except (pa.ArrowException, OSError) as error:
             raise damaged_parquet(path, error) from None
 
 
-def read_rows(path: str | os.PathLike, schema: pa.Schema | None = None, batch_size: int = 4096) -> Iterator[dict]:
-    """Yield the rows of a Parquet file as dictionaries, one batch in memory at a time. Raises UserError as open_parquet does."""
-    for batch in read_batches(path, schema, batch_size):
-        yield from batch.to_pylist()
+def is_json_lines(path: str | os.PathLike) -> bool:
+    """Return whether a file has a JSON object per line, by its name."""
+    return str(path).endswith(".jsonl")
+
+
+def _json_batches(path: str | os.PathLike, schema: pa.Schema, needed: list[str], size: int) -> Iterator[pa.RecordBatch]:
+    rows = _json_rows(path)
+    first = 0
+    while chunk := list(islice(rows, size)):
+        _check_columns(path, needed, dict.fromkeys(name for row in chunk for name in row))
+        columns = []
+        for field in schema:
+            try:
+                columns.append(from_values([row.get(field.name) for row in chunk], field.type))
+            except Unreadable as error:
+                raise UserError(f"{path}: row {first + error.row}: column {field.name!r}: {error}; {cure(path, CORRECT)}") from None
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        first += len(chunk)
+
+
+def _json_rows(path: str | os.PathLike) -> Iterator[dict]:
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(filter(bytes.strip, file)):
+                try:
+                    row = json.loads(line.decode("utf-8-sig"))
+                except (ValueError, RecursionError) as error:
+                    raise UserError(f"{path}: row {number} is not JSON ({error}); {cure(path, CORRECT)}") from None
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}: row {number} is no JSON object; {cure(path, CORRECT)}")
+                yield row
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def column_names(path: str | os.PathLike) -> list[str]:
+    """Return the names of a file's columns; in JSON Lines, of the first row's. Raises UserError as ``read_batches``."""
+    if is_json_lines(path):
+        return list(next(_json_rows(path), {}))
+    with open_parquet(path) as file:
+        return file.schema_arrow.names
 
 
 def count_rows(path: str | os.PathLike) -> int:
-    """Return the number of rows of a Parquet file, from its footer. Raises UserError as open_parquet does."""
+    """Return the number of rows of a file: from a Parquet file's footer, or counted. Raises UserError as ``read_batches``."""
+    if is_json_lines(path):
+        try:
+            with open(path, "rb") as file:
+                return sum(1 for line in file if line.strip())
+        except FileNotFoundError:
+            raise _missing(path) from None
     with open_parquet(path) as file:
         return file.metadata.num_rows

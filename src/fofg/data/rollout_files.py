@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from fofg.data.files import damaged_parquet, leave_out_pandas, open_parquet
+from fofg.data.files import conform, damaged_parquet, leave_out_pandas, open_parquet
 from fofg.data.schemas import ROLLOUTS
 from fofg.errors import UserError
 from fofg.runtime.processes import exit_with
@@ -40,11 +40,14 @@ class Span(NamedTuple):
     batch_rows: int
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the batches in order. Raises UserError where the file is damaged."""
+        """Yield the batches in order. Raises UserError where the file is damaged, or a value is of another kind."""
+        schema, first = pa.schema([ROLLOUTS.field(name) for name in columns]), self.first
         # Read row groups piece by piece, not whole: some writers put everything in one.
         with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file:
             try:
-                yield from file.iter_batches(self.batch_rows, row_groups=self.groups, columns=columns)
+                for batch in file.iter_batches(self.batch_rows, row_groups=self.groups, columns=columns):
+                    yield conform(batch, schema, self.path, first)
+                    first += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 raise damaged_parquet(self.path, error) from None
 
@@ -57,7 +60,7 @@ class RolloutFile:
 
     def __init__(self, path: str | Path, batch_rows: int | None = None):
         self.path = path
-        with open_parquet(path, ROLLOUTS) as file:
+        with open_parquet(path, ROLLOUTS.names) as file:
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         self._sizes = [(group.num_rows, group.total_byte_size) for group in groups]
         self.rows, self.bytes = sum(rows for rows, _ in self._sizes), sum(size for _, size in self._sizes)

@@ -10,9 +10,10 @@ MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])
 DETAILS = {
     "depth": pa.int32(),
     "calls": pa.int32(),
-    "expression": pa.string(),
     "functions": pa.list_(pa.string()),
 }
+#: Fields of text that others write as JSON objects.
+JSON_FIELDS = frozenset(["ground_truth"])
 _ROW = [
     ("data_source", pa.string()),
     ("prompt", MESSAGES),

@@ -28,7 +28,7 @@ def gather(shards: Sequence[str | os.PathLike], expected: int, output: str | os.
 
 
 def _metadata(path: str | os.PathLike) -> dict:
-    with open_parquet(path, ROLLOUTS) as file:
+    with open_parquet(path, ROLLOUTS.names) as file:
         values = (file.schema_arrow.metadata or {}).get(METADATA)
         rows = file.metadata.num_rows
     if values is None:

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from fofg import models
 from fofg.config import Rollouts
 from fofg.data import datasets
-from fofg.data.files import cure, open_parquet, read_rows, write_parquet
-from fofg.data.schemas import PROBLEMS, ROLLOUTS, Message
+from fofg.data.files import count_rows, cure, write_parquet
+from fofg.data.reading import problem_rows, usable
+from fofg.data.schemas import ROLLOUTS, Message
 from fofg.errors import UserError
 from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
@@ -56,13 +57,12 @@ def read_shard(path: str | os.PathLike | None, spec: RolloutsSpec) -> list[dict]
     """Read the shard's rows (schemas.PROBLEMS). Raises UserError if there are fewer than the spec says, or one is unusable."""
     if path is None:
         raise UserError("--problems: the spec does not say how to sample problems; give a file")
-    with open_parquet(path, PROBLEMS) as file:
-        total = file.metadata.num_rows
+    total = count_rows(path)
     stop = total if spec.rows is None else spec.first + spec.rows
     if stop > total or spec.first >= stop:
         numbers = f"{spec.first} to {stop - 1}"
         raise UserError(f"{path}: has {total} problems, not the rows {numbers} of this shard; {cure(path)}, or correct the counts")
-    rows = list(islice(read_rows(path, PROBLEMS), spec.first, stop))
+    rows = list(islice(problem_rows(path), spec.first, stop))
     check(rows, path, spec.first)
     return rows
 
@@ -78,12 +78,11 @@ def check(rows: list[dict], path: str | os.PathLike, first: int = 0) -> None:
     """Raise UserError unless every row has a unique index and a prompt. ``first``: number of the first row in the file."""
     indexes = set()
     for number, row in enumerate(rows, first):
-        index = (row["extra_info"] or {}).get("index")
-        if index is None or index in indexes:
-            problem = "has no extra_info.index" if index is None else f"has the extra_info.index of another ({index})"
-            raise UserError(f"{path}: row {number} {problem}; every problem needs its own")
+        index = row["extra_info"]["index"]
+        if index in indexes:
+            raise UserError(f"{path}: row {number} has the extra_info.index of another ({index}); every problem needs its own")
         indexes.add(index)
-        if not row["prompt"] or any(not message or None in message.values() for message in row["prompt"]):
+        if not usable(row["prompt"]):
             raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; fix or remove the row")
 
 

@@ -65,7 +65,8 @@ class Task(Protocol):
     without end, for a warm-up (fofg.config.Warmup); hints are visible in them, and no test example is one to train on.
 
     ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. Exposure is counted by ``skills`` (skill ->
-    name in tables and figures). ``failure_classes``: the values of ``classify``, "correct" first.
+    name in tables and figures). ``failure_classes``: the values of ``classify``, "correct" first. A task may also have ``sources``,
+    beginnings of the ``data_source`` of others' rows that it reads, and ``complete``.
     """
 
     name: str
@@ -86,6 +87,12 @@ class Task(Protocol):
         """Return the problem of a row (fofg.data.schemas.PROBLEMS), which may be the user's own.
 
         Raises UserError, naming ``where`` (file and row), if its ground truth is not one of this task.
+        """
+
+    def complete(self, problem: Problem, where: str) -> Problem:
+        """Return a problem that others wrote with the level and details that its row lacks. Optional.
+
+        Raises UserError, naming ``where``, if its output is wrong.
         """
 
     def count_skills(self, problem: Problem) -> Mapping[str, int]:
@@ -115,11 +122,14 @@ def get(name: str) -> Task:
     return load(name) if name in TASKS else _custom(name, os.environ.get("FOFG_TASK"))
 
 
-@lru_cache
+@lru_cache(maxsize=1024)
 def _custom(name: str, configured: str | None) -> Task:
     task = load(configured) if configured else None
     if task and task.name == name:
         return task
+    for other in map(load, TASKS.values()):
+        if name.startswith(getattr(other, "sources", ())):
+            return other
     names = [*TASKS, *([task.name] if task else [])]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else "; name another with problems.task"
@@ -153,3 +163,9 @@ def read(row: Mapping, where: str) -> tuple[Task, Problem]:
     """Return a row's task and problem. Raises UserError, naming ``where``, for an unknown task or an unusable ground truth."""
     task = of_row(row, where)
     return task, task.read(row, where)
+
+
+def complete(row: Mapping, where: str) -> tuple[Task, Problem]:
+    """Do the same for a row that others wrote: with level and details, and its output checked, where the task can do that."""
+    task, problem = read(row, where)
+    return task, task.complete(problem, where) if hasattr(task, "complete") else problem

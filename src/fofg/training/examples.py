@@ -3,23 +3,19 @@
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 from tqdm import tqdm
 
 from fofg.config import SFTConfig
-from fofg.data.files import count_rows, read_rows
-from fofg.data.schemas import RFT
+from fofg.data.files import count_rows
+from fofg.data.reading import example_rows
 from fofg.errors import UserError
 from fofg.training import batches
 from fofg.training.conversations import Encoded, conversation, encode
 
-#: The columns that training reads.
-EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
-
 
 def encode_file(tokenizer, path: str | Path, config: SFTConfig) -> Encoded:
     """Tokenize the conversations of a file, and report those that are too long. Raises UserError for unusable rows."""
-    rows = tqdm(read_rows(path, EXAMPLES), total=count_rows(path), desc="tokenize", unit="row", leave=False)
+    rows = tqdm(example_rows(path), total=count_rows(path), desc="tokenize", unit="row", leave=False)
     examples = encode(tokenizer, map(conversation, rows), config.max_length, config.too_long, str(path))
     print(
         f"{path}: {len(examples)} examples, {sum(map(len, examples.input_ids))} tokens; above {config.max_length} tokens: "

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fofg.config import GRPOConfig, Phase, Scoring, Validation
-from fofg.data.files import cure, open_parquet, read_rows
-from fofg.data.schemas import PROBLEMS
+from fofg.data.files import cure
+from fofg.data.reading import check_problems, problem_rows
 from fofg.errors import UserError
 from fofg.rollouts.decoding import token_ids
 from fofg.rollouts.shards import check, fitting
@@ -45,7 +45,7 @@ def files(phases: Sequence[Phase], data: Mapping[str, str | Path]) -> dict[str, 
         if name not in names:
             raise UserError(f"--data: no mixture names {name}; they name {', '.join(names)}")
     for name in names:
-        open_parquet(data[name], PROBLEMS).close()
+        check_problems(data[name])
     return {name: Path(data[name]) for name in names}
 
 
@@ -67,7 +67,7 @@ def load_validation(
 
 def read(path: Path, scoring: Scoring) -> list[dict]:
     """Read all problems of a file. Raises UserError if there are none, or one can't be used."""
-    rows = list(read_rows(path, PROBLEMS))
+    rows = list(problem_rows(path))
     if not rows:
         raise UserError(f"{path}: no problems; {cure(path)}, or take it out of the mixtures of stage2.rl.curricula")
     check(rows, path)

@@ -7,13 +7,13 @@ import torch
 
 from fofg import models
 from fofg.config import SFTConfig
-from fofg.data.files import open_parquet
+from fofg.data.reading import check_examples
 from fofg.errors import UserError
 from fofg.specs import SFTSpec
 from fofg.training import batches, modeling
 from fofg.training.batches import Batch
 from fofg.training.conversations import IGNORED, Encoded
-from fofg.training.examples import EXAMPLES, check_length, encode_file, fills_batch
+from fofg.training.examples import check_length, encode_file, fills_batch
 from fofg.training.losses import aggregate
 from fofg.training.run import training_run
 
@@ -46,7 +46,7 @@ def train(
     config, model, output, state = spec.sft, Path(model), Path(output), Path(state)
     files = [Path(train_file), Path(test_file)]
     for path in files:
-        open_parquet(path, EXAMPLES).close()
+        check_examples(path)
     with training_run(spec.text(), model, files, output, state, tensorboard, one_file=one_file) as run:
         modeling.make_deterministic(config.seed)
         tokenizer = models.load_tokenizer(model)

@@ -7,11 +7,11 @@ from functools import lru_cache
 from random import Random
 
 from fofg.config import Problems, Warmup
-from fofg.data.files import cure
+from fofg.data.files import CORRECT, cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.tasks.strings import balanced_sampler, failures, pools, published_sampler
-from fofg.tasks.strings.expressions import parse, size
+from fofg.tasks.strings.expressions import OutputTooLong, Size, evaluate, parse, size
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 from fofg.tasks.strings.grading import grade
 from fofg.tasks.strings.problem import Sampled
@@ -20,6 +20,10 @@ from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
 
 #: A string literal, or the name of a called function (a method's is left out).
 _CALLED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<!\.)\b(\w+)\(""")
+#: The end of a public row's ``ref_code``, after definitions if there are any.
+_PROGRAM = re.compile(r"def main_solution\(x\):\s+return (?P<expression>[^\n]+?)\s*\Z")
+#: The longest step of an expression that others wrote.
+MAX_CHARACTERS = 100_000
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
 
@@ -28,6 +32,7 @@ class Strings:
     """Compositions of string functions. A problem's question is its expression; its hints are the functions' definitions."""
 
     name = "string_task"
+    sources = ("codeio-",)  # of the public code
     ability = "composition"
     skills = PUBLIC_NAMES
     failure_classes = failures.CLASSES
@@ -62,19 +67,37 @@ class Strings:
 
     def read(self, row: Mapping, where: str) -> Problem:
         written = (row["reward_model"] or {}).get("ground_truth") or ""
+        info = row.get("extra_info") or {}
         try:
-            truth = _decode(written)
-            values = truth["expression"], truth["ref_input"], truth["ref_output"]
-            for value in values:
+            question, given, output, published = _truth(_decode(written))
+            for value in (question, given, output):
                 value.encode()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             file, named, _ = where.rpartition(": ")
             raise UserError(
-                f"{where}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression, "
-                f"not {written[:80]!r}; {cure(file) if named else 'correct the problems'}"
+                f"{where}: reward_model.ground_truth must be JSON with the strings ref_input, ref_output and expression (or "
+                f"ref_code), not {written[:80]!r}; {cure(file, CORRECT) if named else 'correct the problems'}"
             ) from None
-        level = (row.get("extra_info") or {}).get("level")
-        return Problem(*values, _level(values[0]) if level is None else level, written)
+        level = info.get("level")
+        if level is None:
+            level = info.get("depth") if published else None
+        return Problem(question, given, output, _level(question, published) if level is None else level, written)
+
+    def complete(self, problem: Problem, where: str) -> Problem:
+        try:
+            expression = parse(problem.question)
+        except UserError as error:
+            if not _truth(_decode(problem.truth))[3]:
+                return problem  # functions of the user's own: nothing to derive
+            raise UserError(f"{where}: {error}; correct or remove the row") from None
+        try:
+            output = evaluate(expression, problem.input, cap=MAX_CHARACTERS)
+        except (OutputTooLong, RecursionError):
+            raise UserError(f"{where}: a step has more than {MAX_CHARACTERS:,} characters; remove the row") from None
+        if output != problem.output:
+            gives = f"{problem.question[:200]} gives {output[:80]!r} for {problem.input[:80]!r}, not {problem.output[:80]!r}"
+            raise UserError(f"{where}: {gives}; correct or remove the row")
+        return problem._replace(details=_details(problem.question, size(expression)))
 
     def count_skills(self, problem: Problem) -> dict[str, int]:
         counts: dict[str, int] = {}  # several times as fast as a Counter for a few names
@@ -90,11 +113,23 @@ class Strings:
 
 
 def _problem(sampled: Sampled) -> Problem:
-    question, measured = sampled.text, size(sampled.expression)
+    question = sampled.text
     truth = f'{{"ref_input": {_quote(sampled.input)}, "ref_output": {_quote(sampled.output)}, "expression": {_quote(question)}}}'
-    functions = _in_order(frozenset(_called(question)))
-    details = {"depth": measured.depth, "calls": measured.calls, "expression": question, "functions": functions}
-    return Problem(question, sampled.input, sampled.output, sampled.level, truth, details)
+    return Problem(question, sampled.input, sampled.output, sampled.level, truth, _details(question, size(sampled.expression)))
+
+
+def _details(question: str, measured: Size) -> dict:
+    return {"depth": measured.depth, "calls": measured.calls, "functions": _in_order(frozenset(_called(question)))}
+
+
+def _truth(truth: dict) -> tuple[str, str, str, bool]:
+    """Return expression, input and output of a ground truth, and whether it is in the form of the public code."""
+    if "expression" in truth:
+        return truth["expression"], truth["ref_input"], truth["ref_output"], False
+    program, given = _PROGRAM.search(truth["ref_code"]), truth["ref_input"]
+    if not program:
+        raise ValueError("no main_solution")
+    return program["expression"], given if isinstance(given, str) else given["x"], truth["ref_output"], True
 
 
 def _called(expression: str) -> list[str]:
@@ -107,9 +142,10 @@ def _in_order(names: frozenset[str]) -> tuple[str, ...]:
     return tuple(name for name in FUNCTIONS if name in names)
 
 
-def _level(expression: str) -> int | None:
-    """Return the number of calls on the longest path of a row's expression; None if it can't be parsed."""
+def _level(expression: str, published: bool) -> int | None:
+    """Return the number of calls on the longest path, or as the public code counts, the depth; None if it can't be parsed."""
     try:
-        return size(parse(expression)).level
+        measured = size(parse(expression))
+        return measured.depth if published else measured.level
     except UserError:
         return None

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from fofg import model_files, models
 from fofg.config import SFTConfig, VerlConfig
-from fofg.data.files import open_parquet
+from fofg.data.reading import check_examples
 from fofg.runtime import subprocesses
 from fofg.specs import SFTSpec
 from fofg.training import batches
 from fofg.training.conversations import Encoded
-from fofg.training.examples import EXAMPLES, check_length, encode_file, fills_batch
+from fofg.training.examples import check_length, encode_file, fills_batch
 from fofg.training.run import Run, training_run
 from fofg.training.verl import records, rows, runs, settings
 from fofg.training.verl.protocol import last_step
@@ -43,7 +43,7 @@ def train(
     """
     config, model, files = spec.sft, Path(model), [Path(train_file), Path(test_file)]
     for path in files:
-        open_parquet(path, EXAMPLES).close()
+        check_examples(path)
     with training_run(spec.text(), model, files, output, state, tensorboard, one_file=one_file) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         tokenizer, positions = models.load_tokenizer(model), model_files.positions(model)

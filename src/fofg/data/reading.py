@@ -1,0 +1,131 @@
+"""Read problems and training examples, whoever wrote them: this project, its public predecessor, pandas, polars, datasets, TRL."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from fofg.data.files import CORRECT, column_names, cure, read_batches, read_rows
+from fofg.data.schemas import DETAILS, MESSAGES, PROBLEMS, RFT, Message
+from fofg.errors import UserError
+from fofg.tasks import task as tasks
+
+#: Columns of problems that a file may lack.
+OPTIONAL = ("ability", "extra_info")
+#: The columns of training examples.
+EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
+#: Other ways to write an example: TRL's pairs of prompt and completion, and whole conversations.
+_PAIRS = pa.schema([RFT.field("prompt"), ("completion", MESSAGES)])
+_CONVERSATIONS = pa.schema([("messages", MESSAGES)])
+#: Rows that ``check_problems`` and ``check_examples`` read.
+FIRST_ROWS = 16
+
+Path = str | os.PathLike
+
+
+def problem_batches(path: Path, schema: pa.Schema = PROBLEMS, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
+    """Yield the problems of a file (schemas.PROBLEMS, or some of its columns), one batch in memory at a time.
+
+    Where ``extra_info`` lacks an index or level, rows are numbered, and their task derives the level and other details. Raises
+    UserError, naming file, row and column, for what can't be understood.
+    """
+    first = 0
+    for batch in read_batches(path, schema, batch_size, OPTIONAL):
+        info = batch.column("extra_info")
+        if info.null_count or any(info.field(name).null_count for name in ("index", "level")):
+            rows = [_completed(row, number, path) for number, row in enumerate(_rows(batch, path), first)]
+            batch = pa.RecordBatch.from_pylist(rows, schema)
+        yield batch
+        first += batch.num_rows
+
+
+def problem_rows(path: Path, schema: pa.Schema = PROBLEMS) -> Iterator[dict]:
+    """Yield the problems of a file as dictionaries. Raises UserError as ``problem_batches``."""
+    for batch in problem_batches(path, schema):
+        yield from _rows(batch, path)
+
+
+def _rows(batch: pa.RecordBatch, path: Path) -> list[dict]:
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: a text is not UTF-8; {cure(path)}") from None
+
+
+def _completed(row: dict, number: int, path: Path) -> dict:
+    given = {name: value for name, value in (row["extra_info"] or {}).items() if value is not None}
+    if given.keys() >= {"index", "level"}:
+        return row
+    task, problem = tasks.complete(row, f"{path}: row {number}")
+    if "level" not in given:
+        given["index"] = number  # the public code gives all rows the same
+    details = {name: problem.details.get(name) for name in DETAILS}
+    info = {"index": number, "level": problem.level, **details} | given
+    return row | {"ability": row.get("ability") or task.ability, "extra_info": info}
+
+
+def example_rows(path: Path) -> Iterator[dict]:
+    """Yield the training examples of a file: ``prompt`` (messages) and ``response``.
+
+    A file may also have columns prompt and completion, or messages, of which the last is the assistant's. Raises UserError as
+    ``problem_batches``.
+    """
+    names = column_names(path)
+    if {"prompt", "response"} <= {*names} or not names:
+        rows = read_rows(path, EXAMPLES)
+    elif {"prompt", "completion"} <= {*names}:
+        rows = (_split(row["prompt"], row["completion"]) for row in read_rows(path, _PAIRS))
+    elif "messages" in names:
+        rows = (_split(None, row["messages"]) for row in read_rows(path, _CONVERSATIONS))
+    else:
+        wanted = "prompt and response, prompt and completion, or messages"
+        raise UserError(f"{path}: needs the columns {wanted}; it has {', '.join(names)}")
+    for number, row in enumerate(rows):
+        if not isinstance(row["response"], str):
+            raise UserError(f"{path}: row {number}: no response of an assistant; {cure(path, CORRECT)}")
+        _check_prompt(row["prompt"], path, number)
+        yield row
+
+
+def _split(prompt: list[Message] | None, answer: list[Message] | None) -> dict:
+    """Return an example: a prompt and its answer's only message, or without a prompt, a conversation cut at its last message."""
+    if prompt is not None:
+        return {"prompt": prompt, "response": answer[0]["content"] if answer and len(answer) == 1 else None}
+    *turns, last = answer or [{}]
+    return {"prompt": turns, "response": last.get("content") if last.get("role") == "assistant" else None}
+
+
+def usable(prompt: list[Message] | None) -> bool:
+    """Return whether a prompt has messages, each with a role and content."""
+    return bool(prompt) and all(message and None not in message.values() for message in prompt or [])
+
+
+def _check_prompt(prompt: list[Message] | None, path: Path, number: int) -> None:
+    if not usable(prompt):
+        problem = "column 'prompt' is empty, or a message lacks its role or content"
+        raise UserError(f"{path}: row {number}: {problem}; {cure(path, CORRECT)}")
+
+
+def check_problems(path: Path) -> None:
+    """Raise UserError if the first rows of a file are no problems that a task can read."""
+    batch = next(problem_batches(path, batch_size=FIRST_ROWS), None)
+    for number, row in enumerate(_rows(batch, path) if batch else []):
+        tasks.read(row, f"{path}: row {number}")
+        _check_prompt(row["prompt"], path, number)
+
+
+def check_examples(path: Path) -> None:
+    """Raise UserError if the first rows of a file are no training examples."""
+    for _ in zip(range(FIRST_ROWS), example_rows(path)):
+        pass
+
+
+def check(problems: Iterable[tuple[str, Path]], examples: Iterable[tuple[str, Path]]) -> None:
+    """Check files that keys of the configuration name, pairs of (key, file). One that doesn't exist is not checked here."""
+    for look, files in ((check_problems, problems), (check_examples, examples)):
+        for key, path in files:
+            if os.path.exists(path):
+                try:
+                    look(path)
+                except UserError as error:
+                    raise UserError(f"{key}: {error}") from None
