@@ -115,27 +115,27 @@ def test_the_25_are_never_seen_without_their_definitions(late):
 
 
 @pytest.mark.parametrize("skills", ["others", "all"])
-def test_worked_examples_are_right_and_show_what_they_use(skills, tmp_path):
-    """Those of the warm-up: with ``others``, none of the paper's functions occurs."""
-    spec = WarmupSpec(examples=300, test_rows=20, skills=skills, levels=(1, 2), seed=1, task="string_task", template=TEMPLATE)
+def test_worked_examples_are_right_and_never_compose_the_papers_functions(skills, tmp_path):
+    """Those of the warm-up: each shows the functions that it uses; several steps are of functions that no problem has."""
+    spec = WarmupSpec(examples=600, test_rows=20, skills=skills, levels=(1, 2), seed=1, task="string_task", template=TEMPLATE)
     paths = [tmp_path / f"{name}.parquet" for name in ("train", "test", "train2", "test2")]
     warmup.write(spec, *paths[:2])
     warmup.write(spec, *paths[2:])
     train, test, *again = (pq.read_table(path).to_pylist() for path in paths)
-    assert [train, test] == again and (len(train), len(test)) == (300, 20)
+    assert [train, test] == again and (len(train), len(test)) == (600, 20)
     sources = {library.body(name): name for name in library.ALL}
-    used, steps = set(), set()
+    single: set[str] = set()
+    several: set[str] = set()
     for row in train + test:
-        ((prompt, response),) = [(message["content"], row["response"]) for message in row["prompt"]]
+        prompt, response = row["prompt"][0]["content"], row["response"]
         *lines, conclusion = response.splitlines()
-        defined = dict(re.findall(r"^def (func_\d+)(\(.*(?:\n(?: .*|(?=\n )))*)", prompt, re.MULTILINE))
-        assert {name for line in lines for name in re.findall(r"^func_\d+", line)} <= defined.keys()
-        used |= {sources[body.rstrip()] for body in defined.values()}
-        steps.add(len(lines))
-        assert grade(response, json.loads(conclusion)["output"]) == Outcome.CORRECT
-        assert lines[-1].endswith(f"-> {json.dumps(json.loads(conclusion)['output'], ensure_ascii=False)}")
-    assert {1, 2} <= steps <= {1, 2, 3}  # a second operand may take a step of its own
-    assert used == (set(library.OTHERS) if skills == "others" else set(library.ALL))
+        output = json.loads(conclusion)["output"]
+        assert grade(response, output) == Outcome.CORRECT and lines[-1].endswith(f"-> {answers.quote(output)}")
+        definitions = re.findall(r"^def (func_\d+)(.*?)\n\n", prompt.partition("def main_solution")[0], re.DOTALL | re.MULTILINE)
+        assert {name for line in lines for name in re.findall(r"^func_\d+", line)} <= {name for name, _ in definitions}
+        (single if len(lines) == 1 else several).update(sources[body] for _, body in definitions)
+    assert several == set(library.OTHERS)
+    assert bool(single - set(library.OTHERS)) == (skills == "all")
 
 
 def test_the_corpus_is_the_one_that_the_committed_model_read():

@@ -78,6 +78,8 @@ class Config(Section):
             problems.append(
                 f"datasets.stage1_level1.levels: one level only, since a rollout job samples its own rows, not {levels}"
             )
+        if self.stage0.examples and self.use.stage1_checkpoint:
+            problems.append("stage0.examples: nothing starts from the warm-up with use.stage1_checkpoint; set it to 0")
         rft = self.stage2.rft
         needed, rows = rft.num_iterations * rft.examples_per_iteration, self._rows(rft.dataset, "train")
         if rows and not self.use.stage2_rft_problems and needed > rows:

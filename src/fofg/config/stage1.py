@@ -195,7 +195,7 @@ class Warmup(Section):
     examples: Natural = Field(description="worked examples to train on; 0: no warm-up, so Stage 1 starts from the base model")
     test_rows: Natural = Field(description="further examples, for the loss curve")
     skills: Literal["others", "all"] = Field(
-        description="others: functions that no problem has; all: the problems' own too, defined in each example under another name"
+        description="others: functions that no problem has; all: in examples of one step the problems' own too, under other names"
     )
     levels: Levels
     seed: Natural

@@ -41,14 +41,16 @@ def conversation(template: str, rng: Random, late: bool, error_rate: float) -> l
     return [_visible(template, rng, late, error_rate, names) for _ in range(count)]
 
 
-def worked_examples(template: str, functions: list[str], levels: tuple[int, int], rng: Random) -> Iterator[Turn]:
+def worked_examples(template: str, single: list[str], levels: tuple[int, int], rng: Random) -> Iterator[Turn]:
     """Yield problems without end, worked step by step and without slips; definitions are visible, under new names in each.
 
-    ``functions``: readable names of those that occur; ``levels``: fewest and most steps.
+    ``single``: readable names of the functions in problems of one step; longer ones have the 20 others. ``levels``: fewest and
+    most steps.
     """
     while True:
         names, x = _new_names(rng), random_input(rng)
-        prompt, program = _shown(template, rng, functions, rng.randint(*levels), x, names)
+        steps = rng.randint(*levels)
+        prompt, program = _shown(template, rng, single if steps == 1 else list(OTHERS), steps, x, names)
         yield Turn(prompt, answer(program, x, names, rng))
 
 

@@ -48,12 +48,12 @@ class Strings:
         return [{"role": "user", "content": prompt_text(template, problem.question, problem.input, names)}]
 
     def worked_examples(self, settings: Warmup, template: str, split: str) -> Iterator[tuple[list[Message], str]]:
-        """Yield examples from the corpus that the embedded model is made with."""
+        """Yield examples from the corpus that the embedded model is made with; the paper's functions are never composed in them."""
         from fofg.tiny_base import corpus, library  # which import this package
 
-        functions = list(library.OTHERS if settings.skills == "others" else library.ALL)
+        single = list(library.OTHERS if settings.skills == "others" else library.ALL)
         rng = Random(f"{settings.seed} {split}")
-        for prompt, response in corpus.worked_examples(template, functions, settings.levels, rng):
+        for prompt, response in corpus.worked_examples(template, single, settings.levels, rng):
             yield [{"role": "user", "content": prompt}], response
 
     def _functions(self, problem: Problem) -> tuple[str, ...]:
