@@ -186,17 +186,16 @@ def test_clusters_on_one_host_are_separate_and_clean_up_however_they_end(tmp_pat
             assert all(processes_with(other.seen()[0]["folders"][0]) for other in later)
 
 
-def test_missing_nodes_are_an_error_that_names_the_nodes_that_joined(tmp_path):
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [(0, "1 of 2 nodes have joined Ray after 2 s: {}:0"), (1, "{} has started no Ray that this node can join after 2 s")],
+    ids=["a node that never joins", "a head that never starts"],
+)
+def test_missing_nodes_are_errors(tmp_path, rank, message):
     with running(Cluster(tmp_path / "a", nodes=2, patience=2.0)) as a:
-        assert a.start(0).wait() == 1
-        assert f"1 of 2 nodes have joined Ray after 2 s: {socket.gethostname()}:0" in a.errors(0)
+        assert a.start(rank).wait() == 1
+        assert message.format(socket.gethostname()) in a.errors(rank)
         assert not a.seen()
-
-
-def test_a_head_that_never_starts_is_an_error_on_the_other_nodes(tmp_path):
-    with running(Cluster(tmp_path / "a", nodes=2, patience=2.0)) as a:
-        assert a.start(1).wait() == 1
-        assert f"{socket.gethostname()} has started no Ray that this node can join after 2 s" in a.errors(1)
 
 
 def test_a_port_in_use_is_an_error(tmp_path):

@@ -67,22 +67,30 @@ def test_groups_of_a_step(run, case):
     assert not (run.folder / ERROR).exists()
 
 
-def test_a_step_with_equal_rewards_in_every_group_is_an_error(run):
-    run.load([SAME, (1, "WWWW"), (2, "NNNC"), SAME, MIXED], wanted=2, generation=2, most=2)
-    with pytest.raises(RuntimeError, match=r"step 7: rewards differ in none of 4 groups \(mean reward 0.25\)"):
+@pytest.mark.parametrize(
+    ("problems", "on_incomplete_step", "problem", "cures"),
+    [
+        (
+            [SAME, (1, "WWWW"), (2, "NNNC"), SAME, MIXED],
+            "train",
+            "step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ",
+            ["max_generation_batches", "generation_prompts", "temperature"],
+        ),
+        (
+            [SAME, SAME, MIXED, SAME],
+            "error",
+            "step 7: rewards differ in 1 of 4 groups",
+            ["fewer than stage2.rl's prompts_per_step (2)", "on_incomplete_step: train"],
+        ),
+    ],
+    ids=["no group", "too few groups"],
+)
+def test_a_step_that_cannot_be_trained_on_is_an_error(run, problems, on_incomplete_step, problem, cures):
+    run.load(problems, wanted=2, generation=2, most=2, on_incomplete_step=on_incomplete_step)
+    with pytest.raises(RuntimeError):
         run.step(7)
     message = (run.folder / ERROR).read_text()
-    assert message.startswith("step 7: rewards differ in none of 4 groups (mean reward 0.25), so there is nothing to train on; ")
-    for cure in ("max_generation_batches", "generation_prompts", "temperature"):
-        assert cure in message
-
-
-def test_a_step_with_too_few_groups_can_be_an_error(run):
-    run.load([SAME, SAME, MIXED, SAME], wanted=2, generation=2, most=2, on_incomplete_step="error")
-    with pytest.raises(RuntimeError, match="step 7: rewards differ in 1 of 4 groups"):
-        run.step(7)
-    message = (run.folder / ERROR).read_text()
-    assert "fewer than stage2.rl's prompts_per_step (2)" in message and "on_incomplete_step: train" in message
+    assert message.startswith(problem) and all(cure in message for cure in cures)
 
 
 def test_unused_groups_leave_the_queue(run):

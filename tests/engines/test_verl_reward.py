@@ -63,56 +63,41 @@ def scorers(tiny_model, tmp_path_factory):
     return {scheme: Scorer(tmp_path_factory.mktemp(scheme), tiny_model, scheme) for scheme in NO_ANSWER}
 
 
-@pytest.fixture(params=NO_ANSWER)
-def scorer(scorers, request):
-    return scorers[request.param]
-
-
-def none_of(scorer):
-    return NO_ANSWER[scorer.config.reward.custom_reward_function.reward_kwargs.scheme]
-
-
-def test_rewards_of_correct_wrong_and_missing_answers(scorer):
-    assert scorer([*scorer.tokens(RIGHT), scorer.end]) == (1.0, 1.0, 0.0)
-    assert scorer([*scorer.tokens(WRONG), scorer.end]) == (0.0, 0.0, 0.0)
-    assert scorer([*scorer.tokens(NONE), scorer.end]) == (none_of(scorer), 0.0, 0.0)
-
-
 def of_length(scorer, length, ends):
     """Return a correct answer, padded on the left with spaces to ``length`` tokens."""
     right = [*scorer.tokens(RIGHT), *[scorer.end] * ends]
     return scorer.tokens(" ") * (length - len(right)) + right
 
 
-def test_a_response_truncated_at_the_limit_has_no_answer(scorer):
-    assert scorer(of_length(scorer, LIMIT, ends=False)) == (none_of(scorer), 0.0, 1.0)
+#: Tokens of a response -> its reward (None: that of no answer), accuracy, and whether it was truncated.
+RESPONSES = {
+    "correct": (lambda scorer: [*scorer.tokens(RIGHT), scorer.end], (1.0, 1.0, 0.0)),
+    "wrong": (lambda scorer: [*scorer.tokens(WRONG), scorer.end], (0.0, 0.0, 0.0)),
+    "no answer": (lambda scorer: [*scorer.tokens(NONE), scorer.end], (None, 0.0, 0.0)),
+    "truncated at the limit": (lambda scorer: of_length(scorer, LIMIT, ends=False), (None, 0.0, 1.0)),
+    "ends at the limit": (lambda scorer: of_length(scorer, LIMIT, ends=True), (1.0, 1.0, 0.0)),
+    "ends before the limit": (lambda scorer: of_length(scorer, LIMIT - 1, ends=True), (1.0, 1.0, 0.0)),
+    "an end token before the end": (lambda scorer: [scorer.end, *of_length(scorer, LIMIT - 1, ends=False)], (None, 0.0, 1.0)),
+}
 
 
-def test_a_response_that_ends_at_the_limit_is_complete(scorer):
-    assert scorer(of_length(scorer, LIMIT, ends=True)) == (1.0, 1.0, 0.0)
-    assert scorer(of_length(scorer, LIMIT - 1, ends=True)) == (1.0, 1.0, 0.0)
+@pytest.mark.parametrize("response", RESPONSES)
+@pytest.mark.parametrize("scheme", NO_ANSWER)
+def test_rewards(scorers, scheme, response):
+    tokens, (reward, *others) = RESPONSES[response]
+    expected = (NO_ANSWER[scheme] if reward is None else reward, *others)
+    assert scorers[scheme](tokens(scorers[scheme])) == expected
 
 
-def test_an_end_token_inside_a_truncated_response_does_not_complete_it(scorer):
-    tokens = [scorer.end, *of_length(scorer, LIMIT - 1, ends=False)]
-    assert scorer(tokens) == (none_of(scorer), 0.0, 1.0)
-
-
-def test_every_end_token_of_the_model_ends_a_response(tmp_path, tiny_model):
+@pytest.mark.parametrize("several", [True, False], ids=["several end tokens", "no generation settings"])
+def test_every_end_token_of_the_model_ends_a_response(tmp_path, several):
     model = tiny_models.make(tmp_path / "model")
-    settings = json.loads((model / "generation_config.json").read_text())
-    start = AutoTokenizer.from_pretrained(model).convert_tokens_to_ids(tiny_models.START)
-    (model / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [start, settings["eos_token_id"]]}))
+    path, start = model / "generation_config.json", AutoTokenizer.from_pretrained(model).convert_tokens_to_ids(tiny_models.START)
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"eos_token_id": [start, settings["eos_token_id"]]})) if several else path.unlink()
     scorer = Scorer(tmp_path, model)
-    for end in (start, scorer.end):
+    for end in (start, scorer.end) if several else (scorer.end,):
         assert scorer([*of_length(scorer, LIMIT - 1, ends=False), end]) == (1.0, 1.0, 0.0)
-
-
-def test_a_model_without_generation_settings(tmp_path):
-    model = tiny_models.make(tmp_path / "model")
-    (model / "generation_config.json").unlink()
-    scorer = Scorer(tmp_path, model)
-    assert scorer(of_length(scorer, LIMIT, ends=True)) == (1.0, 1.0, 0.0)
     assert scorer(of_length(scorer, LIMIT, ends=False)) == (-1.0, 0.0, 1.0)
 
 
