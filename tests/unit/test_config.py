@@ -269,20 +269,18 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "spelled", ["runs/a", "./runs/a/", "runs//b/../a", "~/study/runs/a", "{here}/runs/a", "{link}/home/study/runs/a", "{linked}"]
+    ("spelled", "normal"),
+    [
+        *((spelled, "runs/a") for spelled in ("runs/a", "./runs/a/", "runs//b/../a", "~/study/runs/a", "{home}/study/runs/a")),
+        *((spelled, "runs/a") for spelled in ("{link}/home/study/runs/a", "shortcut")),
+        *((".", "."), ("~/study", "."), ("..", "{home}"), ("~", "{home}"), ("~/run/", "{home}/run")),
+    ],
 )
-def test_spellings_of_one_folder_are_normalized(values, home, tmp_path, spelled):
+def test_spellings_of_one_folder_are_normalized(values, home, tmp_path, spelled, normal):
+    """Folders elsewhere are absolute."""
     (home / "study/shortcut").symlink_to("runs/a")
-    values["run_dir"] = spelled.format(here=home / "study", link=tmp_path / "link", linked="shortcut")
-    assert load(values).run_dir == "runs/a"
-
-
-@pytest.mark.parametrize(
-    ("spelled", "one"), [(".", "."), ("~/study", "."), ("..", "{home}"), ("~", "{home}"), ("~/run/", "{home}/run")]
-)
-def test_folders_elsewhere_are_absolute(values, home, spelled, one):
-    values["run_dir"] = spelled
-    assert load(values).run_dir == one.format(home=home)
+    values["run_dir"] = spelled.format(home=home, link=tmp_path / "link")
+    assert load(values).run_dir == normal.format(home=home)
 
 
 PATHS = ["run_dir", "base_model", "container", "use.stage1_problems", "use.stage1_rft_data", "use.stage1_checkpoint"]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from checkouts import snakemake
 from configs import PAPER, ROOT, configured
 
 from fofg.__main__ import main
@@ -102,8 +103,8 @@ def test_cluster_resources_override_the_estimate():
 
 def test_only_remaining_jobs_are_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = [sys.executable, "-m", "snakemake", "stage1_create_problems", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
-    subprocess.run(command, check=True, capture_output=True)
+    done = snakemake("stage1_create_problems", "-s", str(ROOT / "Snakefile"), "--cores", "1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert dry_run(["stage1_create_problems"], remaining=True) == []
     assert len(dry_run(["stage1_create_problems"])) == 2
 
@@ -163,7 +164,6 @@ def test_configuration_and_profile_name_the_rules_that_run_a_model(paper):
 
 
 def test_the_drawn_workflow_is_the_rulegraph():
-    command = [sys.executable, "-m", "snakemake", "all", "--rulegraph", "dot"]
-    graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    graph = snakemake("all", "--rulegraph", "dot").stdout
     drawn = set(re.findall(r">(\w+)</text>", (ROOT / "docs/rulegraph.svg").read_text()))
     assert drawn == set(re.findall(r'label = "(\w+)', graph)), "snakemake all --rulegraph dot | dot -Tsvg > docs/rulegraph.svg"
