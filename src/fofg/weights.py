@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,43 @@ from fofg.errors import UserError, first_line
 
 
 def provide(source: Path, output: Path) -> None:
-    """Link safetensors; convert PyTorch's own format, which not all engines read."""
+    """Link safetensors; convert PyTorch's own format, which not all engines read. Raises UserError if weights lack or don't fit."""
     files = model_files.used_weights(source)
     if files[0].suffix == ".bin":
         save(load(source, "auto"), output, shards=len(files))
         return
+    _check_names(source, files)
     for path in files:
         _link(path, output / path.name)
     if len(files) > 1:
         shutil.copyfile(source / model_files.INDEX, output / model_files.INDEX)
+
+
+def _check_names(folder: Path, files: list[Path]) -> None:
+    """Raise UserError if the files lack a weight, or have one of another shape; by their headers, without reading weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise unreadable(folder, error) from None
+    expected = {name: list(weight.shape) for name, weight in network.named_parameters()}
+    stored = {name: tensor["shape"] for path in files for name, tensor in model_files.read_header(path).items()}
+    misfits = [(name, stored[name], shape) for name, shape in expected.items() if stored.get(name, shape) != shape]
+    # Where a file has other names too, transformers converts them when it loads the model, and then says what is missing.
+    missing = set() if stored.keys() - expected.keys() else expected.keys() - stored.keys()
+    _refuse(folder, missing, misfits)
+
+
+def _refuse(folder: Path, missing: Collection[str], misfits: Collection[tuple]) -> None:
+    """Raise UserError if weights are missing, or stored in another shape than expected (name, stored, expected)."""
+    if missing:
+        raise UserError(f"{folder}: its weights lack {', '.join(sorted(missing)[:3])} ({len(missing)} in all); {cure(folder)}")
+    if misfits:
+        name, stored, shape = min(misfits)
+        raise UserError(f"{folder}: {name} is {list(stored)} in the weights, {list(shape)} by config.json; {cure(folder)}")
 
 
 def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None) -> None:
@@ -46,22 +75,21 @@ def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None)
 def load(folder: Path, dtype, **options):
     """Load a language model with weights of a torch ``dtype``; ``options``: of transformers' ``from_pretrained``.
 
-    Raises UserError if it can't be read, or lacks a weight, for which transformers would take random numbers.
+    Raises UserError if it can't be read, or lacks a weight or has one of another shape: transformers would take random numbers.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(  # a pair, whatever transformers declares
-            folder, dtype=dtype, trust_remote_code=False, output_loading_info=True, **options
+            folder, dtype=dtype, trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise unreadable(folder, error) from None
     network, report = loaded
     # A model's own sampling defaults play no part here, and unusual ones can't be saved.
     network.generation_config = GenerationConfig(eos_token_id=network.generation_config.eos_token_id)
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(f"{folder}: its weights lack {', '.join(missing[:3])} ({len(missing)} in all); {cure(folder)}")
+    _refuse(folder, report["missing_keys"], report["mismatched_keys"])
     return network
 
 

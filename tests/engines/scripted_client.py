@@ -8,14 +8,15 @@ from transformers import AutoTokenizer
 from verl.workers.rollout.replica import TokenOutput
 
 #: Letter of a script -> response.
-RESPONSES = {"R": '{"output": "a"}', "W": '{"output": "b"}', "N": "a"}
+RESPONSES = {"R": '{"output": "a"}', "W": '{"output": "b"}', "N": "a", "S": 'func_0 {"output": "a"}'}
 
 
 class ScriptedClient:
     """Stand in for LLMServerClient: in a prompt, ``script: RWNC`` gives its first, second ... response.
 
     R: correct, W: wrong, N: no answer, each with the end token; E: correct, with the end token as its last of ``limit`` tokens;
-    C: correct, but truncated at ``limit`` tokens without an end token; F: the server fails.
+    C: correct, but truncated at ``limit`` tokens without an end token; S: correct, with a word of one token spelled in letters;
+    F: the server fails.
     """
 
     def __init__(self, model: str, limit: int):
@@ -38,9 +39,16 @@ class ScriptedClient:
 
     def _tokens(self, kind: str) -> list[int]:
         end = [self.tokenizer.eos_token_id]
+        if kind == "S":
+            return spelled(self.tokenizer) + end
         if kind in RESPONSES:
             return self.tokenizer.encode(RESPONSES[kind]) + end
         right = self.tokenizer.encode(RESPONSES["R"])
         if kind == "E":
             return self.tokenizer.encode(" ") * (self.limit - len(right) - 1) + right + end
         return self.tokenizer.encode(" ") * (self.limit - len(right)) + right
+
+
+def spelled(tokenizer) -> list[int]:
+    """Return the tokens of response S, which are not those of its text."""
+    return tokenizer.convert_tokens_to_ids(list(RESPONSES["S"]))

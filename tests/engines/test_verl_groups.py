@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 import transfer_queue as tq
+from scripted_client import spelled
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.utils import MetricsAggregator
 from verl.utils.tracking import Tracking
@@ -120,6 +121,21 @@ def test_prompts_have_the_same_tokens_as_in_the_other_engines(run):
     assert [prompt.tolist() for prompt in data["prompts"]] == token_ids(run.trainer.tokenizer, list(data["raw_prompt"]))
     ends = [(len(response), int(response[-1]) == run.trainer.tokenizer.eos_token_id) for response in data["responses"]]
     assert sorted(ends) == [(16, True)] * 6 + [(LIMIT, False), (LIMIT, True)]
+
+
+def test_it_trains_on_the_tokens_that_were_sampled(run):
+    """Not on those of the response's text, which are fewer."""
+    run.load([(1, "SWSW")], wanted=1, generation=1, most=1)
+    batch, _ = run.step()
+    fields = ["prompts", "responses", "input_ids", "loss_mask"]
+    data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=fields)
+    tokenizer = run.trainer.tokenizer
+    sampled = [*spelled(tokenizer), tokenizer.eos_token_id]
+    assert len(tokenizer(tokenizer.decode(sampled))["input_ids"]) == len(sampled) - 5
+    rows = [[value.tolist() for value in row] for row in zip(*(data[name] for name in fields), strict=True)]
+    assert [response for _, response, _, _ in rows].count(sampled) == 2
+    for prompt, response, ids, mask in rows:
+        assert ids == prompt + response and mask == [1] * len(response)
 
 
 HAND = [(1, "RWRW"), (3, "RRRR"), (2, "WWWN"), (1, "ECNR")]

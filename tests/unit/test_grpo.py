@@ -1,6 +1,7 @@
 """Reinforcement learning: what it writes and records, what it computes, and what does not change its result."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -88,6 +89,22 @@ def test_records_of_every_step(trained):
     assert [record["prompts_drawn"] for record in steps[:3]] == cumulated(steps[:3])
     assert [record["prompts_drawn"] for record in steps[3:]] == cumulated(steps[3:])
     assert all(later["seconds"] >= earlier["seconds"] for earlier, later in zip(trained.records, steps))
+
+
+def test_training_uses_the_tokens_that_were_sampled(world, trained, tmp_path):
+    """With a tokenizer that has one token for ``output``, which the model spells: trained on the text, weights would differ."""
+    shutil.copytree(world / "model", tmp_path / "model")
+    path = tmp_path / "model/tokenizer.json"
+    settings = json.loads(path.read_text())
+    settings["model"]["vocab"]["output"] = settings["model"]["vocab"].pop("func_7")
+    settings["pre_tokenizer"]["pattern"]["Regex"] = "output|" + settings["pre_tokenizer"]["pattern"]["Regex"]
+    path.write_text(json.dumps(settings))
+    tokenizer, letters = models.load_tokenizer(tmp_path / "model"), list('{"output": "a"}')
+    spelled = tokenizer.convert_tokens_to_ids(letters)
+    assert tokenizer.decode(spelled) == "".join(letters) and len(tokenizer("".join(letters))["input_ids"]) == len(letters) - 5
+    records = run(world, tmp_path / "out", model=tmp_path / "model")
+    assert without_seconds(records) == without_seconds(trained.records)
+    assert distance(tmp_path / "out", trained.folder) == 0
 
 
 def cumulated(records):

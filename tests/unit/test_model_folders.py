@@ -269,6 +269,8 @@ REFUSED = {
         both(in_pytorchs_format, lambda folder: drop_a_weight(folder / "pytorch_model.bin")),
         "its weights lack model.norm.weight",
     ),
+    "a weight missing": (lambda folder: drop_a_weight(folder / "model.safetensors"), "its weights lack model.norm.weight"),
+    "a configuration of another shape": (change("config.json", hidden_size=64), r"\[143, 32\] in the weights, \[143, 64\] by con"),
     "no tokenizer": (remove("tokenizer*"), "no readable tokenizer"),
     "half a tokenizer": (write("tokenizer.json", '{"version": '), "no readable tokenizer"),
     "tokenizer.model alone": (
@@ -290,10 +292,11 @@ def shorten(path: Path) -> None:
 
 def drop_a_weight(path: Path) -> None:
     import torch
+    from safetensors.torch import load_file, save_file
 
-    tensors = torch.load(path)
+    tensors = torch.load(path) if path.suffix == ".bin" else load_file(path)
     tensors.pop("model.norm.weight")
-    torch.save(tensors, path)
+    torch.save(tensors, path) if path.suffix == ".bin" else save_file(tensors, path, {"format": "pt"})
 
 
 @pytest.mark.parametrize("name", REFUSED)
