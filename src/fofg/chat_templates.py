@@ -114,6 +114,8 @@ def choose(tokenizer, plain: bool, name: str = "base_model") -> Chosen:
         changes.append(str(error))
     except Exception as error:  # a template is a program and may raise anything
         changes.append(f"refuses a conversation ({_short(str(error))})")
+    if "strftime_now" in own and not plain:  # rollouts and training may be days apart
+        changes.append("writes the day on which it is read")
     fault = changes[0] if changes else None
     if not (plain or fault):
         return Chosen(own, token, [])

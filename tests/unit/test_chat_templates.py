@@ -167,6 +167,14 @@ def test_the_first_token_of_a_turn_may_be_the_tokenizers_first_one(tokenizer):
         tokenizer.bos_token = old
 
 
+def test_a_date_stays_that_of_the_preparation(tokenizer):
+    dated = DEFAULT.replace("Be helpful.", "Today is {{ strftime_now('%d %b %Y') }}.") + CHATML
+    template = choose(with_template(tokenizer, dated), False).template
+    assert "strftime_now" not in template
+    assert render(with_template(tokenizer, template), turns("Q"), True) == render(with_template(tokenizer, dated), turns("Q"), True)
+    assert render(with_template(tokenizer, choose(tokenizer, True).template), turns("Q"), True) == CHATML_ASKED
+
+
 def test_a_role_that_a_template_lacks_is_named_with_the_row(tokenizer):
     with_template(
         tokenizer, choose(with_template(tokenizer, TEMPLATES["puts a space before answers and enforces turns"][0]), True).template
