@@ -86,7 +86,7 @@ rule select_rft_data:
             selection=specs.part(Selection, settings.stage1.rft),
             template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
             answer_rule=settings.scoring.answer_rule,
-            code=3,
+            code=4,
         ),
         allow_empty="",
     shell:

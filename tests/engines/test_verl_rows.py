@@ -1,6 +1,7 @@
 """Rows as verl reads them, with its own datasets, samplers, collators and loss."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import rl_problems
 import torch
@@ -13,11 +14,15 @@ from verl.utils import tensordict_utils
 from verl.utils.checkpoint import CheckpointHandler
 from verl.utils.checkpoint.checkpoint_handler import OrchestrationMode
 from verl.utils.dataset.dataset_utils import SFTTensorCollator
+from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 from verl.utils.dataset.rl_dataset import RLHFDataset
 from verl.utils.torch_functional import logprobs_from_logits
 from verl.workers.utils.losses import sft_loss
 from verl_configs import composed, rl
 
+from fofg.data.files import write_parquet
+from fofg.data.schemas import EXAMPLES, RFT
+from fofg.rft.packing import with_messages
 from fofg.training.conversations import IGNORED, conversation, encode
 from fofg.training.verl import rows
 from fofg.training.verl.sft import forget_data_position
@@ -80,6 +85,17 @@ def test_verl_reads_the_same_tokens_as_engine_torch_in_another_order(written, ex
         learned = int(row["loss_mask"].bool().sum())
         assert row["loss_mask"][0] == 0 and learned
         assert float(row["loss_mask"].sum()) == pytest.approx(learned if mode == "token-mean" else 1)
+
+
+def test_verls_own_dataset_reads_rft_data_as_engine_torch_does(tmp_path, tokenizer):
+    made = [rl_problems.example(index) for index in range(10)]
+    made[3]["prompt"] += [{"role": "assistant", "content": "a"}, {"role": "user", "content": "b?"}]
+    write_parquet(tmp_path / "rft.parquet", RFT, [with_messages(pa.RecordBatch.from_pylist(made, EXAMPLES))])
+    data = composed("sft_trainer_engine", {"data": {"pad_mode": "no_padding", "max_length": 200}}).data
+    stock = create_sft_dataset(str(tmp_path / "rft.parquet"), data, tokenizer, None)
+    assert isinstance(stock, MultiTurnSFTDataset)
+    ours = encode(tokenizer, map(conversation, made), 200, "error", "made")
+    assert [read(stock[row]) for row in range(len(stock))] == pairs(ours)
 
 
 def batch_of(written, numbers):

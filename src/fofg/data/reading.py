@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from fofg.data.files import CORRECT, column_names, cure, read_batches, read_rows
-from fofg.data.schemas import DETAILS, MESSAGES, PROBLEMS, RFT, Message
+from fofg.data.schemas import DETAILS, PROBLEMS, RFT, Message
 from fofg.errors import UserError
 from fofg.tasks import task as tasks
 
 #: Columns of problems that a file may lack.
 OPTIONAL = ("ability", "extra_info")
-#: The columns of training examples.
-EXAMPLES = pa.schema([RFT.field("prompt"), RFT.field("response")])
-#: Other ways to write an example: TRL's pairs of prompt and completion, and whole conversations.
-_PAIRS = pa.schema([RFT.field("prompt"), ("completion", MESSAGES)])
-_CONVERSATIONS = pa.schema([("messages", MESSAGES)])
+#: Ways to write a training example: with a response, as TRL's pair of prompt and completion, as a conversation.
+_RESPONSES, _PAIRS, _CONVERSATIONS = (
+    pa.schema([RFT.field(name) for name in names]) for names in (["prompt", "response"], ["prompt", "completion"], ["messages"])
+)
 #: Rows that ``check_problems`` and ``check_examples`` read.
 FIRST_ROWS = 16
 
@@ -72,7 +71,7 @@ def example_rows(path: Path) -> Iterator[dict]:
     """
     names = column_names(path)
     if {"prompt", "response"} <= {*names} or not names:
-        rows = read_rows(path, EXAMPLES)
+        rows = read_rows(path, _RESPONSES)
     elif {"prompt", "completion"} <= {*names}:
         rows = (_split(row["prompt"], row["completion"]) for row in read_rows(path, _PAIRS))
     elif "messages" in names:

@@ -44,7 +44,9 @@ ROLLOUTS = pa.schema(
     ]
 )
 #: One row per training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
-RFT = pa.schema([*_ROW, ("response", pa.string())])
+EXAMPLES = pa.schema([*_ROW, ("response", pa.string())])
+#: The same for trainers of others: TRL's reads ``prompt`` and ``completion``, verl's ``messages``, which are both together.
+RFT = pa.schema([*EXAMPLES, ("completion", MESSAGES), ("messages", MESSAGES)])
 #: One row per response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
 VERDICTS = pa.schema(
     [

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from fofg.data.schemas import MESSAGES, RFT
+from fofg.data.schemas import EXAMPLES, MESSAGES
 from fofg.rft.packing import join_turns, plan_turns
 from fofg.tasks.task import read
 
@@ -14,19 +14,19 @@ Part = tuple[pa.RecordBatch, np.ndarray]
 
 
 def rows(batch: pa.RecordBatch, samples: np.ndarray, chosen: np.ndarray, template: str | None, where: str) -> pa.RecordBatch:
-    """Return one RFT row per chosen response of a rollout batch.
+    """Return one row (schemas.EXAMPLES) per chosen response of a rollout batch.
 
     ``samples`` [problems]: their number of responses; ``chosen`` [responses in the batch]: a mask. ``template``: rebuilds the
     prompts without hints; None keeps them.
     """
     parents = np.repeat(np.arange(batch.num_rows), samples)[chosen]
     problems, of_problem = np.unique(parents, return_inverse=True)
-    columns = {name: batch.column(name).take(pa.array(parents)) for name in RFT.names if name in batch.schema.names}
+    columns = {name: batch.column(name).take(pa.array(parents)) for name in EXAMPLES.names if name in batch.schema.names}
     columns["response"] = batch.column("responses").flatten().filter(pa.array(chosen))
     if template is not None:
         chosen_rows = batch.select(["data_source", "reward_model", "extra_info"]).take(pa.array(problems)).to_pylist()
         columns["prompt"] = _prompts(template, chosen_rows, where).take(pa.array(of_problem))
-    return pa.RecordBatch.from_arrays([columns[name] for name in RFT.names], schema=RFT)
+    return pa.RecordBatch.from_arrays([columns[name] for name in EXAMPLES.names], schema=EXAMPLES)
 
 
 def _prompts(template: str, rows: list[dict], where: str) -> pa.ListArray:

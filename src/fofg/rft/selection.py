@@ -22,6 +22,7 @@ from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.rft.examples import Part, blocks, conversations, rows
 from fofg.rft.filter import Decision, Filtered, filter_span
+from fofg.rft.packing import with_messages
 from fofg.rft.split import hold_back, max_held_back
 from fofg.specs import SelectionSpec
 
@@ -60,8 +61,8 @@ def select(
     batches = _examples(file, spec, filtered.samples, groups, kept & ~in_test & ~unused, in_test, test_batches)
     turns: dict[int, int] = {}
     packed = conversations(blocks(ahead(batches), block_rows), spec.selection.turns_per_example, spec.selection.seed, turns)
-    train_rows = write_parquet(train, RFT, packed)
-    write_parquet(test, RFT, [pa.concat_batches(test_batches)] if test_batches else [])
+    train_rows = write_parquet(train, RFT, map(with_messages, packed))
+    write_parquet(test, RFT, [with_messages(pa.concat_batches(test_batches))] if test_batches else [])
     examples = {"train": train_rows, "test": int(in_test.sum()), "held_back_responses": int(unused.sum())}
     report = summarize(filtered) | {
         "examples": examples,
