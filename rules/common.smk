@@ -50,6 +50,8 @@ try:
         STAGE1_EXAMPLES = count_rows(specs.example_files(settings.use.stage1_rft_data)["train"])
     os.environ.update(FOFG_TASK=settings.problems.task)  # reads the user's own rows
     preflight.check(settings)
+    #: What grades responses: the rule, and the source of the user's own task.
+    GRADING = {"answer_rule": settings.scoring.answer_rule, **specs.task(settings)}
 except UserError as error:
     raise WorkflowError(str(error))
 

@@ -38,7 +38,7 @@ rule score_rollouts:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
+        spec=tracked(**GRADING, code=2),
         decodings=[],
     shell:
         "run_logged {log:q} score_rollouts --spec {params.spec:q} --rollouts {input.rollouts:q}"
@@ -175,7 +175,7 @@ rule count_passk:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(answer_rule=settings.scoring.answer_rule, code=2),
+        spec=tracked(**GRADING, code=2),
     shell:
         "run_logged {log:q} count_passk --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.counts:q}"
 
@@ -214,7 +214,7 @@ rule classify_failures:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=tracked(levels=settings.failures.levels, answer_rule=settings.scoring.answer_rule, code=2),
+        spec=tracked(levels=settings.failures.levels, **GRADING, code=2),
     shell:
         "run_logged {log:q} classify_failures --spec {params.spec:q} --rollouts {input.rollouts:q} --output {output.failures:q}"
 

@@ -112,7 +112,7 @@ def evaluated(wildcards):
 
 def definitions(wildcards):
     """Return how to build the prompts of Stage 1's test problems, with definitions visible or hidden."""
-    return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template}
+    return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template, **specs.task(settings)}
 
 
 def decoding(wildcards):

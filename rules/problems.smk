@@ -39,7 +39,7 @@ rule describe_datasets:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(disjoint=settings.problems.sampler == "balanced"),
+        spec=tracked(disjoint=settings.problems.sampler == "balanced", **specs.task(settings)),
         files=named("files", problem_files()),
         outputs=named("descriptions", descriptions()),
     shell:

@@ -85,7 +85,7 @@ rule select_rft_data:
         spec=tracked(
             selection=specs.part(Selection, settings.stage1.rft),
             template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
-            answer_rule=settings.scoring.answer_rule,
+            **GRADING,
             code=4,
         ),
         allow_empty="",

@@ -87,7 +87,7 @@ use rule select_rft_data as select_iteration_data with:
         "<benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
     params:
         # Stage 2's prompts have no definitions, so they stay as they are.
-        spec=tracked(selection=RFT.selection, template=None, answer_rule=settings.scoring.answer_rule, code=4),
+        spec=tracked(selection=RFT.selection, template=None, **GRADING, code=4),
         allow_empty=flags(allow_empty=RFT.on_empty_selection == "keep_model"),
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 
 from fofg.config import Section, VerlConfig
 from fofg.data.files import leave_out_pandas
@@ -27,10 +27,11 @@ def parser(description: str) -> argparse.ArgumentParser:
 def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Section, **fields: Any) -> None:
     """Add ``--spec``: JSON text, or @FILE, with the keys of a section of the configuration and of ``fields`` (name -> type).
 
-    ``code``, the number of the code's version, is one of its keys.
+    ``code``, the number of the code's version, is one of its keys, and so is ``task_source``, a digest of the user's own task.
     """
     keys: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
-    model = create_model("Spec", __base__=section, code=(int, 0), **keys)
+    source = (str | None, Field(None, exclude_if=lambda source: source is None))
+    model = create_model("Spec", __base__=section, code=(int, 0), task_source=source, **keys)
 
     def read(text: str) -> Section:
         try:

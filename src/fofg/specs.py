@@ -14,6 +14,7 @@ from fofg import names
 from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation, Warmup
 from fofg.config.types import AnswerRule
 from fofg.config.values import is_file
+from fofg.tasks.task import source_digest
 
 AnySection = TypeVar("AnySection", bound=Section)
 #: Version of the code that samples problems, for the jobs that write them and those that sample their own.
@@ -31,6 +32,7 @@ class ProblemsSpec(Section):
     first: int = 0
     rows: int
     problems: Problems
+    task_source: str | None = Field(None, exclude_if=lambda source: source is None)
 
 
 class RolloutsSpec(Section):
@@ -107,7 +109,14 @@ def problems(
         first=first,
         rows=getattr(chosen, split) if rows is None else rows,
         problems=config.problems.of_stage(chosen.stage),
+        **task(config),
     )
+
+
+def task(config: Config) -> dict[str, str]:
+    """Return what the spec of a job that uses the task has in addition: a digest of its source if it is the user's own."""
+    source = source_digest(config.problems.task)
+    return {"task_source": source} if source else {}
 
 
 def shard(number: int, size: int, problems: int) -> dict[str, int]:

@@ -9,7 +9,9 @@ import os
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
-from importlib import import_module
+from hashlib import blake2b
+from importlib import import_module, util
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from fofg.config import AnswerRule, Problems
@@ -149,6 +151,28 @@ def load(name: str) -> Task:
         return getattr(import_module(module), attribute)()
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"problems.task: {name} can't be loaded ({error}); correct it, or put its folder on PYTHONPATH") from None
+
+
+def source_digest(name: str) -> str | None:
+    """Return the digest of the source of the user's own task: of its module's file, or of all Python files of a package.
+
+    None for one of TASKS: ``code`` numbers tell of their changes. Nothing of the task is executed. Raises UserError if there is no
+    such module.
+    """
+    if name in TASKS:
+        return None
+    module = name.partition(":")[0]
+    try:
+        found = util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if not (found and found.origin):
+        raise UserError(f"problems.task: no module {module}; correct it, or put its folder on PYTHONPATH")
+    path = Path(found.origin)
+    digest = blake2b(digest_size=16)
+    for file in sorted(path.parent.rglob("*.py")) if found.submodule_search_locations else [path]:
+        digest.update(f"{file.relative_to(path.parent)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def of_row(row: Mapping, where: str) -> Task:
