@@ -19,7 +19,9 @@ rule train_rl:
     resources:
         **training_job("train_rl", lambda wildcards: estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])),
     params:
-        spec=tracked(rl=specs.part(GRPOConfig, settings.stage2.rl), phases=phases, scoring=settings.scoring, **specs.task(settings), code=3),
+        spec=tracked(
+            rl=specs.part(GRPOConfig, settings.stage2.rl), phases=phases, scoring=settings.scoring, **specs.task(settings), code=3
+        ),
         data=named("data", curriculum_sources),
         model=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),

@@ -130,6 +130,21 @@ def test_a_task_that_cannot_be_loaded_is_named(name):
         tasks.load(name)
 
 
+def test_the_source_of_ones_own_task_is_told_from_others(tmp_path, monkeypatch):
+    """A module is its file, a package all its Python files; none of it runs."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_tasks/parts").mkdir(parents=True)
+    helper, module = tmp_path / "my_tasks/parts/helper.py", tmp_path / "my_task_module.py"
+    for path in (helper, module, tmp_path / "my_tasks/__init__.py"):
+        path.write_text("raise SystemExit")
+    before = [tasks.source_digest(name) for name in ("my_tasks:Mine", "my_task_module:Mine")]
+    helper.write_text("raise SystemExit(1)")
+    after = [tasks.source_digest(name) for name in ("my_tasks:Mine", "my_task_module:Mine")]
+    assert before[0] != after[0] and before[1] == after[1] and tasks.source_digest("string_task") is None
+    with pytest.raises(UserError, match=r"problems\.task: no module missing\.module; .* PYTHONPATH"):
+        tasks.source_digest("missing.module:Mine")
+
+
 def test_no_other_module_names_a_task():
     """Outside of tasks/, the names of models and data, the embedded model and the configuration."""
     modules = [
