@@ -16,7 +16,12 @@ rule create_warmup_examples:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(specs.part(Warmup, settings.stage0), task=settings.problems.task, template=settings.problems.template),
+        spec=tracked(
+            specs.part(Warmup, settings.stage0),
+            task=settings.problems.task,
+            template=settings.problems.template,
+            **specs.task(settings),
+        ),
     shell:
         "run_logged {log:q} create_warmup_examples --spec {params.spec:q} --train {output.train:q} --test {output.test:q}"
 
