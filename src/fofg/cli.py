@@ -30,7 +30,7 @@ def add_spec(arguments: argparse.ArgumentParser, section: type[Section] = Sectio
     ``code``, the number of the code's version, is one of its keys, and so is ``task_source``, a digest of the user's own task.
     """
     keys: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
-    source = (str | None, Field(None, exclude_if=lambda source: source is None))
+    source: Any = (str | None, Field(None, exclude_if=lambda source: source is None))
     model = create_model("Spec", __base__=section, code=(int, 0), task_source=source, **keys)
 
     def read(text: str) -> Section:
