@@ -244,7 +244,7 @@ FREE_KEYS = {
     "stage2.rft.on_empty_selection": "error",
     "stage2.rl.on_empty_step": "error",
     "stage2.rl.on_incomplete_step": "error",
-    **each("stage2.rl.validation", every=2, dataset="stage2_passk", levels=[1, 3], problems=2, greedy=True),
+    **each("stage2.rl.validation", every=2, dataset="stage1_level1", levels=[1, 1], problems=2, greedy=True),
     **each("rollout_engine", batch_size=7, threads=2, gpus=1, jobs_per_gpu=2),
     **each("training", gpus=1, threads=1, stage2_threads=2, micro_batch_size=2, save_every=5, rl_micro_batch_size=2),
     **each("training", rl_save_every=5, pretraining_save_every=2, log_every=5),
