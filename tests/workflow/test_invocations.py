@@ -137,6 +137,6 @@ def test_the_cure_of_a_damaged_file_depends_on_who_made_it(snakemake):
         (snakemake.folder / "mine.yaml").write_text(f"fofg: {{stage2: {{rft: {dataset}}}, use: {{stage2_rft_problems: {use}}}}}\n")
         done = snakemake("data/string_task/stage2_level2_rft/0.parquet")
         printed = done.stdout + done.stderr
-        assert done.returncode and "set: False" in printed, printed
+        assert done.returncode and ("set: False" in printed or path == own), printed  # one's own is found before any job
         assert path.name in printed and cure in printed, printed
         path.unlink()

@@ -6,15 +6,16 @@ import subprocess
 import sys
 from typing import get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import rollout_rows
 import yaml
 from checkouts import snakemake
 from configs import PAPER, ROOT, configured
 
 from fofg.__main__ import main
 from fofg.config.compute import ModelRule
+from fofg.data.files import write_parquet
+from fofg.data.schemas import PROBLEMS
 from fofg.plan import MAX_STARTS, Job, dry_run, summarize, wall_seconds
 from fofg.resources import Estimate
 
@@ -84,7 +85,7 @@ def test_the_table_has_a_row_per_rule_and_no_gpu_columns_without_gpus(fofg):
 
 
 def test_own_files_replace_jobs_and_their_rows_are_counted(fofg, tmp_path):
-    pq.write_table(pa.table({"row": range(2500)}), tmp_path / "own.parquet")
+    write_parquet(tmp_path / "own.parquet", PROBLEMS, [[rollout_rows.problem(index) for index in range(2500)]])
     curricula = {"mine": [{"steps": 2, "mixture": {"stage1_level1": 1}}]}
     use = {"stage1_problems": str(tmp_path / "own.parquet")}
     overlay = tmp_path / "mine.yaml"
