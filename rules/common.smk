@@ -104,7 +104,8 @@ shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"
 CAPTIONS = f"{CHECKOUT}/report"
-DEFINITIONS = ["visible", "hidden"]
+#: Whether prompts show definitions.
+DEFINITIONS = {"visible": True, "hidden": False}
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 MODELS = settings.models()
 CURRICULA = list(settings.stage2.rl.curricula)

@@ -1,12 +1,16 @@
 """Evaluation: accuracy on test problems, pass@k, failures."""
 
+#: Model -> its files.
+EVALUATED = {model: model_files(model) for model in MODELS}
+#: Sampled responses, or one greedy response per problem.
+DECODED = {"sampled": settings.evaluation.rollouts, "greedy": specs.greedy(settings.evaluation.rollouts)}
 TESTED_AFTER_STAGE1 = MODELS[: MODELS.index(names.STAGE1) + 1]
 
 
 use rule generate_rollouts as generate_stage1_test_rollouts with:
     """Generate rollouts of the models up to Stage 1 on Stage 1's test problems, definitions visible or hidden."""
     input:
-        model=evaluated,
+        model=by("model", EVALUATED),
         problems="<data>/stage1_level1/test.parquet",
     output:
         rollouts="<results>/evaluation/{model}/{definitions}/rollouts.parquet",
@@ -18,7 +22,13 @@ use rule generate_rollouts as generate_stage1_test_rollouts with:
     resources:
         **rollout_job("generate_stage1_test_rollouts", settings.evaluation.rollouts, settings.datasets["stage1_level1"].test),
     params:
-        spec=tracked(definitions, **ENGINE, rollouts=settings.evaluation.rollouts),
+        spec=tracked(
+            definitions=by("definitions", DEFINITIONS),
+            template=settings.problems.template,
+            **specs.task(settings),
+            **ENGINE,
+            rollouts=settings.evaluation.rollouts,
+        ),
 
 
 rule score_rollouts:
@@ -48,7 +58,7 @@ rule score_rollouts:
 rule summarize_stage1:
     """Make the table of Stage-1 accuracy by model, definitions and level, with 95% intervals."""
     input:
-        verdicts=expand(rules.score_rollouts.output, model=TESTED_AFTER_STAGE1, definitions=DEFINITIONS),
+        verdicts=expand(rules.score_rollouts.output, model=TESTED_AFTER_STAGE1, definitions=list(DEFINITIONS)),
         train=STAGE1_TRAIN,
         test="<data>/stage1_level1/test.parquet",
     output:
@@ -74,7 +84,7 @@ rule summarize_stage1:
 use rule generate_rollouts as generate_held_out_rollouts with:
     """Generate the responses of one model to the evaluation's problems, sampled or greedy."""
     input:
-        model=evaluated,
+        model=by("model", EVALUATED),
         problems=f"<data>/{settings.evaluation.dataset}/test.parquet",
     output:
         rollouts="<results>/evaluation/{model}/held-out/{decoding}/rollouts.parquet",
@@ -86,11 +96,11 @@ use rule generate_rollouts as generate_held_out_rollouts with:
     resources:
         **rollout_job(
             "generate_held_out_rollouts",
-            lambda wildcards: decoding(wildcards)["rollouts"],
+            by("decoding", DECODED),
             settings.datasets[settings.evaluation.dataset].test,
         ),
     params:
-        spec=tracked(decoding, **ENGINE),
+        spec=tracked(**ENGINE, rollouts=by("decoding", DECODED)),
 
 
 use rule score_rollouts as score_held_out with:
@@ -135,7 +145,7 @@ rule summarize_accuracy:
 use rule generate_rollouts as generate_passk_rollouts with:
     """Generate many responses of one model to a shard of the pass@k problems."""
     input:
-        model=evaluated,
+        model=by("model", EVALUATED),
         problems=f"<data>/{settings.passk.dataset}/test.parquet",
     output:
         rollouts="<results>/passk/{model}/rollouts/{shard}.parquet",
@@ -152,7 +162,11 @@ use rule generate_rollouts as generate_passk_rollouts with:
             settings.passk.shard_size,
         ),
     params:
-        spec=tracked(passk_shard, **ENGINE, rollouts=settings.passk.rollouts),
+        spec=tracked(
+            shard(settings.datasets[settings.passk.dataset].test, settings.passk.shard_size),
+            **ENGINE,
+            rollouts=settings.passk.rollouts,
+        ),
 
 
 rule count_passk:

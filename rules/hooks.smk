@@ -1,7 +1,7 @@
 """Hooks before the first and after the last job, and checks of files from earlier runs."""
 
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
-if workflow.is_main_process and keeps_records_in_files() and CHANGED_KEYS != []:
+if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:
     unrecorded = provenance.unrecorded(sorted(set(existing_outputs())))
     try:
         provenance.refuse(CHANGED_KEYS, unrecorded, settings.run_dir, workflow.main_snakefile)

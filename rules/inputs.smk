@@ -64,65 +64,25 @@ def descriptions(stage=None):
     return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
 
 
-def problems_spec(wildcards):
-    return specs.problems(settings, wildcards.dataset, wildcards.split)
-
-
-def stage1_shard(wildcards):
-    return specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS)
-
-
 def shards(problems, size=settings.rollout_engine.shard_size):
     """Return the shard numbers for a number of problems."""
     return range(math.ceil(problems / size))
+
+
+def shard(problems, size=settings.rollout_engine.shard_size):
+    """Return a function of the wildcards: which of all problems are in the shard."""
+    return lambda wildcards: specs.shard(int(wildcards.shard), size, problems)
+
+
+def by(wildcard, table):
+    """Return a function of the wildcards: the entry of a table that one of them names."""
+    return lambda wildcards: table[getattr(wildcards, wildcard)]
 
 
 def model_before(wildcards):
     """Return the model that an iteration rolls out and fine-tunes: the previous iteration's, or Stage 1's."""
     iteration = int(wildcards.iteration)
     return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
-
-
-def chunk(wildcards):
-    return {"iteration": int(wildcards.iteration), "size": RFT.examples_per_iteration, "seed": RFT.chunk_seed}
-
-
-def iteration_shard(wildcards):
-    return specs.shard(int(wildcards.shard), settings.rollout_engine.shard_size, RFT.examples_per_iteration)
-
-
-def curriculum_sources(wildcards):
-    """Return name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
-    sources = specs.curriculum_sources(settings, wildcards.curriculum)
-    return {name: path or f"<data>/{name}/train.parquet" for name, path in sources.items()}
-
-
-def curriculum_files(wildcards):
-    return list(curriculum_sources(wildcards).values())
-
-
-def phases(wildcards):
-    return settings.stage2.rl.curricula[wildcards.curriculum]
-
-
-def evaluated(wildcards):
-    """Return the files of the evaluated model."""
-    return model_files(wildcards.model)
-
-
-def definitions(wildcards):
-    """Return how to build the prompts of Stage 1's test problems, with definitions visible or hidden."""
-    return {"definitions": wildcards.definitions == "visible", "template": settings.problems.template, **specs.task(settings)}
-
-
-def decoding(wildcards):
-    """Return the settings of sampled responses, or of one greedy response per problem."""
-    rollouts = settings.evaluation.rollouts
-    return {"rollouts": rollouts if wildcards.decoding == "sampled" else specs.greedy(rollouts)}
-
-
-def passk_shard(wildcards):
-    return specs.shard(int(wildcards.shard), settings.passk.shard_size, settings.datasets[settings.passk.dataset].test)
 
 
 def table(name, category, title, caption=None):

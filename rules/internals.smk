@@ -7,9 +7,7 @@ for example in (in_run(f"{folder}/x") for folder in ("data", "checkpoints", "res
     if workflow.modifier.path_modifier.replace_prefix(example) != example:
         raise WorkflowError("module: prefix and replace_prefix do not reach paths in commands; set run_dir in its config instead")
 
-
-def keeps_records_in_files():
-    return workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE
+RECORDS_IN_FILES = workflow.workflow_settings.persistence_backend == PersistenceBackend.FILE
 
 
 def existing_outputs():
@@ -69,11 +67,9 @@ def share_gpus():
         workflow.register_resource("gpu", max(present, needed))
 
 
-def record_in_jobs():
-    """Make jobs on a cluster write the full records of their outputs, not only that they are complete.
-
-    By default, the main process writes them. If it is killed, a later run would not notice changed parameters.
-    """
+if workflow.remote_exec:
+    # Make jobs on a cluster write the full records of their outputs, not only that they are complete. By default, the main process
+    # writes them, and if it is killed, a later run would not notice changed parameters.
     finished = PersistenceBase.finished
 
     async def finished_with_record(persistence, job):
@@ -85,7 +81,3 @@ def record_in_jobs():
             settings.immediate_submit = False
 
     PersistenceBase.finished = finished_with_record
-
-
-if workflow.remote_exec:
-    record_in_jobs()

@@ -18,7 +18,7 @@ rule create_problems:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(problems_spec, code=specs.PROBLEMS_CODE),
+        spec=tracked(lambda wildcards: specs.problems(settings, wildcards.dataset, wildcards.split), code=specs.PROBLEMS_CODE),
     shell:
         "run_logged {log:q} create_problems --spec {params.spec:q} --output {output.problems:q}"
 

@@ -27,7 +27,11 @@ rule generate_rollouts:
     resources:
         **rollout_job("generate_rollouts", settings.stage1.rollouts, STAGE1_PROBLEMS, settings.rollout_engine.shard_size, copies=3),
     params:
-        spec=tracked(stage1_shard, **ENGINE, rollouts=settings.stage1.rollouts),
+        spec=tracked(
+            lambda wildcards: specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS),
+            **ENGINE,
+            rollouts=settings.stage1.rollouts,
+        ),
         model=subpath(input[0], parent=True),
         speed=flags(
             batch_size=settings.rollout_engine.batch_size,

@@ -25,7 +25,7 @@ rule create_chunk:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=tracked(chunk),
+        spec=tracked(iteration=lambda wildcards: int(wildcards.iteration), size=RFT.examples_per_iteration, seed=RFT.chunk_seed),
         iterations=flags(iterations=RFT.num_iterations),
     shell:
         "run_logged {log:q} create_chunk --spec {params.spec:q} --problems {input.problems:q} --output {output.problems:q}"
@@ -52,7 +52,7 @@ use rule generate_rollouts as generate_iteration_rollouts with:
             copies=3,
         ),
     params:
-        spec=tracked(iteration_shard, **ENGINE, rollouts=RFT.rollouts),
+        spec=tracked(shard(RFT.examples_per_iteration), **ENGINE, rollouts=RFT.rollouts),
 
 
 use rule gather_rollouts as gather_iteration_rollouts with:

@@ -1,11 +1,19 @@
 """Stage 2, RL: one model for each curriculum."""
 
+#: Curriculum -> name in its mixtures -> file: a dataset's training problems, or the user's own.
+SOURCES = {
+    curriculum: {
+        name: path or f"<data>/{name}/train.parquet" for name, path in specs.curriculum_sources(settings, curriculum).items()
+    }
+    for curriculum in CURRICULA
+}
+
 
 rule train_rl:
     """Train the Stage-1 model by GRPO on the problems of a curriculum."""
     input:
         model=model_files("stage1-rft"),
-        data=curriculum_files,
+        data=lambda wildcards: list(SOURCES[wildcards.curriculum].values()),
     output:
         **trained("<models>/stage2-rl-{curriculum}"),
     log:
@@ -20,9 +28,13 @@ rule train_rl:
         **training_job("train_rl", lambda wildcards: estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])),
     params:
         spec=tracked(
-            rl=specs.part(GRPOConfig, settings.stage2.rl), phases=phases, scoring=settings.scoring, **specs.task(settings), code=3
+            rl=specs.part(GRPOConfig, settings.stage2.rl),
+            phases=by("curriculum", settings.stage2.rl.curricula),
+            scoring=settings.scoring,
+            **specs.task(settings),
+            code=3,
         ),
-        data=named("data", curriculum_sources),
+        data=named("data", by("curriculum", SOURCES)),
         model=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         speed=flags(
