@@ -40,11 +40,9 @@ try:
     settings = load(config)
     STAGE1_PROBLEMS = settings.datasets["stage1_level1"].train
     if settings.use.stage1_problems:
-        STAGE1_PROBLEMS = count_rows(settings.use.stage1_problems)
-        if not STAGE1_PROBLEMS:
-            raise UserError(
-                f"use.stage1_problems: {settings.use.stage1_problems} has no problems; correct the path, or make it again"
-            )
+        STAGE1_PROBLEMS = specs.num_problems("use.stage1_problems", settings.use.stage1_problems)
+    OWN_EVALUATION, EVALUATION_PROBLEMS = specs.evaluation_problems(settings, "evaluation")
+    OWN_PASSK, PASSK_PROBLEMS = specs.evaluation_problems(settings, "passk")
     STAGE1_EXAMPLES = None  # as many as selection keeps
     if settings.use.stage1_rft_data:
         STAGE1_EXAMPLES = count_rows(specs.example_files(settings.use.stage1_rft_data)["train"])

@@ -85,7 +85,7 @@ use rule generate_rollouts as generate_held_out_rollouts with:
     """Generate the responses of one model to the evaluation's problems, sampled or greedy."""
     input:
         model=by("model", EVALUATED),
-        problems=f"<data>/{settings.evaluation.dataset}/test.parquet",
+        problems=OWN_EVALUATION or f"<data>/{settings.evaluation.dataset}/test.parquet",
     output:
         rollouts="<results>/evaluation/{model}/held-out/{decoding}/rollouts.parquet",
     log:
@@ -97,7 +97,7 @@ use rule generate_rollouts as generate_held_out_rollouts with:
         **rollout_job(
             "generate_held_out_rollouts",
             by("decoding", DECODED),
-            settings.datasets[settings.evaluation.dataset].test,
+            EVALUATION_PROBLEMS,
         ),
     params:
         spec=tracked(**ENGINE, rollouts=by("decoding", DECODED)),
@@ -146,7 +146,7 @@ use rule generate_rollouts as generate_passk_rollouts with:
     """Generate many responses of one model to a shard of the pass@k problems."""
     input:
         model=by("model", EVALUATED),
-        problems=f"<data>/{settings.passk.dataset}/test.parquet",
+        problems=OWN_PASSK or f"<data>/{settings.passk.dataset}/test.parquet",
     output:
         rollouts="<results>/passk/{model}/rollouts/{shard}.parquet",
     log:
@@ -158,12 +158,12 @@ use rule generate_rollouts as generate_passk_rollouts with:
         **rollout_job(
             "generate_passk_rollouts",
             settings.passk.rollouts,
-            settings.datasets[settings.passk.dataset].test,
+            PASSK_PROBLEMS,
             settings.passk.shard_size,
         ),
     params:
         spec=tracked(
-            shard(settings.datasets[settings.passk.dataset].test, settings.passk.shard_size),
+            shard(PASSK_PROBLEMS, settings.passk.shard_size),
             **ENGINE,
             rollouts=settings.passk.rollouts,
         ),
@@ -174,7 +174,7 @@ rule count_passk:
     input:
         rollouts=expand(
             rules.generate_passk_rollouts.output,
-            shard=shards(settings.datasets[settings.passk.dataset].test, settings.passk.shard_size),
+            shard=shards(PASSK_PROBLEMS, settings.passk.shard_size),
             allow_missing=True,
         ),
     output:

@@ -50,7 +50,7 @@ rule write_summary:
         accuracy=rules.summarize_accuracy.output.parquet,
         passk=rules.summarize_passk.output.parquet,
         failures=rules.summarize_failures.output.parquet,
-        dataset=descriptions()[settings.evaluation.dataset],
+        dataset=descriptions()["own_evaluation" if OWN_EVALUATION else settings.evaluation.dataset],
         metrics=expand("<models>/{model}/metrics.jsonl", model=RL_MODELS),
     output:
         summary=report("<results>/summary.md", caption=f"{CAPTIONS}/summary.rst", category="Run", labels={"figure": "Summary"}),

@@ -14,6 +14,8 @@ from fofg import names
 from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation, Warmup
 from fofg.config.types import AnswerRule
 from fofg.config.values import is_file
+from fofg.data.files import count_rows
+from fofg.errors import UserError
 from fofg.tasks.task import source_digest
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -85,9 +87,9 @@ class RLSpec(Section):
 
 
 class ValidationSpec(Validation):
-    """``source``: how to sample ``dataset``. Not part of an RL run's spec, since a measurement changes no model."""
+    """``source``: how to sample ``dataset``, or a file. Not part of an RL run's spec, since a measurement changes no model."""
 
-    source: ProblemsSpec
+    source: ProblemsSpec | str
 
 
 def part(model: type[AnySection], section: Section) -> AnySection:
@@ -149,7 +151,25 @@ def validation(config: Config) -> ValidationSpec | None:
     settings = config.stage2.rl.validation
     if not settings.every:
         return None
-    return ValidationSpec(**settings.model_dump(), source=problems(config, settings.dataset, "test"))
+    source = config.use.validation_problems or problems(config, settings.dataset, "test")
+    return ValidationSpec(**settings.model_dump(), source=source)
+
+
+def evaluation_problems(config: Config, section: Literal["evaluation", "passk"]) -> tuple[str | None, int]:
+    """Return the user's own file of problems to evaluate on, or None, and the number of problems.
+
+    Raises UserError if the file is damaged or empty.
+    """
+    if not (own := getattr(config.use, f"{section}_problems")):
+        return None, config.datasets[getattr(config, section).dataset].test
+    return own, num_problems(f"use.{section}_problems", own)
+
+
+def num_problems(key: str, path: str) -> int:
+    """Return the number of problems in the user's own file. Raises UserError if it is damaged or empty."""
+    if not (rows := count_rows(path)):
+        raise UserError(f"{key}: {path} has no problems; correct the path, or make it again")
+    return rows
 
 
 def curriculum_sources(config: Config, curriculum: str) -> dict[str, str | None]:
@@ -159,12 +179,14 @@ def curriculum_sources(config: Config, curriculum: str) -> dict[str, str | None]
 
 
 def own_problems(config: Config) -> dict[str, str]:
-    """Return ``dataset/split`` -> file of the user's own training problems: mixed into curricula, or cut into chunks."""
+    """Return ``dataset/split`` -> file of the user's own problems: mixed into curricula, cut into chunks, or to evaluate on."""
     phases = [phase for phases in config.stage2.rl.curricula.values() for phase in phases]
     paths = [name for phase in phases for name in phase.mixture if is_file(name)]
     if config.use.stage2_rft_problems:
         paths.append(config.use.stage2_rft_problems)
-    return {f"own{number}_{Path(path).stem}/train": path for number, path in enumerate(dict.fromkeys(paths))}
+    named = {f"own{number}_{Path(path).stem}/train": path for number, path in enumerate(dict.fromkeys(paths))}
+    tests = {f"own_{key}/test": getattr(config.use, f"{key}_problems") for key in ("validation", "evaluation", "passk")}
+    return named | {name: path for name, path in tests.items() if path}
 
 
 def example_files(folder: str) -> dict[str, str]:
@@ -178,7 +200,7 @@ def example_files(folder: str) -> dict[str, str]:
 
 def own_rows(config: Config) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return the user's own files of problems and of examples, as pairs of key and file."""
-    problems = {f"use.{key}": getattr(config.use, key) for key in ("stage1_problems", "stage2_rft_problems")}
+    problems = {f"use.{key}": path for key, path in config.use.model_dump().items() if key.endswith("_problems")}
     pairs = [(key, path) for key, path in problems.items() if path]
     for name, phases in config.stage2.rl.curricula.items():
         sources = {source: None for phase in phases for source in phase.mixture if is_file(source)}

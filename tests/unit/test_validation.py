@@ -11,9 +11,9 @@ from fofg.data.validation import sample
 from fofg.errors import UserError
 
 
-def validation(**changes):
-    """Return the default validation, whose test split has levels 1 to 4."""
-    return specs.validation(configured(stage2={"rl": {"validation": changes}}))
+def validation(own=None, **changes):
+    """Return the default validation, whose test split has levels 1 to 4; ``own``: the user's file in its place."""
+    return specs.validation(configured(stage2={"rl": {"validation": changes}}, use={"validation_problems": own}))
 
 
 @pytest.mark.parametrize("changes", [{"levels": [1, 4], "problems": 16}, {"levels": [2, 3], "problems": 3}], ids=str)
@@ -26,6 +26,8 @@ def test_validation_has_the_first_test_problems_of_each_level(tmp_path, changes)
     levels = [[row for row in rows if row["extra_info"]["level"] == level] for level in range(lowest, highest + 1)]
     assert sample(wanted) == [row for level in levels for row in level[: changes["problems"]]]
     assert len(sample(wanted)) == len(levels) * changes["problems"]
+    own = validation(str(tmp_path / "test.parquet"), dataset="none", **changes)
+    assert sample(specs.ValidationSpec.model_validate_json(own.text())) == sample(wanted)
 
 
 def test_too_few_problems_of_a_level_are_an_error():

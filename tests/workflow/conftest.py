@@ -46,3 +46,5 @@ def add_own_files(run: Path) -> None:
     shutil.copytree(run / "data/string_task/stage1_level1/rft_data", run / "own_rft")
     shutil.copytree(run / "checkpoints/string-task/stage1-rft", run / "own_model")
     shutil.copy(run / "data/string_task/stage2_level1/train.parquet", run / "own_stage2.parquet")
+    shutil.copy(run / "data/string_task/stage2_level1to8/test.parquet", run / "own_test.parquet")
+    shutil.copy(run / "data/string_task/stage2_passk/test.parquet", run / "own_passk.parquet")

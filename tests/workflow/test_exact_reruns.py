@@ -235,6 +235,9 @@ EXPECTED = {
     "use.stage1_rft_data": ("{run}/own_rft", SFT),
     "use.stage1_checkpoint": ("{run}/own_model", {("prepare_stage1_checkpoint",)} | STAGE1_MODEL),
     "use.stage2_rft_problems": ("{run}/own_stage2.parquet", chunks() | DESCRIPTIONS),
+    "use.validation_problems": ("{run}/own_test.parquet", DESCRIPTIONS),
+    "use.evaluation_problems": ("{run}/own_test.parquet", held_out(*MODELS) | DESCRIPTIONS),
+    "use.passk_problems": ("{run}/own_passk.parquet", passk("base", "stage1-rft") | DESCRIPTIONS),
     **section("tiny_base", TINY, hidden_size=24, layers=2, heads=2, intermediate_size=24, steps=3, tokens_per_step=1024),
     **section("tiny_base", TINY, learning_rate=1e-3, matrix_learning_rate=1e-3, error_rate=0.1, seed=9),
 }

@@ -166,6 +166,9 @@ class Use(Section):
     stage1_rft_data: OwnPath | None = Field(description="folder with train.parquet and test.parquet (or .jsonl)")
     stage1_checkpoint: OwnPath | None = Field(description="folder of a Stage-1 model in Hugging Face format")
     stage2_rft_problems: OwnPath | None = Field(description="file of problems to be cut into chunks")
+    validation_problems: OwnPath | None = Field(description="file of the problems that RL is validated on")
+    evaluation_problems: OwnPath | None = Field(description="file of the problems that every model answers")
+    passk_problems: OwnPath | None = Field(description="file of problems for pass@k")
 
 
 class TinyBase(Section):

@@ -100,8 +100,9 @@ class Config(Section):
         if not self.use.stage2_rft_problems:
             needed.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
         for section in ("evaluation", "passk"):
-            needed.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
-        if self.stage2.rl.validation.every:
+            if not getattr(self.use, f"{section}_problems"):
+                needed.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
+        if self.stage2.rl.validation.every and not self.use.validation_problems:
             needed.append(("stage2.rl.validation.dataset", self.stage2.rl.validation.dataset, "test"))
         for name, phases in self.stage2.rl.curricula.items():
             sources = {source for phase in phases for source in phase.mixture if not is_file(source)}
@@ -115,7 +116,7 @@ class Config(Section):
     def _missing_levels(self) -> Iterator[str]:
         """Yield an error per key that needs levels, or more problems of a level, than its dataset has."""
         validation, name = self.stage2.rl.validation, self.stage2.rl.validation.dataset
-        if validation.every and self._rows(name, "test"):
+        if validation.every and self._rows(name, "test") and not self.use.validation_problems:
             available, key = dict(self.datasets[name].shares(self.datasets[name].test)), "stage2.rl.validation"
             if not _span(validation.levels) <= available.keys():
                 yield f"{key}.levels: {list(validation.levels)}, but dataset {name} has {', '.join(map(str, available))}"
@@ -129,7 +130,7 @@ class Config(Section):
                     f"problems.max_output_length: {limit}; raise that to 256, or lower the level"
                 )
         evaluated = self.datasets.get(self.evaluation.dataset)
-        if evaluated and not _span(self.failures.levels) & _span(evaluated.levels):
+        if evaluated and not self.use.evaluation_problems and not _span(self.failures.levels) & _span(evaluated.levels):
             has = list(evaluated.levels)
             yield f"failures.levels: {list(self.failures.levels)}, but datasets.{self.evaluation.dataset}.levels is {has}"
 

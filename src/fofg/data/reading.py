@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -105,12 +106,14 @@ def _check_prompt(prompt: list[Message] | None, path: Path, number: int) -> None
         raise UserError(f"{path}: row {number}: {problem}; {cure(path, CORRECT)}")
 
 
-def check_problems(path: Path) -> None:
-    """Raise UserError if the first rows of a file are no problems that a task can read."""
+def check_problems(path: Path, leveled: bool = False) -> None:
+    """Raise UserError if the first rows of a file are no problems that a task can read; ``leveled``: or have no level."""
     batch = next(problem_batches(path, batch_size=FIRST_ROWS), None)
     for number, row in enumerate(_rows(batch, path) if batch else []):
         tasks.read(row, f"{path}: row {number}")
         _check_prompt(row["prompt"], path, number)
+        if leveled and row["extra_info"]["level"] is None:
+            raise UserError(f"{path}: row {number}: no extra_info.level, and none can be derived; {cure(path, CORRECT)}")
 
 
 def check_examples(path: Path) -> None:
@@ -121,10 +124,20 @@ def check_examples(path: Path) -> None:
 
 def check(problems: Iterable[tuple[str, Path]], examples: Iterable[tuple[str, Path]]) -> None:
     """Check files that keys of the configuration name, pairs of (key, file). One that doesn't exist is not checked here."""
-    for look, files in ((check_problems, problems), (check_examples, examples)):
-        for key, path in files:
-            if os.path.exists(path):
-                try:
-                    look(path)
-                except UserError as error:
-                    raise UserError(f"{key}: {error}") from None
+    for key, path in problems:
+        with _named(key, path) as exists:
+            if exists:
+                check_problems(path, leveled=key not in ("use.stage1_problems", "use.stage2_rft_problems"))
+    for key, path in examples:
+        with _named(key, path) as exists:
+            if exists:
+                check_examples(path)
+
+
+@contextmanager
+def _named(key: str, path: Path) -> Iterator[bool]:
+    """Yield whether the file exists; name the key in errors."""
+    try:
+        yield os.path.exists(path)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None

@@ -30,7 +30,7 @@ def classify_file(rollouts: str | Path, output: str | Path, levels: tuple[int, i
         for batch in RolloutFile(rollouts).batches("classifying", _COLUMNS):
             chunk: list[dict] = []
             for row in batch.to_pylist():
-                if levels[0] <= row["extra_info"]["level"] <= levels[1]:
+                if levels[0] <= (row["extra_info"]["level"] or 0) <= levels[1]:
                     problems += 1
                     chunk += _classified(row, rule, f"{rollouts}: row {number}")
                 number += 1
