@@ -4,10 +4,12 @@ import argparse
 import json
 import os
 import sys
+from typing import get_args
 
 import yaml
 
 from fofg.config import DEFAULT, Config, load, merge, read
+from fofg.data import exchange
 from fofg.errors import UserError, explain
 from fofg.plan import as_dict, as_text, dry_run
 from fofg.runtime import run_registry
@@ -18,6 +20,8 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     _add_config(commands.add_parser("config", help="print the resolved configuration as YAML"))
     _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
+    _add_import(commands.add_parser("import", help="write problems or training examples of others with this project's columns"))
+    _add_export(commands.add_parser("export", help="write problems or training examples for others"))
     commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
     commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
@@ -49,6 +53,33 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remaining", action="store_true", help="leave out what is up to date (default: all from nothing)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_plan)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="Parquet or JSON Lines (docs/files.md)")
+    parser.add_argument("output", metavar="PARQUET", help="the file to write")
+    parser.set_defaults(run=_import)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="problems (train.parquet, test.parquet) or training examples (rft_data/)")
+    parser.add_argument("output", metavar="PARQUET", help="the file to write")
+    parser.add_argument(
+        "--as",
+        dest="form",
+        required=True,
+        choices=get_args(exchange.Form),
+        help="verl: this project's columns, which verl reads; messages: conversations; public: columns of the paper's public code",
+    )
+    parser.set_defaults(run=_export)
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    print(f"{exchange.import_rows(arguments.file, arguments.output)} rows")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    print(f"{exchange.export_rows(arguments.file, arguments.output, arguments.form)} rows")
 
 
 def _config(arguments: argparse.Namespace) -> None:

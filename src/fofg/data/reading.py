@@ -64,15 +64,15 @@ def _completed(row: dict, number: int, path: Path) -> dict:
     return row | {"ability": row.get("ability") or task.ability, "extra_info": info}
 
 
-def example_rows(path: Path) -> Iterator[dict]:
-    """Yield the training examples of a file: ``prompt`` (messages) and ``response``.
+def example_rows(path: Path, schema: pa.Schema = _RESPONSES) -> Iterator[dict]:
+    """Yield the training examples of a file: ``prompt`` (messages), ``response``, and what else of ``schema`` such a file has.
 
     A file may also have columns prompt and completion, or messages, of which the last is the assistant's. Raises UserError as
     ``problem_batches``.
     """
     names = column_names(path)
     if {"prompt", "response"} <= {*names} or not names:
-        rows = read_rows(path, _RESPONSES)
+        rows = read_rows(path, schema, optional={*schema.names} - {*_RESPONSES.names})
     elif {"prompt", "completion"} <= {*names}:
         rows = (_split(row["prompt"], row["completion"]) for row in read_rows(path, _PAIRS))
     elif "messages" in names:

@@ -80,7 +80,8 @@ def check(rows: list[dict], path: str | os.PathLike, first: int = 0) -> None:
     for number, row in enumerate(rows, first):
         index = row["extra_info"]["index"]
         if index in indexes:
-            raise UserError(f"{path}: row {number} has the extra_info.index of another ({index}); every problem needs its own")
+            correction = "every problem needs its own; fofg import numbers them"
+            raise UserError(f"{path}: row {number} has the extra_info.index of another ({index}); {correction}")
         indexes.add(index)
         if not usable(row["prompt"]):
             raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; fix or remove the row")

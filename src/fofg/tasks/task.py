@@ -68,7 +68,7 @@ class Task(Protocol):
 
     ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. Exposure is counted by ``skills`` (skill ->
     name in tables and figures). ``failure_classes``: the values of ``classify``, "correct" first. A task may also have ``sources``,
-    beginnings of the ``data_source`` of others' rows that it reads, and ``complete``.
+    beginnings of the ``data_source`` of others' rows that it reads, ``complete``, and ``publish``.
     """
 
     name: str
@@ -96,6 +96,9 @@ class Task(Protocol):
 
         Raises UserError, naming ``where``, if its output is wrong.
         """
+
+    def publish(self, problem: Problem) -> tuple[str, str]:
+        """Return a problem's ``data_source`` and ground truth as the paper's public code has them. Optional."""
 
     def count_skills(self, problem: Problem) -> Mapping[str, int]:
         """Return how often the problem uses each of its skills."""

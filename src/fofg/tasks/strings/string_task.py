@@ -15,7 +15,7 @@ from fofg.tasks.strings.expressions import OutputTooLong, Size, evaluate, parse,
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 from fofg.tasks.strings.grading import grade
 from fofg.tasks.strings.problem import Sampled
-from fofg.tasks.strings.prompts import prompt_text
+from fofg.tasks.strings.prompts import code, prompt_text
 from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
 
 #: A string literal, or the name of a called function (a method's is left out).
@@ -98,6 +98,16 @@ class Strings:
             gives = f"{problem.question[:200]} gives {output[:80]!r} for {problem.input[:80]!r}, not {problem.output[:80]!r}"
             raise UserError(f"{where}: {gives}; correct or remove the row")
         return problem._replace(details=_details(problem.question, size(expression)))
+
+    def publish(self, problem: Problem) -> tuple[str, str]:
+        """Return a problem's ``data_source`` and ground truth in the public code's form."""
+        truth = {
+            "ref_input": {"x": problem.input},
+            "ref_output": problem.output,
+            "ref_code": code(problem.question),
+            "funcname": "main_solution",
+        }
+        return f"{self.sources[0]}forward-incomplete-depth{problem.level}", json.dumps(truth)
 
     def count_skills(self, problem: Problem) -> dict[str, int]:
         counts: dict[str, int] = {}  # several times as fast as a Counter for a few names
