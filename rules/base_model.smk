@@ -79,9 +79,33 @@ if settings.use.stage1_checkpoint:
         benchmark:
             "<benchmarks>/results/prepare_stage1_checkpoint.tsv"
         params:
-            spec=tracked(model=lambda wildcards: stage1_identity(), plain_prompt=settings.plain_prompt, code=1),
+            spec=tracked(
+                model=lambda wildcards: own_identity("use.stage1_checkpoint", settings.use.stage1_checkpoint),
+                plain_prompt=settings.plain_prompt,
+                code=1,
+            ),
             folder=subpath(output[0], parent=True),
             model=flags(model=settings.use.stage1_checkpoint),
+
+
+if settings.use.models:
+
+    use rule prepare_base_model as prepare_own_model with:
+        """Prepare a model of the user's own, to be evaluated beside the others."""
+        input:
+            [],
+        output:
+            **{key: f"<checkpoints>/{names.OWN}/{{own}}/{name}" for key, name in PREPARED_FILES.items()},
+        log:
+            "<logs>/prepare_own_model/{own}.log",
+        benchmark:
+            "<benchmarks>/results/prepare_own_model/{own}.tsv"
+        params:
+            spec=tracked(
+                model=lambda wildcards: own_identity(f"use.models.{wildcards.own}", settings.use.models[wildcards.own]),
+                plain_prompt=settings.plain_prompt,
+            ),
+            model=lambda wildcards, output: flags(model=settings.use.models[wildcards.own])(wildcards, output),
 
 
 rule build_tiny_base:

@@ -168,6 +168,7 @@ wildcard_constraints:
     shard=r"\d+",
     iteration=r"\d+",
     curriculum="|".join(CURRICULA),
+    own="|".join(settings.use.models),
     definitions="|".join(DEFINITIONS),
     decoding="sampled|greedy",
     model="|".join(MODELS),

@@ -25,6 +25,8 @@ onstart:
         relink(Path(settings.base_source()), Path(in_run(names.CHECKPOINTS), names.BASE), DIGESTS)
         if settings.use.stage1_checkpoint:
             relink(Path(settings.use.stage1_checkpoint), Path(in_run(names.CHECKPOINTS), names.OWN_STAGE1), DIGESTS)
+        for name, folder in settings.use.models.items():
+            relink(Path(folder), Path(in_run(names.CHECKPOINTS), names.OWN, name), DIGESTS)
         run_registry.record(".snakemake", settings.run_dir, lock_files(), slurm_job_name())
         provenance.note(settings, CHANGED_KEYS if CHANGED_KEYS and any(existing_outputs()) else [])
     except OSError as error:

@@ -9,6 +9,7 @@ def trained(folder):
 def model_files(model):
     """Return the files that identify a model: the base, one that a stage trains, or the user's own in its place."""
     prepared = {names.BASE: names.BASE} | ({names.STAGE1: names.OWN_STAGE1} if settings.use.stage1_checkpoint else {})
+    prepared |= {name: f"{names.OWN}/{name}" for name in settings.use.models}
     # The weights of a prepared model are symlinks; source.json, which has their digest, stands in for them.
     if model in prepared:
         folder, weights = f"<checkpoints>/{prepared[model]}", "source.json"
@@ -37,12 +38,12 @@ def base_model_identity():
 
 
 @cache
-def stage1_identity():
-    """Return the digest of the files of the user's own Stage-1 model."""
+def own_identity(key, folder):
+    """Return the digest of the files of the user's own model, which a key names."""
     try:
-        return digest(Path(settings.use.stage1_checkpoint), DIGESTS)
+        return digest(Path(folder), DIGESTS)
     except OSError as error:
-        raise WorkflowError(f"use.stage1_checkpoint: {error.filename}: {error.strerror}")
+        raise WorkflowError(f"{key}: {error.filename}: {error.strerror}")
 
 
 def problem_files(stage=None):

@@ -20,10 +20,13 @@ def check(settings: Config) -> None:
         folders["base_model"] = Path(settings.base_model)
     if settings.use.stage1_checkpoint:
         folders["use.stage1_checkpoint"] = Path(settings.use.stage1_checkpoint)
+    folders |= {f"use.models.{name}": Path(folder) for name, folder in settings.use.models.items()}
     for key, folder in folders.items():
         model_files.check(folder)
         positions = model_files.positions(folder)
         for limit, tokens in _limits(settings):
+            if key.startswith("use.models.") and not limit.startswith(("evaluation.", "passk.")):
+                continue
             if positions is not None and tokens > positions:
                 raise UserError(f"{limit}: {tokens} tokens, but {key} ({folder}) holds {positions}; lower it, or change the model")
 

@@ -212,5 +212,6 @@ def own_rows(config: Config) -> tuple[list[tuple[str, str]], list[tuple[str, str
 def own_files(config: Config) -> list[str]:
     """Return the files and folders that the user provides. A damaged one can't be made again by removing it."""
     base = config.base_model if isinstance(config.base_model, str) else None
-    paths = [base, *config.use.model_dump().values(), *own_problems(config).values()]
+    files = config.use.model_dump(exclude={"models"})
+    paths = [base, *files.values(), *config.use.models.values(), *own_problems(config).values()]
     return [path for path in paths if path]

@@ -238,6 +238,7 @@ EXPECTED = {
     "use.validation_problems": ("{run}/own_test.parquet", DESCRIPTIONS),
     "use.evaluation_problems": ("{run}/own_test.parquet", held_out(*MODELS) | DESCRIPTIONS),
     "use.passk_problems": ("{run}/own_passk.parquet", passk("base", "stage1-rft") | DESCRIPTIONS),
+    "use.models": ({"mine": "{run}/own_model"}, {("prepare_own_model", "mine")} | held_out("mine")),
     **section("tiny_base", TINY, hidden_size=24, layers=2, heads=2, intermediate_size=24, steps=3, tokens_per_step=1024),
     **section("tiny_base", TINY, learning_rate=1e-3, matrix_learning_rate=1e-3, error_rate=0.1, seed=9),
 }
@@ -295,8 +296,7 @@ def test_keys_that_rerun_nothing_are_not_compared_in_a_run_without_records():
 @pytest.mark.parametrize("key", EXPECTED)
 def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
     value, jobs = EXPECTED[key]
-    if isinstance(value, str):
-        value = value.replace("{run}", str(finished.folder))
+    value = yaml.safe_load(yaml.safe_dump(value).replace("{run}", str(finished.folder)))
     overlays = [write(tmp_path / "beside.yaml", BESIDE.get(key, {})), write(tmp_path / "changed.yaml", nested({key: value}))]
     assert load(read([DEFAULT, SMALL, *overlays])) != load(read([DEFAULT, SMALL]))
     assert finished.stale(overlays) == count(jobs)

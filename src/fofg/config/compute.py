@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from fofg.config.types import Count, Natural, Positive, Probability, Section, known, null_removes
+from fofg.config.types import Count, Name, Natural, Positive, Probability, Section, known, null_removes
 from fofg.config.values import OwnPath
 
 
@@ -169,6 +169,9 @@ class Use(Section):
     validation_problems: OwnPath | None = Field(description="file of the problems that RL is validated on")
     evaluation_problems: OwnPath | None = Field(description="file of the problems that every model answers")
     passk_problems: OwnPath | None = Field(description="file of problems for pass@k")
+    models: Annotated[dict[Name, OwnPath], null_removes(dict[Name, OwnPath | None])] = Field(
+        description="name -> folder of a model in Hugging Face format, evaluated and drawn beside the others"
+    )
 
 
 class TinyBase(Section):

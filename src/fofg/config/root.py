@@ -145,12 +145,14 @@ class Config(Section):
         return names.STAGE0 if self.stage0.examples else names.BASE
 
     def models(self) -> list[str]:
-        """Return every model in the order of the experiment: the base, Stages 0 and 1, RFT iterations, reinforcement learning."""
+        """Return every model in the order of the experiment: the base, Stages 0 and 1, RFT iterations, RL; then the user's own."""
         iterations = map(names.rft_model, range(self.stage2.rft.num_iterations))
         first = dict.fromkeys([names.BASE, self.start_model(), names.STAGE1])
-        return [*first, *iterations, *map(names.rl_model, self.stage2.rl.curricula)]
+        return [*first, *iterations, *map(names.rl_model, self.stage2.rl.curricula), *self.use.models]
 
     def _missing_models(self) -> Iterator[str]:
+        if names.BASE in self.use.models or names.STAGE0 in self.use.models:
+            yield f"use.models: {names.BASE} and {names.STAGE0} are models of the experiment; give your own another name"
         for model in self.passk.models:
             if model not in self.models():
                 yield f"passk.models: no model {model}; there are {', '.join(self.models())}"
