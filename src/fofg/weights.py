@@ -93,13 +93,15 @@ def load(folder: Path, dtype, **options):
     return network
 
 
-def save(network, folder: Path, shards: int) -> None:
+def save(network, folder: Path, shards: int, largest: int | None = None) -> None:
     """Write a model's weights and configuration: weights in one file, or in about ``shards`` files of equal size and an index.
 
+    ``largest``: bytes of the largest shard instead, so that the files of one model after another don't become more and more.
     The index gets the files' digest: whoever compares models by that one file, as Snakemake does, sees that the shards changed.
     """
     size = sum(weight.nbytes for weight in network.parameters())
-    network.save_pretrained(folder, max_shard_size=math.ceil(size / shards) if shards > 1 else 1 << 60)
+    limit = min(largest or math.ceil(size / shards), size - 1)
+    network.save_pretrained(folder, max_shard_size=limit if shards > 1 else 1 << 60)
     if shards > 1:
         index = json.loads((folder / model_files.INDEX).read_text(encoding="utf-8"))
         index["metadata"]["digest"] = model_files.digest(folder)

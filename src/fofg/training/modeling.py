@@ -172,7 +172,8 @@ def save(
     if not all(weight.isfinite().all() for weight in network.parameters()):
         raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
     with staged(output, replaces=(*model_files.WEIGHTS, "validation.json")) as folder:
-        weights.save(network, folder, shards=1 if one_file else len(model_files.used_weights(model)))
+        files = model_files.used_weights(model)
+        weights.save(network, folder, 1 if one_file else len(files), largest=max(path.stat().st_size for path in files))
         model_files.copy_settings(model, folder)
         metrics.write(folder / "metrics.jsonl", records)
         write_json(folder / "spec.json", spec)
