@@ -3,9 +3,6 @@
 The law: an answered conversation is the asked one (with its generation prompt), the response verbatim, and one end of turn, after
 which a template may append more, which is not learned. More turns only append. Many templates break it: they trim answers, drop
 thoughts from earlier turns, or put empty ones into the last.
-
-A template is a program, so it is not edited. Instead, it renders sample conversations, and a new template is built from the marks
-that it puts around turns.
 """
 
 import re
@@ -18,21 +15,17 @@ from fofg.errors import UserError
 
 Message = dict[str, str]
 #: Texts that no template has a reason to change or to contain: three questions, and then others.
-_QUESTIONS = ("Qwrtpsd", "Xcvbnmq", "Zxplkjt")
-_ANSWER, _SYSTEM = "Fghjklz", "Kjhgfdl"
+QUESTIONS = ("Qwrtpsd", "Xcvbnmq", "Zxplkjt")
+ANSWER, SYSTEM = "Fghjklz", "Kjhgfdl"
 #: Responses that a model may write, and that templates change.
 _RESPONSES = (
-    _ANSWER,
+    ANSWER,
     " \n\tspaces around \n\n",
     "<think>\nWrtzpsd\n</think>\n\nVbnmklp",
     "Wrtzpsd\n</think>\n\nVbnmklp",  # where the generation prompt opens the thoughts
     "<think>\n\n</think>\n\n",
     "",
     "{{ 'a' }} {% if x %} '\" \\n é 🦎",
-)
-_CURE = (
-    "use another model, or write a chat_template.jinja into its folder that renders answers as they are and ends them with "
-    "{{ eos_token }}"
 )
 
 
@@ -44,32 +37,10 @@ class Answered(NamedTuple):
     end: str
 
 
-class Chosen(NamedTuple):
-    """A template that keeps the law; the token that ends an answer; why it is not the model's own (empty: it is)."""
-
-    template: str
-    end_token: str
-    changes: list[str]
-
-
-class _Marks(NamedTuple):
-    """What a template puts at the start, and around each role's text.
-
-    ``default``: the text before a conversation that has no system turn; ``assistant``: ends with the end token and what comes after
-    it; ``system``: None if that is unknown.
-    """
-
-    start: str
-    default: str
-    user: tuple[str, str]
-    assistant: tuple[str, str]
-    system: tuple[str, str] | None
-
-
 def render(tokenizer, messages: Sequence[Message], generation_prompt: bool) -> str:
     """Render a conversation with the tokenizer's chat template. Raises UserError if the template refuses it."""
     try:
-        return _render(tokenizer, messages, generation_prompt)
+        return rendered(tokenizer, messages, generation_prompt)
     except TemplateError as error:
         raise refused(error) from None
 
@@ -88,8 +59,8 @@ def answered(tokenizer, messages: Sequence[Message], template: str | None = None
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        prompt = _render(tokenizer, messages[:index], True, template)
-        whole = _render(tokenizer, messages[: index + 1], False, template)
+        prompt = rendered(tokenizer, messages[:index], True, template)
+        whole = rendered(tokenizer, messages[: index + 1], False, template)
         if not prompt.startswith(done):
             raise ValueError("renders earlier turns differently once more follow")
         if not whole.startswith(prompt):
@@ -101,41 +72,6 @@ def answered(tokenizer, messages: Sequence[Message], template: str | None = None
         done = whole
 
 
-def choose(tokenizer, plain: bool, name: str = "base_model") -> Chosen:
-    """Return the tokenizer's chat template if it keeps the law, else one with its marks that does.
-
-    ``plain``: the result adds no system text of its own; ``name``: the model, for error messages. Raises UserError if the marks
-    can't be found, or if no special token ends an answer.
-    """
-    own, changes = tokenizer.get_chat_template(), []
-    try:
-        token = check(tokenizer, own)
-    except ValueError as error:
-        changes.append(str(error))
-    except Exception as error:  # a template is a program and may raise anything
-        changes.append(f"refuses a conversation ({_short(str(error))})")
-    if "strftime_now" in own and not plain:  # rollouts and training may be days apart
-        changes.append("writes the day on which it is read")
-    fault = changes[0] if changes else None
-    if not (plain or fault):
-        return Chosen(own, token, [])
-    try:
-        marks = _marks(tokenizer, own, plain)
-        if plain and marks.default:
-            changes.append(f"adds a system text ({_short(marks.default)})")
-        if not changes:
-            return Chosen(own, token, [])
-        template = _template(marks._replace(default="") if plain else marks)
-        token = check(tokenizer, template)
-        _check_prompts(tokenizer, own, marks)
-    except Exception as error:  # a template is a program and may raise anything
-        reason = _short(str(error) or type(error).__name__)
-        why = f"its chat template {fault}, and can't be replaced" if fault else "its chat template can't be made plain"
-        cure = _CURE if fault else "set plain_prompt: false"
-        raise UserError(f"{name}: {why} ({reason}); {cure}") from None
-    return Chosen(template, token, changes)
-
-
 def check(tokenizer, template: str | None = None) -> str:
     """Check the law with responses that templates are known to change. Return the special token that ends an answer.
 
@@ -145,8 +81,8 @@ def check(tokenizer, template: str | None = None) -> str:
     ends = set()
     for responses in (*([response] for response in _RESPONSES), _RESPONSES, _RESPONSES[::-1]):
         for prefix in ([], system) if system else ([],):
-            turns = [turn for number, response in enumerate(responses) for turn in _turns(_QUESTIONS[number % 3], response)]
-            ends |= {part.end for part in answered(tokenizer, [*prefix, *turns], template)}
+            talk = [turn for number, response in enumerate(responses) for turn in turns(QUESTIONS[number % 3], response)]
+            ends |= {part.end for part in answered(tokenizer, [*prefix, *talk], template)}
     if len(ends) > 1:
         raise ValueError(f"ends answers in different ways ({', '.join(map(repr, sorted(ends)))})")
     return end_token(tokenizer, ends.pop())
@@ -154,7 +90,7 @@ def check(tokenizer, template: str | None = None) -> str:
 
 def end_token(tokenizer, end: str) -> str:
     """Return the special token at the start of what ends an answer. Raises ValueError if there is none."""
-    token = _first_token(tokenizer, end)
+    token = first_token(tokenizer, end)
     if token not in specials(tokenizer):
         raise ValueError(f"ends an assistant turn with {end[:40]!r}, which starts with no special token")
     return token
@@ -166,157 +102,31 @@ def specials(tokenizer) -> frozenset[str]:
     return frozenset(added) | frozenset(tokenizer.all_special_tokens)
 
 
-def _render(tokenizer, messages: Sequence[Message], generation_prompt: bool, template: str | None = None) -> str:
+def rendered(tokenizer, messages: Sequence[Message], generation_prompt: bool, template: str | None = None) -> str:
     return tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=generation_prompt)
 
 
-def _turns(question: str, answer: str | None = None) -> list[Message]:
+def turns(question: str, answer: str | None = None) -> list[Message]:
     asked = [{"role": "user", "content": question}]
     return asked if answer is None else [*asked, {"role": "assistant", "content": answer}]
 
 
 def _system_turns(tokenizer, template: str | None) -> list[Message]:
     """Return a system turn if the template renders it, else nothing."""
-    turns = [{"role": "system", "content": _SYSTEM}]
+    system = [{"role": "system", "content": SYSTEM}]
     try:
-        shown = _render(tokenizer, [*turns, *_turns(_QUESTIONS[0])], True, template)
+        shown = rendered(tokenizer, [*system, *turns(QUESTIONS[0])], True, template)
     except Exception:  # a template is a program and may raise anything
         return []
-    return turns if _SYSTEM in shown else []
+    return system if SYSTEM in shown else []
 
 
-def _marks(tokenizer, own: str, plain: bool) -> _Marks:
-    """Return the marks that a template puts around turns. Raises ValueError if they depend on more than the role."""
-    first, second, _ = _QUESTIONS
-    asked = _render(tokenizer, _turns(first), True, own)
-    once = _render(tokenizer, _turns(first, _ANSWER), False, own)
-    twice = _render(tokenizer, [*_turns(first, _ANSWER), *_turns(second)], True, own)
-    before, _, tail = asked.partition(first)
-    # Without a generation prompt, some templates end here as they end an answer.
-    user_end = _common(tokenizer, tail, _render(tokenizer, _turns(first), False, own).partition(first)[2])
-    assistant_start = _assistant_start(tokenizer, tail.removeprefix(user_end), _removed(_between(once, first, _ANSWER), user_end))
-    assistant_end, user_start = _ends(tokenizer, once.partition(_ANSWER)[2], _between(twice, _ANSWER, second))
-    if not before.endswith(user_start):
-        raise ValueError("turns are rendered differently once others follow")
-    before = before.removesuffix(user_start)
-    bos = tokenizer.bos_token or ""  # in some models, SmolLM2's for one, that is the token which starts every turn
-    start = bos if before.startswith(bos) and not user_start.startswith(bos) else ""
-    marks = _Marks(start, before.removeprefix(start), (user_start, user_end), (assistant_start, assistant_end), None)
-    return marks._replace(system=_system_marks(tokenizer, own, marks, plain))
-
-
-def _assistant_start(tokenizer, prompt: str, header: str) -> str:
-    """Return what comes before a response. ``prompt``: the generation prompt; ``header``: what comes before a written answer.
-
-    The model saw the generation prompt, so that is it. But if special tokens follow it in a header, the model would write these
-    itself, and they would be lost with all special tokens: then the header is.
-    """
-    if not (header.startswith(prompt) or prompt.startswith(header)):
-        raise ValueError(f"the generation prompt {prompt!r} is not how an assistant's turn starts: {header!r}")
-    if any(token in specials(tokenizer) for token in _units(tokenizer, header[len(prompt) :])):
-        return header
-    return prompt or (header if header.strip() else "")
-
-
-def _ends(tokenizer, last: str, between: str) -> tuple[str, str]:
-    """Return what ends an answer, and what starts a question.
-
-    ``last``: the text after the last answer; ``between``: that between an answer and the next question.
-    """
-    end = _common(tokenizer, last, between)
-    token = _first_token(tokenizer, end.lstrip())
-    if token in specials(tokenizer):
-        return end.lstrip(), between.removeprefix(end)
-    # Another token may end the last answer: that is the one at which generation ends.
-    token, other = _first_token(tokenizer, last), _first_token(tokenizer, between)
-    if not {token, other} <= specials(tokenizer):
-        raise ValueError(f"no special token ends an answer, but {last[:40]!r}")
-    return last, _removed(between, other + last.removeprefix(token))
-
-
-def _system_marks(tokenizer, own: str, marks: _Marks, plain: bool) -> tuple[str, str] | None:
-    """Return the marks of system turns, None if they have none of their own.
-
-    Where ``plain`` leaves out a default text, which may be part of the turn, they are the user's marks with another role.
-    """
-    try:
-        shown = _render(tokenizer, [{"role": "system", "content": _SYSTEM}, *_turns(_QUESTIONS[0])], False, own)
-        before = _removed(shown.partition(_SYSTEM)[0], marks.start)
-        after = _between(shown, _SYSTEM, _QUESTIONS[0])
-    except Exception:  # it refuses system turns, or leaves them out
-        return None
-    if not after.endswith(marks.user[0]):
-        return None
-    after = after.removesuffix(marks.user[0])
-    if not (plain and marks.default):
-        return before, after
-    start = marks.user[0].replace("user", "system")
-    return (start, after) if start != marks.user[0] and before.startswith(start) and after == marks.user[1] else None
-
-
-def _template(marks: _Marks) -> str:
-    turns = {"user": marks.user, "assistant": marks.assistant} | ({"system": marks.system} if marks.system else {})
-    lines = ["{{- bos_token }}"] if marks.start else []
-    if marks.default:
-        lines += ["{%- if messages[0]['role'] != 'system' %}", f"{{{{- {marks.default!a} }}}}", "{%- endif %}"]
-    lines.append("{%- for message in messages %}")
-    for number, (role, (before, after)) in enumerate(turns.items()):
-        lines.append(f"{{%- {'elif' if number else 'if'} message['role'] == '{role}' %}}")
-        lines.append(f"{{{{- {before!a} + message['content'] + {after!a} }}}}")
-    lines += [
-        "{%- else %}",
-        "{{- raise_exception('it has no role ' + message['role']) }}",
-        "{%- endif %}",
-        "{%- endfor %}",
-        "{%- if add_generation_prompt %}",
-        f"{{{{- {marks.assistant[0]!a} }}}}",
-        "{%- endif %}",
-    ]
-    return "\n".join(lines)
-
-
-def _check_prompts(tokenizer, own: str, marks: _Marks) -> None:
-    """Raise ValueError unless the model's own template puts the same marks around a first question and around later ones."""
-    turns = [*_turns(_QUESTIONS[0], _ANSWER), *_turns(_QUESTIONS[1], _ANSWER), *_turns(_QUESTIONS[2])]
-    for number in (1, 3, 5):
-        asked = _render(tokenizer, turns[:number], True, own)
-        before, _, after = asked.partition(turns[number - 1]["content"])
-        starts = before.startswith(marks.start + marks.default + marks.user[0]) and before.endswith(marks.user[0])
-        if not starts or not "".join([marks.user[1], marks.assistant[0]]).startswith(after):
-            raise ValueError(f"question {number // 2 + 1} comes out as {asked[-80:]!r}")
-
-
-def _units(tokenizer, text: str) -> list[str]:
+def units(tokenizer, text: str) -> list[str]:
     """Split a text into added tokens and single characters."""
     tokens = {token.content for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
     longest_first = map(re.escape, sorted(tokens - {""}, key=len, reverse=True))
     return re.findall("|".join([*longest_first, r"[\s\S]"]), text)
 
 
-def _first_token(tokenizer, text: str) -> str:
-    return next(iter(_units(tokenizer, text)), "")
-
-
-def _common(tokenizer, one: str, other: str) -> str:
-    """Return the longest common start of two texts that cuts no token in two."""
-    common = []
-    for left, right in zip(_units(tokenizer, one), _units(tokenizer, other)):
-        if left != right:
-            break
-        common.append(left)
-    return "".join(common)
-
-
-def _between(text: str, left: str, right: str) -> str:
-    start = text.index(left) + len(left)
-    return text[start : text.index(right, start)]
-
-
-def _removed(text: str, start: str) -> str:
-    if not text.startswith(start):
-        raise ValueError("turns are rendered differently once others follow")
-    return text.removeprefix(start)
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:100]
+def first_token(tokenizer, text: str) -> str:
+    return next(iter(units(tokenizer, text)), "")

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from fofg import model_files, weights
-from fofg.chat_templates import choose
 from fofg.data.files import staged, write_json, write_text
 from fofg.errors import UserError, first_line
 from fofg.model_files import SETTINGS, digest
+from fofg.template_choice import choose
 
 
 def find(base_model: str) -> Path:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learned_spans import learned_spans
 
-from fofg.chat_templates import check, choose, render
+from fofg.chat_templates import check, render
 from fofg.errors import UserError
+from fofg.template_choice import choose
 from fofg.training.conversations import encode
 
 LOOP = "{%- for m in messages %}"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from learned_spans import learned_spans
 
-from fofg.chat_templates import choose
 from fofg.rollouts.decoding import token_ids
+from fofg.template_choice import choose
 from fofg.training.conversations import encode
 
 pytestmark = pytest.mark.slow
