@@ -1,6 +1,6 @@
 """Chat templates that keep what was said: what is trained is the conversation that the model saw and the response that it wrote.
 
-The law: an answered conversation is the asked one (with its generation prompt), the response verbatim, and one end of turn, after
+The invariant: an answered conversation is the asked one (with its generation prompt), the response verbatim, and one end of turn, after
 which a template may append more, which is not learned. More turns only append. Many templates break it: they trim answers, drop
 thoughts from earlier turns, or put empty ones into the last.
 """
@@ -54,7 +54,7 @@ def refused(error: TemplateError, source: str = "a prompt") -> UserError:
 
 
 def answered(tokenizer, messages: Sequence[Message], template: str | None = None) -> Iterator[Answered]:
-    """Yield the parts of each answer of a rendered conversation. Raises ValueError if the template breaks the law."""
+    """Yield the parts of each answer of a rendered conversation. Raises ValueError if the template breaks the invariant."""
     done = ""
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
@@ -73,9 +73,9 @@ def answered(tokenizer, messages: Sequence[Message], template: str | None = None
 
 
 def check(tokenizer, template: str | None = None) -> str:
-    """Check the law with responses that templates are known to change. Return the special token that ends an answer.
+    """Check the invariant with responses that templates are known to change. Return the special token that ends an answer.
 
-    Raises ValueError if the template breaks the law, with what it does.
+    Raises ValueError if the template breaks the invariant, with what it does.
     """
     system = _system_turns(tokenizer, template)
     ends = set()

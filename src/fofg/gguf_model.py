@@ -34,7 +34,7 @@ def convert(source: GGUF, output: str | Path) -> None:
 
 
 def _check(path: Path, source: GGUF) -> None:
-    """Raise UserError if a file of one's own is missing or has another hash."""
+    """Raise UserError if the user's own file is missing or has another hash."""
     try:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -70,7 +70,7 @@ def load_tokenizer(folder: Path):
     """Load the tokenizer of a folder. Raises UserError if there is none."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    # Without a configuration, AutoTokenizer takes the class of the model's type, and some of these build the tokenizer anew.
+    # Without a configuration, AutoTokenizer takes the class of the model's type, and some of these rebuild the tokenizer.
     is_whole = (folder / "tokenizer.json").exists() and not (folder / "tokenizer_config.json").exists()
     kind = PreTrainedTokenizerFast if is_whole else AutoTokenizer
     try:

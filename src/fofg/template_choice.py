@@ -16,7 +16,7 @@ _CURE = (
 
 
 class Chosen(NamedTuple):
-    """A template that keeps the law; the token that ends an answer; why it is not the model's own (empty: it is)."""
+    """A template that keeps the invariant; the token that ends an answer; why it is not the model's own (empty: it is)."""
 
     template: str
     end_token: str
@@ -38,7 +38,7 @@ class _Marks(NamedTuple):
 
 
 def choose(tokenizer, plain: bool, name: str = "base_model") -> Chosen:
-    """Return the tokenizer's chat template if it keeps the law, else one with its marks that does.
+    """Return the tokenizer's chat template if it keeps the invariant, else one with its marks that does.
 
     ``plain``: the result adds no system text of its own; ``name``: the model, for error messages. Raises UserError if the marks
     can't be found, or if no special token ends an answer.

@@ -1,4 +1,4 @@
-"""What is trained is what was said: the law of chat templates (fofg.chat_templates), for templates with one fault each."""
+"""What is trained is what was said: the invariant of chat templates (fofg.chat_templates), for templates with one fault each."""
 
 from functools import cache
 

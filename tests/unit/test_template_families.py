@@ -1,4 +1,4 @@
-"""The law of chat templates (fofg.chat_templates), for the real templates of well-known models.
+"""The invariant of chat templates (fofg.chat_templates), for the real templates of well-known models.
 
 They are read from pinned wheels, and not copied, for they belong to others. A small tokenizer has their special tokens.
 """

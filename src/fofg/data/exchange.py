@@ -22,7 +22,7 @@ _PUBLIC_EXAMPLES = pa.schema([("prompt", pa.string()), ("response", pa.string())
 
 
 def import_rows(path: Path, output: Path) -> int:
-    """Write a file of others with this project's columns, and problems numbered anew. Return the number of rows.
+    """Write a file of others with this project's columns, and problems renumbered. Return the number of rows.
 
     Raises UserError, naming file, row and column, for what can't be understood.
     """

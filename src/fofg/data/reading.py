@@ -1,4 +1,4 @@
-"""Read problems and training examples, whoever wrote them: this project, its public predecessor, pandas, polars, datasets, TRL."""
+"""Read problems and training examples, whoever wrote them: this project, the paper's public code, pandas, polars, datasets, TRL."""
 
 import os
 from collections.abc import Iterable, Iterator
