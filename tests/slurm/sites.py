@@ -58,7 +58,9 @@ class Site:
     def planned(self, *targets: str, overlays=()) -> dict[str, int]:
         """Return the jobs by rule that `fofg plan` announces, without those that Snakemake's main process runs."""
         out = self.program("fofg", "plan", *targets, "--json", "--configfile", *map(str, overlays)).stdout
-        return {row["rule"]: row["jobs"] for row in json.loads(out)["rules"] if row["rule"] not in LOCAL}
+        # The rules of figures, one per name in a table, are all local.
+        rules = [row for row in json.loads(out)["rules"] if row["rule"] not in LOCAL and not row["rule"].startswith("plot_")]
+        return {row["rule"]: row["jobs"] for row in rules}
 
     def job(self, rule: str, state: str = "RUNNING") -> str:
         """Number of a job of a rule that is in a state, as soon as there is one."""
