@@ -1,8 +1,8 @@
 """Chat templates that keep what was said: what is trained is the conversation that the model saw and the response that it wrote.
 
-The invariant: an answered conversation is the asked one (with its generation prompt), the response verbatim, and one end of turn, after
-which a template may append more, which is not learned. More turns only append. Many templates break it: they trim answers, drop
-thoughts from earlier turns, or put empty ones into the last.
+The invariant: an answered conversation is the asked one (with its generation prompt), the response verbatim, and one end of turn,
+after which a template may append more, which is not learned. More turns only append. Many templates break it: they trim answers,
+drop thoughts from earlier turns, or put empty ones into the last.
 """
 
 import re
