@@ -33,9 +33,9 @@ def problems(spec: ProblemsSpec) -> Iterator[Problem]:
 
 def batches(spec: ProblemsSpec) -> Iterator[pa.RecordBatch]:
     """Yield the problems as record batches of ``schemas.PROBLEMS``; prompts show hints in Stage 1. Raises as ``problems``."""
-    stream, first = problems(spec), spec.first
+    first = spec.first
     task = tasks.load(spec.problems.task)
-    while block := list(islice(stream, BATCH_ROWS)):
+    for block in files.in_batches(problems(spec), BATCH_ROWS):
         prompts = [task.prompt(problem, spec.problems.template, hints=spec.stage == 1) for problem in block]
         yield _batch(task, block, prompts, first, spec.split)
         first += len(block)

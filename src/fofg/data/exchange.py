@@ -1,12 +1,10 @@
 """Convert files of problems or training examples: others' to this project's columns, and back."""
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Literal
 
 import pyarrow as pa
 
-from fofg.data.files import column_names, write_parquet
+from fofg.data.files import column_names, in_batches, write_parquet
 from fofg.data.reading import Path, example_rows, problem_rows
 from fofg.data.schemas import EXAMPLES, MESSAGES, PROBLEMS, RFT, Message
 from fofg.errors import UserError
@@ -14,7 +12,6 @@ from fofg.rft.packing import with_messages
 from fofg.tasks import task as tasks
 
 Form = Literal["verl", "messages", "public"]
-_BATCH_ROWS = 4096
 _CONVERSATIONS = pa.schema([("messages", MESSAGES)])
 _DEPTH = pa.struct([("index", pa.int64()), ("split", pa.string()), ("depth", pa.int64())])
 _PUBLIC_PROBLEMS = PROBLEMS.set(PROBLEMS.get_field_index("extra_info"), pa.field("extra_info", _DEPTH))
@@ -27,9 +24,9 @@ def import_rows(path: Path, output: Path) -> int:
     Raises UserError, naming file, row and column, for what can't be understood.
     """
     if _are_examples(path):
-        return write_parquet(output, RFT, map(_examples, _batches(example_rows(path, EXAMPLES))))
+        return write_parquet(output, RFT, map(_examples, in_batches(example_rows(path, EXAMPLES))))
     numbered = (row | {"extra_info": row["extra_info"] | {"index": number}} for number, row in enumerate(problem_rows(path)))
-    return write_parquet(output, PROBLEMS, _batches(numbered))
+    return write_parquet(output, PROBLEMS, in_batches(numbered))
 
 
 def export_rows(path: Path, output: Path, form: Form) -> int:
@@ -44,23 +41,18 @@ def export_rows(path: Path, output: Path, form: Form) -> int:
         rows = example_rows(path)
         if form == "public":
             texts = ({**row, "prompt": _text(row["prompt"], path, number)} for number, row in enumerate(rows))
-            return write_parquet(output, _PUBLIC_EXAMPLES, _batches(texts))
+            return write_parquet(output, _PUBLIC_EXAMPLES, in_batches(texts))
         talks = ([*row["prompt"], {"role": "assistant", "content": row["response"]}] for row in rows)
-        return write_parquet(output, _CONVERSATIONS, _batches({"messages": talk} for talk in talks))
+        return write_parquet(output, _CONVERSATIONS, in_batches({"messages": talk} for talk in talks))
     problems = problem_rows(path)
     if form == "messages":
-        return write_parquet(output, _CONVERSATIONS, _batches({"messages": row["prompt"]} for row in problems))
+        return write_parquet(output, _CONVERSATIONS, in_batches({"messages": row["prompt"]} for row in problems))
     published = (_published(row, f"{path}: row {number}") for number, row in enumerate(problems))
-    return write_parquet(output, _PUBLIC_PROBLEMS, _batches(published))
+    return write_parquet(output, _PUBLIC_PROBLEMS, in_batches(published))
 
 
 def _are_examples(path: Path) -> bool:
     return bool({"response", "completion", "messages"} & {*column_names(path)})
-
-
-def _batches(rows: Iterator[dict]) -> Iterator[list[dict]]:
-    while batch := list(islice(rows, _BATCH_ROWS)):
-        yield batch
 
 
 def _examples(rows: list[dict]) -> pa.RecordBatch:

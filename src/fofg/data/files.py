@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fofg.data.conversion import Unreadable, convert, from_values
 from fofg.errors import UserError, names_a_file
+
+Item = TypeVar("Item")
 
 #: Cure of a row in the user's own file.
 CORRECT = "correct or remove the row"
@@ -132,6 +135,13 @@ def write_spec(path: str | os.PathLike, spec) -> None:
     write_json(Path(path).with_suffix(".spec.json"), spec.model_dump(mode="json"))
 
 
+def in_batches(items: Iterable[Item], size: int = 4096) -> Iterator[list[Item]]:
+    """Yield the items in lists of ``size``; the last one may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
 def write_parquet(path: str | os.PathLike, schema: pa.Schema, batches: Iterable[pa.RecordBatch | list[dict]]) -> int:
     """Stream record batches (or lists of rows) of ``schema`` into one file. Return the number of rows."""
     rows = 0
@@ -223,9 +233,8 @@ def is_json_lines(path: str | os.PathLike) -> bool:
 
 
 def _json_batches(path: str | os.PathLike, schema: pa.Schema, needed: list[str], size: int) -> Iterator[pa.RecordBatch]:
-    rows = _json_rows(path)
     first = 0
-    while chunk := list(islice(rows, size)):
+    for chunk in in_batches(_json_rows(path), size):
         _check_columns(path, needed, dict.fromkeys(name for row in chunk for name in row))
         columns = []
         for field in schema:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fofg.data.files import write_parquet
+from fofg.data.files import in_batches, write_parquet
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.specs import WarmupSpec
@@ -20,12 +20,7 @@ _BATCH_ROWS = 2048
 def write(spec: WarmupSpec, train: str | Path, test: str | Path) -> None:
     """Write the examples to train on and those for the loss curve. Raises UserError if the task has none."""
     for path, split, rows in ((train, "train", spec.examples), (test, "test", spec.test_rows)):
-        write_parquet(path, EXAMPLES, _batches(islice(_examples(spec, split), rows)))
-
-
-def _batches(examples: Iterator[dict]) -> Iterator[list[dict]]:
-    while batch := list(islice(examples, _BATCH_ROWS)):
-        yield batch
+        write_parquet(path, EXAMPLES, in_batches(islice(_examples(spec, split), rows), _BATCH_ROWS))
 
 
 def _examples(spec: WarmupSpec, split: str) -> Iterator[dict]:

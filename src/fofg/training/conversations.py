@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from jinja2 import TemplateError
 
 from fofg.chat_templates import Answered, Message, answered, end_token, refused
+from fofg.data.files import in_batches
 from fofg.errors import UserError
 
 #: Label of a token that is read, not learned.
@@ -61,8 +61,8 @@ def encode(tokenizer, conversations: Iterable[list[Message]], max_length: int, t
 
 
 def _tokenized(tokenizer, conversations: Iterable[list[Message]], name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    conversations, appended, first = iter(conversations), _Appended(tokenizer), 0
-    while chunk := list(islice(conversations, _CHUNK)):
+    appended, first = _Appended(tokenizer), 0
+    for chunk in in_batches(conversations, _CHUNK):
         rows = [_parts(tokenizer, messages, appended, f"{name}: row {first + number}") for number, messages in enumerate(chunk)]
         texts = [text for row in rows for part in row for text in (part.prompt, part.response + part.end)]
         tokens, first = iter(tokenizer(texts, add_special_tokens=False)["input_ids"]), first + len(chunk)

@@ -1,15 +1,14 @@
 """Rows that verl's trainers read: conversations as tokens, and problems in the order in which a curriculum draws them."""
 
 import random
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fofg.data.files import write_parquet
+from fofg.data.files import in_batches, write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.training.conversations import IGNORED, Encoded
 
@@ -46,19 +45,20 @@ def write_tokens(path: Path, examples: Encoded, seed: int, loss_agg_mode: str) -
     """Write conversations, shuffled by ``seed``. verl shuffles again in each epoch, but the same way in every run."""
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
-    write_parquet(path, TOKENS, _chunks(_row(examples, row, loss_agg_mode) for row in order))
+    write_parquet(path, TOKENS, in_batches((_row(examples, row, loss_agg_mode) for row in order), _CHUNK))
 
 
 def write_tests(path: Path, examples: Encoded, batch_size: int, loss_agg_mode: str) -> None:
     """Write test conversations, repeated until they fill whole batches: verl drops a remainder."""
     rows = -(-len(examples) // batch_size) * batch_size
-    write_parquet(path, TOKENS, _chunks(_row(examples, row % len(examples), loss_agg_mode) for row in range(rows)))
+    repeated = (_row(examples, row % len(examples), loss_agg_mode) for row in range(rows))
+    write_parquet(path, TOKENS, in_batches(repeated, _CHUNK))
 
 
 def write_problems(path: Path, rows: Iterable[dict]) -> None:
     """Write problems (fofg.data.schemas.PROBLEMS) with their level in ``data_source``, by which verl groups what it reports."""
     levels = (row | {"data_source": f"{row['data_source']}/level{row['extra_info']['level']}"} for row in rows)
-    write_parquet(path, PROBLEMS, _chunks(levels))
+    write_parquet(path, PROBLEMS, in_batches(levels, _CHUNK))
 
 
 def _row(examples: Encoded, row: int, loss_agg_mode: str) -> dict:
@@ -69,9 +69,3 @@ def _row(examples: Encoded, row: int, loss_agg_mode: str) -> dict:
     learned = (examples.labels[row] != IGNORED).astype(np.float32)
     weights = learned if loss_agg_mode == "token-mean" else learned / learned.sum()
     return {"input_ids": examples.input_ids[row], "weights": weights}
-
-
-def _chunks(rows: Iterable[dict]) -> Iterator[list[dict]]:
-    rows = iter(rows)
-    while chunk := list(islice(rows, _CHUNK)):
-        yield chunk
