@@ -10,7 +10,7 @@ from pathlib import Path
 from fofg.config.base_model import GGUF
 from fofg.config.types import CHECKOUT
 from fofg.data.files import staged, write_text
-from fofg.errors import UserError
+from fofg.errors import UserError, first_line
 
 #: Packages that transformers needs to read GGUF, with their hashes.
 READERS = CHECKOUT / "envs/gguf.txt"
@@ -52,15 +52,8 @@ def _install(folder: Path, source: GGUF) -> None:
     if not requirements:
         return
     write_text(folder / "requirements.txt", requirements)
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-    command += [
-        "--quiet",
-        "--disable-pip-version-check",
-        "--target",
-        str(folder),
-        "--requirement",
-        str(folder / "requirements.txt"),
-    ]
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--require-hashes", "--quiet"]
+    command += ["--disable-pip-version-check", "--target", str(folder), "--requirement", str(folder / "requirements.txt")]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
@@ -85,7 +78,7 @@ def _convert(path: Path, output: Path) -> None:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, **options)
         model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.bfloat16, **options, **quantization)
     except Exception as error:  # the readers raise what they meet in a damaged file, and transformers for an unknown architecture
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"base_model.gguf: transformers can't read {path.name} ({reason}); use another file or model") from None
     if not tokenizer.chat_template:
         raise UserError(f"base_model.gguf: {path.name} has no chat template; use the file of an instruct model")
