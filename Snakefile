@@ -39,6 +39,8 @@ include: "rules/hooks.smk"
 # What Stage 1 reports of its training examples and of its model; nothing where these are the user's own.
 SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_stage1_selection.output]
 TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_stage1_training.output]
+#: Figure -> the user's own data or model, where it takes the place of what the figure shows.
+REPLACED = {"stage1_selection": settings.use.stage1_rft_data, "stage1_training": settings.use.stage1_checkpoint}
 
 
 if settings.stage0.examples:
@@ -139,14 +141,7 @@ rule analyze_failures:
 rule figures:
     """All figures."""
     input:
-        rules.plot_exposure.output,
-        rules.plot_accuracy_by_level.output,
-        rules.plot_learning_curves.output,
-        rules.plot_pass_at_k.output,
-        rules.plot_failures.output,
-        SELECTED,
-        TRAINED,
-        rules.plot_stage1_accuracy.output,
+        [getattr(rules, f"plot_{name}").output for name in FIGURES if not REPLACED.get(name)],
 
 
 rule tiny_base:

@@ -84,7 +84,6 @@ if settings.use.stage1_checkpoint:
                 plain_prompt=settings.plain_prompt,
                 code=1,
             ),
-            folder=subpath(output[0], parent=True),
             model=flags(model=settings.use.stage1_checkpoint),
 
 
