@@ -12,9 +12,9 @@ STAGE1 = "stage1-rft"
 RFT = "stage2-rft-iter"
 RL = "stage2-rl-"
 
-#: The user's own Stage-1 model, prepared.
 #: Folder of the user's own models that are evaluated, prepared.
 OWN = "own-models"
+#: The user's own Stage-1 model, prepared.
 OWN_STAGE1 = "own-stage1"
 #: The dataset that Stage 1 trains on and is tested with.
 STAGE1_DATASET = "stage1_level1"

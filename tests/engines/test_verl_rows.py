@@ -21,8 +21,8 @@ from verl.workers.utils.losses import sft_loss
 from verl_configs import composed, rl
 
 from fofg.data.files import write_parquet
+from fofg.data.messages import with_messages
 from fofg.data.schemas import EXAMPLES, RFT
-from fofg.rft.packing import with_messages
 from fofg.training.conversations import IGNORED, conversation, encode
 from fofg.training.verl import rows
 from fofg.training.verl.sft import forget_data_position

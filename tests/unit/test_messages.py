@@ -4,8 +4,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fofg.data.messages import with_messages
 from fofg.data.schemas import EXAMPLES, RFT
-from fofg.rft.packing import with_messages
 
 TEXT = st.text(max_size=4)
 PROMPT = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXT}), min_size=1, max_size=4)

@@ -13,8 +13,8 @@ import rl_problems
 from transformers import AutoTokenizer
 
 from fofg.data.files import write_parquet
+from fofg.data.messages import with_messages
 from fofg.data.schemas import EXAMPLES, RFT
-from fofg.rft.packing import with_messages
 from fofg.training.conversations import IGNORED, conversation, encode
 
 pytestmark = pytest.mark.slow

@@ -5,10 +5,10 @@ from typing import Literal
 import pyarrow as pa
 
 from fofg.data.files import column_names, in_batches, write_parquet
+from fofg.data.messages import with_messages
 from fofg.data.reading import Path, example_rows, problem_rows
 from fofg.data.schemas import EXAMPLES, MESSAGES, PROBLEMS, RFT, Message
 from fofg.errors import UserError
-from fofg.rft.packing import with_messages
 from fofg.tasks import task as tasks
 
 Form = Literal["verl", "messages", "public"]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fofg.data.schemas import EXAMPLES, MESSAGES, RFT
+from fofg.data.schemas import EXAMPLES, MESSAGES
 from fofg.errors import UserError
 
 #: Maximum number of examples that are passed over, since their problem is in the conversation already, before it ends early.
@@ -62,17 +62,3 @@ def join_turns(rows: pa.RecordBatch, order: np.ndarray, ends: np.ndarray) -> pa.
     last = rows.take(pa.array(order[ends - 1]))
     columns = [prompts if name == "prompt" else last.column(name) for name in EXAMPLES.names]
     return pa.RecordBatch.from_arrays(columns, schema=EXAMPLES)
-
-
-def with_messages(examples: pa.RecordBatch) -> pa.RecordBatch:
-    """Return rows of ``schemas.RFT``: examples, and their conversations as trainers of others read them."""
-    count, prompts, turns = examples.num_rows, examples.column("prompt"), examples.column("prompt").flatten()
-    roles = pa.array(["assistant"] * count, pa.string())
-    answers = pa.StructArray.from_arrays([roles, examples.column("response")], fields=list(MESSAGES.value_type))
-    completions = pa.ListArray.from_arrays(pa.array(range(count + 1), pa.int32()), answers, type=MESSAGES)
-    ends = np.cumsum(pc.list_value_length(prompts).to_numpy())
-    order = np.insert(np.arange(len(turns)), ends, len(turns) + np.arange(count))  # an answer after each prompt's last turn
-    offsets = np.concatenate([[0], ends + np.arange(1, count + 1)])
-    conversation = pa.concat_arrays([turns, answers]).take(pa.array(order))
-    messages = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), conversation, type=MESSAGES)
-    return pa.RecordBatch.from_arrays([*examples.columns, completions, messages], schema=RFT)

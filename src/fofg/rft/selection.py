@@ -17,12 +17,12 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from fofg.data.files import write_json, write_parquet
+from fofg.data.messages import with_messages
 from fofg.data.rollout_files import ALONE_BYTES, RolloutFile, ahead, ordered_map
 from fofg.data.schemas import RFT
 from fofg.errors import UserError
 from fofg.rft.examples import Part, blocks, conversations, rows
 from fofg.rft.filter import Decision, Filtered, filter_span
-from fofg.rft.packing import with_messages
 from fofg.rft.split import hold_back, max_held_back
 from fofg.specs import SelectionSpec
 
