@@ -98,6 +98,13 @@ def test_the_rl_settings_are_the_papers(tmp_path, tiny_model):
     assert dict(reward_settings) == load("paper.yaml").scoring.model_dump() and reward_settings.answer_rule == "published"
 
 
+def test_weights_leave_the_gpu_only_where_vllm_shares_it(tmp_path, tiny_model):
+    engine = sft("paper.yaml", tmp_path, tiny_model).engine
+    actor = rl("paper.yaml", tmp_path, tiny_model).actor_rollout_ref.actor.fsdp_config
+    assert (engine.param_offload, engine.optimizer_offload) == (False, False)
+    assert (actor.param_offload, actor.optimizer_offload) == (True, True)
+
+
 @pytest.mark.parametrize(("iteration", "epochs"), [(False, 2), (True, 1)])
 def test_the_sft_settings_are_the_papers(iteration, epochs, tmp_path, tiny_model):
     config = sft("paper.yaml", tmp_path, tiny_model, iteration=iteration)

@@ -78,7 +78,7 @@ class VerlConfig(Section):
     """Options of engine ``verl``: memory and speed."""
 
     tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, at least one sequence")
-    offload: bool = Field(description="weights and optimizer wait in main memory while rollouts are made")
+    offload: bool = Field(description="weights and optimizer wait in main memory while RL's rollouts are made")
     attention: Literal["auto", "sdpa", "flash_attention_2"] = Field(
         description="auto: flash_attention_2 where installed, else sdpa"
     )

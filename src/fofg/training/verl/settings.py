@@ -79,7 +79,6 @@ def sft(config: SFTConfig, verl: VerlConfig, launch: LaunchConfig, train: Path, 
             "custom_cls": {"path": "pkg://fofg.training.verl.rows", "name": "Tokens"},
         },
         "model": _model(verl, launch),
-        "engine": {"param_offload": verl.offload, "optimizer_offload": verl.offload},
         "optim": {
             "lr": config.learning_rate,
             "lr_scheduler_type": config.schedule,
