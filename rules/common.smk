@@ -30,6 +30,7 @@ from fofg.models import check_name
 from fofg.weights import relink
 from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_warmup
 from fofg.report.versions import installed
+from fofg.tasks.task import task_variables
 
 try:
     read(workflow.configfiles)  # Snakemake silently takes the last of two equal keys
@@ -46,7 +47,7 @@ try:
     STAGE1_EXAMPLES = None  # as many as selection keeps
     if settings.use.stage1_rft_data:
         STAGE1_EXAMPLES = count_rows(specs.example_files(settings.use.stage1_rft_data)["train"])
-    os.environ.update(FOFG_TASK=settings.problems.task)  # reads the user's own rows
+    os.environ.update(TASK := task_variables(settings.problems))  # reads the user's own rows
     preflight.check(settings)
     #: What grades responses: the rule, and the source of the user's own task.
     GRADING = {"answer_rule": settings.scoring.answer_rule, **specs.task(settings)}
@@ -76,7 +77,7 @@ VARIABLES = {
     "FOFG_SUPERVISOR": os.getpid(),
     "FOFG_SAVE_SECONDS": settings.cluster.grace_period,
     "FOFG_OWN_FILES": os.pathsep.join(map(os.path.abspath, specs.own_files(settings))),
-    "FOFG_TASK": settings.problems.task,
+    **TASK,
     # Idle OpenMP threads that spin take the cores that other jobs compute on.
     "OMP_WAIT_POLICY": "PASSIVE",
     # Big tensors come from the heap and stay there: mapping and clearing their pages again in each step is slower.
@@ -102,8 +103,8 @@ shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"
 CAPTIONS = f"{CHECKOUT}/report"
-#: Whether prompts show definitions.
-DEFINITIONS = {"visible": True, "hidden": False}
+#: What prompts show of the definitions.
+DEFINITIONS = {"visible": settings.problems.hints(1), "hidden": False}
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 MODELS = settings.models()
 CURRICULA = list(settings.stage2.rl.curricula)

@@ -7,6 +7,7 @@ from fofg import model_files, specs
 from fofg.config import Config, Rollouts, SFTConfig
 from fofg.data import reading
 from fofg.errors import UserError
+from fofg.tasks import task as tasks
 
 
 def check(settings: Config) -> None:
@@ -14,6 +15,7 @@ def check(settings: Config) -> None:
 
     A base model that isn't on this machine, or has yet to be downloaded or converted, is left to the job that prepares it.
     """
+    tasks.check_data_source(settings.problems)
     reading.check(*specs.own_rows(settings))
     folders = {}
     if isinstance(settings.base_model, str) and Path(settings.base_model).exists():

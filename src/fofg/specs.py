@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from fofg import names
 from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation, Warmup
-from fofg.config.types import AnswerRule
+from fofg.config.types import AnswerRule, Hints
 from fofg.config.values import is_file
 from fofg.data.files import count_rows
 from fofg.errors import UserError
@@ -36,13 +36,18 @@ class ProblemsSpec(Section):
     problems: Problems
     task_source: str | None = Field(None, exclude_if=lambda source: source is None)
 
+    @field_serializer("problems")
+    def _without_defaults(self, problems: Problems) -> dict:
+        """Leave out newer keys where they have no effect, so that problems made before them stay up to date."""
+        return {key: value for key, value in problems.model_dump().items() if value or key not in ("docstrings", "data_source")}
+
 
 class RolloutsSpec(Section):
     """Rollouts of problems ``first`` ... ``first + rows - 1`` of a dataset (``rows`` null: through its last problem).
 
     ``problems``: how to sample them; null reads them from rows of the same numbers in a file. ``definitions``: null uses the
-    prompts as they are; true or false rebuilds them with ``template``, definitions visible or hidden. ``options``: settings of a
-    custom engine, which may change its results.
+    prompts as they are; true, "explained" or false rebuilds them with ``template``: definitions visible, with docstrings,
+    or hidden. ``options``: settings of a custom engine, which may change its results.
     """
 
     code: int = 0
@@ -52,7 +57,7 @@ class RolloutsSpec(Section):
     first: int = 0
     rows: int | None = None
     problems: ProblemsSpec | None = Field(None, exclude_if=lambda problems: problems is None)
-    definitions: bool | None = None
+    definitions: Hints | None = None
     template: str | None = None
     rollouts: Rollouts
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,18 +13,18 @@ from fofg.tasks.strings.expressions import evaluate, parse, text
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 from fofg.tasks.strings.prompts import check_template, code, definition, prompt_text
 
+FACTS = json.loads((Path(__file__).parents[1] / "reference/functions.json").read_text(encoding="utf-8"))
 TEMPLATE = 'Code:\n{code}\nInput: {input}. Answer {"output": "..."}'
 
 
+@pytest.mark.parametrize("docstring", [True, False])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_definition_stands_alone_under_its_public_name(name):
-    text = definition(name)
-    assert name not in text
+def test_a_definition_alone_gives_the_published_outputs_under_its_public_name(name, docstring):
     scope = {}
-    exec(text, scope)
-    arguments = ["Hello 5 aab"] + ["xyz"] * ("s2" in text) + [2] * bool(re.search(r"\b(n|shift|depth)\):", text))
-    arguments += ["ab"] * bool(re.search(r"\b(pre|suf|sep)\):", text))
-    assert scope[PUBLIC_NAMES[name]](*arguments) == FUNCTIONS[name](*arguments)
+    exec(definition(name, docstring), scope)
+    shown = scope[PUBLIC_NAMES[name]]
+    assert bool(shown.__doc__) == docstring and name not in definition(name, docstring)
+    assert [fact for fact in FACTS if fact["name"] == name and shown(*fact["args"]) != fact["output"]] == []
 
 
 @given(st.sets(st.sampled_from(list(FUNCTIONS)), min_size=1))

@@ -106,12 +106,12 @@ def test_problems_come_from_either_a_file_or_the_spec(tmp_path, problems):
             shards.generate(used, file, tmp_path, tmp_path / "out.parquet", tmp_path / "state", 8)
 
 
-@pytest.mark.parametrize(("shown", "functions"), [(True, ("sort_chars",)), (False, ())])
+@pytest.mark.parametrize(("shown", "functions"), [(True, ("sort_chars",)), ("explained", ("sort_chars",)), (False, ())])
 def test_prompts_are_rebuilt_with_or_without_definitions(shown, functions):
     row = problem(0)
-    assert shards.build_prompts([row], shown, TEMPLATE) == [
-        [{"role": "user", "content": prompt_text(TEMPLATE, "func_3(x)", "abc", functions)}]
-    ]
+    text = prompt_text(TEMPLATE, "func_3(x)", "abc", functions, shown == "explained")
+    assert shards.build_prompts([row], shown, TEMPLATE) == [[{"role": "user", "content": text}]]
+    assert ('"""' in text) == (shown == "explained")
     assert shards.build_prompts([row], None, TEMPLATE) == [row["prompt"]]
 
 

@@ -118,9 +118,21 @@ def test_a_task_is_found_by_entry_or_by_class(even):
     assert tasks.load(EVEN).name == tasks.get("even").name == tasks.configured().name == "even"
 
 
+@pytest.mark.parametrize("source", ["string_task/level1", "hub/codeio-forward/level2", "even", "lab/even", "lab/even/level3"])
+def test_rows_find_their_task_whatever_they_are_configured_to_carry(even, monkeypatch, source):
+    settings = SETTINGS.model_copy(update={"data_source": "lab/even"})
+    for name, value in tasks.task_variables(settings).items():
+        monkeypatch.setenv(name, value)
+    assert tasks.get(source).name == ("even" if "even" in source else "string_task")
+    (batch,) = datasets.batches(problem_sets.spec("stage2_level1", "train", 1, settings))
+    assert batch["data_source"].to_pylist() == ["lab/even"]
+    with pytest.raises(UserError, match=r"problems\.data_source: string_task is the name of another task"):
+        tasks.check_data_source(settings.model_copy(update={"data_source": "string_task"}))
+
+
 @pytest.mark.parametrize("source", ["even", "toy_task:Even", "os:system", ""])
 def test_rows_cannot_import_code(source):
-    with pytest.raises(UserError, match=f"row 1: no task for data_source '{source.partition('/')[0]}'; known: string_task"):
+    with pytest.raises(UserError, match=f"row 1: no task for data_source '{source}'; known: string_task"):
         tasks.read({"data_source": source, "reward_model": None, "extra_info": None}, "row 1")
 
 

@@ -177,6 +177,8 @@ EXPECTED = {
     "plain_prompt": (False, BASE),
     "problems.pools": ({"train": ["sort_chars"], "test": ["mirror_str"]}, OF_STAGE2),
     **section("problems", PROBLEMS, task="toy_task:Even", sampler="paper", seed=7, input_length=[4, 6], max_output_length=40),
+    "problems.data_source": ("my-lab/strings", PROBLEMS),
+    "problems.docstrings": (True, OF_STAGE1_TRAIN | OF_STAGE1_TEST),
     "problems.template": ("{code}\n\nmain_solution({input})?", PROBLEMS | TINY),
     **section("datasets.stage1_level1", OF_STAGE1_TRAIN | DESCRIPTIONS | OF_STAGE1_TEST, stage=2, levels=[2, 2]),
     "datasets.stage1_level1.train": (36, made("stage1_level1") | {("generate_rollouts", 2)} | GATHER),

@@ -10,7 +10,7 @@ from fofg.config.loading import keys, load, merge, read
 from fofg.config.root import Config
 from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, SFTConfig, Stage0, Stage1, Stage1Selection, Warmup
 from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
-from fofg.config.types import DEFAULT, AnswerRule, Section, canonical
+from fofg.config.types import DEFAULT, AnswerRule, Hints, Section, canonical
 
 __all__ = [
     "DEFAULT",
@@ -23,6 +23,7 @@ __all__ = [
     "Failures",
     "Figures",
     "GRPOConfig",
+    "Hints",
     "Passk",
     "Phase",
     "Plan",

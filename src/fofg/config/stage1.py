@@ -9,6 +9,7 @@ from fofg.config.types import (
     AnswerRule,
     Betas,
     Count,
+    Hints,
     Levels,
     LossAggMode,
     Natural,
@@ -51,6 +52,10 @@ class Problems(Section):
     input_length: tuple[Count, Count] = Field(description="minimum and maximum characters of an input (balanced)")
     max_output_length: Count | None = Field(description="maximum characters of every step of a problem (balanced); null: no limit")
     template: str = Field(description="wording of the prompt, with {code} and {input} once each")
+    docstrings: bool = Field(False, description="visible definitions have a docstring each that says what the function does")
+    data_source: str | None = Field(
+        None, pattern=r"^\S+$", description="data_source of the rows, by which others' code finds its reward; null: the task's name"
+    )
 
     @field_validator("task")
     @classmethod
@@ -75,10 +80,14 @@ class Problems(Section):
 
     def of_stage(self, stage: int) -> "Problems":
         """Return the part that problems of a stage depend on."""
-        changes: dict[str, Any] = {} if stage == 2 else {"pools": None}
+        changes: dict[str, Any] = {"docstrings": False} if stage == 2 else {"pools": None}
         if self.sampler == "paper":
             changes |= PUBLISHED
         return self.model_copy(update=changes)
+
+    def hints(self, stage: int) -> Hints:
+        """Return the hints that prompts of a stage show (Task.prompt)."""
+        return "explained" if self.docstrings and stage == 1 else stage == 1
 
     @field_validator("template")
     @classmethod

@@ -90,6 +90,8 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Beta, Beta], Field(description="AdamW's decay rates of the gradient's running mean and mean square")]
 #: What decides which answers are correct; only RL depends on the rewards as well.
 AnswerRule = Literal["published", "lenient"]
+#: What a prompt shows of a task's hints: nothing, what Stage 1 shows, or that with explanations.
+Hints = bool | Literal["explained"]
 LossAggMode = Annotated[
     Literal["token-mean", "seq-mean-token-mean"],
     Field(description="token-mean: mean over all tokens of an update; seq-mean-token-mean: mean over the sequences' own means"),

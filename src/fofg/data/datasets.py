@@ -36,12 +36,14 @@ def batches(spec: ProblemsSpec) -> Iterator[pa.RecordBatch]:
     first = spec.first
     task = tasks.load(spec.problems.task)
     for block in files.in_batches(problems(spec), BATCH_ROWS):
-        prompts = [task.prompt(problem, spec.problems.template, hints=spec.stage == 1) for problem in block]
-        yield _batch(task, block, prompts, first, spec.split)
+        prompts = [task.prompt(problem, spec.problems.template, hints=spec.problems.hints(spec.stage)) for problem in block]
+        yield _batch(task, spec.problems.data_source or task.name, block, prompts, first, spec.split)
         first += len(block)
 
 
-def _batch(task: Task, block: list[Problem], prompts: list[list[schemas.Message]], first: int, split: str) -> pa.RecordBatch:
+def _batch(
+    task: Task, source: str, block: list[Problem], prompts: list[list[schemas.Message]], first: int, split: str
+) -> pa.RecordBatch:
     """Build rows ``first`` ... of a split, column by column, which is several times faster than row by row."""
     rows = len(block)
     offsets = [0]
@@ -55,7 +57,7 @@ def _batch(task: Task, block: list[Problem], prompts: list[list[schemas.Message]
         **{name: [problem.details.get(name) for problem in block] for name in schemas.DETAILS},
     }
     columns = [
-        pa.array([task.name] * rows, pa.string()),
+        pa.array([source] * rows, pa.string()),
         pa.ListArray.from_arrays(
             pa.array(offsets, pa.int32()), _struct(schemas.MESSAGES.value_type, messages), type=schemas.MESSAGES
         ),

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fofg import models
-from fofg.config import Rollouts
+from fofg.config import Hints, Rollouts
 from fofg.data import datasets
 from fofg.data.files import count_rows, cure, write_parquet
 from fofg.data.reading import problem_rows, usable
@@ -87,8 +87,8 @@ def check(rows: list[dict], path: str | os.PathLike, first: int = 0) -> None:
             raise UserError(f"{path}: problem {index}: prompt is empty or lacks a role or content; fix or remove the row")
 
 
-def build_prompts(rows: list[dict], definitions: bool | None, template: str | None) -> list[list[Message]]:
-    """Return each row's prompt as it is (``definitions`` null), or rebuilt with definitions shown (true) or hidden (false)."""
+def build_prompts(rows: list[dict], definitions: Hints | None, template: str | None) -> list[list[Message]]:
+    """Return each row's prompt as it is (``definitions`` null), or rebuilt with these hints (Task.prompt)."""
     if definitions is None:
         return [row["prompt"] for row in rows]
     if template is None:
@@ -96,7 +96,7 @@ def build_prompts(rows: list[dict], definitions: bool | None, template: str | No
     return [_rebuilt(row, definitions, template, f"problem {row['extra_info']['index']}") for row in rows]
 
 
-def _rebuilt(row: dict, definitions: bool, template: str, where: str) -> list[Message]:
+def _rebuilt(row: dict, definitions: Hints, template: str, where: str) -> list[Message]:
     task, problem = read(row, where)
     try:
         return task.prompt(problem, template, hints=definitions)

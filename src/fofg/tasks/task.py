@@ -14,7 +14,7 @@ from importlib import import_module, util
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from fofg.config import AnswerRule, Problems
+from fofg.config import AnswerRule, Hints, Problems
 from fofg.data.schemas import Message
 from fofg.errors import UserError
 
@@ -66,9 +66,10 @@ class Task(Protocol):
     A class may also have ``worked_examples(settings, template, split)``, which yields prompts (chat messages) and right responses
     without end, for a warm-up (fofg.config.Warmup); hints are visible in them, and no test example is one to train on.
 
-    ``name`` is the ``data_source`` of its rows, ``ability`` their column of that name. Exposure is counted by ``skills`` (skill ->
-    name in tables and figures). ``failure_classes``: the values of ``classify``, "correct" first. A task may also have ``sources``,
-    beginnings of the ``data_source`` of others' rows that it reads, ``complete``, and ``publish``.
+    ``name`` is the ``data_source`` of its rows (unless problems.data_source is another), ``ability`` their column of that name.
+    Exposure is counted by ``skills`` (skill -> name in tables and figures). ``failure_classes``: the values of ``classify``,
+    "correct" first. A task may also have ``sources``, beginnings of the ``data_source`` of others' rows that it reads,
+    ``complete``, and ``publish``.
     """
 
     name: str
@@ -82,8 +83,8 @@ class Task(Protocol):
         Raises UserError if the settings do not allow that many.
         """
 
-    def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
-        """Return a problem's prompt as chat messages; ``hints``: include what Stage 1 shows and Stage 2 hides."""
+    def prompt(self, problem: Problem, template: str, hints: Hints) -> list[Message]:
+        """Return a problem's prompt as chat messages; ``hints``: include what only Stage 1 shows, or even explain it."""
 
     def read(self, row: Mapping, where: str) -> Problem:
         """Return the problem of a row (fofg.data.schemas.PROBLEMS), which may be the user's own.
@@ -118,32 +119,49 @@ _DEFAULT = "string_task"
 TASKS = {"string_task": "fofg.tasks.strings:Strings"}
 
 
-def get(name: str) -> Task:
-    """Return a task by its name. Raises UserError for an unknown one.
+def get(source: str) -> Task:
+    """Return the task of rows by their ``data_source``: its name, perhaps with a slash and more behind it.
 
-    Apart from TASKS, the environment variable FOFG_TASK can name one as ``package.module:Class``. The workflow sets it from
-    ``problems.task``, so the rows of a file never decide which code is imported.
+    Apart from TASKS, the environment variable FOFG_TASK can name one as ``package.module:Class``, and FOFG_DATA_SOURCE what its
+    rows carry in place of its name. The workflow sets both from the configuration (``task_variables``), so the rows of a file never
+    decide which code is imported. Raises UserError for an unknown task.
     """
-    return load(name) if name in TASKS else _custom(name, os.environ.get("FOFG_TASK"))
+    return _find(source, os.environ.get("FOFG_TASK"), os.environ.get("FOFG_DATA_SOURCE"))
 
 
 @lru_cache(maxsize=1024)
-def _custom(name: str, configured: str | None) -> Task:
+def _find(source: str, configured: str | None, alias: str | None) -> Task:
     task = load(configured) if configured else None
-    if task and task.name == name:
-        return task
-    for other in map(load, TASKS.values()):
-        if name.startswith(getattr(other, "sources", ())):
+    name, slash = source, "/"
+    while slash:  # verl's rows have their level behind it; names of others have slashes of their own
+        if name in TASKS:
+            return load(name)
+        if task and name in (task.name, alias):
+            return task
+        name, slash, _ = name.rpartition("/")
+    for other in map(load, TASKS):
+        if any(part.startswith(getattr(other, "sources", ())) for part in source.split("/")):
             return other
     names = [*TASKS, *([task.name] if task else [])]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "; name another with problems.task"
-    raise UserError(f"no task for data_source {name!r}; known: {', '.join(names)}{hint}")
+    close = difflib.get_close_matches(source, names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "; name another with problems.task, or its rows with problems.data_source"
+    raise UserError(f"no task for data_source {source!r}; known: {', '.join(names)}{hint}")
 
 
 def configured() -> Task:
     """Return the configured task (``problems.task``), which the workflow passes in FOFG_TASK."""
     return load(os.environ.get("FOFG_TASK", _DEFAULT))
+
+
+def task_variables(problems: Problems) -> dict[str, str]:
+    """Return the variables of the environment by which programs find the configured task, and the rows that are its own."""
+    return {"FOFG_TASK": problems.task, "FOFG_DATA_SOURCE": problems.data_source or ""}
+
+
+def check_data_source(problems: Problems) -> None:
+    """Raise UserError if the configured ``data_source`` is that of another task. ``task_variables`` must be set."""
+    if problems.data_source and get(problems.data_source) is not load(problems.task):
+        raise UserError(f"problems.data_source: {problems.data_source} is the name of another task; choose one of your own")
 
 
 @lru_cache
@@ -179,9 +197,9 @@ def source_digest(name: str) -> str | None:
 
 
 def of_row(row: Mapping, where: str) -> Task:
-    """Return the task of a row, by its ``data_source`` up to a slash. Raises UserError, naming ``where``."""
+    """Return the task of a row, by its ``data_source``. Raises UserError, naming ``where``."""
     try:
-        return get(str(row["data_source"]).partition("/")[0])
+        return get(str(row["data_source"]))
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 

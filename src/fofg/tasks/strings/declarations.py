@@ -73,7 +73,7 @@ class Declaration(NamedTuple):
     gloss: str = ""
 
 
-def source(function: Callable) -> str:
-    """Return a function's source without its declaration, from ``def`` on, no trailing newline."""
-    text = inspect.getsource(function).rstrip()
-    return re.sub(r"\A.*?^def ", "def ", text, flags=re.MULTILINE | re.DOTALL)
+def source(function: Callable, docstring: bool = False) -> str:
+    """Return a function's source without its declaration, from ``def`` on, with or without docstring, no trailing newline."""
+    text = re.sub(r"\A.*?^def ", "def ", inspect.getsource(function).rstrip(), flags=re.MULTILINE | re.DOTALL)
+    return text if docstring else re.sub(r'\A(def .*:\n) +""".*?"""\n', r"\1", text, flags=re.DOTALL)

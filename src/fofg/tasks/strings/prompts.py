@@ -14,20 +14,20 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @cache
-def definition(function: str) -> str:
+def definition(function: str, docstring: bool = False) -> str:
     """Return the source of a function (readable name) as prompts show it: named ``func_N``, no trailing newline."""
-    return re.sub(rf"\b{function}\b", PUBLIC_NAMES[function], source(FUNCTIONS[function]))
+    return re.sub(rf"\b{function}\b", PUBLIC_NAMES[function], source(FUNCTIONS[function], docstring))
 
 
 @lru_cache(maxsize=4096)
-def definitions(functions: tuple[str, ...]) -> str:
+def definitions(functions: tuple[str, ...], docstrings: bool = False) -> str:
     """Return the sources of several functions, two newlines after each."""
-    return "".join(definition(function) + "\n\n" for function in functions)
+    return "".join(definition(function, docstrings) + "\n\n" for function in functions)
 
 
-def code(expression: str, functions: tuple[str, ...] = ()) -> str:
+def code(expression: str, functions: tuple[str, ...] = (), docstrings: bool = False) -> str:
     """Return the definitions of ``functions`` (none: hidden), then ``main_solution`` around the expression's text."""
-    return f"{definitions(functions)}def main_solution(x):\n    return {expression}"
+    return f"{definitions(functions, docstrings)}def main_solution(x):\n    return {expression}"
 
 
 def check_template(template: str) -> None:
@@ -37,13 +37,13 @@ def check_template(template: str) -> None:
             raise UserError(f"problems.template: needs {placeholder} exactly once, has it {template.count(placeholder)} times")
 
 
-def prompt_text(template: str, expression: str, input_text: str, functions: tuple[str, ...] = ()) -> str:
+def prompt_text(template: str, expression: str, input_text: str, functions: tuple[str, ...] = (), docstrings: bool = False) -> str:
     """Fill ``{code}`` and ``{input}`` (a JSON string) into the template, in either order; other braces stay as they are.
 
     Raises UserError as ``check_template`` does.
     """
     before, between, after, code_first = _parts(template)
-    shown, quoted = code(expression, functions), _quote(input_text)
+    shown, quoted = code(expression, functions, docstrings), _quote(input_text)
     return f"{before}{shown}{between}{quoted}{after}" if code_first else f"{before}{quoted}{between}{shown}{after}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from random import Random
 
-from fofg.config import Problems, Warmup
+from fofg.config import Hints, Problems, Warmup
 from fofg.data.files import CORRECT, cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
@@ -43,9 +43,10 @@ class Strings:
             return map(_problem, published_sampler.sample(split.shares, pool, settings))
         return map(_problem, balanced_sampler.sample(split, pool, settings))
 
-    def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
+    def prompt(self, problem: Problem, template: str, hints: Hints) -> list[Message]:
         names = self._functions(problem) if hints else ()
-        return [{"role": "user", "content": prompt_text(template, problem.question, problem.input, names)}]
+        text = prompt_text(template, problem.question, problem.input, names, hints == "explained")
+        return [{"role": "user", "content": text}]
 
     def worked_examples(self, settings: Warmup, template: str, split: str) -> Iterator[tuple[list[Message], str]]:
         """Yield examples from the corpus that the embedded model is made with; the paper's functions are never composed in them."""
