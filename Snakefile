@@ -32,6 +32,7 @@ include: "rules/stage0.smk"
 include: "rules/stage2_rft.smk"
 include: "rules/stage2_rl.smk"
 include: "rules/evaluation.smk"
+include: "rules/countdown.smk"
 include: "rules/figures.smk"
 include: "rules/hooks.smk"
 
@@ -139,9 +140,48 @@ rule analyze_failures:
 
 
 rule figures:
-    """All figures."""
+    """All figures but that of Countdown."""
     input:
-        [getattr(rules, f"plot_{name}").output for name in FIGURES if not REPLACED.get(name)],
+        [
+            getattr(rules, f"plot_{name}").output
+            for name, (part, *_) in FIGURES.items()
+            if part != "Countdown" and not REPLACED.get(name)
+        ],
+
+
+rule create_countdown_data:
+    """Countdown: problems of 2 integers to train on, and of more to test with."""
+    input:
+        expand(rules.create_countdown_problems.output, integers=[TRAINED_INTEGERS, *TESTED_INTEGERS]),
+
+
+rule stage1_collect_train_data:
+    """Countdown: rollouts of the base model on problems of 2 integers, and Stage 1's training examples of both tasks."""
+    input:
+        expand(rules.create_countdown_problems.output, integers=TRAINED_INTEGERS),
+        rules.gather_countdown_rollouts.output,
+        rules.merge_examples.output,
+
+
+rule multi_base_stage1_rft:
+    """Countdown: the Stage-1 model of both tasks."""
+    input:
+        rules.train_multi_base.output,
+
+
+rule multi_base_stage2_rl:
+    """Countdown: RL on strings alone, from the Stage-1 model of both tasks."""
+    input:
+        of_known_models(expand(rules.train_multi_base_rl.output, curriculum=TRANSFER.curricula)),
+
+
+rule countdown:
+    """Countdown: what carries over from strings to problems of 3 and more integers (not part of `all`)."""
+    input:
+        rules.summarize_countdown.output,
+        rules.plot_countdown_accuracy.output,
+        rules.create_countdown_data.input,
+        rules.stage1_collect_train_data.input,
 
 
 rule tiny_base:

@@ -28,7 +28,7 @@ from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name
 from fofg.weights import relink
-from fofg.resources import Estimate, estimate_rl, estimate_rollouts, estimate_sft, estimate_warmup
+from fofg.resources import Estimate, estimate_merged, estimate_rl, estimate_rollouts, estimate_sft, estimate_warmup
 from fofg.report.versions import installed
 from fofg.tasks.task import task_variables
 

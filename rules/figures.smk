@@ -14,6 +14,7 @@ FIGURES = {
     ),
     "pass_at_k": ("Stage 2", "pass@k", [rules.summarize_passk.output.parquet]),
     "failures": ("Stage 2", "Failures", [rules.summarize_failures.output.parquet]),
+    "countdown_accuracy": ("Countdown", "Accuracy on Countdown", [rules.summarize_countdown.output.parquet]),
 }
 
 for name, (category, title, files) in FIGURES.items():

@@ -15,6 +15,11 @@ def model_files(model):
         folder, weights = f"<checkpoints>/{prepared[model]}", "source.json"
     else:
         folder, weights = f"<models>/{model}", MODEL_FILES["weights"]
+    return identifying_files(folder, weights)
+
+
+def identifying_files(folder, weights):
+    """Return the files in a model's folder that identify it; ``weights``: the file that stands for them."""
     return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
 
 
@@ -73,6 +78,17 @@ def shards(problems, size=settings.rollout_engine.shard_size):
 def shard(problems, size=settings.rollout_engine.shard_size):
     """Return a function of the wildcards: which of all problems are in the shard."""
     return lambda wildcards: specs.shard(int(wildcards.shard), size, problems)
+
+
+def of_known_models(files):
+    """Return an input function for ``files`` of Countdown's models, whose names it checks."""
+
+    def checked(wildcards):
+        if error := settings.missing_for_countdown():
+            raise WorkflowError(error)
+        return files
+
+    return checked
 
 
 def by(wildcard, table):

@@ -6,7 +6,7 @@ from pathlib import Path
 from fofg.config import Config, SFTConfig, TinyBase, load, merge, read
 
 ROOT = Path(__file__).parents[1]
-DEFAULT, PAPER = ROOT / "config/default.yaml", ROOT / "config/paper.yaml"
+DEFAULT, PAPER, COUNTDOWN = (ROOT / f"config/{name}.yaml" for name in ("default", "paper", "countdown"))
 
 
 def configured(*files: Path, **changes) -> Config:

@@ -3,6 +3,10 @@
 DATA = "data/string_task"
 CHECKPOINTS = "checkpoints"
 MODELS = f"{CHECKPOINTS}/string-task"
+#: Countdown problems, training examples of both tasks, and the models that learn from these.
+COUNTDOWN_DATA = "data/reasoning_gym/countdown"
+MERGED_DATA = "data/string_countdown_task"
+MULTI_MODELS = f"{CHECKPOINTS}/string-countdown-task"
 
 #: The base model as it was converted from a GGUF file.
 CONVERTED = "gguf"
@@ -11,6 +15,9 @@ STAGE0 = "stage0"
 STAGE1 = "stage1-rft"
 RFT = "stage2-rft-iter"
 RL = "stage2-rl-"
+#: The Stage-1 model of both tasks, and beginning of the names of models that RL on strings makes of it.
+MULTI = "multi-base"
+MULTI_RL = f"{MULTI}-rl-"
 
 #: Folder of the user's own models that are evaluated, prepared.
 OWN = "own-models"

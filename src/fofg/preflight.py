@@ -35,19 +35,20 @@ def check(settings: Config) -> None:
 
 def _limits(settings: Config) -> Iterator[tuple[str, int]]:
     """Yield the keys that limit sequences, and the tokens that they allow."""
-    rollouts: dict[str, Rollouts] = {
-        "stage1": settings.stage1.rollouts,
-        "stage2.rft": settings.stage2.rft.rollouts,
-        "stage2.rl": settings.stage2.rl.rollouts,
-        "evaluation": settings.evaluation.rollouts,
-        "passk": settings.passk.rollouts,
+    sections: dict[str, Rollouts] = {
+        "stage1.rollouts": settings.stage1.rollouts,
+        "stage2.rft.rollouts": settings.stage2.rft.rollouts,
+        "stage2.rl.rollouts": settings.stage2.rl.rollouts,
+        "evaluation.rollouts": settings.evaluation.rollouts,
+        "passk.rollouts": settings.passk.rollouts,
+        "countdown.rollouts": settings.countdown.rollouts,
+        "countdown.test_rollouts": settings.countdown.test_rollouts,
     }
-    for path, limits in rollouts.items():
+    for key, limits in sections.items():
         if limits.long_prompts == "error":
-            keys = f"{path}.rollouts.max_prompt_tokens and max_response_tokens"
-            yield keys, limits.max_prompt_tokens + limits.max_response_tokens
+            yield f"{key}.max_prompt_tokens and max_response_tokens", limits.max_prompt_tokens + limits.max_response_tokens
         else:
-            yield f"{path}.rollouts.max_response_tokens", limits.max_response_tokens + 1
+            yield f"{key}.max_response_tokens", limits.max_response_tokens + 1
     sft: dict[str, SFTConfig] = {"stage1": settings.stage1.sft, "stage2.rft": settings.stage2.rft.sft}
     if settings.stage0.examples:
         sft["stage0"] = settings.stage0.sft

@@ -75,6 +75,24 @@ def estimate_sft(
 
     ``rows``: number of the user's own conversations to train on instead.
     """
+    return _estimate_sft(settings, sft, _sft_tokens(settings, sft, limits, selection, problems, rows))
+
+
+def estimate_merged(settings: Config, strings: int, rows: int | None = None) -> Estimate:
+    """Estimate fine-tuning on the examples of two tasks: from rollouts on ``strings`` problems of the first, and on Countdown.
+
+    ``rows``: number of the first task's conversations that the user provides to train on instead.
+    """
+    sft, transfer = settings.stage1.sft, settings.countdown
+    mixed = _sft_tokens(settings, sft, settings.stage1.rollouts, settings.stage1.rft, strings, transfer.mixture.strings or rows)
+    other = _sft_tokens(settings, sft, transfer.rollouts, transfer.rft, transfer.train, transfer.mixture.countdown)
+    return _estimate_sft(settings, sft, (mixed[0] + other[0], mixed[1] + other[1]))
+
+
+def _sft_tokens(
+    settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, problems: int, rows: int | None
+) -> tuple[float, float]:
+    """Return the tokens that fine-tuning reads: expected, and at most."""
     max_length, length = limits.max_prompt_tokens + limits.max_response_tokens, _turn_tokens(settings, limits)
     max_examples = problems * min(limits.samples, selection.max_per_problem or limits.samples)
     examples = min(max_examples, round(problems * limits.samples * settings.plan.kept_share))
@@ -82,8 +100,12 @@ def estimate_sft(
         max_length, length, max_examples, examples = sft.max_length, length * selection.turns_per_example, rows, rows
     max_length = min(sft.max_length, max_length)
     tokens, max_tokens = sft.epochs * examples * min(length, max_length), sft.epochs * max_examples * max_length
+    return tokens, max_tokens
+
+
+def _estimate_sft(settings: Config, sft: SFTConfig, tokens: tuple[float, float]) -> Estimate:
     throughput = settings.plan.sft_tokens_per_second
-    return _estimate_training(settings, sft.engine, (tokens / throughput, max_tokens / throughput), (tokens, max_tokens))
+    return _estimate_training(settings, sft.engine, (tokens[0] / throughput, tokens[1] / throughput), tokens)
 
 
 def estimate_warmup(settings: Config) -> Estimate:

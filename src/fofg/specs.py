@@ -11,7 +11,21 @@ from typing import Literal, TypeVar
 from pydantic import Field, field_serializer
 
 from fofg import names
-from fofg.config import Config, GRPOConfig, Phase, Problems, Rollouts, Scoring, Section, Selection, SFTConfig, Validation, Warmup
+from fofg.config import (
+    Config,
+    GRPOConfig,
+    Phase,
+    Problems,
+    Rollouts,
+    Scoring,
+    Section,
+    Selection,
+    SFTConfig,
+    TaskProblems,
+    Validation,
+    Warmup,
+)
+from fofg.config.countdown import COUNTDOWN, TRAINED_LEVEL
 from fofg.config.types import AnswerRule, Hints
 from fofg.config.values import is_file
 from fofg.data.files import count_rows
@@ -21,6 +35,8 @@ from fofg.tasks.task import source_digest
 AnySection = TypeVar("AnySection", bound=Section)
 #: Version of the code that samples problems, for the jobs that write them and those that sample their own.
 PROBLEMS_CODE = 4
+#: The same of the code that samples Countdown problems.
+COUNTDOWN_CODE = 1
 
 
 class ProblemsSpec(Section):
@@ -33,11 +49,11 @@ class ProblemsSpec(Section):
     split: Literal["train", "test"]
     first: int = 0
     rows: int
-    problems: Problems
+    problems: Problems | TaskProblems
     task_source: str | None = Field(None, exclude_if=lambda source: source is None)
 
     @field_serializer("problems")
-    def _without_defaults(self, problems: Problems) -> dict:
+    def _without_defaults(self, problems: TaskProblems) -> dict:
         """Leave out newer keys where they have no effect, so that problems made before them stay up to date."""
         return {key: value for key, value in problems.model_dump().items() if value or key not in ("docstrings", "data_source")}
 
@@ -118,6 +134,29 @@ def problems(
         problems=config.problems.of_stage(chosen.stage),
         **task(config),
     )
+
+
+def countdown(config: Config, level: int, first: int = 0, rows: int | None = None) -> ProblemsSpec:
+    """Return the spec of Countdown problems of ``level`` integers, or of a part of them: to train on, or to test with."""
+    split: Literal["train", "test"] = "train" if level == TRAINED_LEVEL else "test"
+    settings = config.countdown
+    return ProblemsSpec(
+        code=COUNTDOWN_CODE,
+        dataset=COUNTDOWN,
+        stage=1,
+        levels=(level, level),
+        split=split,
+        first=first,
+        rows=getattr(settings, split) if rows is None else rows,
+        problems=settings.problems(),
+        task_source=None,
+    )
+
+
+def countdown_shard(config: Config, number: int) -> dict:
+    """Return the fields of a shard of rollouts of Countdown's training problems, which its job samples itself."""
+    rows = shard(number, config.rollout_engine.shard_size, config.countdown.train)
+    return {**rows, "problems": countdown(config, TRAINED_LEVEL, **rows)}
 
 
 def task(config: Config) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fofg.errors import UserError
 from fofg.report import labels, style
 from fofg.report.figures import (
     accuracy_by_level,
+    countdown_accuracy,
     exposure,
     failures,
     learning_curves,
@@ -101,6 +102,14 @@ def test_accuracy_by_level_shows_each_models_accuracy_and_interval(draw):
     assert list(ends) == pytest.approx([rows[0]["low"], rows[0]["high"]])
 
 
+def test_countdown_accuracy_shows_every_model_by_its_base(draw):
+    models = ["multi-base", "multi-base-rl-level1", "multi-base-rl-level1to2", "stage2-rl-level1to2"]
+    (axes,) = draw(countdown_accuracy, ACCURACY, tables.accuracy(models, range(3, 6), ["sampled"])).axes
+    assert list(lines(axes)) == [labels.transfer_label(model) for model in models]
+    assert lines(axes)["multi-base + RL on Levels 1+2"] == pytest.approx([3 / 10**level for level in range(3, 6)])
+    assert len({(look.color, look.marker) for look in style.looks(models).values()}) == 4
+
+
 def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
     rows = tables.passk(levels=(1, 2, 3, 5))
     figure = draw(pass_at_k, PASSK, rows)
@@ -172,6 +181,7 @@ def many_models(draw) -> dict:
     runs = {model: tables.metrics() for model in [*tables.CURRICULA, *OWN]}
     return {
         "accuracy": lambda: draw(accuracy_by_level, ACCURACY, tables.accuracy(models)),
+        "transfer": lambda: draw(countdown_accuracy, ACCURACY, tables.accuracy(["multi-base", *models[-1:]], [3], ["sampled"])),
         "accuracy of one level": lambda: draw(accuracy_by_level, ACCURACY, tables.accuracy(models, [2], ["sampled"])),
         "pass@k": lambda: draw(pass_at_k, PASSK, tables.passk([*tables.CURRICULA, *OWN])),
         "failures": lambda: draw(failures, FAILURE_SHARES, tables.failures(CLASSES, models)),

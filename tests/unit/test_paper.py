@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from configs import PAPER, ROOT, configured, value_of
+from configs import COUNTDOWN, PAPER, ROOT, configured, value_of
 
 from fofg import specs
 from fofg.data import datasets
@@ -23,12 +23,19 @@ def test_paper_overlay_has_the_published_value(settings, key):
     assert value_of(settings, key) == FACTS["settings"][key]
 
 
-def test_every_setting_of_the_paper_overlay_names_its_source():
+def test_countdown_overlay_has_the_published_values_and_the_papers_numbers():
+    facts, settings = FACTS["countdown"], configured(PAPER, COUNTDOWN)
+    assert {key: value_of(settings, key) for key in facts["settings"]} == facts["settings"]
+    assert shown(paper.TRANSFER) == facts["accuracy"]
+
+
+@pytest.mark.parametrize("overlay", [PAPER, COUNTDOWN])
+def test_every_setting_of_the_papers_overlays_names_its_source(overlay):
     """Up to the sections on engines and speed."""
-    lines = PAPER.read_text(encoding="utf-8").partition("\nrollout_engine:")[0].splitlines()
+    lines = overlay.read_text(encoding="utf-8").partition("\nrollout_engine:")[0].splitlines()
     settings = [line for line in lines if re.match(r"\s+\w+: *[^\s#]", line)]
     source = re.compile(r"# .*(§\d|App\. [A-F]|\bcode\b|\bpaper\b|issue #\d|unstated|this project)")
-    assert len(settings) > 70
+    assert len(settings) > (70 if overlay == PAPER else 20)
     assert [line for line in settings if not source.search(line)] == []
 
 

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from fofg.data.files import write_parquet
 from fofg.data.schemas import ACCURACY, PASSK
 from fofg.errors import UserError
-from fofg.report import paper, summary, versions
+from fofg.report import paper, summary, transfer, versions
 
 ROOT = Path(__file__).parents[2]
 #: The classes that the paper has come first, success before all.
@@ -55,6 +55,17 @@ def test_published_rows_follow_those_of_the_same_model(files):
     assert published == ["Stage 1", "on-policy SFT", "on-policy GRPO on Level 2"]
     assert [row[2] for row in passk[1:]] == ["1", "64"] * 3 + ["1", "1,024"]
     assert passk[1][3].startswith("50.0% (") and passk[-2][7] == "4 points (approx.)"
+
+
+def test_the_table_of_the_second_task_names_models_by_their_base(tmp_path):
+    """The paper's models come with its numbers, also where the run lacks them."""
+    rows = tables.accuracy(("multi-base", "multi-base-rl-level1", "stage2-rl-level1to2"), range(3, 6), ["sampled"])
+    (table,) = read_tables(transfer.table(["multi-base", "multi-base-rl-level1", "stage2-rl-level1to2"], pd.DataFrame(rows)))
+    ours = [name for name, source, *_ in table if source == summary.OURS]
+    assert ours == ["multi-base", "multi-base + RL on Level 1", "string-base + RL on Levels 1+2"]
+    published = {name: numbers for name, source, *numbers in table if source == "paper (8B) §4.3"}
+    assert published["multi-base + RL on Levels 1+2"] == ["35% (exact)", "~6% (approx.)", "–"]
+    assert published.keys() > {*ours}
 
 
 def test_failure_shares_by_level_and_model(files):

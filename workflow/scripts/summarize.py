@@ -1,18 +1,21 @@
 """Make a table of results, as Parquet and CSV, from a file per model."""
 
 from fofg.cli import add_spec, parser, run
-from fofg.data.files import write_spec
+from fofg.data.files import write_spec, write_text
 
-TABLES = ("accuracy", "passk", "failures")
+TABLES = ("accuracy", "passk", "failures", "transfer")
 
 
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, models=list[str])
-    arguments.add_argument("table", choices=TABLES, help="accuracy from verdicts, pass@k from counts, or failures from classes")
+    arguments.add_argument(
+        "table", choices=TABLES, help="accuracy or transfer from verdicts, pass@k from counts, failures from classes"
+    )
     arguments.add_argument("files", nargs="+", metavar="PARQUET", help="a file per model of the spec, in the same order")
     arguments.add_argument("--parquet", required=True, help="table to write")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
+    arguments.add_argument("--markdown", help="of transfer: the same to read, with the paper's numbers")
     options = arguments.parse_args()
     from fofg.data import schemas
     from fofg.evaluation import accuracy, failures, pass_at_k, tables
@@ -21,8 +24,14 @@ def main() -> None:
         "accuracy": (accuracy.summarize_evaluation, schemas.ACCURACY),
         "passk": (pass_at_k.summarize, schemas.PASSK),
         "failures": (failures.summarize, schemas.FAILURE_SHARES),
+        "transfer": (accuracy.summarize_evaluation, schemas.ACCURACY),
     }[options.table]
-    tables.write(summarize(options.spec.models, options.files), schema, options.parquet, options.csv)
+    table = summarize(options.spec.models, options.files)
+    tables.write(table, schema, options.parquet, options.csv)
+    if options.markdown:
+        from fofg.report import transfer
+
+        write_text(options.markdown, transfer.table(options.spec.models, table))
     write_spec(options.parquet, options.spec)
 
 

@@ -5,10 +5,23 @@ what a job depends on.
 """
 
 from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, VerlConfig
+from fofg.config.countdown import Countdown
 from fofg.config.estimate import Plan
 from fofg.config.loading import keys, load, merge, read
 from fofg.config.root import Config
-from fofg.config.stage1 import Dataset, Problems, Rollouts, Scoring, Selection, SFTConfig, Stage0, Stage1, Stage1Selection, Warmup
+from fofg.config.stage1 import (
+    Dataset,
+    Problems,
+    Rollouts,
+    Scoring,
+    Selection,
+    SFTConfig,
+    Stage0,
+    Stage1,
+    Stage1Selection,
+    TaskProblems,
+    Warmup,
+)
 from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
 from fofg.config.types import DEFAULT, AnswerRule, Hints, Section, canonical
 
@@ -18,6 +31,7 @@ __all__ = [
     "AnswerRule",
     "Cluster",
     "Config",
+    "Countdown",
     "Dataset",
     "Evaluation",
     "Failures",
@@ -41,6 +55,7 @@ __all__ = [
     "Stage2",
     "Stage2Rft",
     "Stage2Rl",
+    "TaskProblems",
     "TinyBase",
     "Training",
     "Use",

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from fofg import names
 from fofg.config.base_model import BaseModel
 from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Training, Use
+from fofg.config.countdown import Countdown
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
 from fofg.config.stage1 import Dataset, Problems, Scoring, Stage0, Stage1
@@ -45,6 +46,7 @@ class Config(Section):
     evaluation: Evaluation
     passk: Passk
     failures: Failures
+    countdown: Countdown
     rollout_engine: RolloutEngine
     training: Training
     cluster: Cluster
@@ -149,6 +151,16 @@ class Config(Section):
         iterations = map(names.rft_model, range(self.stage2.rft.num_iterations))
         first = dict.fromkeys([names.BASE, self.start_model(), names.STAGE1])
         return [*first, *iterations, *map(names.rl_model, self.stage2.rl.curricula), *self.use.models]
+
+    def missing_for_countdown(self) -> str | None:
+        """Return an error if ``countdown`` names what an overlay has removed; it matters to the target countdown alone."""
+        for key, entries, known in (
+            ("curricula", self.countdown.curricula, list(self.stage2.rl.curricula)),
+            ("models", self.countdown.models, self.models()),
+        ):
+            if missing := [entry for entry in entries if entry not in known]:
+                return f"countdown.{key}: no {', '.join(missing)}; there are {', '.join(known)}"
+        return None
 
     def _missing_models(self) -> Iterator[str]:
         if names.BASE in self.use.models or names.STAGE0 in self.use.models:

@@ -42,7 +42,22 @@ class Pools(Section):
         return sorted(set(names))  # so that the order in a file reruns nothing
 
 
-class Problems(Section):
+class TaskProblems(Section):
+    """What the problems of any task depend on."""
+
+    task: str = Field(description="name of the task")
+    seed: Natural
+    template: str = Field(description="wording of the prompt")
+    data_source: str | None = Field(
+        None, pattern=r"^\S+$", description="data_source of the rows, by which others' code finds its reward; null: the task's name"
+    )
+
+    def hints(self, stage: int) -> Hints:
+        """Return the hints that prompts of a stage show (Task.prompt)."""
+        return stage == 1
+
+
+class Problems(TaskProblems):
     """Sampling and prompts of problems (paper §3.1)."""
 
     task: str = Field(STRINGS, description="string_task, or package.module:Class of a task of your own")
@@ -53,9 +68,6 @@ class Problems(Section):
     max_output_length: Count | None = Field(description="maximum characters of every step of a problem (balanced); null: no limit")
     template: str = Field(description="wording of the prompt, with {code} and {input} once each")
     docstrings: bool = Field(False, description="visible definitions have a docstring each that says what the function does")
-    data_source: str | None = Field(
-        None, pattern=r"^\S+$", description="data_source of the rows, by which others' code finds its reward; null: the task's name"
-    )
 
     @field_validator("task")
     @classmethod

@@ -47,6 +47,8 @@ ROLLOUTS = pa.schema(
 EXAMPLES = pa.schema([*_ROW, ("response", pa.string())])
 #: The same for trainers of others: TRL's reads ``prompt`` and ``completion``, verl's ``messages``, which are both together.
 RFT = pa.schema([*EXAMPLES, ("completion", MESSAGES), ("messages", MESSAGES)])
+#: Examples of several files: the file's name among them, and the row's number in it.
+MERGED = pa.schema([*RFT, ("source", pa.string()), ("source_row", pa.int64())])
 #: One row per response. ``index``: of the problem; ``answered``: an answer was found; ``truncated``: cut at the token limit.
 VERDICTS = pa.schema(
     [

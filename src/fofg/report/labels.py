@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from fofg.names import BASE, RFT, RL, STAGE0, STAGE1
+from fofg.names import BASE, MULTI, MULTI_RL, RFT, RL, STAGE0, STAGE1, rl_model
 
 _KNOWN = {BASE: "base", STAGE0: "Stage 0", STAGE1: "Stage 1", "stage2-rft": "RFT"}
 
@@ -21,6 +21,17 @@ def label(model: str) -> str:
         return f"RL, {curriculum}"
     low, high = int(match[1]), int(match[2] or match[1])
     return f"RL on Level {low}" if low == high else f"RL on Levels {low}{'+' if high == low + 1 else '–'}{high}"
+
+
+def transfer_label(model: str) -> str:
+    """Return a model's label among those of one and of two tasks: "multi-base + RL on Level 1", "string-base"."""
+    if model == MULTI:
+        return MULTI
+    if model.startswith(MULTI_RL):
+        return f"{MULTI} + {label(rl_model(model.removeprefix(MULTI_RL)))}"
+    if model == STAGE1:
+        return "string-base"
+    return f"string-base + {label(model)}" if model.startswith(RL) or iteration(model) >= 0 else label(model)
 
 
 def iteration(model: str) -> int:

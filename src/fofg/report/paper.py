@@ -72,6 +72,15 @@ REPRODUCED = [
     ),
 ]
 
+TRANSFER_SECTION = "§4.3, Table 1 and Fig. 4"
+#: Accuracy on Countdown by number of integers, 32 samples of 128 problems each.
+TRANSFER = [
+    Published("multi-base", "multi-base", "§4.3", _approx({3: "~17%"})),
+    Published("multi-base-rl-level1", "multi-base + RL on Level 1", "§4.3", _approx({3: "~20%"})),
+    Published("multi-base-rl-level1to2", "multi-base + RL on Levels 1+2", "§4.3", _exact({3: "35%"}) | _approx({4: "~6%"})),
+    Published("stage2-rl-level1to2", "string-base + RL on Levels 1+2", "§4.3", _approx({3: "fails"})),
+]
+
 #: The models of Fig. 5; the paper calls the first "RFT base".
 PASSK_MODELS = ("stage1-rft", "stage2-rl-level1", "stage2-rl-level1to2")
 PASSK = [

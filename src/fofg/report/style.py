@@ -51,6 +51,11 @@ _FIXED = {
     "stage2-rl-level2": Look(PALETTE[3], "v", _LONG),
     "stage2-rl-level1to2": Look(PALETTE[4], "X", "-"),
 }
+_FIXED |= {
+    "multi-base": Look(PALETTE[5], "o", "--"),
+    "multi-base-rl-level1": Look(PALETTE[6], "P", "-"),
+    "multi-base-rl-level1to2": Look(PALETTE[3], "s", _DASHDOT),
+}
 _RFT = Look(PALETTE[5], "^", _DASHDOT)
 _LINES: tuple[str | tuple, ...] = (_LONG, "-", _DASHDOT, ":")
 #: For the user's own models: what no other model has.

@@ -1,7 +1,7 @@
 """The whole experiment in Markdown: a table per question, this run's numbers beside the published ones."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -95,7 +95,14 @@ def overlap(description: str | Path) -> str:
     return f"{problems}, {', '.join(shared)}, with the same input." if shared else f"{problems}, none is a training problem."
 
 
-def accuracy_table(models: Sequence[str], rows: pd.DataFrame, decoding: str, source: str, published: list[Published]) -> str:
+def accuracy_table(
+    models: Sequence[str],
+    rows: pd.DataFrame,
+    decoding: str,
+    source: str,
+    published: list[Published],
+    name: Callable[[str], str] = label,
+) -> str:
     """Return one row per model, each followed by the published rows to compare it with; all other published rows come last."""
     levels = sorted(rows["level"].unique())
     rows = rows[rows["decoding"] == decoding]
@@ -108,7 +115,7 @@ def accuracy_table(models: Sequence[str], rows: pd.DataFrame, decoding: str, sou
     for model in models:
         cells = _shares(rows[rows["model"] == model], "accuracy")
         if cells:
-            lines.append([label(model), OURS, *(cells.get(level, NONE) for level in levels)])
+            lines.append([name(model), OURS, *(cells.get(level, NONE) for level in levels)])
         lines += [_published(row, source, levels) for row in published if model_of(row) == model]
     lines += [_published(row, source, levels) for row in published if model_of(row) not in models]
     return markdown(["model", "source", *_headings(levels)], lines)

@@ -175,7 +175,7 @@ def _nothing_kept(spec: SelectionSpec, file: RolloutFile, filtered: Filtered, al
     if dropped["over_token_limit"]:
         cures.append("raise max_tokens")
     if spec.template is None:  # Stage 1 takes definitions out of its prompts
-        cures.append("let Stage 2 continue with the model as it is (stage2.rft.on_empty_selection: keep_model)")
+        cures.append("in Stage 2, continue with the model as it is (stage2.rft.on_empty_selection: keep_model)")
     raise UserError(f"{message}; {', or '.join(cures)}")
 
 

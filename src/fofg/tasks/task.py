@@ -77,8 +77,10 @@ class Task(Protocol):
     skills: Mapping[str, str]
     failure_classes: tuple[str, ...]
 
-    def sample(self, settings: Problems, split: Split) -> Iterator[Problem]:
+    def sample(self, settings: Any, split: Split) -> Iterator[Problem]:
         """Yield the problems of a split, the same ones each time. The first problems of a level stay the same if there are more.
+
+        ``settings``: the task's section of the configuration, fofg.config.TaskProblems, or Problems for the task of Stage 2.
 
         Raises UserError if the settings do not allow that many.
         """

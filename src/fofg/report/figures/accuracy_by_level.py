@@ -1,5 +1,6 @@
 """Accuracy on held-out functions by level and model: a panel per decoding, points with 95% intervals (paper §4.1, §4.2)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,18 +14,27 @@ from fofg.report.style import plt
 _SPREAD = 0.62
 
 
-def plot(accuracy: str | Path) -> plt.Figure:
-    """Draw ``results/accuracy.parquet``. Of RFT's iterations only the last is shown."""
+def plot(
+    accuracy: str | Path,
+    label: Callable[[str], str] | None = None,
+    measured: str = "accuracy on held-out functions",
+    level: str = "level",
+) -> plt.Figure:
+    """Draw ``results/accuracy.parquet``. Of RFT's iterations only the last is shown, unless ``label`` says what models are called.
+
+    ``measured``, ``level``: titles of the axes.
+    """
     table = read(accuracy, ACCURACY)
     levels, decodings = sorted(table["level"].unique()), table["decoding"].unique()
     size = style.size(max(4.6, 1.2 + 0.62 * len(levels)) * len(decodings), 4.4)
     figure, panels = plt.subplots(1, len(decodings), figsize=size, sharey=True, squeeze=False)
-    shown = labels.compared(table["model"])
+    shown = {model: label(model) for model in table["model"].unique()} if label else labels.compared(table["model"])
     for axes, decoding in zip(panels[0], decodings):
         rows = table[(table["decoding"] == decoding) & table["model"].isin(shown)]
         _panel(axes, rows, shown, levels)
         axes.set_title(_title(decoding, rows), loc="left")
-    panels[0][0].set_ylabel("accuracy on held-out functions")
+        axes.set_xlabel(level)
+    panels[0][0].set_ylabel(measured)
     handles = style.handles(panels[0])
     style.legend_below(figure, {label: handles[label] for label in shown.values() if label in handles})
     return figure
@@ -51,7 +61,6 @@ def _panel(axes: plt.Axes, rows: pd.DataFrame, shown: dict[str, str], levels: li
         axes.axvspan(index - 0.5, index + 0.5, color="black", alpha=0.04, linewidth=0)
     axes.set_xticks(range(len(levels)), [str(level) for level in levels])
     axes.set_xlim(-0.5, len(levels) - 0.5)
-    axes.set_xlabel("level")
     axes.set_ylim(-0.03, 1.03)
     style.percentages(axes.yaxis)
     axes.grid(axis="x", visible=False)
