@@ -53,7 +53,8 @@ def training_job(kind, estimate):
 
 
 def training_places(engine):
-    """Return the arguments of a training job for GPUs, nodes, verl, and the weights' files."""
-    training = settings.training
+    """Return the arguments of a training job for GPUs, nodes, verl, checkpoints' share of the time, and the weights' files."""
+    training, one_file = settings.training, MODEL_FILES["weights"] == WHOLE
     verl = training.verl if engine == "verl" else None
-    return {"gpus": training.gpus, "nodes": training.nodes, "verl": verl, "one_file": MODEL_FILES["weights"] == WHOLE}
+    share = {"max_save_share": training.max_save_share}
+    return {"gpus": training.gpus, "nodes": training.nodes, "verl": verl, "one_file": one_file} | share

@@ -84,6 +84,9 @@ def add_training(arguments: argparse.ArgumentParser) -> None:
         ("save-every", "steps between checkpoints"),
     ):
         arguments.add_argument(f"--{name}", type=count, required=True, metavar="N", help=meaning)
+    arguments.add_argument(
+        "--max-save-share", type=float, default=1.0, metavar="SHARE", help="of the time, for checkpoints (default: 1, no limit)"
+    )
     arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
     arguments.add_argument("--one-file", action="store_true", help="weights in one file, even if those of --model are in shards")
     arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")

@@ -10,8 +10,8 @@ from fofg import cli
 from fofg.specs import SFTSpec
 from fofg.training.verl import sft
 
-#: Steps per run and per epoch; the checkpoint interval is longer than the run, so that only a stop saves one.
-STEPS, EPOCH, SAVE_EVERY = 36, 6, 100
+#: Steps per run and per epoch. Each step's checkpoint is due, but after the first one's time only a stop saves another.
+STEPS, EPOCH, SAVES = 36, 6, {"save_every": 1, "max_save_share": 1e-9}
 BATCH, EXAMPLES, TESTS = 4, 26, 5
 SETTINGS = {"learning_rate": 1e-3, "epochs": STEPS // EPOCH, "batch_size": BATCH, "max_length": 60, "too_long": "truncate"}
 SETTINGS |= {"loss_agg_mode": "seq-mean-token-mean"}
@@ -26,7 +26,7 @@ def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
     verl_on_cpu.use()
     files = [folder / "model", folder / "train.parquet", folder / "test.parquet", folder / name, folder / f"{name}-state"]
-    sft.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, nodes=1, save_every=SAVE_EVERY)
+    sft.train(spec(), *files, load("gpu-tiny.yaml").training.verl, gpus=2, nodes=1, **SAVES)
 
 
 if __name__ == "__main__":

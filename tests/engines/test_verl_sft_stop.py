@@ -135,7 +135,7 @@ def test_a_stopped_run_saves_its_current_step_and_resumes_exactly(folder, uninte
     done = 0
     for way, reason in WAYS:
         job = Job(folder, "stopped")
-        job.trains(2)
+        job.trains(4)
         processes = job.processes()
         way(job)
         code, errors = job.wait()
@@ -144,9 +144,10 @@ def test_a_stopped_run_saves_its_current_step_and_resumes_exactly(folder, uninte
         assert code == 1 and f"stopped {reason} after step {saved} of {sft_job.STEPS}; run the same command to resume" in errors, (
             errors + log
         )
-        assert done + 2 <= saved == trained < sft_job.STEPS, log
+        assert done + 4 <= saved == trained < sft_job.STEPS, log
         assert "Traceback" not in errors and (way is all_by_sigterm or "Traceback" not in log)
         assert min(job.steps()) == done + 1
+        assert {int(path.name[12:]) for path in job.state().glob("global_step_*")} >= {done + 1, saved}
         psutil.wait_procs(processes, timeout=60)
         assert not any(process.is_running() for process in processes)
         done = saved

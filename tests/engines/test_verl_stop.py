@@ -105,6 +105,15 @@ def test_a_stop_request_between_steps_ends_with_a_saved_step(learning, save_ever
     assert [record["step"] for record in learning.records()] == list(range(1, saved + 1))
 
 
+def test_checkpoints_that_take_too_much_of_the_time_are_skipped(learning):
+    draws = learning.run.config.trainer.v1.sampler.sampler_kwargs
+    draws.max_save_share = 1e-9
+    assert learning.start(save_every=1) == ""
+    draws.max_save_share = 1.0
+    saved = Path(learning.run.config.trainer.default_local_dir).glob("global_step_*")
+    assert {int(path.name.rpartition("_")[2]) for path in saved} == {1, STEPS}
+
+
 def test_a_stop_request_in_the_last_step_finishes_the_run(learning):
     assert learning.start(at={("update", STEPS): learning.ask_and_wait}) == ""
     assert learning.run.saved() == STEPS and not (learning.run.folder / ERROR).exists()

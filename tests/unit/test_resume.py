@@ -3,14 +3,18 @@
 import signal
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import sft_runs
+from hypothesis import given
+from hypothesis import strategies as st
 from sft_runs import run, settings
 from training_runs import checkpoints, distance, interrupt, resume, without_seconds
 
 from fofg.training import metrics
 from fofg.training.run import fingerprint, newest_checkpoint
+from fofg.training.saving import SaveBudget
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train_sft.py"
 #: 12 epochs of three steps.
@@ -69,14 +73,37 @@ def test_a_stop_request_saves_a_checkpoint_and_fails(data, whole, tmp_path):
     assert_equal(output, whole)
 
 
-def without_final_files(data, output, spec):
+@given(st.floats(0.01, 1), st.floats(0.01, 100), st.lists(st.floats(0.01, 100), min_size=1, max_size=50))
+def test_saves_stay_within_their_share_of_the_time(share, save_seconds, steps):
+    """Of all but the first save, whose time is not known before."""
+    clock = 0.0
+    with patch("time.monotonic", lambda: clock):
+        budget, ends = SaveBudget(share), []
+        for seconds in steps:
+            clock += seconds
+            if budget.allows():
+                with budget.spend():
+                    clock += save_seconds
+                ends.append(clock)
+    assert ends[0] == steps[0] + save_seconds
+    assert (len(ends) - 1) * save_seconds <= share * (ends[-1] - ends[0]) * (1 + 1e-9)
+    assert share < 1 or len(ends) == len(steps)
+
+
+def without_final_files(data, output, spec, **saves):
     """Train to the last step, with a checkpoint there, but without the final files."""
     partial = output.with_name(f".{output.name}.partial")
     partial.write_text("in the way")
     with pytest.raises(FileExistsError):
-        run(data, output, spec, micro_batch_size=2, save_every=STEPS)
+        run(data, output, spec, micro_batch_size=2, **saves or {"save_every": STEPS})
     partial.unlink()
-    assert checkpoints(output) == [STEPS]
+    assert checkpoints(output)[-1] == STEPS
+
+
+def test_checkpoints_that_take_too_much_of_the_time_are_skipped(data, tmp_path):
+    """The first one shows how long a save takes; after that there is no time for another until the end."""
+    without_final_files(data, tmp_path / "out", SPEC, save_every=1, max_save_share=1e-9)
+    assert checkpoints(tmp_path / "out") == [1, STEPS]
 
 
 def test_a_kill_after_the_last_step(data, whole, tmp_path, capsys):

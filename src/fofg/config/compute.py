@@ -101,6 +101,9 @@ class Training(Section):
     rl_micro_batch_size: Count = Field(description="the same as micro_batch_size for reinforcement learning")
     rl_save_every: Count = Field(description="the same as save_every for reinforcement learning")
     pretraining_save_every: Count = Field(description="the same for the target tiny_base")
+    max_save_share: Probability = Field(
+        description="share of a run's time that checkpoints may take: one that is due earlier is skipped; 1: no limit"
+    )
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
 
     def workers(self) -> int:

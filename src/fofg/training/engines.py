@@ -31,7 +31,7 @@ def find(kind: Literal["sft", "rl"], name: str) -> Callable:
 
 def how(options: argparse.Namespace, engine: str) -> dict:
     """Return an engine's arguments for speed, memory and the weights' files. Raises UserError for verl without GPUs or settings."""
-    arguments = {"threads": options.threads, "one_file": options.one_file}
+    arguments = {"threads": options.threads, "one_file": options.one_file, "max_save_share": options.max_save_share}
     if engine != "torch":
         arguments |= {"gpus": options.gpus, "nodes": options.nodes}
     if engine != "verl":

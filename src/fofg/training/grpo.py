@@ -45,6 +45,7 @@ def train(
     tensorboard: str | Path | None = None,
     threads: int | None = None,
     one_file: bool = False,
+    max_save_share: float = 1.0,
 ) -> None:
     """Train a model on problems by GRPO, and write the new model folder to ``output``.
 
@@ -86,7 +87,7 @@ def train(
         validator = Decoder(policy, tokenizer, rollouts.model_copy(update=greedy), ends, batch_size)
 
         total = sum(phase.steps for phase in spec.phases)
-        run.resume(policy, optimizer, total, save_every)
+        run.resume(policy, optimizer, total, save_every, max_save_share)
         if measured and not run.records:
             run.log({"step": 0, **sampler.validate(held_out, validator), "seconds": run.seconds()})
         # A resumed run continues the warm-up where it was: steps have fewer updates when they found fewer groups.

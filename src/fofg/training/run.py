@@ -21,6 +21,7 @@ from fofg.runtime.locks import exclusive
 from fofg.runtime.signals import stoppable
 from fofg.training import metrics, modeling
 from fofg.training.metrics import Record
+from fofg.training.saving import SaveBudget
 
 #: Checkpoints of a run that are kept: should the newest be unreadable, there is one before it.
 CHECKPOINTS = 2
@@ -71,9 +72,13 @@ class Run:
         self.tensorboard, self.validation, self.one_file, self._stack = tensorboard, validation, one_file, stack
         self.records: list[Record] = []
 
-    def resume(self, network, optimizer, total: int, save_every: int) -> None:
-        """Load the newest checkpoint, if there is one, and start logging. From then on, SIGTERM takes effect after a step."""
+    def resume(self, network, optimizer, total: int, save_every: int, max_save_share: float = 1.0) -> None:
+        """Load the newest checkpoint, if there is one, and start logging. From then on, SIGTERM takes effect after a step.
+
+        A checkpoint is due every ``save_every`` steps, and skipped if saving took more than ``max_save_share`` of the time.
+        """
         self._network, self._optimizer, self._save_every = network, optimizer, save_every
+        self._save_budget = SaveBudget(max_save_share)
         if checkpoint := newest_checkpoint(self.folder):
             network.load_state_dict(checkpoint["model"])
             optimizer.load_state_dict(checkpoint["optimizer"])
@@ -106,8 +111,10 @@ class Run:
             yield step  # the caller's loop body runs here: the step is trained and logged when the next line is reached
             # After the last step there is nothing to resume, so a stop request no longer matters: the model is written.
             stopped = self._stop.is_set() and step < self.total
-            if step % self._save_every == 0 or step == self.total or stopped:
-                self._save(step)
+            due = step % self._save_every == 0 and self._save_budget.allows()
+            if due or step == self.total or stopped:
+                with self._save_budget.spend():
+                    self._save(step)
             if stopped:
                 raise stop_error(self._stop.reason, step, self.total)
 

@@ -35,13 +35,14 @@ def train(
     threads: int | None = None,
     allow_empty: bool = False,
     one_file: bool = False,
+    max_save_share: float = 1.0,
 ) -> None:
     """Fine-tune a model on a file of RFT examples, and write the new model folder to ``output``.
 
     Only the assistant's turns are learned. The result depends on the spec, the files, the machine and its number of threads;
     ``micro_batch_size`` affects rounding only. A killed run resumes from its last checkpoint under ``state``. With
-    ``allow_empty``, a file without examples yields the model unchanged. ``one_file``: as of ``fofg.training.modeling.save``. Raises
-    UserError for input that can't be used.
+    ``allow_empty``, a file without examples yields the model unchanged. ``one_file``: as of ``fofg.training.modeling.save``;
+    ``max_save_share``: as of ``fofg.training.run.Run.resume``. Raises UserError for input that can't be used.
     """
     config, model, output, state = spec.sft, Path(model), Path(output), Path(state)
     files = [Path(train_file), Path(test_file)]
@@ -64,7 +65,7 @@ def train(
         # The order of all epochs is fixed before the first step, so a resumed run needs nothing but its step number.
         plan = batches.steps(len(examples), config.batch_size, config.epochs, config.seed, config.last_batch)
         steps_per_epoch, test_every = len(plan) // config.epochs, max(1, math.ceil(len(plan) / TESTS))
-        run.resume(network, optimizer, len(plan), save_every)
+        run.resume(network, optimizer, len(plan), save_every, max_save_share)
         if len(tests) and not run.records:
             test_loss = evaluate(network, tests, workers, config, micro_batch_size, dtype)
             run.log({"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0, "test_loss": test_loss})

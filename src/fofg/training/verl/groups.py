@@ -14,6 +14,7 @@ from fofg.data.files import write_text
 from fofg.runtime.signals import stop_reason
 from fofg.training.groups import TOO_FEW
 from fofg.training.run import stop_error
+from fofg.training.saving import SaveBudget
 from fofg.training.verl.protocol import PREFIX, last_step
 
 _POLL_SECONDS = 0.5
@@ -28,9 +29,10 @@ class Groups(ReplayBuffer):
     """Replay buffer that fills a step with groups whose rewards differ (``trainer.v1.sampler.custom_sampler``).
 
     verl's own would draw forever if all rewards were equal. ``sampler_kwargs``: ``filter_groups`` (false: keep all groups of one
-    batch), ``generation_prompts``, ``max_generation_batches`` and ``on_incomplete_step`` of stage2.rl, and three files: ``error``
-    for the message that ends a run; ``drawn`` for the metrics of each step's groups, since verl saves a checkpoint before it writes
-    its own; ``stop``, which others create to have the run save after the current step and exit.
+    batch), ``generation_prompts``, ``max_generation_batches`` and ``on_incomplete_step`` of stage2.rl, ``max_save_share`` of
+    training, and three files: ``error`` for the message that ends a run; ``drawn`` for the metrics of each step's groups, since
+    verl saves a checkpoint before it writes its own; ``stop``, which others create to have the run save after the current step and
+    exit.
     """
 
     #: Makes verl save once a stop is requested; from the first step on.
@@ -77,6 +79,7 @@ class Groups(ReplayBuffer):
             write_text(Path(self.sampler_kwargs.error), message)
             raise RuntimeError(message)
         if not self.watch and partition_id != "val":
+            _limit_saves(trainer, self.sampler_kwargs.max_save_share, file)
             self.watch = threading.Thread(target=_save_on_request, args=(trainer.config, file), daemon=True)
             self.watch.start()
 
@@ -125,6 +128,18 @@ class Groups(ReplayBuffer):
         message = f"step {step}: rewards differ in {groups} (mean reward {record['reward']:.2f})"
         write_text(Path(self.sampler_kwargs.error), f"{message}, {reason}")
         raise RuntimeError(message)
+
+
+def _limit_saves(trainer, max_share: float, stop: Path) -> None:
+    """Make verl's trainer skip a checkpoint that takes too much of the time, but none for a stop or at the end."""
+    budget, save = SaveBudget(max_share), trainer._save_checkpoint
+
+    def save_if_allowed() -> None:
+        if budget.allows() or trainer.global_steps >= trainer.total_training_steps or stop_reason(stop):
+            with budget.spend():
+                save()
+
+    trainer._save_checkpoint = save_if_allowed
 
 
 def _save_on_request(config, file: Path) -> None:

@@ -41,6 +41,7 @@ def train(
     threads: int | None = None,
     validation_settings: Validation | None = None,
     one_file: bool = False,
+    max_save_share: float = 1.0,
 ) -> None:
     """Train as ``fofg.training.grpo.train`` does, with verl's own trainer (V1, synchronous) and rollouts by vLLM.
 
@@ -54,7 +55,7 @@ def train(
         folder = runs.world_folder(run.folder, gpus * nodes)
         positions, tokenizer = model_files.positions(model), models.load_tokenizer(model)
         cpus = threads or os.cpu_count() or 1
-        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
+        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions, max_save_share)
         sources = prompts.load(files, config, spec.scoring, tokenizer, positions)
         held_out = prompts.load_validation(validation, validation_settings, config, tokenizer, positions)
         held_out_file = folder / "validation.parquet"

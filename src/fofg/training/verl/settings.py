@@ -23,8 +23,8 @@ TESTS = 10
 class LaunchConfig(NamedTuple):
     """Where a run keeps its files, and on what it runs.
 
-    ``gpus``, ``cpus``: per node; ``folder``: of checkpoints, one every ``save_every`` steps; ``model``: the folder to start from;
-    ``positions``: the longest sequence that it holds.
+    ``gpus``, ``cpus``: per node; ``folder``: of checkpoints, one every ``save_every`` steps, but for ``max_save_share`` of the time
+    at most; ``model``: the folder to start from; ``positions``: the longest sequence that it holds.
     """
 
     gpus: int
@@ -34,6 +34,7 @@ class LaunchConfig(NamedTuple):
     save_every: int
     model: Path
     positions: int | None
+    max_save_share: float = 1.0
 
 
 def overrides(values: dict, prefix: str = "") -> Iterator[str]:
@@ -94,6 +95,7 @@ def sft(config: SFTConfig, verl: VerlConfig, launch: LaunchConfig, train: Path, 
             "total_training_steps": steps,
             "test_freq": max(1, math.ceil(steps / TESTS)) if test else -1,
             "max_ckpt_to_keep": 2,
+            "+max_save_share": launch.max_save_share,
             "seed": config.seed,
         },
     }
@@ -124,6 +126,7 @@ def grpo(
         "on_incomplete_step": on_incomplete_step,
         "generation_prompts": config.generation_prompts,
         "max_generation_batches": config.max_generation_batches,
+        "max_save_share": launch.max_save_share,
         "error": str(launch.folder / ERROR),
         "drawn": str(launch.folder / DRAWN),
         "stop": str(launch.folder / STOP),

@@ -35,6 +35,7 @@ def train(
     threads: int | None = None,
     allow_empty: bool = False,
     one_file: bool = False,
+    max_save_share: float = 1.0,
 ) -> None:
     """Train as ``fofg.training.sft.train`` does, with verl's own trainer: FSDP, float32 weights, bfloat16 computation, no padding.
 
@@ -52,7 +53,7 @@ def train(
             return run.keep_model()
         check_length(max(map(len, [*examples.input_ids, *tests.input_ids])), positions)
         cpus = threads or os.cpu_count() or 1
-        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions)
+        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions, max_save_share)
         run.finish(_run(run, config, verl, launch, examples, tests), log_every)
 
 

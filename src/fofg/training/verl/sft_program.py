@@ -22,6 +22,7 @@ from verl.utils.distributed import destroy_global_process_group, initialize_glob
 
 from fofg.data.files import write_text
 from fofg.training.run import stop_error
+from fofg.training.saving import SaveBudget
 from fofg.training.verl.protocol import ERROR, STOP
 
 
@@ -34,12 +35,22 @@ class Trainer(SFTTrainer):
 
     def __init__(self, config, stop: Stop):
         self.stop, self.stop_file = stop, Path(config.trainer.default_local_dir) / STOP
-        self.trained, self.saves = 0, False
+        self.trained, self.saves, self.budget = 0, False, SaveBudget(config.trainer.max_save_share)
         super().__init__(config)
 
     def _build_engine(self) -> None:
         super()._build_engine()
         self._train_batch, self.training_client.train_batch = self.training_client.train_batch, self._train
+
+    def _build_ckpt_handler(self) -> None:
+        super()._build_ckpt_handler()
+        self._save_checkpoint, self.ckpt_handler.save_checkpoint = self.ckpt_handler.save_checkpoint, self._save
+
+    def _save(self, step: int) -> None:
+        """Save a checkpoint that verl finds due, unless it takes too much of the time; one for a stop or the end in any case."""
+        if self.saves or step >= self.total_training_steps or self._any(self.rank == 0 and self.budget.allows()):
+            with self.budget.spend():
+                self._save_checkpoint(step=step)
 
     def _train(self, data):
         """Train a step, after which verl reads ``save_freq``. Raises Stopped instead if a stop was requested and all is saved."""
@@ -53,9 +64,12 @@ class Trainer(SFTTrainer):
         return output
 
     def _stop_requested(self) -> bool:
-        """Return whether any process got a stop request. All agree on the answer, since all have to save together."""
-        known = self.stop.is_set() or (self.rank == 0 and bool(stop_reason(self.stop_file)))
-        votes = torch.tensor(int(known), device=self.device_name)
+        """Return whether any process got a stop request."""
+        return self._any(self.stop.is_set() or (self.rank == 0 and bool(stop_reason(self.stop_file))))
+
+    def _any(self, vote: bool) -> bool:
+        """Return whether any process votes for it. All agree on the answer, since all have to save together."""
+        votes = torch.tensor(int(vote), device=self.device_name)
         torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
         return bool(votes.item())
 
