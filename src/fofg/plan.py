@@ -91,6 +91,7 @@ def summarize(settings: Config, rule: str, jobs: Sequence[Job]) -> dict[str, Any
         "gpu_hours": total.gpu_seconds / 3600,
         "max_gpu_hours": total.max_gpu_seconds / 3600,
         "kept_gb": total.kept_mb / 1000,
+        "saves": total.saves,
         "gpus": max(job.gpus for job in jobs),
         "mem_mb": largest.mem_mb,
         "minutes": largest.runtime,
@@ -132,7 +133,7 @@ def as_dict(settings: Config, jobs: Sequence[Job], gpus: int | None) -> dict[str
     if gpus and not max_gpus:
         raise UserError("--gpus: no job requests a GPU; set rollout_engine.gpus and training.gpus")
     devices = gpus or max_gpus
-    sums = ("jobs", "responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb", "requested_gpu_hours")
+    sums = ("jobs", "responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb", "saves", "requested_gpu_hours")
     side_by_side = max(1, devices // max(settings.training.workers(), 1))
     total = {name: sum(row[name] for row in rules) for name in sums}
     total["wall_hours"] = wall_seconds(settings, jobs, devices) / 3600
@@ -170,6 +171,8 @@ def as_text(settings: Config, plan: dict[str, Any]) -> str:
         on = f"{plan['gpus']} GPUs" if plan["gpus"] else "this machine"
         output.append(f"wall clock  {total['wall_hours']:.3g} hours on {on}")
         output.append(f"disk  {total['kept_gb']:.3g} GB under {settings.run_dir}, {total['state_gb']:.3g} GB more during training")
+        save_hours = total["saves"] * settings.plan.save_seconds * max(settings.training.workers(), 1) / 3600
+        output.append(f"checkpoints  {total['saves']}, {save_hours:.2g} of the {unit} hours")
         fields = [
             [f"{plan['assumptions'][name]:,.12g}", f"plan.{name}", str(field.description)]
             for name, field in Plan.model_fields.items()

@@ -39,7 +39,7 @@ class Estimate(NamedTuple):
 
     ``mem_mb`` is per node and ``runtime`` a time limit in minutes. ``gpu_seconds`` are those of all GPUs together (of the machine,
     if the job uses none), ``max_`` holds if every response is as long as allowed. ``kept_mb`` stays on disk, ``state_mb`` is
-    needed during training.
+    needed during training, in which ``saves`` checkpoints are written.
     """
 
     mem_mb: int
@@ -52,6 +52,7 @@ class Estimate(NamedTuple):
     max_gpu_seconds: int
     kept_mb: int
     state_mb: int = 0
+    saves: int = 0
 
 
 def estimate_rollouts(settings: Config, limits: Rollouts, problems: int, copies: int = 1) -> Estimate:
@@ -77,7 +78,7 @@ def estimate_sft(
 
     ``rows``: number of the user's own conversations to train on instead.
     """
-    return _estimate_sft(settings, sft, _sft_tokens(settings, sft, limits, selection, problems, rows))
+    return _estimate_sft(settings, sft, *_sft_work(settings, sft, limits, selection, problems, rows))
 
 
 def estimate_merged(settings: Config, strings: int, rows: int | None = None) -> Estimate:
@@ -86,15 +87,15 @@ def estimate_merged(settings: Config, strings: int, rows: int | None = None) -> 
     ``rows``: number of the first task's conversations that the user provides to train on instead.
     """
     sft, transfer = settings.stage1.sft, settings.countdown
-    mixed = _sft_tokens(settings, sft, settings.stage1.rollouts, settings.stage1.rft, strings, transfer.mixture.strings or rows)
-    other = _sft_tokens(settings, sft, transfer.rollouts, transfer.rft, transfer.train, transfer.mixture.countdown)
-    return _estimate_sft(settings, sft, (mixed[0] + other[0], mixed[1] + other[1]))
+    mixed = _sft_work(settings, sft, settings.stage1.rollouts, settings.stage1.rft, strings, transfer.mixture.strings or rows)
+    other = _sft_work(settings, sft, transfer.rollouts, transfer.rft, transfer.train, transfer.mixture.countdown)
+    return _estimate_sft(settings, sft, *map(sum, zip(mixed, other)))
 
 
-def _sft_tokens(
+def _sft_work(
     settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, problems: int, rows: int | None
-) -> tuple[float, float]:
-    """Return the tokens that fine-tuning reads: expected, and at most."""
+) -> tuple[float, float, float]:
+    """Return the tokens that fine-tuning reads, expected and at most, and the expected conversations of an epoch."""
     max_length, length = limits.max_prompt_tokens + limits.max_response_tokens, _turn_tokens(settings, limits)
     max_examples = problems * min(limits.samples, selection.max_per_problem or limits.samples)
     examples = min(max_examples, round(problems * limits.samples * settings.plan.kept_share))
@@ -102,12 +103,13 @@ def _sft_tokens(
         max_length, length, max_examples, examples = sft.max_length, length * selection.turns_per_example, rows, rows
     max_length = min(sft.max_length, max_length)
     tokens, max_tokens = sft.epochs * examples * min(length, max_length), sft.epochs * max_examples * max_length
-    return tokens, max_tokens
+    return tokens, max_tokens, examples if rows is not None else examples / selection.turns_per_example
 
 
-def _estimate_sft(settings: Config, sft: SFTConfig, tokens: tuple[float, float]) -> Estimate:
+def _estimate_sft(settings: Config, sft: SFTConfig, tokens: float, max_tokens: float, conversations: float) -> Estimate:
     throughput = settings.plan.sft_tokens_per_second
-    return _estimate_training(settings, sft.engine, (tokens[0] / throughput, tokens[1] / throughput), tokens)
+    due = sft.epochs * math.ceil(conversations / sft.batch_size) // settings.training.save_every
+    return _estimate_training(settings, sft.engine, (tokens / throughput, max_tokens / throughput), (tokens, max_tokens), due)
 
 
 def estimate_warmup(settings: Config) -> Estimate:
@@ -146,8 +148,8 @@ def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
         for generated, updated in ((sampled, trained), (max_sampled, max_trained))
     )
     tokens = (sampled + trained, max_sampled + max_trained)
-    reference = _REFERENCE if rl.kl_coef else 0
-    return _estimate_training(settings, rl.engine, (gpu_seconds, max_gpu_seconds), tokens, responses, reference)
+    reference, due = _REFERENCE if rl.kl_coef else 0, steps // settings.training.rl_save_every
+    return _estimate_training(settings, rl.engine, (gpu_seconds, max_gpu_seconds), tokens, due, responses, reference)
 
 
 def _estimate_training(
@@ -155,21 +157,33 @@ def _estimate_training(
     engine: str,
     gpu_seconds: tuple[float, float],
     tokens: tuple[float, float],
+    due: int,
     responses: int = 0,
     reference: int = 0,
 ) -> Estimate:
-    """Estimate a training job; ``reference``: bytes per parameter of a second model."""
-    size = model_size(settings)
+    """Estimate a training job; ``due``: checkpoints before the last; ``reference``: bytes per parameter of a second model."""
+    size, gpus = model_size(settings), _training_gpus(settings)
+    saves = 1 + _affordable_saves(settings, due, gpu_seconds[0] / gpus)
+    ending = gpus * (saves * settings.plan.save_seconds + settings.plan.finish_seconds)
     return _estimate(
         settings,
         mem_mb=_memory(engine, size / settings.training.nodes, settings.training.gpus, reference),
-        gpus=_training_gpus(settings),
-        gpu_seconds=gpu_seconds,
+        gpus=gpus,
+        gpu_seconds=(gpu_seconds[0] + ending, gpu_seconds[1] + ending),
         responses=responses,
         tokens=tokens,
         kept_mb=2 * size / 1e6,
         state_mb=_STATES * _STATE * size / 1e6,
+        saves=saves,
     )
+
+
+def _affordable_saves(settings: Config, due: int, seconds: float) -> int:
+    """Return how many checkpoints ``training.max_save_share`` leaves of those due in a training of some seconds."""
+    share, each = settings.training.max_save_share, settings.plan.save_seconds
+    if share == 1 or not each:
+        return due
+    return min(due, 1 + math.floor(seconds * share / ((1 - share) * each)))
 
 
 def _estimate(
@@ -182,6 +196,7 @@ def _estimate(
     tokens: tuple[float, float],
     kept_mb: float,
     state_mb: float = 0,
+    saves: int = 0,
 ) -> Estimate:
     """Complete an estimate: add the start-up time, and set the time limit."""
     cluster, start = settings.cluster, settings.plan.start_seconds
@@ -198,6 +213,7 @@ def _estimate(
         max_gpu_seconds=math.ceil(start * gpus + gpu_seconds[1]),
         kept_mb=math.ceil(kept_mb),
         state_mb=math.ceil(state_mb),
+        saves=saves,
     )
 
 

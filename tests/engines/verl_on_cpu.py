@@ -30,7 +30,7 @@ def use() -> None:
     def on_cpu(*given) -> dict:
         values = compose(*given)
         for section, changes in SETTINGS.items():
-            values[section] |= changes
+            values[section] = values.get(section, {}) | changes
         return values
 
     settings.sft = on_cpu

@@ -259,7 +259,7 @@ FREE_KEYS = {
     **each("cluster", max_runtime=60, grace_period=60, resources={"train_sft": {"mem_mb": 5000, "runtime": 45}}),
     **each("plan", rollout_tokens_per_second=9.5, sft_tokens_per_second=9.5, rl_tokens_per_second=9.5, start_seconds=9.5),
     **each("plan", rl_step_seconds=9.5, mean_prompt_tokens=9.5, mean_response_tokens=9.5, generation_batches=9.5),
-    **each("plan", kept_share=0.9, model_parameters=9),
+    **each("plan", kept_share=0.9, model_parameters=9, save_seconds=9.5, finish_seconds=9.5),
 }
 GPU = {"training": {"gpus": 1}}
 VERL = GPU | {

@@ -48,11 +48,11 @@ def paper(tmp_path_factory) -> dict:
 
 
 def test_jobs_of_the_papers_run(paper):
-    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of rollouts: 16 shards of Stage 1, 3 of each iteration."""
+    """11 models: base, Stage 1, 6 iterations, 3 curricula. 7 rounds of rollouts: 8 shards of Stage 1, 2 of each iteration."""
     jobs = {row["rule"]: row["jobs"] for row in paper["rules"]}
-    assert (jobs["generate_rollouts"], jobs["generate_iteration_rollouts"]) == (16, 6 * 3)
+    assert (jobs["generate_rollouts"], jobs["generate_iteration_rollouts"]) == (8, 6 * 2)
     assert (jobs["train_sft"], jobs["train_iteration"], jobs["train_rl"]) == (1, 6, 3)
-    assert (jobs["generate_held_out_rollouts"], jobs["generate_passk_rollouts"]) == (22, 3 * 32)
+    assert (jobs["generate_held_out_rollouts"], jobs["generate_passk_rollouts"]) == (22, 3 * 16)
     assert jobs["create_problems"] == 6
     assert not {"all", "evaluate", "build_tiny_base"} & jobs.keys()
 
@@ -63,11 +63,19 @@ def test_totals_of_the_papers_run(paper):
     for name in ("gpu_hours", "max_gpu_hours", "tokens", "requested_gpu_hours"):
         assert total[name] == pytest.approx(sum(row[name] for row in paper["rules"]))
     (rl,) = [row for row in paper["rules"] if row["rule"] == "train_rl"]
-    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 348_600, 945, 1)
-    assert rl["requested_gpu_hours"] == 3 * 8 * 945 / 60
+    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 348_600, 1440, 1)
+    assert rl["requested_gpu_hours"] == 3 * 8 * 24
     assert total["gpu_hours"] / 8 < total["wall_hours"] < total["gpu_hours"]
     assert total["state_gb"] == pytest.approx(3 * 12 * 8.03, rel=0.01)
-    assert paper["assumptions"]["rollout_tokens_per_second"] == 12_000
+    assert paper["assumptions"]["rollout_tokens_per_second"] == 13_000
+
+
+def test_starting_is_a_small_part_of_the_papers_rollouts(paper):
+    """98 s of a job; less than 5% of all rollouts and of each full shard (evaluations are small jobs)."""
+    rows = {row["rule"]: row for row in paper["rules"] if row["rule"].startswith("generate_")}
+    hours, jobs = (sum(row[name] for row in rows.values()) for name in ("gpu_hours", "jobs"))
+    assert 98 * jobs < 0.05 * 3600 * hours
+    assert all(0.05 * 60 * rows[rule]["expected_minutes"] > 98 for rule in ("generate_rollouts", "generate_passk_rollouts"))
 
 
 def test_the_default_run_is_estimated_near_its_measured_time(fofg):
@@ -98,7 +106,7 @@ def test_own_files_replace_jobs_and_their_rows_are_counted(fofg, tmp_path):
 def test_cluster_resources_override_the_estimate():
     resources = "cluster={resources: {train_rl: {mem_mb: 200000}, train_sft: {runtime: 2880}}}"
     jobs = {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], [resources])}
-    assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 945)
+    assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 1440)
     assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (348_600, 2880)
 
 
@@ -142,7 +150,7 @@ def test_jobs_wait_for_inputs_and_free_gpus():
 
 
 def test_a_job_with_a_short_limit_needs_several_starts():
-    """5.16 hours of work; each start has an hour, minus 900 s to save and 120 s to start: 43 minutes of work."""
+    """5.16 hours of work; each start has an hour, minus 900 s to save and 98 s to start: 43 minutes of work."""
     config = configured(PAPER)
     assert summarize(config, "train_rl", [job("a", 18_580)])["starts"] == 8
     assert summarize(config, "train_rl", [job("a", 18_580, runtime=310 + 15)])["starts"] == 1

@@ -20,6 +20,8 @@ class Plan(Section):
     rl_tokens_per_second: Positive = Field(description="tokens in updates of reinforcement learning, without rollouts")
     start_seconds: _Seconds = Field(description="from a job's start to its first token: packages, weights, CUDA graphs")
     rl_step_seconds: _Seconds = Field(description="per RL step in addition to its tokens: weight transfer, waiting")
+    save_seconds: _Seconds = Field(description="per checkpoint in training")
+    finish_seconds: _Seconds = Field(description="from a training's last checkpoint to its model: merge, convert, write")
     mean_prompt_tokens: Positive = Field(description="prompt without definitions, as in training")
     mean_response_tokens: Positive = Field(description="response, before the limit max_response_tokens")
     generation_batches: Annotated[float, Field(ge=1)] = Field(
