@@ -13,6 +13,7 @@ from fofg.data import exchange
 from fofg.errors import UserError, explain
 from fofg.plan import as_dict, as_text, dry_run
 from fofg.runtime import run_registry
+from fofg.tasks.task import task_variables
 
 
 def main() -> None:
@@ -20,8 +21,8 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     _add_config(commands.add_parser("config", help="print the resolved configuration as YAML"))
     _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
-    _add_import(commands.add_parser("import", help="write problems or training examples of others with this project's columns"))
-    _add_export(commands.add_parser("export", help="write problems or training examples for others"))
+    _add_import(commands.add_parser("import", help="write others' problems, rollouts or examples with this project's columns"))
+    _add_export(commands.add_parser("export", help="write problems, rollouts or examples for others"))
     commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
     commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
@@ -47,23 +48,32 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="targets of the workflow (default: all)")
-    parser.add_argument("--configfile", nargs="+", default=[], metavar="OVERLAY", help="as of snakemake; targets go first")
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of snakemake")
+    _add_overlays(parser)
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs in use at once (default: those of the largest job)")
     parser.add_argument("--remaining", action="store_true", help="leave out what is up to date (default: all from nothing)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_plan)
 
 
+def _add_overlays(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--configfile", nargs="+", default=[], metavar="OVERLAY", help="as of snakemake; other arguments go first")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of snakemake")
+
+
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="Parquet or JSON Lines (docs/files.md)")
     parser.add_argument("output", metavar="PARQUET", help="the file to write")
+    _add_overlays(parser)
     parser.set_defaults(run=_import)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="problems (train.parquet, test.parquet) or training examples (rft_data/)")
-    parser.add_argument("output", metavar="PARQUET", help="the file to write")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a dataset or output of the run (stage2_level2, stage1_level1/rft_data, stage1_level1/rollout), a file, or a folder",
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="the file to write; a folder, for train and test of a dataset or folder")
     parser.add_argument(
         "--as",
         dest="form",
@@ -71,15 +81,33 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         choices=get_args(exchange.Form),
         help="verl: this project's columns, which verl reads; messages: conversations; public: columns of the paper's public code",
     )
+    _add_overlays(parser)
     parser.set_defaults(run=_export)
 
 
 def _import(arguments: argparse.Namespace) -> None:
+    _with_tasks(arguments)
     print(f"{exchange.import_rows(arguments.file, arguments.output)} rows")
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    print(f"{exchange.export_rows(arguments.file, arguments.output, arguments.form)} rows")
+    for name, file in exchange.find(arguments.source, _with_tasks(arguments).run_dir).items():
+        rows = exchange.export_rows(file, arguments.output + name, arguments.form)
+        print(f"{arguments.output}{name}: {rows} rows")
+
+
+def _with_tasks(arguments: argparse.Namespace) -> Config:
+    """Load the configuration, and let rows find its task."""
+    settings = load(_overlaid(arguments))
+    os.environ.update(task_variables(settings.problems))
+    return settings
+
+
+def _overlaid(arguments: argparse.Namespace) -> dict:
+    values = read([DEFAULT, *arguments.configfile])
+    for pair in arguments.config:
+        merge(values, _assignment(pair))
+    return values
 
 
 def _config(arguments: argparse.Namespace) -> None:
@@ -88,10 +116,7 @@ def _config(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    values = read([DEFAULT, *arguments.configfile])
-    for pair in arguments.config:
-        merge(values, _assignment(pair))
-    settings = load(values)
+    settings = load(_overlaid(arguments))
     jobs = dry_run(arguments.targets, arguments.configfile, arguments.config, arguments.remaining)
     plan = as_dict(settings, jobs, arguments.gpus)
     print(json.dumps(plan, indent=2) if arguments.json else as_text(settings, plan))

@@ -4,16 +4,21 @@ import json
 import re
 from pathlib import Path
 
+import problem_sets
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fofg.data import datasets
 from fofg.errors import UserError
 from fofg.tasks.strings.expressions import evaluate, parse, text
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES
 from fofg.tasks.strings.prompts import check_template, code, definition, prompt_text
 
 FACTS = json.loads((Path(__file__).parents[1] / "reference/functions.json").read_text(encoding="utf-8"))
+#: Residues modulo a prime of texts (UTF-8 bytes read as one number): of the published template's pieces, with their lengths
+#: (before the code, between code and input, after the input), and of published prompts.
+PUBLISHED = json.loads((Path(__file__).parents[1] / "reference/published_prompts.json").read_text(encoding="utf-8"))
 TEMPLATE = 'Code:\n{code}\nInput: {input}. Answer {"output": "..."}'
 
 
@@ -63,3 +68,25 @@ def test_a_template_needs_each_placeholder_once(template):
         check_template(template)
     with pytest.raises(UserError, match=r"problems\.template"):
         prompt_text(template, "x", "y")
+
+
+def residue(text: str) -> int:
+    """Return the residue of a prompt in which the characters 0, 1, 2 stand for the pieces of the published template."""
+    total = 0
+    for part in re.split("([\0-\2])", text):
+        length, digits = PUBLISHED["pieces"][ord(part)] if part in {*"\0\1\2"} else (len(part.encode()), part.encode().hex() or "0")
+        total = ((total << 8 * length) + int(digits, 16)) % int(PUBLISHED["modulus"], 16)
+    return total
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "step"), [("stage2_level1/train", 16, 1), ("stage2_level2/train", 16, 1), ("stage2_level1to8/test", 2048, 128)]
+)
+def test_with_the_published_wording_stage_2_prompts_are_the_published_ones(name, rows, step):
+    """Byte for byte, though the wording, which belongs to others, is not here."""
+    update = {"sampler": "paper", "template": "\0{code}\1{input}\2"}
+    settings = problem_sets.DEFAULT.problems.model_copy(update=update).of_stage(2)
+    batches = datasets.batches(problem_sets.spec(*name.split("/"), rows, settings))
+    prompts = [prompt for batch in batches for prompt in batch["prompt"].to_pylist()]
+    assert {len(prompt) for prompt in prompts} == {1} and {prompt[0]["role"] for prompt in prompts} == {"user"}
+    assert [residue(prompt[0]["content"]) for prompt in prompts[::step]] == [int(one, 16) for one in PUBLISHED["prompts"][name]]

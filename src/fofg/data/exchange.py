@@ -1,13 +1,18 @@
-"""Convert files of problems or training examples: others' to this project's columns, and back."""
+"""Convert files of problems, rollouts or training examples: others' to this project's columns, and back."""
 
+import os
+from collections.abc import Iterable, Iterator
+from glob import escape, glob
+from pathlib import Path as Folder
 from typing import Literal
 
 import pyarrow as pa
 
+from fofg import names
 from fofg.data.files import column_names, in_batches, write_parquet
 from fofg.data.messages import with_messages
 from fofg.data.reading import Path, example_rows, problem_rows
-from fofg.data.schemas import EXAMPLES, MESSAGES, PROBLEMS, RFT, Message
+from fofg.data.schemas import EXAMPLES, MESSAGES, PROBLEMS, RFT, ROLLOUTS, Message
 from fofg.errors import UserError
 from fofg.tasks import task as tasks
 
@@ -15,7 +20,31 @@ Form = Literal["verl", "messages", "public"]
 _CONVERSATIONS = pa.schema([("messages", MESSAGES)])
 _DEPTH = pa.struct([("index", pa.int64()), ("split", pa.string()), ("depth", pa.int64())])
 _PUBLIC_PROBLEMS = PROBLEMS.set(PROBLEMS.get_field_index("extra_info"), pa.field("extra_info", _DEPTH))
+_PUBLIC_ROLLOUTS = _PUBLIC_PROBLEMS.append(ROLLOUTS.field("responses"))
 _PUBLIC_EXAMPLES = pa.schema([("prompt", pa.string()), ("response", pa.string())])
+#: Rollouts in memory at a time: each may have a thousand responses.
+_ROLLOUTS = 128
+
+
+def find(name: str, run_dir: str) -> dict[str, str]:
+    """Return the files that a name means, by what to add to the path of an output.
+
+    ``name``: a file, a folder with train and test, or one of these under the run's data, such as ``stage2_level2`` or
+    ``stage1_level1/rollout``. Raises UserError if there is none.
+    """
+    data = Folder(run_dir, names.DATA).parent
+    made = [path for ending in ("", ".parquet") for path in sorted(glob(f"{escape(str(data))}/*/{escape(name)}{ending}"))]
+    path = next(filter(os.path.exists, [name, *made]), "")
+    if os.path.isfile(path):
+        return {"": path}
+    files = [f"{path}/{split}{ending}" for split in ("train", "test") for ending in (".parquet", ".jsonl")]
+    found = {f"/{Folder(file).stem}.parquet": file for file in filter(os.path.exists, files)} if path else {}
+    if not found:
+        others = sorted({folder.name for folder in data.glob("*/*") if folder.is_dir()})
+        known = f"; there are {', '.join(others)}" if others else ""
+        missing = f"{name}: no such file, and no train, test or file of that name under {data}"
+        raise UserError(f"{missing}; make it first, or correct the name{known}")
+    return found
 
 
 def import_rows(path: Path, output: Path) -> int:
@@ -23,36 +52,51 @@ def import_rows(path: Path, output: Path) -> int:
 
     Raises UserError, naming file, row and column, for what can't be understood.
     """
-    if _are_examples(path):
+    if not (schema := _problems(path)):
         return write_parquet(output, RFT, map(_examples, in_batches(example_rows(path, EXAMPLES))))
-    numbered = (row | {"extra_info": row["extra_info"] | {"index": number}} for number, row in enumerate(problem_rows(path)))
-    return write_parquet(output, PROBLEMS, in_batches(numbered))
+    rows = enumerate(problem_rows(path, schema, _ROLLOUTS))
+    numbered = (row | {"extra_info": row["extra_info"] | {"index": number}} for number, row in rows)
+    return _write(output, schema, numbered)
 
 
 def export_rows(path: Path, output: Path, form: Form) -> int:
     """Write a file for others. Return the number of rows.
 
-    ``verl``: this project's own columns, which verl's trainers read; ``messages``: conversations alone; ``public``: those of the
-    paper's public code, where examples have a prompt and response as text. Raises UserError for rows that can't be written so.
+    ``verl``: this project's own columns, which verl's trainers read; ``messages``: conversations alone, one per response;
+    ``public``: the columns of the paper's public code, where examples have a prompt and response as text. Raises UserError for rows
+    that can't be written so.
     """
     if form == "verl":
         return import_rows(path, output)
-    if _are_examples(path):
-        rows = example_rows(path)
-        if form == "public":
-            texts = ({**row, "prompt": _text(row["prompt"], path, number)} for number, row in enumerate(rows))
-            return write_parquet(output, _PUBLIC_EXAMPLES, in_batches(texts))
-        talks = ([*row["prompt"], {"role": "assistant", "content": row["response"]}] for row in rows)
-        return write_parquet(output, _CONVERSATIONS, in_batches({"messages": talk} for talk in talks))
-    problems = problem_rows(path)
+    schema = _problems(path)
     if form == "messages":
-        return write_parquet(output, _CONVERSATIONS, in_batches({"messages": row["prompt"]} for row in problems))
-    published = (_published(row, f"{path}: row {number}") for number, row in enumerate(problems))
-    return write_parquet(output, _PUBLIC_PROBLEMS, in_batches(published))
+        talks = _talks(problem_rows(path, schema, _ROLLOUTS) if schema else example_rows(path))
+        return _write(output, _CONVERSATIONS, ({"messages": talk} for talk in talks))
+    if not schema:
+        texts = ({**row, "prompt": _text(row["prompt"], path, number)} for number, row in enumerate(example_rows(path)))
+        return _write(output, _PUBLIC_EXAMPLES, texts)
+    published = (_published(row, f"{path}: row {number}") for number, row in enumerate(problem_rows(path, schema, _ROLLOUTS)))
+    return _write(output, _PUBLIC_ROLLOUTS if schema is ROLLOUTS else _PUBLIC_PROBLEMS, published)
 
 
-def _are_examples(path: Path) -> bool:
-    return bool({"response", "completion", "messages"} & {*column_names(path)})
+def _write(output: Path, schema: pa.Schema, rows: Iterable[dict]) -> int:
+    return write_parquet(output, schema, in_batches(rows, _ROLLOUTS if "responses" in schema.names else 4096))
+
+
+def _problems(path: Path) -> pa.Schema | None:
+    """Return the schema of a file of problems or rollouts; None for one of training examples."""
+    columns = {*column_names(path)}
+    if "responses" in columns:
+        return ROLLOUTS
+    return None if {"response", "completion", "messages"} & columns else PROBLEMS
+
+
+def _talks(rows: Iterator[dict]) -> Iterator[list[Message]]:
+    """Yield the conversations of rows: with each of their responses, or the prompt alone."""
+    for row in rows:
+        responses = [row["response"]] if "response" in row else row.get("responses")
+        answers = [[]] if responses is None else [[{"role": "assistant", "content": response}] for response in responses]
+        yield from ([*row["prompt"], *answer] for answer in answers)
 
 
 def _examples(rows: list[dict]) -> pa.RecordBatch:

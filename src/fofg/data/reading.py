@@ -1,18 +1,19 @@
-"""Read problems and training examples, whoever wrote them: this project, the paper's public code, pandas, polars, datasets, TRL."""
+"""Read problems, rollouts and training examples of this project, the paper's public code, pandas, polars, datasets, TRL."""
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fofg.data.files import CORRECT, column_names, cure, read_batches, read_rows
 from fofg.data.schemas import DETAILS, PROBLEMS, RFT, Message
 from fofg.errors import UserError
 from fofg.tasks import task as tasks
 
-#: Columns of problems that a file may lack.
-OPTIONAL = ("ability", "extra_info")
+#: Columns of problems and rollouts that a file may lack.
+OPTIONAL = ("ability", "extra_info", "finish_reasons", "token_counts")
 #: Ways to write a training example: with a response, as TRL's pair of prompt and completion, as a conversation.
 _RESPONSES, _PAIRS, _CONVERSATIONS = (
     pa.schema([RFT.field(name) for name in names]) for names in (["prompt", "response"], ["prompt", "completion"], ["messages"])
@@ -24,24 +25,37 @@ Path = str | os.PathLike
 
 
 def problem_batches(path: Path, schema: pa.Schema = PROBLEMS, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Yield the problems of a file (schemas.PROBLEMS, or some of its columns), one batch in memory at a time.
+    """Yield the problems of a file (schemas.PROBLEMS, or some of its columns, or ROLLOUTS), one batch in memory at a time.
 
-    Where ``extra_info`` lacks an index or level, rows are numbered, and their task derives the level and other details. Raises
-    UserError, naming file, row and column, for what can't be understood.
+    What others' rows lack is added (``completed``). Raises UserError, naming file, row and column, for what can't be understood.
     """
     first = 0
     for batch in read_batches(path, schema, batch_size, OPTIONAL):
-        info = batch.column("extra_info")
-        if info.null_count or any(info.field(name).null_count for name in ("index", "level")):
-            rows = [_completed(row, number, path) for number, row in enumerate(_rows(batch, path), first)]
-            batch = pa.RecordBatch.from_pylist(rows, schema)
-        yield batch
+        yield completed(batch, path, first)
         first += batch.num_rows
 
 
-def problem_rows(path: Path, schema: pa.Schema = PROBLEMS) -> Iterator[dict]:
+def completed(batch: pa.RecordBatch, path: Path, first: int) -> pa.RecordBatch:
+    """Return rows of problems or rollouts with what others' lack; ``first``: the number of the first one.
+
+    Where ``extra_info`` lacks an index or level, rows are numbered, and their task derives the level and other details. Without
+    ``finish_reasons``, every response counts as finished; without ``token_counts``, its length is unknown.
+    """
+    info = batch.column("extra_info")
+    if info.null_count or any(info.field(name).null_count for name in ("index", "level")):
+        rows = [_completed(row, number, path) for number, row in enumerate(_rows(batch, path), first)]
+        batch = pa.RecordBatch.from_pylist(rows, batch.schema)
+    for name, value in (("finish_reasons", "stop"), ("token_counts", None)):
+        if name in batch.schema.names and batch.column(name).null_count:
+            counts = pc.fill_null(pc.list_value_length(batch.column("responses")), 0).to_pylist()
+            filled = pa.array([[value] * count for count in counts], batch.schema.field(name).type)
+            batch = batch.set_column(batch.schema.names.index(name), name, pc.coalesce(batch.column(name), filled))
+    return batch
+
+
+def problem_rows(path: Path, schema: pa.Schema = PROBLEMS, batch_size: int = 4096) -> Iterator[dict]:
     """Yield the problems of a file as dictionaries. Raises UserError as ``problem_batches``."""
-    for batch in problem_batches(path, schema):
+    for batch in problem_batches(path, schema, batch_size):
         yield from _rows(batch, path)
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from fofg.data.files import conform, damaged_parquet, leave_out_pandas, open_parquet
+from fofg.data.reading import OPTIONAL, completed
 from fofg.data.schemas import ROLLOUTS
 from fofg.errors import UserError
 from fofg.runtime.processes import exit_with
@@ -40,27 +41,30 @@ class Span(NamedTuple):
     batch_rows: int
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the batches in order. Raises UserError where the file is damaged, or a value is of another kind."""
+        """Yield the batches in order, completed. Raises UserError where the file is damaged, or a value is of another kind."""
         schema, first = pa.schema([ROLLOUTS.field(name) for name in columns]), self.first
         # Read row groups piece by piece, not whole: some writers put everything in one.
         with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file:
             try:
-                for batch in file.iter_batches(self.batch_rows, row_groups=self.groups, columns=columns):
-                    yield conform(batch, schema, self.path, first)
+                present = [name for name in columns if name in file.schema_arrow.names]
+                for batch in file.iter_batches(self.batch_rows, row_groups=self.groups, columns=present):
+                    yield completed(conform(batch, schema, self.path, first), self.path, first)
                     first += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 raise damaged_parquet(self.path, error) from None
 
 
 class RolloutFile:
-    """A rollout file (fofg.data.schemas.ROLLOUTS). Raises UserError if it is missing, truncated, empty or of another schema.
+    """A rollout file (fofg.data.schemas.ROLLOUTS; others' may lack columns in OPTIONAL).
+
+    Raises UserError if it is missing, truncated, empty or of another schema.
 
     ``rows``: problems; ``batch_rows``: problems per batch, by default about BATCH_BYTES of text.
     """
 
     def __init__(self, path: str | Path, batch_rows: int | None = None):
         self.path = path
-        with open_parquet(path, ROLLOUTS.names) as file:
+        with open_parquet(path, [name for name in ROLLOUTS.names if name not in OPTIONAL]) as file:
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         self._sizes = [(group.num_rows, group.total_byte_size) for group in groups]
         self.rows, self.bytes = sum(rows for rows, _ in self._sizes), sum(size for _, size in self._sizes)

@@ -84,7 +84,10 @@ def _filter(
     decisions = _grade(texts, [problems[i] for i in parents.tolist()], finished.tolist(), selection, rule)
     correct = np.bincount(parents[decisions == Decision.KEPT], minlength=batch.num_rows)
     decisions[(decisions == Decision.KEPT) & (correct == samples)[parents]] = Decision.PROBLEM_ALL_SOLVED
-    tokens = pc.fill_null(batch.column("token_counts").flatten(), 0).to_numpy(zero_copy_only=False)
+    counts = batch.column("token_counts").flatten()
+    if selection.max_tokens is not None and counts.null_count:
+        raise UserError(f"{where}: a response has no token count, which max_tokens of the selection needs; set it to null")
+    tokens = pc.fill_null(counts, 0).to_numpy(zero_copy_only=False)
     _apply_limits(decisions, parents, texts, tokens, selection)
     kept_counts = np.bincount(parents[decisions == Decision.KEPT], minlength=batch.num_rows)
     lengths = pc.fill_null(pc.binary_length(batch.column("responses").flatten()), 0).to_numpy(zero_copy_only=False)

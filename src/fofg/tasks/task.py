@@ -128,7 +128,7 @@ def get(source: str) -> Task:
     rows carry in place of its name. The workflow sets both from the configuration (``task_variables``), so the rows of a file never
     decide which code is imported. Raises UserError for an unknown task.
     """
-    return _find(source, os.environ.get("FOFG_TASK"), os.environ.get("FOFG_DATA_SOURCE"))
+    return _find(source, os.environ.get("FOFG_TASK"), os.environ.get("FOFG_DATA_SOURCE") or None)
 
 
 @lru_cache(maxsize=1024)
