@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from fofg.config.countdown import CountdownShare
 from fofg.config.types import Count, Name, Natural, Positive, Probability, Section, known, null_removes
 from fofg.config.values import OwnPath
 
@@ -189,4 +190,7 @@ class TinyBase(Section):
     learning_rate: Positive = Field(description="of AdamW (embeddings, norms)")
     matrix_learning_rate: Positive = Field(description="of Muon (weight matrices)")
     error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of steps with a slip, so that the base is fallible")
+    countdown: CountdownShare | None = Field(
+        None, exclude_if=lambda countdown: countdown is None, description="conversations about Countdown, too; null: none"
+    )
     seed: Natural

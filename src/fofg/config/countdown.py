@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from fofg.config.stage1 import Rollouts, Selection, TaskProblems
 from fofg.config.types import Count, Levels, Natural, Section
@@ -17,6 +17,23 @@ def _untrained(levels: tuple[int, int]) -> tuple[int, int]:
     if levels[0] <= TRAINED_LEVEL:
         raise ValueError(f"the lowest is {levels[0]}, but {TRAINED_LEVEL} integers are what Stage 1 trains on; start at 3 or above")
     return levels
+
+
+def _has_placeholders(template: str) -> str:
+    for placeholder in ("{numbers}", "{target}"):
+        if template.count(placeholder) != 1:
+            raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
+    return template
+
+
+Wording = Annotated[str, AfterValidator(_has_placeholders)]
+
+
+class CountdownShare(Section):
+    """Countdown in the pre-training of an embedded model."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the conversations that are about Countdown")
+    template: Wording = Field(description="wording of their prompts, as in countdown.template")
 
 
 class Mixture(Section):
@@ -34,7 +51,7 @@ class Countdown(Section):
     """
 
     seed: Natural = Field(description="of the problems")
-    template: str = Field(description="wording of the prompt, with {numbers} and {target} once each")
+    template: Wording = Field(description="wording of the prompt, with {numbers} and {target} once each")
     train: Count = Field(description="problems of 2 integers for Stage 1; 50,000 in the paper")
     levels: Annotated[Levels, AfterValidator(_untrained)] = Field(description="integers of test problems, fewest and most")
     test: Count = Field(description="test problems per level; 128 in the paper")
@@ -44,14 +61,6 @@ class Countdown(Section):
     curricula: list[str] = Field(description="curricula of stage2.rl that also start from the model of both tasks")
     models: list[str] = Field(description="models of the string experiment that answer Countdown problems too")
     test_rollouts: Rollouts = Field(description="responses to test problems; samples: n of avg@n")
-
-    @field_validator("template")
-    @classmethod
-    def _has_placeholders(cls, template: str) -> str:
-        for placeholder in ("{numbers}", "{target}"):
-            if template.count(placeholder) != 1:
-                raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
-        return template
 
     def problems(self) -> TaskProblems:
         """Return the settings that Countdown problems depend on."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from fofg.tiny_base import corpus
+from fofg.config.countdown import CountdownShare
+from fofg.tiny_base import arithmetic, corpus
 from fofg.tiny_base.tokenizer import PAD, answer_text, user_text
 
 ROW = 512
@@ -34,10 +35,19 @@ class Batch(NamedTuple):
 class Batches:
     """Sequence of batches, one per step, each of ``tokens_per_step / ROW`` rows (at least one)."""
 
-    def __init__(self, tokenizer: str, template: str, seed: int, steps: int, tokens_per_step: int, error_rate: float):
+    def __init__(
+        self,
+        tokenizer: str,
+        template: str,
+        seed: int,
+        steps: int,
+        tokens_per_step: int,
+        error_rate: float,
+        countdown: CountdownShare | None = None,
+    ):
         """Set up the batches. ``tokenizer``: the text of a tokenizer.json."""
         self.serialized, self.template, self.seed, self.steps = tokenizer, template, seed, steps
-        self.rows, self.error_rate = max(1, tokens_per_step // ROW), error_rate
+        self.rows, self.error_rate, self.countdown = max(1, tokens_per_step // ROW), error_rate, countdown
 
     def __len__(self) -> int:
         return self.steps
@@ -77,7 +87,7 @@ class Batches:
         """
         tokens: list[int] = []
         answers: list[bool] = []
-        for turn in corpus.conversation(self.template, rng, late, self.error_rate):
+        for turn in self._conversation(rng, late):
             user = self._tokenizer.encode(user_text(turn.prompt)).ids
             response = self._tokenizer.encode(answer_text(turn.response)).ids
             if len(tokens) + len(user) + len(response) > ROW:
@@ -85,6 +95,11 @@ class Batches:
             tokens += user + response
             answers += [False] * len(user) + [True] * len(response)
         return (tokens, answers) if tokens else self._document(rng, late)
+
+    def _conversation(self, rng: Random, late: bool) -> list[corpus.Turn]:
+        if self.countdown and rng.random() < self.countdown.share:
+            return arithmetic.conversation(self.countdown.template, rng, late, self.error_rate)
+        return corpus.conversation(self.template, rng, late, self.error_rate)
 
 
 def _place(batch: Batch, row: int, start: int, tokens: list[int], answers: list[bool]) -> None:

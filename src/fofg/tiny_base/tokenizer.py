@@ -1,5 +1,6 @@
 """Tokenizer of single bytes, plus one token for every fixed piece of prompts, definitions and answers. Any text round-trips."""
 
+import re
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -8,6 +9,7 @@ from fofg.data.files import write_json, write_text
 from fofg.errors import UserError
 from fofg.tasks.strings import prompts
 from fofg.tasks.strings.expressions import METHODS
+from fofg.tiny_base import arithmetic
 from fofg.tiny_base.library import ALL, GLOSSES, NAMES, body
 
 PAD, USER, ASSISTANT, END = SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -40,8 +42,11 @@ def answer_text(response: str) -> str:
     return f"{response}{END}"
 
 
-def build(template: str) -> Tokenizer:
-    """Return the tokenizer for prompts in the wording of ``template``. Its length is the model's vocabulary."""
+def build(template: str, countdown: str | None = None) -> Tokenizer:
+    """Return the tokenizer for prompts in the wording of ``template``, and for Countdown's in that of ``countdown``.
+
+    Its length is the model's vocabulary.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     encode = dict(zip(range(256), _byte_letters()))
     merges = [(encode[first], encode[second]) for first, second in map(str.encode, _CHARACTERS)]
@@ -50,17 +55,19 @@ def build(template: str) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces(template)])
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces(template, countdown)])
     return tokenizer
 
 
-def pieces(template: str) -> list[str]:
-    """Return the texts that get a token of their own: function names, the prompt's wording, lines of definitions, glosses."""
+def pieces(template: str, countdown: str | None = None) -> list[str]:
+    """Return the texts that get a token of their own: function names, the prompts' wording, lines of definitions, glosses."""
     wording = template.replace("{input}", '"{input}"').replace("{code}", "{input}").split("{input}")
     lines = [piece for function in ALL for piece in _lines(body(function) + "\n\n")]
     glosses = [f' {gloss} -> "' for gloss in GLOSSES.values()]
     methods = [piece for method in METHODS for piece in (f'"{method}()', f"){method}()")]
     candidates = [*NAMES.values(), *wording, prompts.code(""), *_CODE, *_ANSWER, *methods, *lines, *glosses]
+    if countdown:
+        candidates += [*re.split(r"{numbers}|{target}", countdown), *arithmetic.PIECES]
     return list(dict.fromkeys(piece for piece in candidates if len(piece) > 1))
 
 

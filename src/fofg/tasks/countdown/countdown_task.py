@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from random import Random
 from typing import Any
 
+from fofg.config import Warmup
 from fofg.data.files import CORRECT, cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.tasks.countdown import grading, sampler
 from fofg.tasks.countdown.grading import Goal
+from fofg.tasks.countdown.prompts import prompt_text
 from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
 
 #: Bounds of rows that others wrote: they keep the values of any answer small.
@@ -33,10 +36,15 @@ class Countdown:
             yield _problem(goal, level, json.dumps(goal._asdict()), solution)
 
     def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
-        """Fill ``{numbers}`` (in the order of the row, with commas) and ``{target}`` into the template."""
-        goal = _goal(json.loads(problem.truth))
-        numbers = ", ".join(map(str, goal.numbers))
-        return [{"role": "user", "content": template.replace("{numbers}", numbers).replace("{target}", str(goal.target))}]
+        return [{"role": "user", "content": prompt_text(template, _goal(json.loads(problem.truth)))}]
+
+    def worked_examples(self, settings: Warmup, template: str, split: str) -> Iterator[tuple[list[Message], str]]:
+        """Yield examples from the corpus of the embedded model that knows arithmetic; a level below 2 counts as 2 integers."""
+        from fofg.tiny_base import arithmetic  # which imports this package
+
+        rng = Random(f"{settings.seed} {split}")
+        for prompt, response in arithmetic.worked_examples(template, settings.levels, split == "test", rng):
+            yield [{"role": "user", "content": prompt}], response
 
     def read(self, row: Mapping, where: str) -> Problem:
         truth = (row["reward_model"] or {}).get("ground_truth")

@@ -20,15 +20,15 @@ from fofg.tasks.task import Split
 NUMBERS, TARGETS = (1, 100), (1, 999)
 #: Fewest and most integers of a problem; with more, the package rarely finds a target in its range.
 LEVELS = (2, 6)
-#: One in SIDES problems belongs to the test side.
+#: One in SIDES problems belongs to the test splits.
 SIDES = 8
 #: Consecutive draws without a new problem after which those of a split count as used up.
 PATIENCE = {"train": 50, "test": 5_000}
 
 
-def is_test(goal: Goal) -> bool:
-    """Return whether a problem belongs to the test splits of all datasets rather than to their training splits."""
-    return _hash(f"{goal.target} {sorted(goal.numbers)}") % SIDES == 0
+def side(goal: Goal) -> int:
+    """Return the number of a problem's side, 0 to SIDES - 1: those of side 0 are in test splits alone, the others never."""
+    return _hash(f"{goal.target} {sorted(goal.numbers)}") % SIDES
 
 
 def sample(seed: int, split: Split) -> Iterator[tuple[int, Goal, str]]:
@@ -58,7 +58,7 @@ def _next(drawn: Iterator[tuple[Goal, str]], seen: set[tuple], test: bool) -> tu
     """Return a new problem of a side with its solution, or None."""
     misses = 0
     for goal, solution in drawn:
-        if is_test(goal) != test:
+        if (side(goal) == 0) != test:
             continue
         if (key := (goal.target, *sorted(goal.numbers))) not in seen:
             seen.add(key)
