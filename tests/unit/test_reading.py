@@ -8,9 +8,10 @@ import problem_sets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from table_rows import TABLES, rows
 
 from fofg.data import datasets, reading
-from fofg.data.files import count_rows, write_parquet
+from fofg.data.files import count_rows, read_rows, write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
 from fofg.tasks import task as tasks
@@ -95,6 +96,18 @@ def test_the_same_rows_are_read_whoever_wrote_them(tmp_path, name):
     assert count_rows(path) == len(ROWS)
     assert list(reading.problem_rows(path)) == ROWS
     assert [batch.schema for batch in reading.problem_batches(path, batch_size=7)] == [PROBLEMS] * 4
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_survives_pandas_and_json_lines(tmp_path, name):
+    schema, expected = TABLES[name], rows(TABLES[name])
+    write_parquet(tmp_path / "own.parquet", schema, [expected])
+    frame = pd.read_parquet(tmp_path / "own.parquet")
+    frame.to_parquet(tmp_path / "pandas.parquet")
+    frame.to_json(tmp_path / "pandas.jsonl", orient="records", lines=True)
+    (tmp_path / "json.jsonl").write_text("\n".join(map(json.dumps, expected)))
+    for file in ("own.parquet", "pandas.parquet", "pandas.jsonl", "json.jsonl"):
+        assert list(read_rows(tmp_path / file, schema)) == expected, file
 
 
 @pytest.mark.parametrize("depth", [True, False])

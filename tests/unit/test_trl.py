@@ -2,14 +2,13 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import rl_problems
+from side_packages import install
 from transformers import AutoTokenizer
 
 from fofg.data.files import write_parquet
@@ -19,7 +18,6 @@ from fofg.training.conversations import IGNORED, conversation, encode
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 PINS = {"envs/gpu.txt": ("accelerate", "datasets", "dill", "multiprocess", "xxhash"), "tests/template_packages.txt": ("trl",)}
 TRAIN = """
 import json, sys
@@ -34,25 +32,8 @@ print(json.dumps([[row["input_ids"], row["labels"]] for row in trainer.train_dat
 """
 
 
-@pytest.fixture
-def trl(pytestconfig, tmp_path):
-    """Install TRL in a folder of its own, and return the folder."""
-    folder, requirements = pytestconfig.cache.mkdir("trl"), tmp_path / "requirements.txt"
-    pins = [
-        re.search(rf"^{name}==(?:[^\n]+\\\n)*[^\n]+\n", (ROOT / file).read_text(), re.MULTILINE)[0]
-        for file, packages in PINS.items()
-        for name in packages
-    ]
-    requirements.write_text("".join(pins))
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "--target", str(folder)]
-    done = subprocess.run([*command, "--upgrade", "-r", str(requirements)], capture_output=True, text=True)
-    if done.returncode and re.search("connection|timed out|name resolution", done.stderr, re.IGNORECASE):
-        pytest.skip(f"the package index can't be reached: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def test_trl_learns_the_responses_that_engine_torch_learns(trl, tmp_path, tiny_model):
+def test_trl_learns_the_responses_that_engine_torch_learns(pytestconfig, tmp_path, tiny_model):
+    trl = install(pytestconfig, "trl", PINS)
     examples = [rl_problems.example(index) for index in range(8)]
     path = tmp_path / "train.parquet"
     write_parquet(path, RFT, [with_messages(pa.RecordBatch.from_pylist(examples, EXAMPLES))])

@@ -58,6 +58,8 @@ def _value(value: Any, kind: pa.DataType, name: str = "") -> Any:
         return [_value(item, kind.value_type) for item in _parsed(value, list)]
     if pa.types.is_integer(kind):
         return _integer(value, kind)
+    if pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return _plain(value, kind)
     if name in JSON_FIELDS and isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return _text(value)
@@ -94,6 +96,13 @@ def _integer(value: Any, kind: pa.DataType) -> int:
         raise ValueError(f"{str(value)[:80]!r} is no whole number")
     if value.bit_length() >= kind.bit_width:
         raise ValueError(f"{str(value)[:80]} is too large a number")
+    return value
+
+
+def _plain(value: Any, kind: pa.DataType) -> float | bool:
+    types, name = (bool, "true or false") if pa.types.is_boolean(kind) else (int | float, "number")
+    if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
+        raise ValueError(f"{str(value)[:80]!r} is no {name}")
     return value
 
 
