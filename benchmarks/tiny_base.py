@@ -20,17 +20,16 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--model", type=Path, default=ROOT / "resources/tiny-base", help="default: resources/tiny-base")
     options.add_argument("--problems", type=int, default=256, help="problems per level (default: 256)")
     options.add_argument("--levels", type=int, default=3, help="highest level (default: 3)")
+    options.add_argument("--integers", type=int, default=0, help="Countdown problems: most integers (default: none)")
     options.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
     return options.parse_args()
 
 
-def accuracy(engine, problems: list, template: str, definitions: bool) -> float:
+def accuracy(engine, task, problems: list, template: str, definitions: bool) -> float:
     """Return the share of problems whose one response is correct."""
     from fofg.rollouts.engine import Request
-    from fofg.tasks.strings import Strings
     from fofg.tasks.task import Outcome
 
-    task = Strings()
     requests = [Request(task.prompt(problem, template, definitions), (seed,)) for seed, problem in enumerate(problems)]
     correct = 0
     for number, _, sample in engine.generate(requests):
@@ -47,7 +46,7 @@ def main() -> None:
 
     from fofg import config
     from fofg.rollouts.engine import create
-    from fofg.tasks.strings import Strings
+    from fofg.tasks import task as tasks
     from fofg.tasks.task import Split
 
     torch.set_num_threads(given.threads)
@@ -55,13 +54,18 @@ def main() -> None:
         settings = config.load(yaml.safe_load(file))
     engine = create("transformers", given.model, settings.evaluation.rollouts.model_copy(update={"temperature": 1.0}))
     result = {"model": given.model.name, "problems": given.problems, "target_level_1_visible": TARGET}
+
+    def measure(name: str, section, stage: int, level: int, definitions: bool) -> None:
+        task = tasks.load(section.task)
+        problems = list(task.sample(section, Split("levels", stage, "test", [(level, given.problems)])))
+        result[name] = round(accuracy(engine, task, problems, section.template, definitions), 3)
+        print(f"{name}: {result[name]}", file=sys.stderr)
+
     for level in range(1, given.levels + 1):
-        split = Split("levels", stage=1, split="test", shares=[(level, given.problems)])
-        problems = list(Strings().sample(settings.problems, split))
-        for definitions in (True, False):
-            name = f"level_{level}_{'visible' if definitions else 'hidden'}"
-            result[name] = round(accuracy(engine, problems, settings.problems.template, definitions), 3)
-            print(f"{name}: {result[name]}", file=sys.stderr)
+        for shown in ("visible", "hidden"):
+            measure(f"level_{level}_{shown}", settings.problems, 1, level, shown == "visible")
+    for level in range(2, given.integers + 1):
+        measure(f"countdown_{level}", settings.countdown.problems(), 1, level, False)
     report("tiny_base", **result)
 
 

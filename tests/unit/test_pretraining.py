@@ -28,7 +28,8 @@ from fofg.tiny_base import tokenizer as tokenizers
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "resources/tiny-base"
-SETTINGS = config.load(yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8")))
+VALUES = yaml.safe_load((ROOT / "config/default.yaml").read_text(encoding="utf-8"))
+SETTINGS = config.load(VALUES)
 TEMPLATE = SETTINGS.problems.template
 TOKENIZER = tokenizers.build(TEMPLATE)
 
@@ -212,13 +213,26 @@ def test_the_committed_model_has_the_default_configuration():
     record = json.loads((BASE / "spec.json").read_text(encoding="utf-8"))
     assert record["tiny_base"] == SETTINGS.tiny_base.model_dump(mode="json")
     assert record["template"] == SETTINGS.problems.template
-    assert TOKENIZER.to_str(pretty=True) + "\n" == (BASE / "tokenizer.json").read_text(encoding="utf-8")
-    assert (BASE / "chat_template.jinja").read_text(encoding="utf-8") == tokenizers.CHAT_TEMPLATE
 
 
-def test_the_committed_model_is_small_and_fits_its_tokenizer(committed):
+@pytest.mark.parametrize("folder", sorted((ROOT / "resources").iterdir()), ids=lambda folder: folder.name)
+def test_an_embedded_model_has_the_tokenizer_of_its_settings(folder, tmp_path, monkeypatch):
+    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    countdown = config.TinyBase.model_validate(spec["tiny_base"]).countdown
+    tokenizer = tokenizers.build(spec["template"], countdown.template if countdown else None)
+    assert tokenizer.to_str(pretty=True) + "\n" == (folder / "tokenizer.json").read_text(encoding="utf-8")
+    assert (folder / "chat_template.jinja").read_text(encoding="utf-8") == tokenizers.CHAT_TEMPLATE
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"] == tokenizer.get_vocab_size()
+    monkeypatch.chdir(tmp_path)
+    assert config.load({**VALUES, "base_model": f"resources/{folder.name}"}).base_model == str(folder)
+
+
+def test_the_embedded_models_are_small():
+    assert sum(path.stat().st_size for path in (ROOT / "resources").rglob("*")) < 15 * 2**20
+
+
+def test_the_committed_model_fits_its_tokenizer(committed):
     tokenizer, model = committed
-    assert sum(path.stat().st_size for path in BASE.iterdir()) < 15 * 2**20
     assert model.get_input_embeddings().num_embeddings == len(tokenizer) == TOKENIZER.get_vocab_size()
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|end|>")
 

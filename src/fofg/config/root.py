@@ -20,8 +20,8 @@ from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
 from fofg.config.values import RunDir, is_file, user_path
 
-#: The model that the default configuration names.
-EMBEDDED = "resources/tiny-base"
+#: The models that the project brings along; the default configuration names the first.
+EMBEDDED = ("resources/tiny-base", "resources/tiny-base-countdown")
 #: The highest level that the balanced sampler finds problems for when steps are capped at 64 characters or fewer.
 HIGHEST_LEVEL = 9
 
@@ -59,7 +59,7 @@ class Config(Section):
     @classmethod
     def _find_embedded(cls, model: BaseModel) -> BaseModel:
         # Paths are relative to the working directory, but the default has to work in any.
-        return str(CHECKOUT / model) if model == EMBEDDED and not Path(model).is_dir() else model
+        return str(CHECKOUT / model) if model in EMBEDDED and not Path(model).is_dir() else model
 
     @field_validator("container")
     @classmethod
