@@ -18,6 +18,7 @@ from fofg.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "config/default.yaml"
+COUNTDOWN = read([DEFAULT])["problems"] | {"task": "countdown", "template": "{numbers} {target}"}
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ def test_all_errors_are_reported_at_once_with_path_and_advice(values):
 BAD_VALUES = [
     ("problems.input_length", [6, 3], "the fewest (6) is more than the most (3)"),
     ("problems.template", "no placeholders", "needs {code} exactly once"),
+    ("countdown.template", "{numbers}", "needs {target} exactly once"),
     ("problems.max_output_length", 4, "less than the longest input (6)"),
     ("stage1.rollouts.top_p", 0, "Input should be greater than 0"),
     ("stage1.sft.learning_rate", "fast", "Input should be a valid number"),
@@ -114,6 +116,8 @@ BAD_VALUES = [
 ELSEWHERE = [
     ("stage2.rl.rollouts.samples", 1, "stage2.rl.rollouts: a group needs at least 2 samples"),
     *((f"{at}.temperature", 0, f"{at}: temperature 0") for at in ("stage2.rl.rollouts", "stage2.rft.rollouts", "passk.rollouts")),
+    ("problems.task", "countdown", "needs {numbers} exactly once"),
+    ("problems", COUNTDOWN, "datasets.stage1_level1.levels: a Countdown problem has 2 integers or more"),
     ("datasets.stage1_level1.test", 0, "set datasets.stage1_level1.test"),
     (
         "stage2.rft.num_iterations",

@@ -4,12 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fofg.config.stage1 import Rollouts, Selection, TaskProblems
+from fofg.config.stage1 import COUNTDOWN, Rollouts, Selection, TaskProblems, has_placeholders
 from fofg.config.types import Count, Levels, Natural, Section
 
-#: Name of the task; its level is the number of integers.
-COUNTDOWN = "countdown"
-#: Integers of the problems that Stage 1 trains on.
+#: Integers of the problems that Stage 1 trains on; a level is the number of integers.
 TRAINED_LEVEL = 2
 
 
@@ -19,14 +17,7 @@ def _untrained(levels: tuple[int, int]) -> tuple[int, int]:
     return levels
 
 
-def _has_placeholders(template: str) -> str:
-    for placeholder in ("{numbers}", "{target}"):
-        if template.count(placeholder) != 1:
-            raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
-    return template
-
-
-Wording = Annotated[str, AfterValidator(_has_placeholders)]
+Wording = Annotated[str, AfterValidator(lambda template: has_placeholders(template, COUNTDOWN))]
 
 
 class CountdownShare(Section):

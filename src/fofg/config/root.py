@@ -15,7 +15,7 @@ from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Train
 from fofg.config.countdown import Countdown
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
-from fofg.config.stage1 import Dataset, Problems, Scoring, Stage0, Stage1
+from fofg.config.stage1 import COUNTDOWN, Dataset, Problems, Scoring, Stage0, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
 from fofg.config.values import RunDir, is_file, user_path
@@ -131,6 +131,9 @@ class Config(Section):
                     f"datasets.{name}.levels: sampler balanced finds no problems above level {HIGHEST_LEVEL} with "
                     f"problems.max_output_length: {limit}; raise that to 256, or lower the level"
                 )
+        if self.problems.task == COUNTDOWN:
+            for name in [name for name, dataset in self.datasets.items() if dataset.levels[0] < 2]:
+                yield f"datasets.{name}.levels: a Countdown problem has 2 integers or more; start at 2"
         evaluated = self.datasets.get(self.evaluation.dataset)
         if evaluated and not self.use.evaluation_problems and not _span(self.failures.levels) & _span(evaluated.levels):
             has = list(evaluated.levels)

@@ -20,8 +20,10 @@ from fofg.config.types import (
     known,
 )
 
-#: The task of the paper.
-STRINGS = "string_task"
+#: The task of the paper, and that of its transfer experiment.
+STRINGS, COUNTDOWN = "string_task", "countdown"
+#: Task -> what the wording of its prompts has once each.
+PLACEHOLDERS = {STRINGS: ("{code}", "{input}"), COUNTDOWN: ("{numbers}", "{target}")}
 #: What sampler ``paper`` uses whatever the configuration says: its inputs have 3 to 10 letters, its outputs any length.
 PUBLISHED = {"input_length": (3, 10), "max_output_length": None}
 #: What the scheme ``published_code`` was once called.
@@ -42,6 +44,14 @@ class Pools(Section):
         return sorted(set(names))  # so that the order in a file reruns nothing
 
 
+def has_placeholders(template: str, task: str | None) -> str:
+    """Check the wording of a task's prompts; that of a task of the user's own may be any."""
+    for placeholder in PLACEHOLDERS.get(task or "", ()):
+        if template.count(placeholder) != 1:
+            raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
+    return template
+
+
 class TaskProblems(Section):
     """What the problems of any task depend on."""
 
@@ -60,7 +70,7 @@ class TaskProblems(Section):
 class Problems(TaskProblems):
     """Sampling and prompts of problems (paper §3.1)."""
 
-    task: str = Field(STRINGS, description="string_task, or package.module:Class of a task of your own")
+    task: str = Field(STRINGS, description="string_task, countdown, or package.module:Class of a task of your own")
     pools: Pools | None = Field(None, description="functions in the problems of stage 2; null: the sampler's own split")
     sampler: Literal["paper", "balanced"] = Field(description="paper: the published procedure, row for row; balanced: our own")
     seed: Natural = Field(description="42 in the paper")
@@ -72,7 +82,7 @@ class Problems(TaskProblems):
     @field_validator("task")
     @classmethod
     def _is_known(cls, task: str) -> str:
-        return known(task, (STRINGS,), "package.module:Class", kind="task")
+        return known(task, tuple(PLACEHOLDERS), "package.module:Class", kind="task")
 
     @field_validator("pools")
     @classmethod
@@ -104,10 +114,7 @@ class Problems(TaskProblems):
     @field_validator("template")
     @classmethod
     def _has_placeholders(cls, template: str, info: ValidationInfo) -> str:
-        for placeholder in ("{code}", "{input}") if info.data.get("task") == STRINGS else ():
-            if template.count(placeholder) != 1:
-                raise ValueError(f"needs {placeholder} exactly once, has it {template.count(placeholder)} times")
-        return template
+        return has_placeholders(template, info.data.get("task"))
 
     @field_validator("input_length")
     @classmethod

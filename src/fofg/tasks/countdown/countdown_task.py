@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from fofg.config import Warmup
+from fofg.config import Hints, Warmup
 from fofg.data.files import CORRECT, cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
@@ -35,7 +35,7 @@ class Countdown:
         for level, goal, solution in sampler.sample(settings.seed, split):
             yield _problem(goal, level, json.dumps(goal._asdict()), solution)
 
-    def prompt(self, problem: Problem, template: str, hints: bool) -> list[Message]:
+    def prompt(self, problem: Problem, template: str, hints: Hints) -> list[Message]:
         return [{"role": "user", "content": prompt_text(template, _goal(json.loads(problem.truth)))}]
 
     def worked_examples(self, settings: Warmup, template: str, split: str) -> Iterator[tuple[list[Message], str]]:
