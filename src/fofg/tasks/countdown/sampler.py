@@ -35,9 +35,9 @@ def sample(seed: int, split: Split) -> Iterator[tuple[int, Goal, str]]:
     """Yield level, problem and a solution, level by level.
 
     Problems of a level depend on ``seed``, level and split alone, and the first ones stay the same when more are drawn. None
-    repeats in a test split. There are about 11,000 training problems of 2 integers; once nearly all are in a training split, it
-    goes through them again, in another order. Raises UserError for a level out of LEVELS, or if a test split has
-    no further problem.
+    repeats in a test split. A training split repeats none before it has about nine tenths of all there are, then it starts over, in
+    another order: of 2 integers there are 10,468, of more integers, more than anyone draws. Raises UserError for a level out of
+    LEVELS, or if a test split has no further problem.
     """
     for level, rows in split.shares:
         if not LEVELS[0] <= level <= LEVELS[1]:
