@@ -131,6 +131,16 @@ def test_the_loss_on_two_processes_is_the_mean_over_the_examples(folder, uninter
     assert records(uninterrupted)[-1]["test_loss"] == pytest.approx(by_example, abs=0.01)  # bfloat16
 
 
+def test_what_replaces_flash_attn_trains_the_same_model(folder, uninterrupted):
+    """From the first step to the merged model, whose configuration must not name an attention that others lack."""
+    code, errors = Job(folder, "kernels").wait()
+    assert code == 0, errors
+    ours, theirs = (records(model) for model in (folder / "kernels", uninterrupted))
+    for name in ("loss", "test_loss"):
+        assert [record.get(name) for record in ours] == pytest.approx([record.get(name) for record in theirs], abs=0.02)
+    assert "varlen" not in (folder / "kernels/config.json").read_text()
+
+
 def test_a_stopped_run_saves_its_current_step_and_resumes_exactly(folder, uninterrupted):
     done = 0
     for way, reason in WAYS:

@@ -80,8 +80,11 @@ class VerlConfig(Section):
 
     tokens_per_gpu: Count = Field(description="tokens that a GPU trains on at once, at least one sequence")
     offload: bool = Field(description="weights and optimizer wait in main memory while RL's rollouts are made")
-    attention: Literal["auto", "sdpa", "flash_attention_2"] = Field(
-        description="auto: flash_attention_2 where installed, else sdpa"
+    attention: Literal["auto", "sdpa", "varlen", "flash_attention_2"] = Field(
+        description="auto: flash_attention_2 where installed, else sdpa; varlen: PyTorch's kernel for packed rows (try it first)"
+    )
+    chunked_log_probs: bool = Field(
+        description="log-probabilities in chunks, not verl's token by token, where flash-attn is not installed (try it first)"
     )
     tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while rollouts are made")
     gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for rollouts")

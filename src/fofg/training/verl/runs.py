@@ -1,5 +1,6 @@
 """Run one of verl's trainers, and turn its last checkpoint into a model."""
 
+import os
 import shutil
 import signal
 import sys
@@ -14,6 +15,7 @@ from fofg.training.metrics import Record
 from fofg.training.run import Run, stop_error
 from fofg.training.verl.protocol import DRAWN, ERROR, LINES, STOP, last_step
 from fofg.training.verl.records import Follower, Lines
+from fofg.training.verl.settings import ATTENTION
 
 
 def world_folder(folder: Path, workers: int) -> Path:
@@ -80,7 +82,9 @@ def merged(checkpoint: Path, model: Path, folder: Path):
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
     command += ["--local_dir", str(checkpoint), "--target_dir", str(folder)]
     log = folder.with_suffix(".log")
-    code = subprocesses.run(command, log, {"CUDA_VISIBLE_DEVICES": ""})
+    # The checkpoint's configuration names the attention that it was trained with, which transformers may not know by itself.
+    modules = ",".join(filter(None, [os.getenv("VERL_USE_EXTERNAL_MODULES"), ATTENTION]))
+    code = subprocesses.run(command, log, {"CUDA_VISIBLE_DEVICES": "", "VERL_USE_EXTERNAL_MODULES": modules})
     if code == -signal.SIGTERM:
         raise UserError("stopped after the last step, while its checkpoint was merged; run the same command to resume")
     if code:
