@@ -16,13 +16,14 @@ TARGETS = ("all", "tiny_base")
 
 
 class Checkout:
-    """A copy of the project's files, in which Snakemake runs as for a user."""
+    """A copy of the project's files, in which Snakemake runs as for a user; ``small``: overlays of all its runs."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, small: tuple[Path, ...] = (SMALL,)):
         self.folder = folder
+        self.small = small
 
     def arguments(self, *targets: str, overlays=(), cores: int = 2) -> list[str]:
-        return [*targets, "--cores", str(cores), "--configfile", *map(str, (SMALL, *overlays))]
+        return [*targets, "--cores", str(cores), "--configfile", *map(str, (*self.small, *overlays))]
 
     def command(self, *targets: str, overlays=(), cores: int = 2) -> list[str]:
         return [sys.executable, "-m", "snakemake", *self.arguments(*targets, overlays=overlays, cores=cores)]
@@ -60,7 +61,7 @@ def snakemake(*arguments: str, folder=ROOT) -> subprocess.CompletedProcess:
     return forked.snakemake(list(arguments), folder, environment())
 
 
-def make_checkout(folder: Path) -> Checkout:
+def make_checkout(folder: Path, small: tuple[Path, ...] = (SMALL,)) -> Checkout:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -72,4 +73,4 @@ def make_checkout(folder: Path) -> Checkout:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    return Checkout(folder)
+    return Checkout(folder, small)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkouts import TARGETS, Checkout, make_checkout
+from checkouts import SMALL, TARGETS, Checkout, make_checkout
 from filelock import FileLock
 
 
@@ -17,16 +17,22 @@ def checkout(tmp_path) -> Checkout:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Checkout:
     """A finished small run, shared by all pytest-xdist workers. Tests must not change its files; ``copied`` is for that."""
+    return run_once(tmp_path_factory, "finished", TARGETS, (SMALL,))
+
+
+def run_once(tmp_path_factory, name: str, targets: tuple[str, ...], small: tuple[Path, ...]) -> Checkout:
+    """Return the finished run of some targets, which the first pytest-xdist worker makes."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    checkout, complete = Checkout(shared / "finished"), shared / "finished-complete"
-    with FileLock(shared / "finished.lock"):
+    checkout, complete = Checkout(shared / name, small), shared / f"{name}-complete"
+    with FileLock(shared / f"{name}.lock"):
         if not complete.exists():
             if checkout.folder.exists():
                 pytest.fail("the small run failed in another worker")
-            make_checkout(checkout.folder).run(*TARGETS)
-            add_own_files(checkout.folder)
+            make_checkout(checkout.folder, small).run(*targets)
+            if targets == TARGETS:
+                add_own_files(checkout.folder)
             complete.touch()
     return checkout
 
@@ -34,10 +40,13 @@ def finished(tmp_path_factory) -> Checkout:
 @pytest.fixture
 def copied(finished, tmp_path) -> Checkout:
     """A copy of the finished small run, to change and rerun."""
-    folder = tmp_path / "fofg"
+    return copy(finished, tmp_path / "fofg")
+
+
+def copy(run: Checkout, folder: Path) -> Checkout:
     # Dry runs in other workers rewrite the iocache meanwhile.
-    shutil.copytree(finished.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("iocache"))
-    return Checkout(folder)
+    shutil.copytree(run.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("iocache"))
+    return Checkout(folder, run.small)
 
 
 def add_own_files(run: Path) -> None:

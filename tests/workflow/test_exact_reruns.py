@@ -288,7 +288,9 @@ def write(path: Path, values: dict) -> Path:
 
 
 def test_the_tables_have_every_key():
-    assert {*EXPECTED, *FREE_KEYS} == set(keys(read([DEFAULT]))) and not EXPECTED.keys() & FREE_KEYS.keys()
+    """Those of Countdown are in test_transfer.py."""
+    every = {key for key in keys(read([DEFAULT])) if not key.startswith("countdown.")}
+    assert {*EXPECTED, *FREE_KEYS} == every and not EXPECTED.keys() & FREE_KEYS.keys()
 
 
 def test_keys_that_rerun_nothing_are_not_compared_in_a_run_without_records():

@@ -4,13 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from typing import get_args
 
 import pytest
 import rollout_rows
 import yaml
 from checkouts import snakemake
-from configs import PAPER, ROOT, configured
+from configs import COUNTDOWN, PAPER, ROOT, configured
 
 from fofg.__main__ import main
 from fofg.config.compute import ModelRule
@@ -55,6 +56,23 @@ def test_jobs_of_the_papers_run(paper):
     assert (jobs["generate_held_out_rollouts"], jobs["generate_passk_rollouts"]) == (22, 3 * 16)
     assert jobs["create_problems"] == 6
     assert not {"all", "evaluate", "build_tiny_base"} & jobs.keys()
+
+
+@pytest.fixture(scope="module")
+def transfer() -> list[Job]:
+    """The jobs of the paper's transfer to Countdown."""
+    return dry_run(["countdown"], [str(PAPER), str(COUNTDOWN)])
+
+
+def test_jobs_of_the_papers_transfer_to_countdown(transfer):
+    """4 models, 3 of them trained on both tasks; 4 samples of 50,000 problems, 32 of 128 on each of three levels."""
+    jobs = Counter(job.rule for job in transfer)
+    assert (jobs["train_multi_base"], jobs["train_multi_base_rl"], jobs["train_rl"], jobs["train_sft"]) == (1, 2, 1, 1)
+    responses = {rule: sum(job.estimate.responses for job in transfer if job.rule == rule) for rule in jobs}
+    assert responses["generate_countdown_rollouts"] == 4 * 50_000
+    assert (jobs["generate_countdown_test_rollouts"], responses["generate_countdown_test_rollouts"]) == (12, 12 * 128 * 32)
+    tokens = {job.rule: job.estimate.tokens for job in transfer if job.rule in ("train_sft", "train_multi_base")}
+    assert tokens["train_multi_base"] == pytest.approx(1.4 * tokens["train_sft"])  # 200,000 responses besides 500,000
 
 
 def test_totals_of_the_papers_run(paper):
@@ -164,11 +182,11 @@ def test_starts_are_those_of_the_profile():
 # --- names that stand in more than one place -------------------------------------------------------------------------
 
 
-def test_configuration_and_profile_name_the_rules_that_run_a_model(paper):
+def test_configuration_and_profile_name_the_rules_that_run_a_model(paper, transfer):
     profile = (ROOT / "profiles/slurm/config.yaml").read_text()
     (listed,) = re.findall(r"^  gpu_rules:\n((?:    - \w+\n)+)", profile, re.MULTILINE)
     names = {line.strip(" -") for line in listed.splitlines()}
-    assert {row["rule"] for row in paper["rules"] if row["tokens"]} == names
+    assert {row["rule"] for row in paper["rules"] if row["tokens"]} | {job.rule for job in transfer if job.estimate.tokens} == names
     assert set(get_args(ModelRule)) < names
 
 
