@@ -17,6 +17,13 @@ from fofg.rft.selection import select
 from fofg.specs import SelectionSpec
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Put back what ``main`` sets."""
+    for name in ("FOFG_TASK", "FOFG_DATA_SOURCE"):
+        monkeypatch.setenv(name, "")
+
+
 def test_problems_come_back_from_the_public_form(tmp_path, monkeypatch):
     own, public, back = (str(tmp_path / f"{name}.parquet") for name in ("own", "public", "back"))
     pq.write_table(OWN, own)
@@ -51,7 +58,7 @@ def test_problems_are_numbered_and_examples_get_messages(tmp_path):
 
 def test_rollouts_are_selected_alike_in_the_public_form(tmp_path):
     """Which has no finish reasons and token counts, and gives all rows one number."""
-    answers = ['{"output": "aa"}', "?", '{"output": "c"}', '{"output": "aa"}.']
+    answers = ['{"output": "aa"}', None, '{"output": "c"}', '{"output": "aa"}.']
     program = {"expression": "func_1(x, 2)", "output": "aa"}
     rows = [rollout_rows.rollout(index, [*answers[: index + 1], *"???"[index:]], **program) for index in range(4)]
     paths = [tmp_path / f"{name}.parquet" for name in ("own", "public", "back")]
@@ -78,8 +85,6 @@ def test_rollouts_are_selected_alike_in_the_public_form(tmp_path):
 
 
 def test_outputs_of_a_run_are_exported_by_name(tmp_path, monkeypatch, capsys):
-    for name in ("FOFG_TASK", "FOFG_DATA_SOURCE"):
-        monkeypatch.setenv(name, "")  # so that they are put back
     data = tmp_path / "data/string_task/stage2_level2"
     rows = [rollout_rows.problem(0, data_source="lab/strings")]
     for name in ("train", "test", "rollout"):

@@ -51,9 +51,9 @@ def _classified(row: dict, rule: AnswerRule, where: str) -> list[dict]:
                 "index": row["extra_info"]["index"],
                 "level": problem.level,
                 "sample": sample,
-                "failure": task.classify(problem, text, reason == "length", rule),
+                "failure": task.classify(problem, text or "", reason == "length", rule),
             }
-            for sample, (text, reason) in enumerate(zip(row["responses"], row["finish_reasons"]))
+            for sample, (text, reason) in enumerate(zip(row["responses"] or [], row["finish_reasons"]))
         ]
     except UserError as error:
         raise UserError(f"{where}: {error}; make the problems again") from None

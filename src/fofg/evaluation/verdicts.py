@@ -26,9 +26,9 @@ def grade_row(row: dict, rule: AnswerRule, where: str) -> list[dict]:
     task, problem = read(row, where)
     key = {"index": row["extra_info"]["index"], "level": problem.level}
     verdicts = []
-    for sample, (response, reason) in enumerate(zip(row["responses"], row["finish_reasons"])):
+    for sample, (response, reason) in enumerate(zip(row["responses"] or [], row["finish_reasons"])):
         truncated = reason == "length"
-        outcome = task.grade(problem, response, truncated, rule)
+        outcome = task.grade(problem, response or "", truncated, rule)
         correct, answered = outcome is Outcome.CORRECT, outcome is not Outcome.NO_ANSWER
         verdicts.append({**key, "sample": sample, "correct": correct, "answered": answered, "truncated": truncated})
     return verdicts

@@ -144,7 +144,7 @@ def _find(source: str, configured: str | None, alias: str | None) -> Task:
     for other in map(load, TASKS):
         if any(part.startswith(getattr(other, "sources", ())) for part in source.split("/")):
             return other
-    names = [*TASKS, *([task.name] if task else [])]
+    names = list(dict.fromkeys([*TASKS, *([task.name] if task else [])]))
     close = difflib.get_close_matches(source, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else "; name another with problems.task, or its rows with problems.data_source"
     raise UserError(f"no task for data_source {source!r}; known: {', '.join(names)}{hint}")
