@@ -23,11 +23,11 @@ from fofg import failed_jobs, names, preflight, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load, merge, read
-from fofg.model_files import INDEX, WHOLE, digest, in_shards
+from fofg.models.model_files import INDEX, WHOLE, digest, in_shards
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
 from fofg.models import check_name
-from fofg.weights import relink
+from fofg.models.weights import relink
 from fofg.resources import Estimate, estimate_merged, estimate_rl, estimate_rollouts, estimate_sft, estimate_warmup
 from fofg.report.versions import installed
 from fofg.tasks.task import task_variables

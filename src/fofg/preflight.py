@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fofg import model_files, specs
+from fofg import specs
 from fofg.config import Config, Rollouts, SFTConfig
 from fofg.data import reading
 from fofg.errors import UserError
+from fofg.models import model_files
 from fofg.tasks import task as tasks
 
 

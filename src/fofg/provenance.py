@@ -16,7 +16,7 @@ from pathlib import Path
 from fofg.config import Config, keys
 from fofg.data.files import write_json
 from fofg.errors import UserError
-from fofg.model_files import digest
+from fofg.models.model_files import digest
 
 #: Keys and sections that change no file's content.
 FREE = (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fofg.config import Config, Rollouts, Selection, SFTConfig
 from fofg.config.stage2 import Phase
-from fofg.model_files import read_header, used_weights
+from fofg.models.model_files import read_header, used_weights
 
 #: Engine -> megabytes of main memory per job, and per GPU, for libraries, workers and buffers; bytes per parameter of the model.
 _MEMORY = {

@@ -1,4 +1,4 @@
-"""What is trained is what was said: the invariant of chat templates (fofg.chat_templates), for templates with one fault each."""
+"""What is trained is what was said: the invariant of fofg.models.chat_templates, for templates with one fault each."""
 
 from functools import cache
 
@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learned_spans import learned_spans
 
-from fofg.chat_templates import check, render
 from fofg.errors import UserError
-from fofg.template_choice import choose
+from fofg.models.chat_templates import check, render
+from fofg.models.template_choice import choose
 from fofg.training.conversations import encode
 
 LOOP = "{%- for m in messages %}"

@@ -6,7 +6,7 @@ import pytest
 
 from fofg.config.base_model import GGUF
 from fofg.errors import UserError
-from fofg.gguf_model import convert
+from fofg.models.gguf import convert
 
 
 def sha256(data: bytes) -> str:

@@ -10,9 +10,10 @@ import sft_runs
 import tiny_model
 from configs import configured
 
-from fofg import model_files, models, preflight, weights
+from fofg import models, preflight
 from fofg.config.loading import merge
 from fofg.errors import UserError
+from fofg.models import model_files, weights
 from fofg.rollouts.engine import Request, create
 
 LIMITS = {"max_prompt_tokens": 200, "max_response_tokens": 30}

@@ -7,10 +7,11 @@ import shutil
 import pytest
 from tiny_model import END, START
 
-from fofg import model_files, models
+from fofg import models
 from fofg.errors import UserError
-from fofg.model_files import digest
-from fofg.weights import relink
+from fofg.models import model_files
+from fofg.models.model_files import digest
+from fofg.models.weights import relink
 
 #: A default system text, and answers trimmed.
 TEMPLATE = """{% if messages[0].role != 'system' %}<|start|>system\nBe Qwen.<|end|>{% endif %}

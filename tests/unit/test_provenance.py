@@ -10,7 +10,7 @@ from fofg import provenance
 from fofg.config import keys, read
 from fofg.data.files import write_json
 from fofg.errors import UserError
-from fofg.model_files import digest
+from fofg.models.model_files import digest
 
 DEFAULT_SEED = configured().problems.seed
 

@@ -14,7 +14,7 @@ import pytest
 from test_rollouts_shards import problem, spec, write
 
 from fofg.errors import UserError
-from fofg.model_files import READ_WHOLE, digest
+from fofg.models.model_files import READ_WHOLE, digest
 from fofg.rollouts import shards
 from fofg.rollouts.resume import State, fingerprint
 from fofg.rollouts.transformers_engine import TransformersEngine

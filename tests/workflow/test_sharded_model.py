@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from checkouts import ROOT, Checkout
 
-from fofg import model_files, weights
+from fofg.models import model_files, weights
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ def main() -> None:
     cli.add_spec(arguments, GGUF)
     arguments.add_argument("--output", required=True, metavar="FOLDER", help="model folder to write")
     options = arguments.parse_args()
-    from fofg.gguf_model import convert
+    from fofg.models.gguf import convert
 
     convert(options.spec, options.output)
 

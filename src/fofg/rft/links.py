@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fofg.data.files import replacing
 from fofg.errors import UserError
-from fofg.model_files import INDEX, used_weights, weight_files
+from fofg.models.model_files import INDEX, used_weights, weight_files
 
 
 def publish(pairs: Iterable[tuple[Path, Path]]) -> None:

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from fofg.chat_templates import render
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
 from fofg.models import diverged
+from fofg.models.chat_templates import render
 from fofg.rollouts.cache import decoding_cache
 from fofg.rollouts.engine import Request
 from fofg.rollouts.sampling import choose

@@ -6,10 +6,11 @@ from typing import Literal
 
 import torch
 
-from fofg import models, weights
+from fofg import models
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
 from fofg.errors import UserError
+from fofg.models import weights
 from fofg.rollouts.decoding import Decoder, token_ids
 from fofg.rollouts.engine import Request, Sample
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from fofg import models, weights
+from fofg import models
 from fofg.config import Rollouts
 from fofg.data.schemas import Message
 from fofg.errors import UserError
+from fofg.models import weights
 from fofg.rollouts.decoding import response_text, token_ids
 from fofg.rollouts.engine import Request, Sample
 from fofg.runtime import gpus

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jinja2 import TemplateError
 
-from fofg.chat_templates import Answered, Message, answered, end_token, refused
 from fofg.data.files import in_batches
 from fofg.errors import UserError
+from fofg.models.chat_templates import Answered, Message, answered, end_token, refused
 
 #: Label of a token that is read, not learned.
 IGNORED = -100

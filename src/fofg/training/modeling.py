@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
-from fofg import model_files, weights
 from fofg.config import GRPOConfig, SFTConfig
 from fofg.data.files import staged, write_json
 from fofg.errors import UserError
+from fofg.models import model_files, weights
 from fofg.training import metrics
 from fofg.training.batches import Batch
 

@@ -9,8 +9,9 @@ from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 
-from fofg import model_files, models
+from fofg import models
 from fofg.config import GRPOConfig, Phase, Validation, VerlConfig
+from fofg.models import model_files
 from fofg.runtime import ray_cluster, subprocesses
 from fofg.runtime.gpus import compiler_settings
 from fofg.runtime.signals import stop_reason

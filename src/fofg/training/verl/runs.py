@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fofg import weights
 from fofg.errors import UserError
+from fofg.models import weights
 from fofg.runtime import subprocesses
 from fofg.runtime.signals import request_stop, stop_reason
 from fofg.training.metrics import Record

@@ -6,9 +6,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from fofg import model_files, models
+from fofg import models
 from fofg.config import SFTConfig, VerlConfig
 from fofg.data.reading import check_examples
+from fofg.models import model_files
 from fofg.runtime import subprocesses
 from fofg.specs import SFTSpec
 from fofg.training import batches

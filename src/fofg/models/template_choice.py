@@ -1,4 +1,4 @@
-"""Choose a model's chat template: its own if that keeps answers as they are (fofg.chat_templates), else one with its marks.
+"""Choose a model's chat template: its own if that keeps answers as they are (fofg.models.chat_templates), else one with its marks.
 
 A template is a program, so it is not edited. Instead, it renders sample conversations, and a new template is built from the marks
 that it puts around turns.
@@ -6,8 +6,8 @@ that it puts around turns.
 
 from typing import NamedTuple
 
-from fofg.chat_templates import ANSWER, QUESTIONS, SYSTEM, check, first_token, rendered, specials, turns, units
 from fofg.errors import UserError
+from fofg.models.chat_templates import ANSWER, QUESTIONS, SYSTEM, check, first_token, rendered, specials, turns, units
 
 _CURE = (
     "use another model, or write a chat_template.jinja into its folder that renders answers as they are and ends them with "

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fofg import model_files
 from fofg.data.files import cure, write_json
 from fofg.errors import UserError, first_line
+from fofg.models import model_files
 
 
 def provide(source: Path, output: Path) -> None:
@@ -57,7 +57,7 @@ def _refuse(folder: Path, missing: Collection[str], misfits: Collection[tuple]) 
 def relink(source: Path, prepared: Path, cache: str | os.PathLike | None = None) -> None:
     """Update the weight links of a prepared folder if ``source`` is the same model in a new place; else leave them.
 
-    ``cache``: as of ``fofg.model_files.digest``.
+    ``cache``: as of ``fofg.models.model_files.digest``.
     """
     weights = model_files.weight_files(prepared)
     # Links that still work are updated too: the old file may get other weights later.
