@@ -182,6 +182,8 @@ rule countdown:
         rules.plot_countdown_accuracy.output,
         rules.create_countdown_data.input,
         rules.stage1_collect_train_data.input,
+        rules.multi_base_stage1_rft.input,
+        rules.multi_base_stage2_rl.input,
 
 
 rule tiny_base:

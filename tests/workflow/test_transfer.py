@@ -40,19 +40,19 @@ def scored(*models):
     return {("score_countdown", model) for model in models} | TABLE
 
 
-def tested(*models, integers=(3, 4)):
+def answered(*models, integers=(3, 4)):
     return {("generate_countdown_test_rollouts", model, number) for model in models for number in integers} | scored(*models)
 
 
-MULTI_RL = {("train_multi_base_rl", "level1"), ("train_multi_base_rl", "level1to2")} | tested(*MULTI[1:])
-SFT = {("train_multi_base",)} | tested(MULTI[0]) | MULTI_RL
+MULTI_RL = {("train_multi_base_rl", "level1"), ("train_multi_base_rl", "level1to2")} | answered(*MULTI[1:])
+SFT = {("train_multi_base",)} | answered(MULTI[0]) | MULTI_RL
 MERGE = {("merge_examples",)} | SFT
 SELECTION = {("select_countdown_data",)} | MERGE
 GATHER = {("gather_countdown_rollouts",)} | SELECTION
 ROLLOUTS = {("generate_countdown_rollouts", shard) for shard in (0, 1)} | GATHER
 TRAIN = {("create_countdown_problems", 2)}
-TEST = {("create_countdown_problems", number) for number in (3, 4)} | tested(*MULTI, STRINGS)
-STRING_RL = {("train_rl", "level1to2")} | tested(STRINGS)
+TEST = {("create_countdown_problems", number) for number in (3, 4)} | answered(*MULTI, STRINGS)
+STRING_RL = {("train_rl", "level1to2")} | answered(STRINGS)
 STRING_SFT = {("train_sft",)} | STRING_RL
 STRING_SELECTION = {("select_rft_data",)} | STRING_SFT | MERGE
 #: Key -> another value, and the jobs of the target countdown that it reruns.
@@ -60,14 +60,14 @@ EXPECTED = {
     "countdown.seed": (7, TRAIN | ROLLOUTS | TEST),
     "countdown.template": ("{numbers} -> {target}", TRAIN | ROLLOUTS | TEST),
     "countdown.train": (36, TRAIN | {("generate_countdown_rollouts", 2)} | GATHER),
-    "countdown.levels": ([4, 5], {("create_countdown_problems", 5)} | tested(*MULTI, STRINGS, integers=(5,))),
+    "countdown.levels": ([4, 5], {("create_countdown_problems", 5)} | answered(*MULTI, STRINGS, integers=(5,))),
     "countdown.test": (5, TEST),
     **rollout_keys("countdown.rollouts", ROLLOUTS),
     **selection_keys("countdown.rft", SELECTION),
     **section("countdown.mixture", MERGE, strings=3, countdown=2, seed=9),
-    "countdown.curricula": (["level2"], {("train_multi_base_rl", "level2")} | tested("multi-base-rl-level2")),
-    "countdown.models": (["base"], tested("base")),
-    **rollout_keys("countdown.test_rollouts", tested(*MULTI, STRINGS)),
+    "countdown.curricula": (["level2"], {("train_multi_base_rl", "level2")} | answered("multi-base-rl-level2")),
+    "countdown.models": (["base"], answered("base")),
+    **rollout_keys("countdown.test_rollouts", answered(*MULTI, STRINGS)),
     # Keys of both tasks.
     "scoring.answer_rule": ("lenient", STRING_SELECTION),
     "stage1.rft.seed": (9, STRING_SELECTION),
@@ -75,7 +75,7 @@ EXPECTED = {
     "stage2.rl.seed": (9, STRING_RL | MULTI_RL),
     "stage2.rl.curricula.level1": (
         [{"steps": 4, "mixture": {"stage2_level1": 1}}],
-        {("train_multi_base_rl", "level1")} | tested(MULTI[1]),
+        {("train_multi_base_rl", "level1")} | answered(MULTI[1]),
     ),
     "figures.dpi": (50, {("plot_countdown_accuracy",)}),
 }
@@ -114,7 +114,7 @@ def test_key_outputs_have_the_originals_paths_and_rows_their_source(transferred)
 
 def test_a_run_killed_while_it_merges_or_trains_resumes_to_the_same_results(transferred, tmp_path):
     copied = copy(transferred, tmp_path / "fofg")
-    remove(copied.folder, ("data/string_countdown_task", MODELS, "logs"))
+    remove(copied.folder, ("data/string_countdown_task", MODELS, "logs", "results/countdown*"))
     for kill in (
         Kill("countdown", "logs/merge_examples.log"),
         Kill("countdown", f"{MODELS}/.resume/stage1-rft/*/checkpoint-*.pt", whole_session=False),

@@ -137,7 +137,7 @@ def handles(panels: Iterable[plt.Axes]) -> dict[str, Artist]:
 
 def legend_below(figure: plt.Figure, entries: dict[str, Artist]) -> None:
     """Draw a legend under all panels, label -> handle, with as many columns as fit the figure's width."""
-    columns = int(figure.get_figwidth() / size(1.9, 0)[0])
+    columns = int(figure.get_figwidth() / size(max(1.9, 0.6 + 0.075 * max(map(len, entries), default=0)), 0)[0])
     ncols = max(1, min(len(entries), columns))
     figure.legend([*entries.values()], [*entries], loc="outside lower center", ncols=ncols, frameon=False)
 

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from matplotlib.ticker import AutoLocator, PercentFormatter
+
+from fofg.data.schemas import ACCURACY
+from fofg.evaluation.tables import read
 from fofg.report.figures import accuracy_by_level
 from fofg.report.labels import transfer_label
 from fofg.report.style import plt
@@ -9,4 +13,10 @@ from fofg.report.style import plt
 
 def plot(accuracy: str | Path) -> plt.Figure:
     """Draw ``results/countdown_accuracy.parquet``."""
-    return accuracy_by_level.plot(accuracy, transfer_label, "accuracy on Countdown", "integers")
+    figure = accuracy_by_level.plot(accuracy, transfer_label, "accuracy on Countdown", "integers")
+    highest = read(accuracy, ACCURACY)["high"].max()
+    for axes in figure.axes:  # a few percent are usual here
+        axes.set_ylim(-0.03 * highest, 1.03 * highest)
+        axes.yaxis.set_major_locator(AutoLocator())
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
