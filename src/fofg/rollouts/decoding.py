@@ -14,6 +14,7 @@ from fofg.data.schemas import Message
 from fofg.models import diverged
 from fofg.models.chat_templates import render
 from fofg.rollouts.cache import decoding_cache
+from fofg.rollouts.cuda_graphs import GraphDecoder, supports
 from fofg.rollouts.engine import Request
 from fofg.rollouts.sampling import choose
 
@@ -39,6 +40,7 @@ class Decoder:
         self.model, self.tokenizer, self.settings, self.batch_size = model, tokenizer, settings, batch_size
         self.device = model.device
         self.end_tokens = torch.tensor(end_tokens, device=self.device)
+        self._graphs = GraphDecoder(model, settings, self.end_tokens, len(tokenizer)) if supports(model) else None
 
     def text(self, tokens: torch.Tensor) -> str:
         """Return a response's text, without special tokens."""
@@ -56,7 +58,13 @@ class Decoder:
         used = sorted({number for number, _ in rows})
         owner = torch.tensor([used.index(number) for number, _ in rows], device=self.device)
         seeds = torch.tensor([requests[number].seeds[position] for number, position in rows], device=self.device)
-        logits, cache, mask = self._read(token_ids(self.tokenizer, [requests[number].prompt for number in used]), owner)
+        logits, cache, mask = self._read(token_ids(self.tokenizer, [requests[number].prompt for number in used]))
+        if self._graphs:
+            for index, response, reason in self._graphs.decode(logits, cache.layers, mask, owner, seeds):
+                yield *rows[index], Response(response, reason)
+            return
+        cache.reorder_cache(owner)
+        logits, mask = logits[owner], mask[owner]
         limit = self.settings.max_response_tokens
         tokens = torch.empty((len(rows), limit), dtype=torch.int64, device=self.device)
         row = torch.arange(len(rows), device=self.device)  # the rows still in the batch
@@ -81,8 +89,8 @@ class Decoder:
         for index in row[running].tolist():
             yield *rows[index], Response(tokens[index], "length")
 
-    def _read(self, prompts: list[list[int]], owner: torch.Tensor):
-        """Read the prompts, padded on the left. Return logits, cache and mask with one row per entry of ``owner``.
+    def _read(self, prompts: list[list[int]]):
+        """Read the prompts, padded on the left. Return logits, cache and mask with one row per prompt.
 
         Raises UserError if the model gives no finite logits.
         """
@@ -93,8 +101,7 @@ class Decoder:
         logits = self._forward(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0), cache)
         if not logits.isfinite().all():
             raise diverged()
-        cache.reorder_cache(owner)  # type: ignore[arg-type]  # no function of torch's is typed to return a LongTensor
-        return logits[owner], cache, mask[owner]
+        return logits, cache, mask
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache) -> torch.Tensor:
         """Return the logits of the last position, over the tokenizer's vocabulary (a model's own may be padded)."""

@@ -34,7 +34,7 @@ def _mix(value: torch.Tensor) -> torch.Tensor:
     return value ^ _shift(value, 31)
 
 
-def gumbel(seeds: torch.Tensor, position: int, tokens: int) -> torch.Tensor:
+def gumbel(seeds: torch.Tensor, position: int | torch.Tensor, tokens: int) -> torch.Tensor:
     """Return standard Gumbel noise, float32 [samples, tokens], for int64 seeds [samples] at a position of the response."""
     stream = _mix(_mix(seeds) + position)
     counters = torch.arange(1, tokens + 1, device=seeds.device) * _GOLDEN
@@ -53,7 +53,9 @@ def keep_nucleus(scores: torch.Tensor, top_p: float) -> torch.Tensor:
     return scores.masked_fill(dropped.scatter(1, order, dropped), float("-inf"))
 
 
-def choose(logits: torch.Tensor, seeds: torch.Tensor, position: int, temperature: float, top_p: float) -> torch.Tensor:
+def choose(
+    logits: torch.Tensor, seeds: torch.Tensor, position: int | torch.Tensor, temperature: float, top_p: float
+) -> torch.Tensor:
     """Return token ids [samples] for logits [samples, tokens]; temperature 0 takes the most probable (the first of equals)."""
     if temperature == 0:
         return logits.argmax(dim=-1)

@@ -63,9 +63,10 @@ def train(
     ):
         modeling.make_deterministic(config.seed)
         tokenizer, rollouts = models.load_chat_tokenizer(model), config.rollouts
-        policy = modeling.load(model, rollouts.max_prompt_tokens + rollouts.max_response_tokens)
+        max_length = rollouts.max_prompt_tokens + rollouts.max_response_tokens
+        policy = modeling.load(model, max_length, micro_batch_size)
         # A frozen copy of the initial model, from which the KL divergence is measured. The paper trains without it.
-        reference = modeling.load(model, rollouts.max_prompt_tokens + rollouts.max_response_tokens) if config.kl_coef else None
+        reference = modeling.load(model, max_length, micro_batch_size) if config.kl_coef else None
         max_width, dtype = modeling.positions(policy), modeling.precision(config.precision)
         sources = prompts.load(files, config, spec.scoring, tokenizer, max_width)
         held_out = prompts.load_validation(validation, validation_settings, config, tokenizer, max_width)

@@ -55,7 +55,7 @@ def train(
         if not fills_batch(examples, config, train_file, allow_empty):
             return run.keep_model()
         max_length = max(map(len, [*examples.input_ids, *tests.input_ids]))
-        network = modeling.load(model, max_length)
+        network = modeling.load(model, max_length, micro_batch_size)
         check_length(max_length, modeling.positions(network))
         optimizer = modeling.adamw(network, config)
         threads = threads or torch.get_num_threads()
