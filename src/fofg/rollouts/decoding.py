@@ -40,7 +40,7 @@ class Decoder:
         self.model, self.tokenizer, self.settings, self.batch_size = model, tokenizer, settings, batch_size
         self.device = model.device
         self.end_tokens = torch.tensor(end_tokens, device=self.device)
-        self._graphs = GraphDecoder(model, settings, self.end_tokens, len(tokenizer)) if supports(model) else None
+        self.graphs = GraphDecoder(model, settings, self.end_tokens, len(tokenizer)) if supports(model) else None
 
     def text(self, tokens: torch.Tensor) -> str:
         """Return a response's text, without special tokens."""
@@ -59,8 +59,8 @@ class Decoder:
         owner = torch.tensor([used.index(number) for number, _ in rows], device=self.device)
         seeds = torch.tensor([requests[number].seeds[position] for number, position in rows], device=self.device)
         logits, cache, mask = self._read(token_ids(self.tokenizer, [requests[number].prompt for number in used]))
-        if self._graphs:
-            for index, response, reason in self._graphs.decode(logits, cache.layers, mask, owner, seeds):
+        if self.graphs:
+            for index, response, reason in self.graphs.decode(logits, cache.layers, mask, owner, seeds):
                 yield *rows[index], Response(response, reason)
             return
         cache.reorder_cache(owner)

@@ -29,7 +29,7 @@ class TransformersEngine:
         self.positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.identity = {"device": self.device, "dtype": dtype}
         ends = models.end_tokens(model, self.tokenizer)
-        self._decoder = Decoder(self.model, self.tokenizer, settings, ends, batch_size)
+        self.decoder = Decoder(self.model, self.tokenizer, settings, ends, batch_size)
 
     def prompt_lengths(self, prompts: Sequence[list[Message]]) -> list[int]:
         return [len(ids) for ids in token_ids(self.tokenizer, prompts)]
@@ -37,13 +37,13 @@ class TransformersEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, int, Sample]]:
         """Yield each sample as it ends. Raises UserError if the GPU's memory is short."""
         try:
-            for number, position, response in self._decoder.generate(requests):
+            for number, position, response in self.decoder.generate(requests):
                 yield number, position, self._sample(response.tokens, response.finish_reason)
         except torch.OutOfMemoryError:
             raise UserError(f"rollout_engine.batch_size: {self.batch_size} sequences don't fit the GPU; lower it") from None
 
     def _sample(self, tokens: torch.Tensor, finish_reason: Literal["stop", "length"]) -> Sample:
-        return Sample(self._decoder.text(tokens), finish_reason, len(tokens))
+        return Sample(self.decoder.text(tokens), finish_reason, len(tokens))
 
 
 def _load(folder: Path, dtype: torch.dtype, device: str):
