@@ -6,7 +6,8 @@ import pytest
 import torch
 from rollout_rows import sampling
 
-from fofg import models, weights
+from fofg import models
+from fofg.models import weights
 from fofg.rollouts.cuda_graphs import GraphDecoder
 from fofg.rollouts.decoding import Decoder
 from fofg.rollouts.engine import Request

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout_rows import sampling
 
-from fofg import models, weights
+from fofg import models
+from fofg.models import weights
 from fofg.rollouts.cuda_graphs import MIN_ROWS, SLOTS, GraphDecoder, supports
 from fofg.rollouts.decoding import Decoder
 from fofg.rollouts.engine import Request
