@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import problem_sets
@@ -15,12 +16,21 @@ from fofg.data import warmup
 from fofg.specs import WarmupSpec
 from fofg.tasks.countdown import expressions, sampler
 from fofg.tasks.countdown.grading import CORRECT, WRONG_VALUE, Goal, classify
+from fofg.tasks.countdown.prompts import prompt_text
 from fofg.tiny_base import arithmetic, batches, corpus
 from fofg.tiny_base import tokenizer as tokenizers
 
 TEMPLATE = problem_sets.DEFAULT.problems.template
 COUNTDOWN = problem_sets.DEFAULT.countdown.template
 TOKENIZER = tokenizers.build(TEMPLATE, COUNTDOWN)
+
+
+@pytest.fixture(scope="module")
+def committed():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(__file__).parents[2] / "resources/tiny-base-countdown"
+    return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
 
 
 def goal_of(prompt: str) -> Goal:
@@ -111,3 +121,14 @@ def test_batches_hold_the_configured_share():
 def test_slips_make_wrong_values():
     wrong = Counter(classify(goal, text, False, "published") for goal, text in drawn(True, 0.35) if len(goal.numbers) == 2)
     assert wrong[WRONG_VALUE] > wrong.total() / 5
+
+
+@pytest.mark.parametrize(("target", "numbers"), [(13, (18, 5)), (44, (39, 5)), (105, (46, 59)), (37, (60, 23))])
+def test_the_committed_model_calculates(committed, target, numbers):
+    """Greedily, a problem of the test side, which it was never trained on."""
+    tokenizer, model = committed
+    goal = Goal(target, numbers)
+    assert sampler.side(goal) == 0
+    tokens = tokenizer(tokenizers.user_text(prompt_text(COUNTDOWN, goal)), return_tensors="pt", add_special_tokens=False)
+    output = model.generate(**tokens, max_new_tokens=80, do_sample=False)[0, tokens.input_ids.shape[1] :]
+    assert classify(goal, tokenizer.decode(output, skip_special_tokens=True), False, "published") == CORRECT
