@@ -87,6 +87,7 @@ BAD_VALUES = [
     ("problems.input_length", [6, 3], "the fewest (6) is more than the most (3)"),
     ("problems.template", "no placeholders", "needs {code} exactly once"),
     ("countdown.template", "{numbers}", "needs {target} exactly once"),
+    ("countdown.levels", [2, 5], "2 integers are what Stage 1 trains on"),
     ("problems.max_output_length", 4, "less than the longest input (6)"),
     ("stage1.rollouts.top_p", 0, "Input should be greater than 0"),
     ("stage1.sft.learning_rate", "fast", "Input should be a valid number"),
@@ -260,6 +261,7 @@ def test_null_removes_an_entry_of_the_default(values, null):
     settings = load(values)
     assert "stage2_level1to2" not in settings.datasets and list(settings.stage2.rl.curricula) == ["level1", "level2"]
     assert "stage2-rl-level1to2" not in settings.models() and settings.cluster.resources == {}
+    assert settings.missing_for_countdown() == "countdown.curricula: no level1to2; there are level1, level2"
 
 
 @pytest.fixture
