@@ -81,11 +81,13 @@ def shard(problems, size=settings.rollout_engine.shard_size):
 
 
 def of_known_models(files):
-    """Return an input function for ``files`` of Countdown's models, whose names it checks."""
+    """Return an input function for ``files`` of Countdown's models, which it checks."""
 
     def checked(wildcards):
-        if error := settings.missing_for_countdown():
-            raise WorkflowError(error)
+        try:
+            preflight.check_countdown(settings)
+        except UserError as error:
+            raise WorkflowError(str(error))
         return files
 
     return checked

@@ -1,6 +1,6 @@
 """Check the user's files before any job starts: models by their configuration and headers, rows by the first ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fofg import specs
@@ -10,6 +10,9 @@ from fofg.errors import UserError
 from fofg.models import model_files
 from fofg.tasks import task as tasks
 
+#: Sections whose limits concern a model that is only evaluated.
+_EVALUATIONS = ("evaluation.", "passk.")
+
 
 def check(settings: Config) -> None:
     """Raise UserError for a model that can't be used, or holds fewer tokens than the configuration allows, and for unusable rows.
@@ -18,20 +21,43 @@ def check(settings: Config) -> None:
     """
     tasks.check_data_source(settings.problems)
     reading.check(*specs.own_rows(settings))
-    folders = {}
-    if isinstance(settings.base_model, str) and Path(settings.base_model).exists():
-        folders["base_model"] = Path(settings.base_model)
-    if settings.use.stage1_checkpoint:
-        folders["use.stage1_checkpoint"] = Path(settings.use.stage1_checkpoint)
-    folders |= {f"use.models.{name}": Path(folder) for name, folder in settings.use.models.items()}
-    for key, folder in folders.items():
+    for key, folder in _folders(settings).items():
         model_files.check(folder)
-        positions = model_files.positions(folder)
-        for limit, tokens in _limits(settings):
-            if key.startswith("use.models.") and not limit.startswith(("evaluation.", "passk.")):
-                continue
-            if positions is not None and tokens > positions:
-                raise UserError(f"{limit}: {tokens} tokens, but {key} ({folder}) holds {positions}; lower it, or change the model")
+        evaluated = key.startswith("use.models.")
+        _check_positions(key, folder, (limit for limit in _limits(settings) if not evaluated or limit[0].startswith(_EVALUATIONS)))
+
+
+def check_countdown(settings: Config) -> None:
+    """Raise UserError for what only the target countdown needs: models that exist, and hold the tokens of its responses."""
+    if error := settings.missing_for_countdown():
+        raise UserError(error)
+    sections = {name: getattr(settings.countdown, name) for name in ("rollouts", "test_rollouts")}
+    for key, folder in _folders(settings).items():
+        _check_positions(key, folder, (_limit(f"countdown.{name}", limits) for name, limits in sections.items()))
+
+
+def _folders(settings: Config) -> dict[str, Path]:
+    """Return key -> folder of the models that the configuration names and that are here."""
+    folders = {f"use.models.{name}": Path(folder) for name, folder in settings.use.models.items()}
+    if settings.use.stage1_checkpoint:
+        folders = {"use.stage1_checkpoint": Path(settings.use.stage1_checkpoint)} | folders
+    if isinstance(settings.base_model, str) and Path(settings.base_model).exists():
+        folders = {"base_model": Path(settings.base_model)} | folders
+    return folders
+
+
+def _check_positions(key: str, folder: Path, limits: Iterable[tuple[str, int]]) -> None:
+    positions = model_files.positions(folder)
+    for limit, tokens in limits:
+        if positions is not None and tokens > positions:
+            raise UserError(f"{limit}: {tokens} tokens, but {key} ({folder}) holds {positions}; lower it, or change the model")
+
+
+def _limit(key: str, limits: Rollouts) -> tuple[str, int]:
+    """Return the key that limits a sequence of rollouts, and the tokens that it allows."""
+    if limits.long_prompts == "error":
+        return f"{key}.max_prompt_tokens and max_response_tokens", limits.max_prompt_tokens + limits.max_response_tokens
+    return f"{key}.max_response_tokens", limits.max_response_tokens + 1
 
 
 def _limits(settings: Config) -> Iterator[tuple[str, int]]:
@@ -42,14 +68,9 @@ def _limits(settings: Config) -> Iterator[tuple[str, int]]:
         "stage2.rl.rollouts": settings.stage2.rl.rollouts,
         "evaluation.rollouts": settings.evaluation.rollouts,
         "passk.rollouts": settings.passk.rollouts,
-        "countdown.rollouts": settings.countdown.rollouts,
-        "countdown.test_rollouts": settings.countdown.test_rollouts,
     }
     for key, limits in sections.items():
-        if limits.long_prompts == "error":
-            yield f"{key}.max_prompt_tokens and max_response_tokens", limits.max_prompt_tokens + limits.max_response_tokens
-        else:
-            yield f"{key}.max_response_tokens", limits.max_response_tokens + 1
+        yield _limit(key, limits)
     sft: dict[str, SFTConfig] = {"stage1": settings.stage1.sft, "stage2.rft": settings.stage2.rft.sft}
     if settings.stage0.examples:
         sft["stage0"] = settings.stage0.sft

@@ -336,12 +336,14 @@ def test_limits_above_a_models_positions_are_found_before_any_job(base, key, mes
     change("config.json", max_position_embeddings=128)(base)
     rft = {"rollouts": SHORT, "sft": {"max_length": 128}}
     sections = {"stage1": rft, "stage2": {"rft": rft, "rl": {"rollouts": SHORT}}, "evaluation": {"rollouts": SHORT}}
-    sections["countdown"] = {"rollouts": SHORT, "test_rollouts": SHORT}
     limits = json.loads(json.dumps(sections | {"passk": {"rollouts": SHORT}}))  # sections of their own
     merge(limits, {"use": {"stage1_checkpoint": str(base)}} if key.startswith("use") else {"base_model": str(base)})
     merge(limits, LONG.get(message, {}))
     if message is None:
-        return preflight.check(configured(**limits))
+        preflight.check(configured(**limits))
+        with pytest.raises(UserError, match=r"countdown\.rollouts.*: 448 tokens, but .* holds 128"):  # of another target
+            preflight.check_countdown(configured(**limits))
+        return
     with pytest.raises(UserError, match=f"{message} tokens, but {key} .* holds 128; lower it"):
         preflight.check(configured(**limits))
 
