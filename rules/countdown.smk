@@ -126,6 +126,7 @@ use rule train_sft as train_multi_base with:
         "<logs>/train_sft/multi-base.log",
     benchmark:
         "<benchmarks>/results/train_sft/multi-base.tsv"
+    threads: settings.training.stage2_threads  # beside the RL that starts from the model of strings alone
     resources:
         **training_job("train_sft", lambda wildcards: estimate_merged(settings, STAGE1_PROBLEMS, STAGE1_EXAMPLES)),
 
