@@ -83,7 +83,7 @@ use rule select_rft_data as select_countdown_data with:
     benchmark:
         "<benchmarks>/results/select_rft_data/countdown.tsv"
     params:
-        spec=tracked(selection=TRANSFER.rft, template=None, **COUNTDOWN_GRADING, code=4),
+        spec=tracked(selection=TRANSFER.rft, template=None, **COUNTDOWN_GRADING, code=specs.SELECTION_CODE),
 
 
 rule merge_examples:
@@ -174,7 +174,7 @@ use rule score_rollouts as score_countdown with:
         "<benchmarks>/results/score_countdown/{transferred}.tsv"
     localrule: True
     params:
-        spec=tracked(**COUNTDOWN_GRADING, code=2),
+        spec=tracked(**COUNTDOWN_GRADING, code=specs.SCORING_CODE),
         decodings=["sampled"] * len(TESTED_INTEGERS),
 
 

@@ -48,7 +48,7 @@ rule score_rollouts:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=tracked(**GRADING, code=2),
+        spec=tracked(**GRADING, code=specs.SCORING_CODE),
         decodings=[],
     shell:
         "run_logged {log:q} score_rollouts --spec {params.spec:q} --rollouts {input.rollouts:q}"

@@ -43,7 +43,7 @@ use rule train_sft as train_warmup with:
     resources:
         **training_job("train_sft", lambda wildcards: estimate_warmup(settings)),
     params:
-        spec=tracked(sft=settings.stage0.sft, code=4),
+        spec=tracked(sft=settings.stage0.sft, code=specs.SFT_CODE),
         speed=flags(
             micro_batch_size=settings.training.micro_batch_size,
             save_every=settings.training.save_every,

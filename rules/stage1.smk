@@ -90,7 +90,7 @@ rule select_rft_data:
             selection=specs.part(Selection, settings.stage1.rft),
             template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
             **GRADING,
-            code=4,
+            code=specs.SELECTION_CODE,
         ),
         allow_empty="",
     shell:
@@ -122,7 +122,7 @@ rule train_sft:
             ),
         ),
     params:
-        spec=tracked(sft=settings.stage1.sft, code=4),
+        spec=tracked(sft=settings.stage1.sft, code=specs.SFT_CODE),
         model=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         speed=flags(

@@ -87,7 +87,7 @@ use rule select_rft_data as select_iteration_data with:
         "<benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
     params:
         # Stage 2's prompts have no definitions, so they stay as they are.
-        spec=tracked(selection=RFT.selection, template=None, **GRADING, code=4),
+        spec=tracked(selection=RFT.selection, template=None, **GRADING, code=specs.SELECTION_CODE),
         allow_empty=flags(allow_empty=RFT.on_empty_selection == "keep_model"),
 
 
@@ -118,7 +118,7 @@ use rule train_sft as train_iteration with:
             ),
         ),
     params:
-        spec=tracked(sft=RFT.sft, code=4),
+        spec=tracked(sft=RFT.sft, code=specs.SFT_CODE),
         speed=flags(
             micro_batch_size=settings.training.micro_batch_size,
             save_every=settings.training.save_every,

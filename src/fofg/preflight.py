@@ -1,5 +1,6 @@
 """Check the user's files before any job starts: models by their configuration and headers, rows by the first ones."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,12 +29,29 @@ def check(settings: Config) -> None:
 
 
 def check_countdown(settings: Config) -> None:
-    """Raise UserError for what only the target countdown needs: models that exist, and hold the tokens of its responses."""
+    """Raise UserError for what only the target countdown needs: models that exist, hold its responses, and can calculate."""
     if error := settings.missing_for_countdown():
         raise UserError(error)
     sections = {name: getattr(settings.countdown, name) for name in ("rollouts", "test_rollouts")}
-    for key, folder in _folders(settings).items():
-        _check_positions(key, folder, (_limit(f"countdown.{name}", limits) for name, limits in sections.items()))
+    folders = _folders(settings)
+    for key, folder in folders.items():
+        if not key.startswith("use.models.") or key.removeprefix("use.models.") in settings.countdown.models:
+            _check_positions(key, folder, (_limit(f"countdown.{name}", limits) for name, limits in sections.items()))
+    base = folders.get("base_model")
+    if base and _knows_strings_alone(base / "spec.json"):
+        raise UserError(
+            f"base_model: {base} was taught no arithmetic, so no Countdown problem would be left to train on; add --configfile "
+            "config/countdown-tiny.yaml, or name another model"
+        )
+
+
+def _knows_strings_alone(spec: Path) -> bool:
+    """Return whether an embedded model's specification has no share of Countdown; False for all other models."""
+    try:
+        made = json.loads(spec.read_bytes())["tiny_base"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return not made.get("countdown")
 
 
 def _folders(settings: Config) -> dict[str, Path]:

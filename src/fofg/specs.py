@@ -37,6 +37,8 @@ AnySection = TypeVar("AnySection", bound=Section)
 PROBLEMS_CODE = 4
 #: The same of the code that samples Countdown problems.
 COUNTDOWN_CODE = 1
+#: The same of the code that selects training examples, scores responses, and fine-tunes.
+SELECTION_CODE, SCORING_CODE, SFT_CODE = 4, 2, 4
 
 
 class ProblemsSpec(Section):

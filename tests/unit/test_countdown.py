@@ -62,7 +62,7 @@ def test_a_used_up_training_split_goes_round_and_a_test_split_is_an_error(monkey
     sides = {side: [goal for goal, _ in few if (sampler.side(goal) == 0) == side] for side in (False, True)}
     train = [goal for _, goal, _ in sampler.sample(1, Split("d", 1, "train", [(2, 2 * len(sides[False]))]))]
     assert sorted(train) == sorted(2 * sides[False])
-    with pytest.raises(UserError, match=rf"datasets\.d: only {len(sides[True])} test problems of 2 integers; lower test"):
+    with pytest.raises(UserError, match=rf"datasets\.d\.test: only {len(sides[True])} test problems of 2 integers; lower it"):
         list(sampler.sample(1, Split("d", 1, "test", [(2, len(few))])))
 
 

@@ -54,6 +54,15 @@ def test_fixed_shapes_do_not_change_the_samples(model, first, second, limit, bat
         assert responses(fixed, prompts, seed) == responses(growing, prompts, seed)
 
 
+def test_spare_rows_forget_an_earlier_batch(tmp_path):
+    """A row of a wider batch may have more padding than the next batch has slots; a learned position below 0 would be an error."""
+    folder = tiny_model.make(tmp_path, kind="gpt2", n_embd=32, n_layer=2, n_head=2, n_positions=512)
+    tokenizer = models.load_chat_tokenizer(folder)
+    growing, fixed = decoders((weights.load(folder, torch.float32).eval(), tokenizer, models.end_tokens(folder, tokenizer)), 3, 16)
+    for prompts in ([(80, 1), (0, MIN_ROWS)], [(0, 1)]):
+        assert responses(fixed, prompts, 0) == responses(growing, prompts, 0)
+
+
 def test_buffers_grow_with_responses_and_rows(model):
     growing, fixed = decoders(model, 3 * SLOTS, 64)
     for prompts in ([(2, 3)], [(2, MIN_ROWS + 1), (5, 20)]):

@@ -63,6 +63,7 @@ def test_rollouts_are_selected_alike_in_the_public_form(tmp_path):
     rows = [rollout_rows.rollout(index, [*answers[: index + 1], *"???"[index:]], **program) for index in range(4)]
     paths = [tmp_path / f"{name}.parquet" for name in ("own", "public", "back")]
     write_parquet(paths[0], ROLLOUTS, [rows])
+    assert export_rows(paths[0], tmp_path / "talks.parquet", "messages") == 4 * 4 - 3  # null responses are no turns
     assert export_rows(paths[0], paths[1], "public") == 4
     public = pq.read_table(paths[1])
     assert not {"finish_reasons", "token_counts"} & {*public.column_names}

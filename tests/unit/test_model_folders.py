@@ -348,6 +348,12 @@ def test_limits_above_a_models_positions_are_found_before_any_job(base, key, mes
         preflight.check(configured(**limits))
 
 
+def test_countdown_needs_a_base_that_can_calculate():
+    with pytest.raises(UserError, match=r"base_model: .*tiny-base was taught no arithmetic"):
+        preflight.check_countdown(configured())
+    preflight.check_countdown(configured(base_model="resources/tiny-base-countdown"))
+
+
 def test_a_dry_run_finds_an_unusable_model(base):
     remove("model.safetensors")(base)
     for changes in ({"base_model": str(base)}, {"use": {"stage1_checkpoint": str(base)}}):

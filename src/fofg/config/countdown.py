@@ -7,13 +7,15 @@ from pydantic import AfterValidator, Field
 from fofg.config.stage1 import COUNTDOWN, Rollouts, Selection, TaskProblems, has_placeholders
 from fofg.config.types import Count, Levels, Natural, Section
 
-#: Integers of the problems that Stage 1 trains on; a level is the number of integers.
-TRAINED_LEVEL = 2
+#: Integers of the problems that Stage 1 trains on, and the most that a problem has; a level is the number of integers.
+TRAINED_LEVEL, MAX_LEVEL = 2, 6
 
 
 def _untrained(levels: tuple[int, int]) -> tuple[int, int]:
     if levels[0] <= TRAINED_LEVEL:
         raise ValueError(f"the lowest is {levels[0]}, but {TRAINED_LEVEL} integers are what Stage 1 trains on; start at 3 or above")
+    if levels[1] > MAX_LEVEL:
+        raise ValueError(f"the highest is {levels[1]}, but problems have at most {MAX_LEVEL} integers")
     return levels
 
 

@@ -95,7 +95,8 @@ def _talks(rows: Iterator[dict]) -> Iterator[list[Message]]:
     """Yield the conversations of rows: with each of their responses, or the prompt alone."""
     for row in rows:
         responses = [row["response"]] if "response" in row else row.get("responses")
-        answers = [[]] if responses is None else [[{"role": "assistant", "content": response}] for response in responses]
+        given = [response for response in responses or () if response is not None]
+        answers = [[]] if responses is None else [[{"role": "assistant", "content": response}] for response in given]
         yield from ([*row["prompt"], *answer] for answer in answers)
 
 

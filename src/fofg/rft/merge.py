@@ -26,7 +26,7 @@ def merge(files: Mapping[str, str | Path], counts: Mapping[str, int | None], see
         _part(path, source, counts[source], np.random.default_rng((seed, position)))
         for position, (source, path) in enumerate(files.items())
     ]
-    rows = pa.concat_tables(parts)
+    rows = pa.concat_tables(parts).combine_chunks()  # else every batch below would join them again
     order = np.random.default_rng((seed, len(files))).permutation(rows.num_rows)
     write_parquet(output, MERGED, _batches(rows, order))
     return {source: part.num_rows for source, part in zip(files, parts)}

@@ -169,7 +169,7 @@ def _nothing_kept(spec: SelectionSpec, file: RolloutFile, filtered: Filtered, al
     if allow_empty:
         print(f"{message}; the training data are empty, so the model stays unchanged", file=sys.stderr)
         return 0
-    cures = ["check scoring.answer_rule", "raise rollouts.samples", "use another base_model"]
+    cures = ["check scoring.answer_rule", "raise rollouts.samples", "use a base_model that solves some of these problems"]
     if dropped["cut_at_limit"]:
         cures.append("raise rollouts.max_response_tokens")
     if dropped["over_token_limit"]:

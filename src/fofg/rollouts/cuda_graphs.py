@@ -102,6 +102,7 @@ class GraphDecoder:
         for (keys, values), layer in zip(self.buffers, layers):
             keys[:rows, :, :width] = layer.keys[owner]
             values[:rows, :, :width] = layer.values[owner]
+        self.padding.zero_()  # of spare rows, too: a row of an earlier batch may have more than this one's slots
         self.padding[:rows, 0] = (width - mask.sum(dim=1))[owner]
         self.seeds[:rows] = seeds
         chosen = choose(logits[owner], seeds, 0, self.settings.temperature, self.settings.top_p)

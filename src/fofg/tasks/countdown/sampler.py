@@ -13,13 +13,15 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
+from fofg.config.countdown import MAX_LEVEL, TRAINED_LEVEL
+from fofg.config.stage1 import COUNTDOWN
 from fofg.errors import UserError
 from fofg.tasks.countdown.grading import Goal
 from fofg.tasks.task import Split
 
 NUMBERS, TARGETS = (1, 100), (1, 999)
 #: Fewest and most integers of a problem; with more, the package rarely finds a target in its range.
-LEVELS = (2, 6)
+LEVELS = (TRAINED_LEVEL, MAX_LEVEL)
 #: One in SIDES problems belongs to the test splits.
 SIDES = 8
 #: Consecutive draws without a new problem after which those of a split count as used up.
@@ -41,7 +43,7 @@ def sample(seed: int, split: Split) -> Iterator[tuple[int, Goal, str]]:
     """
     for level, rows in split.shares:
         if not LEVELS[0] <= level <= LEVELS[1]:
-            raise UserError(f"datasets.{split.dataset}.levels: {level}, but problems have {LEVELS[0]} to {LEVELS[1]} integers")
+            raise UserError(f"{_key(split)}levels: {level}, but problems have {LEVELS[0]} to {LEVELS[1]} integers")
         drawn = _draw(_hash(f"{seed} {split.split} {level}"), level)
         seen: set[tuple] = set()
         for number in range(rows):
@@ -50,8 +52,13 @@ def sample(seed: int, split: Split) -> Iterator[tuple[int, Goal, str]]:
                 seen.clear()
                 goal, solution = _next(drawn, seen, False)
             if goal is None:
-                raise UserError(f"datasets.{split.dataset}: only {number} test problems of {level} integers; lower test")
+                raise UserError(f"{_key(split)}test: only {number} test problems of {level} integers; lower it")
             yield level, goal, solution
+
+
+def _key(split: Split) -> str:
+    """Return the section of the configuration that a split is from, with its dot."""
+    return "countdown." if split.dataset == COUNTDOWN else f"datasets.{split.dataset}."
 
 
 def _next(drawn: Iterator[tuple[Goal, str]], seen: set[tuple], test: bool) -> tuple[Goal | None, str]:
