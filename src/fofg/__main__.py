@@ -1,6 +1,7 @@
 """``fofg``: small services around the workflow; runs no stage."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ from typing import get_args
 
 import yaml
 
+from fofg.cli import count
 from fofg.config import DEFAULT, Config, load, merge, read
 from fofg.data import exchange
 from fofg.errors import UserError, explain
@@ -23,6 +25,9 @@ def main() -> None:
     _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
     _add_import(commands.add_parser("import", help="write others' problems, rollouts or examples with this project's columns"))
     _add_export(commands.add_parser("export", help="write problems, rollouts or examples for others"))
+    _add_show(
+        commands.add_parser("show", help="print responses of a model, with the correct trace and the first wrong step marked")
+    )
     commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
     commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
@@ -83,6 +88,44 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     _add_overlays(parser)
     parser.set_defaults(run=_export)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    meaning = "an evaluated model of the run (stage1-rft; stage1-rft/hidden), or a file of rollouts or training examples"
+    parser.add_argument("source", metavar="MODEL_OR_FILE", help=meaning)
+    parser.add_argument("--level", type=int, metavar="N", help="show only problems of this level")
+    parser.add_argument(
+        "--class", dest="failure", metavar="CLASS", help="show only responses of this class (correct, atomic_error, no_answer, ...)"
+    )
+    parser.add_argument("--problem", type=int, metavar="N", help="show only this problem (its index), with all its responses")
+    parser.add_argument(
+        "-n",
+        dest="count",
+        type=count,
+        default=5,
+        metavar="N",
+        help="maximum number of responses, one per problem (default: %(default)s)",
+    )
+    parser.add_argument("--against", metavar="MODEL_OR_FILE", help="also show the responses of this one to the same problems")
+    parser.add_argument("--full", action="store_true", help="print long texts whole")
+    _add_overlays(parser)
+    parser.set_defaults(run=_show)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from fofg.evaluation import samples
+    from fofg.report.samples import show
+
+    settings = _with_tasks(arguments)
+    sources = [source for source in (arguments.source, arguments.against) if source]
+    files = [samples.find(source, settings.run_dir) for source in sources]
+    choice = samples.Choice(arguments.count, arguments.level, arguments.failure, arguments.problem)
+    chosen = samples.choose(files[0], choice, settings.scoring.answer_rule, *files[1:])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # responses have characters that a terminal may lack
+    show(chosen, sources, Console(highlight=False), arguments.full)
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ the task that its ``data_source`` names, so that a file may hold problems of sev
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
@@ -60,6 +60,21 @@ class Problem(NamedTuple):
     details: Mapping[str, Any] = {}
 
 
+class Explanation(NamedTuple):
+    """What a response did, as text of any length and with any characters.
+
+    ``answer``: what it answers, None if nothing; ``expected``: a right answer, or what makes one; ``trace``: the steps of a right
+    solution. ``line``: of the response, from 0, with the first wrong step; None if there is none, or it can't be told. ``remark``:
+    what is wrong there.
+    """
+
+    answer: str | None
+    expected: str
+    trace: Sequence[str] = ()
+    line: int | None = None
+    remark: str = ""
+
+
 class Task(Protocol):
     """A domain of problems: how they are sampled, shown and graded.
 
@@ -69,7 +84,7 @@ class Task(Protocol):
     ``name`` is the ``data_source`` of its rows (unless problems.data_source is another), ``ability`` their column of that name.
     Exposure is counted by ``skills`` (skill -> name in tables and figures). ``failure_classes``: the values of ``classify``,
     "correct" first. A task may also have ``sources``, beginnings of the ``data_source`` of others' rows that it reads,
-    ``complete``, and ``publish``.
+    ``complete``, ``publish``, and ``explain``.
     """
 
     name: str
@@ -114,6 +129,9 @@ class Task(Protocol):
 
     def classify(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> str:
         """Return the failure class of a response, with the same guarantees as ``grade``."""
+
+    def explain(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Explanation:
+        """Return answer, right answer and first wrong step of a response, with the same guarantees as ``grade``. Optional."""
 
 
 _DEFAULT = "string_task"

@@ -12,7 +12,7 @@ from fofg.errors import UserError
 from fofg.tasks.countdown import grading, sampler
 from fofg.tasks.countdown.grading import Goal
 from fofg.tasks.countdown.prompts import prompt_text
-from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
+from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Split
 
 #: Bounds of rows that others wrote: they keep the values of any answer small.
 MOST_NUMBERS, LARGEST = 32, 10**9
@@ -66,8 +66,14 @@ class Countdown:
         return grading.outcome(self.classify(problem, response, truncated, rule))
 
     def classify(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> str:
-        goal = Goal(int(problem.question), tuple(map(int, problem.input.split(", "))))
-        return grading.classify(goal, response, truncated, rule)
+        return grading.classify(_asked(problem), response, truncated, rule)
+
+    def explain(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Explanation:
+        return grading.explain(_asked(problem), response, truncated, rule)
+
+
+def _asked(problem: Problem) -> Goal:
+    return Goal(int(problem.question), tuple(map(int, problem.input.split(", "))))
 
 
 def _problem(goal: Goal, level: int, truth: str, solution: str = "") -> Problem:

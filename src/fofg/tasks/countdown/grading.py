@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fofg.errors import UserError
 from fofg.tasks.countdown import expressions
-from fofg.tasks.task import AnswerRule, Outcome
+from fofg.tasks.task import AnswerRule, Explanation, Outcome
 from fofg.tasks.thinking import final_answer
 
 _OPEN, _CLOSE = "<answer>", "</answer>"
@@ -55,6 +55,20 @@ def classify(goal: Goal, response: str, truncated: bool, rule: AnswerRule) -> st
     if Counter(expressions.integers(expression)) != Counter(map(str, goal.numbers)):
         return WRONG_NUMBERS
     return CORRECT if expressions.value(expression) == goal.target else WRONG_VALUE
+
+
+def explain(goal: Goal, response: str, truncated: bool, rule: AnswerRule) -> Explanation:
+    """Return the answer and, if it is wrong, its line and what it is: its value, or other integers than the problem's."""
+    expected = f"{goal.target} of {', '.join(map(str, goal.numbers))}, each once"
+    answer = None if truncated else find_answer(response, rule)
+    failure = classify(goal, response, truncated, rule)
+    if answer is None or failure == CORRECT:
+        return Explanation(answer, expected)
+    remark = {UNREADABLE: "no expression of integers, + - * / and brackets", WRONG_NUMBERS: "not the integers of the problem"}
+    if failure == WRONG_VALUE:
+        value = expressions.value(expressions.read(answer) or [])
+        remark[failure] = "a division by zero" if value is None else f"its value is {value}"
+    return Explanation(answer, expected, line=response.count("\n", 0, response.rfind(answer)), remark=remark[failure])
 
 
 def outcome(failure_class: str) -> Outcome:

@@ -50,9 +50,9 @@ class Alignment(NamedTuple):
 
 class _DistinctStep(NamedTuple):
     operator: str
+    arguments: tuple | None
     strings: tuple[str | None, ...]
     integers: tuple[int, ...]
-    named: bool
     in_words: bool
     outputs: list[str]
 
@@ -92,6 +92,24 @@ def align(solution: Solution, named: list[NamedStep], answer: str | None) -> Ali
     )
 
 
+class Performed(NamedTuple):
+    """The operations that a step performs, none if it is not the expression's; ``miscopied``: with an operand from nowhere."""
+
+    operations: list[Operation]
+    miscopied: bool
+
+
+def performed(solution: Solution, named: list[NamedStep]) -> dict[tuple, Performed]:
+    """Return what each step performs, by its operator and arguments. Those that only explain another are left out."""
+    work = _Aligner(solution, _distinct(named))
+    work.of(solution.expression)
+    return {
+        (step.operator, step.arguments): Performed(work.used.get(index, []), index not in work.exact)
+        for index, step in enumerate(work.steps)
+        if index in work.used or not work.explains(index)
+    }
+
+
 def _distinct(named: list[NamedStep]) -> list[_DistinctStep]:
     """Merge steps with the same operator and arguments, ordered by last occurrence, with all results stated for them."""
     steps: dict[tuple, _DistinctStep] = {}
@@ -100,9 +118,7 @@ def _distinct(named: list[NamedStep]) -> list[_DistinctStep]:
         strings = tuple(argument for argument in known if not isinstance(argument, int))
         integers = tuple(argument for argument in known if isinstance(argument, int))
         key = (item.operator, item.arguments)
-        step = steps.pop(key, None) or _DistinctStep(
-            item.operator, strings, integers, item.arguments is not None, item.in_words, []
-        )
+        step = steps.pop(key, None) or _DistinctStep(*key, strings, integers, item.in_words, [])
         if item.output is not None and item.output not in step.outputs:
             step.outputs.append(item.output)
         steps[key] = step
@@ -112,7 +128,8 @@ def _distinct(named: list[NamedStep]) -> list[_DistinctStep]:
 class _Aligner:
     def __init__(self, solution: Solution, steps: list[_DistinctStep]):
         self.solution, self.steps = solution, steps
-        self.used: set[int] = set()
+        self.used: dict[int, list[Operation]] = defaultdict(list)
+        self.exact: set[int] = set()
         self.outermost = -1
         self.sources: dict[str, set[int]] = defaultdict(set)
         self._by_operator: dict[str, list[int]] = defaultdict(list)
@@ -131,8 +148,10 @@ class _Aligner:
         missing = frozenset().union(*(operand.missing for operand in operands))
         if node.operator in FUNCTIONS or node is self.solution.expression:
             missing |= {id(node)}
-        for index, before in (self._working(node, operands, slips=False) or self._working(node, operands, slips=True)).items():
-            self.used.add(index)
+        exact = self._working(node, operands, slips=False)
+        self.exact.update(exact)
+        for index, before in (exact or self._working(node, operands, slips=True)).items():
+            self.used[index].append(node)
             missing = min(missing, before, key=len)
             values |= dict.fromkeys(self.steps[index].outputs[-2:], before)
             if node is self.solution.expression:
@@ -153,7 +172,7 @@ class _Aligner:
     def _before(self, index: int, node: Operation, operands: list[_Values], slips: bool) -> frozenset[int] | None:
         """Return what is missing before a step that performs the operation; None if it does not."""
         step, own_parameters = self.steps[index], node.parameters
-        if not step.named or step.in_words:
+        if step.arguments is None or step.in_words:
             known = {value for operand in operands for value in operand.values}.union(own_parameters)
             if all(text in known or (slips and self._is_copying_error(text, index)) for text in step.strings):
                 return frozenset().union(*(operand.before(step.strings) for operand in operands))

@@ -23,7 +23,7 @@ class WrittenCall:
 
     ``operator``: ``func_N``, ``+``, ``.upper``, or "" where the name is lost. ``arguments``: None for one that can't be read, None
     as a whole if there are none. ``output``: its stated result. ``joined``: a join of strings as one string, unless it is too long.
-    ``in_words``: named in prose, without brackets.
+    ``in_words``: named in prose, without brackets. ``line``: the number of its line.
     """
 
     operator: str
@@ -32,6 +32,7 @@ class WrittenCall:
     joined: str | None = None
     in_words: bool = False
     nested: int = 1
+    line: int = 0
 
 
 Value = str | WrittenCall

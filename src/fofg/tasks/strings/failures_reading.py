@@ -48,12 +48,20 @@ _LONE_WORD = re.compile(r"[\s`*$]*([^\s\"'()\[\]{},;$`*|]+?)[`*]*(?:\.?\s*$|\.\s
 
 def read_steps(response: str, x: str) -> list[NamedStep]:
     """Return the operations that a response names before its answer, in order; ``x`` is the program's input."""
+    return [step for _, step in steps_by_line(response, x)]
+
+
+def steps_by_line(response: str, x: str) -> list[tuple[int, NamedStep]]:
+    """Return the same with the number of the line, from 0, where each operation begins."""
     reader = _StepReader(x)
-    for line in _reasoning(response).split("\n"):
+    for number, line in enumerate(_reasoning(response).split("\n")):
+        first = len(reader.named)
         reader.read(line)
+        for call in reader.named[first:]:
+            call.line = number
     results: dict[tuple, str] = {}
     steps = list(_Results(results).of_all(reader.named))
-    if all(None not in (step.arguments or ()) for step in steps):
+    if all(None not in (step.arguments or ()) for _, step in steps):
         return steps
     return list(_Results(results).of_all(reader.named))  # a result may be stated after its use
 
@@ -245,8 +253,8 @@ class _Results:
         self._results = results
         self._known: dict[int, tuple[tuple | None, str | None]] = {}
 
-    def of_all(self, named: list[WrittenCall]) -> Iterator[NamedStep]:
-        """Yield operations with a result or all arguments, and the calls inside those with a result."""
+    def of_all(self, named: list[WrittenCall]) -> Iterator[tuple[int, NamedStep]]:
+        """Yield operations with a result or all arguments, and the calls inside those with a result; before each, its line."""
         for call in named:
             values, _ = self._of(call)
             if call.output is not None:
@@ -254,9 +262,9 @@ class _Results:
                     if isinstance(inner, WrittenCall) and inner.operator != "+":
                         operands, output = self._of(inner)
                         if operands is not None and None not in operands:
-                            yield NamedStep(inner.operator, operands, output)
+                            yield call.line, NamedStep(inner.operator, operands, output)
             if call.output is not None or (call.operator.startswith("func_") and values is not None and None not in values):
-                yield NamedStep(call.operator, values, call.output, call.in_words)
+                yield call.line, NamedStep(call.operator, values, call.output, call.in_words)
 
     def _of(self, call: WrittenCall) -> tuple[tuple | None, str | None]:
         """Return the values of the arguments, and the result. Recursion is limited: nesting is at most MAX_NESTED."""

@@ -11,12 +11,13 @@ from fofg.data.files import CORRECT, cure
 from fofg.data.schemas import Message
 from fofg.errors import UserError
 from fofg.tasks.strings import balanced_sampler, failures, pools, published_sampler
+from fofg.tasks.strings.explanation import explain
 from fofg.tasks.strings.expressions import OutputTooLong, Size, evaluate, parse, size
 from fofg.tasks.strings.functions import FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
 from fofg.tasks.strings.grading import grade
 from fofg.tasks.strings.problem import Sampled
 from fofg.tasks.strings.prompts import code, prompt_text
-from fofg.tasks.task import AnswerRule, Outcome, Problem, Split
+from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Split
 
 #: A string literal, or the name of a called function (a method's is left out).
 _CALLED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<!\.)\b(\w+)\(""")
@@ -121,6 +122,9 @@ class Strings:
 
     def classify(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> str:
         return failures.classify(failures.analyze(problem.question, problem.input, problem.output), response, truncated, rule)
+
+    def explain(self, problem: Problem, response: str, truncated: bool = False, rule: AnswerRule = "published") -> Explanation:
+        return explain(failures.analyze(problem.question, problem.input, problem.output), response, truncated, rule)
 
 
 def _problem(sampled: Sampled) -> Problem:

@@ -1,0 +1,232 @@
+"""Choose responses to look at: of a level, a class or a problem, and another model's to the same problems."""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fofg import names
+from fofg.data.files import column_names
+from fofg.data.reading import example_rows, problem_rows
+from fofg.data.schemas import EXAMPLES, ROLLOUTS, Message
+from fofg.errors import UserError
+from fofg.tasks import task as tasks
+from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Task
+
+#: Rollouts of a model under its folder, the first that exists.
+_ROLLOUTS = ("held-out/sampled/rollouts.parquet", "held-out/greedy/rollouts.parquet", "rollouts.parquet")
+#: Rows in memory at a time: each may have a thousand responses.
+_BATCH = 16
+
+
+class Choice(NamedTuple):
+    """Which responses to show: at most ``limit``, of some ``level``, ``failure`` class and ``problem`` (number), None for any."""
+
+    limit: int
+    level: int | None = None
+    failure: str | None = None
+    problem: int | None = None
+
+
+class Response(NamedTuple):
+    """One response. ``name``: which of the problem's, or which row of a file of examples.
+
+    ``outcome``, ``failure`` and ``explanation`` are None if there is no ground truth, or the task can't tell; ``remark``: why not.
+    """
+
+    name: str
+    text: str
+    finish_reason: str | None
+    tokens: int | None
+    outcome: Outcome | None = None
+    failure: str | None = None
+    explanation: Explanation | None = None
+    remark: str = ""
+
+
+class Sample(NamedTuple):
+    """A problem (``number``: its index) and the responses to compare, one per file; None if that has no such problem."""
+
+    number: int
+    level: int | None
+    prompt: list[Message]
+    problem: Problem | None
+    responses: tuple[Response | None, ...]
+
+
+class _Row(NamedTuple):
+    """A row of either kind of file. ``number``: its problem's index; ``responses``: their name, text, finish reason and tokens."""
+
+    number: int
+    level: int | None
+    prompt: list[Message]
+    task: Task | None
+    problem: Problem | None
+    responses: list[tuple[str, str, str | None, int | None]]
+
+    def explained(self, number: int, rule: AnswerRule) -> Response:
+        """Return one of the responses with its grade, class and explanation."""
+        response = Response(*self.responses[number])
+        if self.task is None or self.problem is None:
+            return response._replace(remark="no verdict: the row has no ground truth")
+        asked = (self.problem, response.text, response.finish_reason == "length", rule)
+        response = response._replace(outcome=self.task.grade(*asked))
+        try:
+            response = response._replace(failure=self.task.classify(*asked))
+            explanation = self.task.explain(*asked) if hasattr(self.task, "explain") else None
+            return response._replace(explanation=explanation)
+        except UserError as error:
+            return response._replace(remark=f"not classified: {error}")
+
+
+def find(name: str, run_dir: str) -> str:
+    """Return the rollout file that a name means: itself, or a model's in a run (``stage1-rft``, ``stage1-rft/hidden``).
+
+    Raises UserError if there is none.
+    """
+    if os.path.isfile(name):
+        return name
+    folder = Path(run_dir, names.EVALUATION)
+    for file in (folder / name / rollouts for rollouts in _ROLLOUTS):
+        if file.is_file():
+            return str(file)
+    found = sorted({file.relative_to(folder).parts[0] for file in folder.glob("*/**/rollouts.parquet")})
+    if name in found:
+        others = sorted(str(file.parent.relative_to(folder)) for file in (folder / name).glob("**/rollouts.parquet"))
+        raise UserError(f"{name}: not evaluated on held-out problems; there are {', '.join(others)}")
+    if not found:
+        raise UserError(f"{name}: no such file, and no model is evaluated under {folder}; run target evaluate, or set run_dir")
+    close = difflib.get_close_matches(name, found, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UserError(f"{name}: no such file, and no such model under {folder}; there are {', '.join(found)}{hint}")
+
+
+def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = None) -> list[Sample]:
+    """Return the first responses of a file that fit, one per problem, or with ``problem`` all of that problem's.
+
+    ``against``: a second file, whose response of the same number, or else its first, is shown beside. Raises UserError if a file
+    is damaged, if nothing fits, or if the second has none of the problems.
+    """
+    if against and os.path.samefile(path, against):
+        raise UserError(f"--against: {against} is the same file; name another model or file")
+    samples: list[Sample] = []
+    keys: list[tuple[tuple, int]] = []
+    shown: set[tuple] = set()
+    seen = _Seen()
+    for row in _rows(path):
+        _check_class(choice.failure, row)
+        seen.add(row)
+        if choice.level not in (None, row.level) or choice.problem not in (None, row.number):
+            continue
+        if choice.problem is None and _key(row) in shown:
+            continue
+        for number in range(len(row.responses)):
+            response = row.explained(number, rule)
+            seen.classes[response.failure or "unclassified"] += 1
+            if choice.failure in (None, response.failure):
+                samples.append(Sample(row.number, row.level, row.prompt, row.problem, (response,)))
+                keys.append((_key(row), number))
+                shown.add(_key(row))
+                if choice.problem is None or len(samples) == choice.limit:
+                    break
+        if len(samples) == choice.limit:
+            break
+    if not samples:
+        raise UserError(f"{path}: {seen.missing(choice)}")
+    return _beside(samples, keys, against, rule) if against else samples
+
+
+def _beside(samples: list[Sample], keys: list[tuple[tuple, int]], path: str, rule: AnswerRule) -> list[Sample]:
+    """Add the responses of another file to the same problems."""
+    wanted = {key for key, _ in keys}
+    rows: dict[tuple, _Row] = {}
+    for row in _rows(path):
+        if _key(row) in wanted and row.responses:
+            rows.setdefault(_key(row), row)
+            if len(rows) == len(wanted):
+                break
+    if not rows:
+        raise UserError(f"{path}: none of these problems is in it; choose files of the same problems")
+    pairs = []
+    for sample, (key, number) in zip(samples, keys):
+        other = rows.get(key)
+        response = other.explained(number if number < len(other.responses) else 0, rule) if other else None
+        pairs.append(sample._replace(responses=(*sample.responses, response)))
+    return pairs
+
+
+class _Seen:
+    """What a file has, for errors: numbers of problems, levels, and classes of the responses that fit otherwise."""
+
+    def __init__(self) -> None:
+        self.numbers: tuple[int, int] | None = None
+        self.levels: set[int] = set()
+        self.responses = 0
+        self.classes: Counter[str] = Counter()
+
+    def add(self, row: _Row) -> None:
+        low, high = self.numbers or (row.number, row.number)
+        self.numbers = min(low, row.number), max(high, row.number)
+        if row.level is not None:
+            self.levels.add(row.level)
+        self.responses += len(row.responses)
+
+    def missing(self, choice: Choice) -> str:
+        """Return why nothing fits."""
+        if not self.responses:
+            return "holds no response; make the rollouts again"
+        problem = "a problem" if choice.problem is None else f"problem {choice.problem}"
+        if choice.level is not None:
+            problem += f" of level {choice.level}"
+        if self.classes:
+            there = ", ".join(f"{count} {name}" for name, count in self.classes.most_common())
+            return f"no response to {problem} has class {choice.failure}; there are {there}"
+        levels = f"levels {', '.join(map(str, sorted(self.levels)))}" if self.levels else "no levels"
+        low, high = self.numbers or (0, 0)
+        return f"no response to {problem}; there are problems {low} to {high}, {levels}"
+
+
+def _check_class(failure: str | None, row: _Row) -> None:
+    """Raise UserError for a class that no task has; a file may hold problems of several."""
+    if failure is None or row.task is None or failure in row.task.failure_classes:
+        return
+    if not any(failure in task.failure_classes for task in map(tasks.load, tasks.TASKS)):
+        raise UserError(f"--class: task {row.task.name} has no class {failure!r}; it has {', '.join(row.task.failure_classes)}")
+
+
+def _key(row: _Row) -> tuple:
+    """Return what two rows of the same problem share."""
+    return (row.problem.question, row.problem.input) if row.problem else (row.number,)
+
+
+def _rows(path: str) -> Iterator[_Row]:
+    """Yield the rows of a file of rollouts or training examples. Raises UserError for any other."""
+    columns = {*column_names(path)}
+    if "responses" in columns:
+        for number, row in enumerate(problem_rows(path, ROLLOUTS, _BATCH)):
+            texts = [text or "" for text in row["responses"] or []]
+            reasons, tokens = (_padded(row[name], len(texts)) for name in ("finish_reasons", "token_counts"))
+            labels = [f"response {sample}" for sample in range(len(texts))]
+            yield _row(row, number, f"{path}: row {number}", list(zip(labels, texts, reasons, tokens)))
+    elif {"response", "completion", "messages"} & columns:
+        for number, row in enumerate(example_rows(path, EXAMPLES)):
+            yield _row(row, number, f"{path}: row {number}", [(f"row {number}", row["response"], None, None)])
+    else:
+        wanted = "needs a column responses (rollouts), or response, completion or messages (training examples)"
+        raise UserError(f"{path}: {wanted}; it has {', '.join(sorted(columns))}")
+
+
+def _row(row: dict, number: int, where: str, responses: list[tuple[str, str, str | None, int | None]]) -> _Row:
+    info = row.get("extra_info") or {}
+    index, level = info.get("index"), info.get("level")
+    task, problem = None, None
+    if row.get("data_source") is not None and row.get("reward_model") is not None:
+        task, problem = tasks.read(row, where)
+        level = problem.level if level is None else level
+    return _Row(number if index is None else index, level, row["prompt"], task, problem, responses)
+
+
+def _padded(values: Sequence | None, count: int) -> list:
+    return [*(values or []), *[None] * count][:count]
