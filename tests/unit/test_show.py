@@ -219,7 +219,7 @@ def shown(tmp_path, text: str, **console) -> str:
     return printed(choose(str(tmp_path / "r.parquet"), Choice(1), "published"), **console)
 
 
-@pytest.mark.parametrize("shape", SHAPES.keys() - {"lone surrogates"})
+@pytest.mark.parametrize("shape", sorted(SHAPES.keys() - {"lone surrogates"}))
 def test_huge_responses_are_short_to_read(tmp_path, shape):
     text = shown(tmp_path, text_of(shape, 50_000))
     assert len(text) < 20_000 and "characters left out" in text
