@@ -199,5 +199,5 @@ rule summarize_countdown:
     params:
         spec=tracked(models=list(TRANSFERRED)),
     shell:
-        "run_logged {log:q} summarize transfer {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
+        "run_logged {log:q} summarize accuracy {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q}"

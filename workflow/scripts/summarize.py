@@ -3,19 +3,17 @@
 from fofg.cli import add_spec, parser, run
 from fofg.data.files import write_spec, write_text
 
-TABLES = ("accuracy", "passk", "failures", "transfer")
+TABLES = ("accuracy", "passk", "failures")
 
 
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, models=list[str])
-    arguments.add_argument(
-        "table", choices=TABLES, help="accuracy or transfer from verdicts, pass@k from counts, failures from classes"
-    )
+    arguments.add_argument("table", choices=TABLES, help="accuracy from verdicts, pass@k from counts, failures from classes")
     arguments.add_argument("files", nargs="+", metavar="PARQUET", help="a file per model of the spec, in the same order")
     arguments.add_argument("--parquet", required=True, help="table to write")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
-    arguments.add_argument("--markdown", help="of transfer: the same to read, with the paper's numbers")
+    arguments.add_argument("--markdown", help="of accuracy on Countdown: the same to read, with the paper's numbers")
     options = arguments.parse_args()
     from fofg.data import schemas
     from fofg.evaluation import accuracy, failures, pass_at_k, tables
@@ -24,7 +22,6 @@ def main() -> None:
         "accuracy": (accuracy.summarize_evaluation, schemas.ACCURACY),
         "passk": (pass_at_k.summarize, schemas.PASSK),
         "failures": (failures.summarize, schemas.FAILURE_SHARES),
-        "transfer": (accuracy.summarize_evaluation, schemas.ACCURACY),
     }[options.table]
     table = summarize(options.spec.models, options.files)
     tables.write(table, schema, options.parquet, options.csv)
