@@ -32,7 +32,7 @@ def decoders(model, limit: int, batch_size: int) -> tuple[Decoder, Decoder]:
 
 
 def responses(decoder: Decoder, prompts: list[tuple[int, int]], seed: int) -> dict:
-    """Return the responses to prompts of some length, so many each."""
+    """Return the responses to prompts, given as (length, number of responses)."""
     texts = ["ab" * length for length, _ in prompts]
     seeds = [tuple(seed + 100 * number + sample for sample in range(samples)) for number, (_, samples) in enumerate(prompts)]
     wanted = [Request([{"role": "user", "content": text}], own) for text, own in zip(texts, seeds)]

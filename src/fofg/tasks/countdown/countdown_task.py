@@ -14,8 +14,8 @@ from fofg.tasks.countdown.grading import Goal
 from fofg.tasks.countdown.prompts import prompt_text
 from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Split
 
-#: Bounds of rows that others wrote: they keep the values of any answer small.
-MOST_NUMBERS, LARGEST = 32, 10**9
+#: Maximum numbers of a problem, and maximum integer, in rows that others wrote: they keep the values of any answer small.
+MAX_NUMBERS, MAX_INTEGER = 32, 10**9
 
 
 class Countdown:
@@ -89,8 +89,8 @@ def _goal(truth: Any) -> Goal:
     numbers = truth["numbers"] if "numbers" in truth else truth["nums"]
     goal = Goal(truth["target"], tuple(numbers))
     values = (goal.target, *goal.numbers)
-    if not all(type(value) is int and abs(value) <= LARGEST for value in values) or min(goal.numbers) < 0:
+    if not all(type(value) is int and abs(value) <= MAX_INTEGER for value in values) or min(goal.numbers) < 0:
         raise ValueError("not the integers of a problem")
-    if len(goal.numbers) > MOST_NUMBERS:
+    if len(goal.numbers) > MAX_NUMBERS:
         raise ValueError("too many integers")
     return goal
