@@ -1,7 +1,8 @@
 """Measure accuracy by level, definitions visible and hidden, on problems of all 25 functions from the balanced sampler.
 
 The embedded base is meant to solve 30 to 80% of Level 1 with visible definitions, so that rejection sampling has something to do.
-One response per problem, temperature 1.0; the other settings are those of config/default.yaml.
+One response per problem, temperature 1.0; the other settings are those of config/default.yaml. From Level 2 on, ``worked`` is the
+share of responses with a line for each call, right or wrong: how often the model chooses to compose.
 """
 
 import argparse
@@ -25,17 +26,18 @@ def arguments() -> argparse.Namespace:
     return options.parse_args()
 
 
-def accuracy(engine, task, problems: list, template: str, definitions: bool) -> float:
-    """Return the share of problems whose one response is correct."""
+def shares(engine, task, problems: list, template: str, definitions: bool, level: int) -> tuple[float, float]:
+    """Return the shares of problems whose one response is correct, and has a line for each of ``level`` calls."""
     from fofg.rollouts.engine import Request
     from fofg.tasks.task import Outcome
 
     requests = [Request(task.prompt(problem, template, definitions), (seed,)) for seed, problem in enumerate(problems)]
-    correct = 0
+    correct = worked = 0
     for number, _, sample in engine.generate(requests):
         outcome = task.grade(problems[number], sample.text, truncated=sample.finish_reason == "length")
         correct += outcome is Outcome.CORRECT
-    return correct / len(problems)
+        worked += sample.text.count(" -> ") >= level
+    return correct / len(problems), worked / len(problems)
 
 
 def main() -> None:
@@ -58,8 +60,11 @@ def main() -> None:
     def measure(name: str, section, stage: int, level: int, definitions: bool) -> None:
         task = tasks.load(section.task)
         problems = list(task.sample(section, Split("levels", stage, "test", [(level, given.problems)])))
-        result[name] = round(accuracy(engine, task, problems, section.template, definitions), 3)
-        print(f"{name}: {result[name]}", file=sys.stderr)
+        correct, worked = shares(engine, task, problems, section.template, definitions, level)
+        result[name] = round(correct, 3)
+        if level > 1 and section is settings.problems:
+            result[f"{name}_worked"] = round(worked, 3)
+        print(f"{name}: {correct:.3f} correct, {worked:.3f} worked", file=sys.stderr)
 
     for level in range(1, given.levels + 1):
         for shown in ("visible", "hidden"):

@@ -108,7 +108,7 @@ if settings.use.models:
 
 
 rule build_tiny_base:
-    """Pre-train the embedded base model into resources/tiny-base."""
+    """Pre-train the embedded base model from scratch."""
     output:
         weights="<checkpoints>/tiny-base/model.safetensors",
         config="<checkpoints>/tiny-base/config.json",

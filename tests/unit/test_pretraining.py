@@ -139,6 +139,23 @@ def test_worked_examples_are_right_and_never_compose_the_papers_functions(skills
     assert bool(single - set(library.OTHERS)) == (skills == "all")
 
 
+@pytest.mark.parametrize("nested_calls", ["others", "none"])
+@pytest.mark.parametrize("late", [False, True])
+def test_the_25_are_composed_only_where_nested_calls_are_of_all_functions(nested_calls, late):
+    sources = {library.body(name): name for name in library.ALL}
+    rng, single, nested = Random(3), set(), set()
+    for _ in range(1500):
+        for turn in corpus.conversation(TEMPLATE, rng, late, 0.3, nested_calls):
+            shown, expression = turn.prompt.split("def main_solution(x):\n    return ")
+            definitions = dict(re.findall(r"^def (func_\d+)(.*?)\n\n", shown, re.DOTALL | re.MULTILINE))
+            operations = re.findall(r"func_\d+| \+ |\.[a-z]+\(", expression.split("\n")[0])
+            public = {name: readable for readable, name in library.NAMES.items()}
+            used = {sources[definitions[name]] if definitions else public[name] for name in operations if "func" in name}
+            (nested if len(operations) > 1 else single).update(used)
+    assert single == set(library.ALL)
+    assert nested == (set(library.OTHERS) if nested_calls == "others" else set())
+
+
 def test_the_corpus_is_the_one_that_the_committed_model_read():
     drawn = [conversations(100, late, 0.3) for late in (False, True)]
     assert hashlib.sha256(repr(drawn).encode()).hexdigest().startswith("5585faefa3173840")
@@ -161,8 +178,7 @@ def test_prompts_are_those_of_the_experiment():
 
 
 def make_batches(**changes) -> batches.Batches:
-    chosen = {"seed": 1, "steps": 10, "tokens_per_step": 4096, "error_rate": 0.3, **changes}
-    return batches.Batches(TOKENIZER.to_str(), TEMPLATE, **chosen)
+    return batches.Batches(TOKENIZER.to_str(), TEMPLATE, configs.tiny_base(**{"tokens_per_step": 4096, **changes}))
 
 
 def test_a_batch_depends_on_seed_and_step_alone():

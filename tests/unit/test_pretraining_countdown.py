@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import configs
 import problem_sets
 import pyarrow.parquet as pq
 import pytest
@@ -111,7 +112,7 @@ def test_strings_are_as_many_tokens_as_without_countdown():
 
 def test_batches_hold_the_configured_share():
     share = CountdownShare(share=0.4, template=COUNTDOWN)
-    made = batches.Batches(TOKENIZER.to_str(), TEMPLATE, seed=1, steps=10, tokens_per_step=32768, error_rate=0.3, countdown=share)
+    made = batches.Batches(TOKENIZER.to_str(), TEMPLATE, configs.tiny_base(tokens_per_step=32768, countdown=share))
     tokens = made[9].tokens
     documents = TOKENIZER.decode(tokens.flatten().tolist(), skip_special_tokens=False)
     countdown, strings = documents.count(COUNTDOWN.split("{")[0]), documents.count(TEMPLATE.split("{")[0])

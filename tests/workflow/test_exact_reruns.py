@@ -243,7 +243,7 @@ EXPECTED = {
     "use.models": ({"mine": "{run}/own_model"}, {("prepare_own_model", "mine")} | held_out("mine")),
     **section("tiny_base", TINY, hidden_size=24, layers=2, heads=2, intermediate_size=24, steps=3, tokens_per_step=1024),
     **section("tiny_base", TINY, learning_rate=1e-3, matrix_learning_rate=1e-3, error_rate=0.1, seed=9),
-    **section("tiny_base", TINY, countdown={"share": 0.5, "template": "{numbers} {target}"}),
+    **section("tiny_base", TINY, nested_calls="none", countdown={"share": 0.5, "template": "{numbers} {target}"}),
 }
 #: Key -> another value; it changes speed, what is checked, or what is measured on the way, but no file.
 FREE_KEYS = {

@@ -193,6 +193,11 @@ class TinyBase(Section):
     learning_rate: Positive = Field(description="of AdamW (embeddings, norms)")
     matrix_learning_rate: Positive = Field(description="of Muon (weight matrices)")
     error_rate: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of steps with a slip, so that the base is fallible")
+    nested_calls: Literal["all", "others", "none"] = Field(
+        "all",
+        exclude_if=lambda nested_calls: nested_calls == "all",
+        description="functions of nested calls: all; others: the 20 that no problem has; none: single calls alone",
+    )
     countdown: CountdownShare | None = Field(
         None, exclude_if=lambda countdown: countdown is None, description="conversations about Countdown, too; null: none"
     )

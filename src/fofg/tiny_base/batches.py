@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from fofg.config.countdown import CountdownShare
+from fofg.config import TinyBase
 from fofg.tiny_base import arithmetic, corpus
 from fofg.tiny_base.tokenizer import PAD, answer_text, user_text
 
@@ -35,22 +35,13 @@ class Batch(NamedTuple):
 class Batches:
     """Sequence of batches, one per step, each of ``tokens_per_step / ROW`` rows (at least one)."""
 
-    def __init__(
-        self,
-        tokenizer: str,
-        template: str,
-        seed: int,
-        steps: int,
-        tokens_per_step: int,
-        error_rate: float,
-        countdown: CountdownShare | None = None,
-    ):
+    def __init__(self, tokenizer: str, template: str, settings: TinyBase):
         """Set up the batches. ``tokenizer``: the text of a tokenizer.json."""
-        self.serialized, self.template, self.seed, self.steps = tokenizer, template, seed, steps
-        self.rows, self.error_rate, self.countdown = max(1, tokens_per_step // ROW), error_rate, countdown
+        self.serialized, self.template, self.settings = tokenizer, template, settings
+        self.rows = max(1, settings.tokens_per_step // ROW)
 
     def __len__(self) -> int:
-        return self.steps
+        return self.settings.steps
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_tokenizer"}
@@ -60,8 +51,8 @@ class Batches:
         return Tokenizer.from_str(self.serialized)
 
     def __getitem__(self, step: int) -> Batch:
-        rng = Random(f"{self.seed} {step}")
-        late = step >= LATE_FROM * self.steps
+        rng = Random(f"{self.settings.seed} {step}")
+        late = step >= LATE_FROM * len(self)
         batch = self._empty()
         used, misses = [0] * self.rows, 0
         while misses < _MISSES:
@@ -97,9 +88,10 @@ class Batches:
         return (tokens, answers) if tokens else self._document(rng, late)
 
     def _conversation(self, rng: Random, late: bool) -> list[corpus.Turn]:
-        if self.countdown and rng.random() < self.countdown.share:
-            return arithmetic.conversation(self.countdown.template, rng, late, self.error_rate)
-        return corpus.conversation(self.template, rng, late, self.error_rate)
+        countdown, error_rate = self.settings.countdown, self.settings.error_rate
+        if countdown and rng.random() < countdown.share:
+            return arithmetic.conversation(countdown.template, rng, late, error_rate)
+        return corpus.conversation(self.template, rng, late, error_rate, self.settings.nested_calls)
 
 
 def _place(batch: Batch, row: int, start: int, tokens: list[int], answers: list[bool]) -> None:

@@ -30,8 +30,7 @@ def build(settings: TinyBase, template: str, output: Path, state: Path, workers:
 def _build(settings: TinyBase, template: str, output: Path, state: Path, workers: int, save_every: int, spec: str) -> None:
     countdown = settings.countdown
     tokenizer = tokenizers.build(template, countdown.template if countdown else None)
-    chosen = settings.seed, settings.steps, settings.tokens_per_step, settings.error_rate, countdown
-    batches = Batches(tokenizer.to_str(), template, *chosen)
+    batches = Batches(tokenizer.to_str(), template, settings)
     vocabulary = tokenizer.get_vocab()
     end, pad = vocabulary[tokenizers.END], vocabulary[tokenizers.PAD]
     model = new_model(settings, tokenizer.get_vocab_size(), end, pad)

@@ -2,13 +2,13 @@
 
 Every problem shows the definitions of the functions that it uses, under new names for each conversation. Late in training,
 some conversations hide them; those use only the 20 other functions, under their fixed names. So the model never sees one of the
-paper's 25 functions without its definition, alone or composed.
+paper's 25 functions without its definition. Whether it sees them in nested calls is a setting, ``nested_calls``.
 """
 
 from collections.abc import Iterator
 from functools import cache
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fofg.tasks.strings import prompts
 from fofg.tasks.strings.expressions import text
@@ -22,6 +22,8 @@ MOST_TURNS = 5
 DEEPEST = 6
 #: Probability that a nested problem is worked step by step: early; late with two steps; and late, by each step more.
 STEPWISE, LATE_STEPWISE, LATE_STEPWISE_MORE = 0.8, 0.06, 0.6
+#: Functions of nested calls: all, the 20 others, or no nested calls at all.
+NestedCalls = Literal["all", "others", "none"]
 _ORDER = {function: i for i, function in enumerate(ALL)}
 
 
@@ -32,13 +34,13 @@ class Turn(NamedTuple):
     response: str
 
 
-def conversation(template: str, rng: Random, late: bool, error_rate: float) -> list[Turn]:
+def conversation(template: str, rng: Random, late: bool, error_rate: float, nested_calls: NestedCalls = "all") -> list[Turn]:
     """Draw one document: 1 to 5 problems. ``late``: the mixture of the last phase, with slips at ``error_rate``."""
     names = _new_names(rng)
     count = rng.randint(2, MOST_TURNS) if rng.random() < SEVERAL_TURNS else 1
     if late and rng.random() < HIDDEN:
-        return [_hidden(template, rng, error_rate) for _ in range(count)]
-    return [_visible(template, rng, late, error_rate, names) for _ in range(count)]
+        return [_hidden(template, rng, error_rate, nested_calls) for _ in range(count)]
+    return [_visible(template, rng, late, error_rate, nested_calls, names) for _ in range(count)]
 
 
 def worked_examples(template: str, single: list[str], levels: tuple[int, int], rng: Random) -> Iterator[Turn]:
@@ -59,9 +61,10 @@ def _new_names(rng: Random) -> dict[str, str]:
     return dict(zip(ALL, rng.sample(list(NAMES.values()), len(NAMES))))
 
 
-def _visible(template: str, rng: Random, late: bool, error_rate: float, names: dict[str, str]) -> Turn:
-    x = random_input(rng)
-    prompt, program = _shown(template, rng, list(ALL), _steps(rng), x, names)
+def _visible(template: str, rng: Random, late: bool, error_rate: float, nested_calls: NestedCalls, names: dict[str, str]) -> Turn:
+    x, steps = random_input(rng), _steps(rng, nested_calls)
+    functions = OTHERS if steps > 1 and nested_calls == "others" else ALL
+    prompt, program = _shown(template, rng, list(functions), steps, x, names)
     skipped = _skipped(rng, len(list(operators(program))), late)
     return Turn(prompt, answer(program, x, names, rng, error_rate if late else 0.0, skipped))
 
@@ -74,15 +77,15 @@ def _shown(template: str, rng: Random, functions: list[str], steps: int, x: str,
     return prompts.prompt_text(template.replace("{code}", shown + "{code}"), text(program, names), x), program
 
 
-def _hidden(template: str, rng: Random, error_rate: float) -> Turn:
+def _hidden(template: str, rng: Random, error_rate: float, nested_calls: NestedCalls) -> Turn:
     x = random_input(rng)
-    program = random_program(rng, list(OTHERS), _steps(rng), x)
+    program = random_program(rng, list(OTHERS), _steps(rng, nested_calls), x)
     skipped = _skipped(rng, len(list(operators(program))), late=True)
     return Turn(prompts.prompt_text(template, text(program, NAMES), x), answer(program, x, NAMES, rng, error_rate, skipped))
 
 
-def _steps(rng: Random) -> int:
-    return rng.randint(2, DEEPEST) if rng.random() < NESTED else 1
+def _steps(rng: Random, nested_calls: NestedCalls) -> int:
+    return rng.randint(2, DEEPEST) if nested_calls != "none" and rng.random() < NESTED else 1
 
 
 def _skipped(rng: Random, steps: int, late: bool) -> set[int]:
