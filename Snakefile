@@ -205,4 +205,5 @@ rule all:
         rules.analyze_failures.input,
         rules.figures.input,
         rules.write_summary.output,
+        rules.write_samples.output,
         rules.record_versions.output,

@@ -45,6 +45,37 @@ for name, (category, title, files) in FIGURES.items():
             "run_logged {log:q} plot {params.figure} {input:q} --spec {params.spec:q} --stem {params.stem:q}"
 
 
+#: Model and set of problems -> the responses that the page of responses shows.
+SHOWN = {f"{model}/held-out": f"<results>/evaluation/{model}/held-out/sampled/rollouts.parquet" for model in MODELS} | {
+    f"{model}/{definitions}": f"<results>/evaluation/{model}/{definitions}/rollouts.parquet"
+    for model in TESTED_AFTER_STAGE1
+    for definitions in DEFINITIONS
+}
+
+
+rule write_samples:
+    """Write the page of responses: of all models, to filter and to compare."""
+    input:
+        rollouts=list(SHOWN.values()),
+    output:
+        page=report("<results>/samples.html", caption=f"{CAPTIONS}/samples.rst", category="Run", labels={"figure": "Responses"}),
+    log:
+        "<logs>/write_samples.log",
+    benchmark:
+        "<benchmarks>/results/write_samples.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        spec=tracked(settings.samples, **GRADING, code=1),
+        rollouts=named("rollouts", list(SHOWN)),
+    shell:
+        "run_logged {log:q} write_samples --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.page:q}"
+
+
 rule write_summary:
     """Summarize the run in tables, with the paper's numbers."""
     input:

@@ -255,6 +255,6 @@ def test_a_cut_text_keeps_its_lines_and_says_how_much_is_missing(lengths):
         return
     assert list(enumerate(text.split("\n"))) == list(cut(text, full=True))
     kept = len("\n".join(line for _, line in numbered)) - 1
-    assert left_out == [f"[{len(text) - kept:,} characters left out; --full shows them]"] and kept <= HEAD + TAIL
+    assert left_out == [f"[{len(text) - kept:,} characters left out; fofg show --full shows them]"] and kept <= HEAD + TAIL
     whole = text.split("\n")
     assert all(line in whole[number] for number, line in numbered)

@@ -36,6 +36,7 @@ ACCURACY_TABLE = {("summarize_accuracy",), ("plot_accuracy_by_level",), ("plot_l
 FAILURE_TABLE = {("summarize_failures",), ("plot_failures",), ("write_summary",)}
 PASSK_TABLE = {("summarize_passk",), ("plot_pass_at_k",), ("write_summary",)}
 DESCRIPTIONS = {("describe_datasets",), ("plot_exposure",), ("write_summary",)}
+SAMPLES = {("write_samples",)}
 LINKS = {("link_iteration_data",), ("link_iteration_model",)}
 TINY = {("build_tiny_base",)}
 NOTHING = set()
@@ -45,7 +46,7 @@ def stage1_test(*models):
     """Evaluation on Stage 1's test problems."""
     shown = [(model, definitions) for model in models for definitions in ("visible", "hidden")]
     rollouts = {("generate_stage1_test_rollouts", *one) for one in shown}
-    return rollouts | {("score_rollouts", *one) for one in shown} | STAGE1_TABLE
+    return rollouts | {("score_rollouts", *one) for one in shown} | STAGE1_TABLE | SAMPLES
 
 
 def classified(*models):
@@ -59,7 +60,7 @@ def scored(*models):
 def held_out(*models, decodings=("sampled", "greedy")):
     """Evaluation on the held-out problems."""
     rollouts = {("generate_held_out_rollouts", model, decoding) for model in models for decoding in decodings}
-    return rollouts | scored(*models) | (classified(*models) if "sampled" in decodings else set())
+    return rollouts | scored(*models) | (classified(*models) | SAMPLES if "sampled" in decodings else set())
 
 
 def counted(*models):
@@ -190,7 +191,7 @@ EXPECTED = {
     **dataset_keys("stage2_validation", "test", 9, OF_VALIDATION, levels=(1, 2)),
     **dataset_keys("stage2_passk", "test", 5, OF_PASSK),
     "scoring.scheme": ("binary", trained(*RL)),
-    "scoring.answer_rule": ("lenient", ANSWERS | classified(*MODELS)),
+    "scoring.answer_rule": ("lenient", ANSWERS | classified(*MODELS) | SAMPLES),
     "stage0.examples": (8, WITH_WARMUP),
     **section("stage0", WITH_WARMUP, **WARMUP_DATA),
     **sft_keys("stage0.sft", WITH_WARMUP),
@@ -226,6 +227,7 @@ EXPECTED = {
     "passk.shard_size": (6, {("generate_passk_rollouts", model, 0) for model in MODELS[:2]} | counted("base", "stage1-rft")),
     **rollout_keys("passk.rollouts", passk("base", "stage1-rft")),
     "failures.levels": ([1, 8], classified(*MODELS)),
+    "samples.problems": (2, SAMPLES),
     **section("rollout_engine", ENGINE, name="vllm", dtype="bfloat16", options={"style": "loud"}),
     "rollout_engine.shard_size": (
         8,

@@ -27,6 +27,7 @@ KEY_FILES = [
         for kind in ("svg", "png")
     ),
     "results/summary.md",
+    "results/samples.html",
     "results/versions.md",
 ]
 

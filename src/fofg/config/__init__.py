@@ -22,7 +22,7 @@ from fofg.config.stage1 import (
     TaskProblems,
     Warmup,
 )
-from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Stage2, Stage2Rft, Stage2Rl, Validation
+from fofg.config.stage2 import Evaluation, Failures, GRPOConfig, Passk, Phase, Samples, Stage2, Stage2Rft, Stage2Rl, Validation
 from fofg.config.types import DEFAULT, AnswerRule, Hints, Section, canonical
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "RolloutEngine",
     "Rollouts",
     "SFTConfig",
+    "Samples",
     "Scoring",
     "Section",
     "Selection",

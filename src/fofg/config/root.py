@@ -16,7 +16,7 @@ from fofg.config.countdown import Countdown
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
 from fofg.config.stage1 import COUNTDOWN, Dataset, Problems, Scoring, Stage0, Stage1
-from fofg.config.stage2 import Evaluation, Failures, Passk, Stage2
+from fofg.config.stage2 import Evaluation, Failures, Passk, Samples, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
 from fofg.config.values import RunDir, is_file, user_path
 
@@ -46,6 +46,7 @@ class Config(Section):
     evaluation: Evaluation
     passk: Passk
     failures: Failures
+    samples: Samples
     countdown: Countdown
     rollout_engine: RolloutEngine
     training: Training

@@ -152,6 +152,12 @@ class Passk(Section):
     rollouts: VariedRollouts = Field(description="samples: n; 1,000 in the paper")
 
 
+class Samples(Section):
+    """The page of responses, results/samples.html."""
+
+    problems: Count = Field(description="problems per level: the first of each evaluation, with one response of each model")
+
+
 class Failures(Section):
     """Classes of wrong responses (paper §4.5)."""
 

@@ -120,15 +120,15 @@ def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = No
         seen.add(row)
         if choice.level not in (None, row.level) or choice.problem not in (None, row.number):
             continue
-        if choice.problem is None and _key(row) in shown:
+        if choice.problem is None and key(row) in shown:
             continue
         for number in range(len(row.responses)):
             response = row.explained(number, rule)
             seen.classes[response.failure or "unclassified"] += 1
             if choice.failure in (None, response.failure):
                 samples.append(Sample(row.number, row.level, row.prompt, row.problem, (response,)))
-                keys.append((_key(row), number))
-                shown.add(_key(row))
+                keys.append((key(row), number))
+                shown.add(key(row))
                 if choice.problem is None or len(samples) == choice.limit:
                     break
         if len(samples) == choice.limit:
@@ -138,20 +138,31 @@ def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = No
     return _beside(samples, keys, against, rule) if against else samples
 
 
+def first(path: str | Path, problems: int, rule: AnswerRule) -> Iterator[Sample]:
+    """Yield the first ``problems`` of each level of a file, each with its first response. Raises UserError if it is damaged."""
+    taken: Counter[int | None] = Counter()
+    seen: set[tuple] = set()
+    for row in _rows(str(path)):
+        if row.responses and taken[row.level] < problems and key(row) not in seen:
+            taken[row.level] += 1
+            seen.add(key(row))
+            yield Sample(row.number, row.level, row.prompt, row.problem, (row.explained(0, rule),))
+
+
 def _beside(samples: list[Sample], keys: list[tuple[tuple, int]], path: str, rule: AnswerRule) -> list[Sample]:
     """Add the responses of another file to the same problems."""
-    wanted = {key for key, _ in keys}
+    wanted = {problem for problem, _ in keys}
     rows: dict[tuple, _Row] = {}
     for row in _rows(path):
-        if _key(row) in wanted and row.responses:
-            rows.setdefault(_key(row), row)
+        if key(row) in wanted and row.responses:
+            rows.setdefault(key(row), row)
             if len(rows) == len(wanted):
                 break
     if not rows:
         raise UserError(f"{path}: none of these problems is in it; choose files of the same problems")
     pairs = []
-    for sample, (key, number) in zip(samples, keys):
-        other = rows.get(key)
+    for sample, (problem, number) in zip(samples, keys):
+        other = rows.get(problem)
         response = other.explained(number if number < len(other.responses) else 0, rule) if other else None
         pairs.append(sample._replace(responses=(*sample.responses, response)))
     return pairs
@@ -196,8 +207,8 @@ def _check_class(failure: str | None, row: _Row) -> None:
         raise UserError(f"--class: task {row.task.name} has no class {failure!r}; it has {', '.join(row.task.failure_classes)}")
 
 
-def _key(row: _Row) -> tuple:
-    """Return what two rows of the same problem share."""
+def key(row: Sample | _Row) -> tuple:
+    """Return what two samples, or rows, of the same problem share."""
     return (row.problem.question, row.problem.input) if row.problem else (row.number,)
 
 

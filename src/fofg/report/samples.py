@@ -49,20 +49,38 @@ def cut(text: str, full: bool = False) -> Iterator[tuple[int | None, str]]:
             head, tail = text, ""
     yield from enumerate(head.split("\n"))
     if left_out := len(text) - len(head) - len(tail):
-        yield None, f"[{left_out:,} characters left out; --full shows them]"
+        yield None, f"[{left_out:,} characters left out; fofg show --full shows them]"
         first = text.count("\n", 0, len(text) - len(tail))
         yield from enumerate(tail.split("\n"), first)
+
+
+def short(text: str) -> str:
+    """Return the beginning of an answer or a remark, and how much of it is missing."""
+    return text if len(text) <= ANSWER else f"{text[:ANSWER]} [{len(text) - ANSWER:,} characters left out]"
+
+
+def ending(response: Response) -> str:
+    """Return why a response ended, and its tokens."""
+    reason = f"finish reason {response.finish_reason or 'unknown'}"
+    return reason if response.tokens is None else f"{reason}, {response.tokens} tokens"
+
+
+def solution(sample: Sample) -> tuple[Sequence[str], str | None]:
+    """Return the true trace of a problem, empty if its task has none, and its right answer; None without a ground truth."""
+    for response in sample.responses:
+        if response and response.explanation:
+            return response.explanation.trace, response.explanation.expected
+    return (), sample.problem and sample.problem.output
 
 
 def _print_problem(console: Console, sample: Sample, full: bool) -> None:
     for message in sample.prompt:
         _print(console, f"prompt ({message['role']})", style="bold")
         _print_lines(console, message["content"], full)
-    explained = next((response.explanation for response in sample.responses if response and response.explanation), None)
-    if explained and explained.trace:
+    trace, expected = solution(sample)
+    if trace:
         _print(console, "true trace", style="bold")
-        _print_lines(console, "\n".join(map(harmless, explained.trace)), full)
-    expected = explained.expected if explained else sample.problem and sample.problem.output
+        _print_lines(console, "\n".join(map(harmless, trace)), full)
     if expected:
         _print_fact(console, "right answer", expected)
 
@@ -70,9 +88,7 @@ def _print_problem(console: Console, sample: Sample, full: bool) -> None:
 def _print_response(console: Console, source: str, response: Response, full: bool) -> None:
     verdict = response.outcome.value if response.outcome else "no verdict"
     failure = response.failure if response.failure and response.failure.replace("_", " ") != verdict else ""
-    end = f"finish reason {response.finish_reason}" if response.finish_reason else "finish reason unknown"
-    tokens = "" if response.tokens is None else f"{response.tokens} tokens"
-    facts = [response.name, verdict, failure, end, tokens]
+    facts = [response.name, verdict, failure, ending(response)]
     style = {None: "bold", Outcome.CORRECT: "bold green"}.get(response.outcome, "bold red")
     _print_fact(console, source, ", ".join(filter(None, facts)), style)
     explanation = response.explanation
@@ -86,8 +102,7 @@ def _print_response(console: Console, source: str, response: Response, full: boo
 
 
 def _print_fact(console: Console, name: str, text: str, style: str = "") -> None:
-    shown = text if len(text) <= ANSWER else f"{text[:ANSWER]} [{len(text) - ANSWER:,} characters left out]"
-    _print(console, f"{name}: {shown}", style=style)
+    _print(console, f"{name}: {short(text)}", style=style)
 
 
 def _print_lines(console: Console, text: str, full: bool, marked: int | None = None) -> None:
