@@ -19,7 +19,7 @@ if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
     raise WorkflowError(f"{CHECKOUT}: the workflow runs from a checkout; clone the repository and name the path of its Snakefile")
 sys.path.insert(0, f"{CHECKOUT}/src")
 
-from fofg import failed_jobs, names, preflight, provenance, specs
+from fofg import changes, failed_jobs, names, preflight, provenance, specs
 
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load, merge, read

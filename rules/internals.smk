@@ -1,6 +1,7 @@
 """Everything that uses Snakemake's internals, for lack of a public interface. Checked with Snakemake 9.27."""
 
-from snakemake.persistence import PersistenceBase
+from snakemake.jobs import Job
+from snakemake.persistence import ParamsChange, PersistenceBase
 from snakemake.settings.types import PersistenceBackend
 
 for example in (in_run(f"{folder}/x") for folder in ("data", "checkpoints", "results", "logs", "benchmarks")):
@@ -66,6 +67,21 @@ def share_gpus():
         workflow.scheduler.global_resources["gpu"] = max(present, needed)
         workflow.register_resource("gpu", max(present, needed))
 
+
+# The reason of a job names the keys of its spec that have changed. By default, it is both specs as a whole, and only for the first
+# jobs of a chain.
+ParamsChange.__str__ = lambda change: "; ".join(changes.of_parameters(change.only_old, change.only_new))
+log_info = Job.log_info
+
+
+def log_info_with_changes(job, *arguments, **options):
+    reason = job.dag.reason(job)
+    if workflow.dryrun and not (reason.forced or reason.params_changed):
+        reason.params_changed = workflow.persistence.params_changed(job)
+    log_info(job, *arguments, **options)
+
+
+Job.log_info = log_info_with_changes
 
 if workflow.remote_exec:
     # Make jobs on a cluster write the full records of their outputs, not only that they are complete. By default, the main process

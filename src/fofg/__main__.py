@@ -9,13 +9,17 @@ from typing import get_args
 
 import yaml
 
+from fofg import provenance
+from fofg.changes import differences
 from fofg.cli import count
-from fofg.config import DEFAULT, Config, load, merge, read
+from fofg.config import DEFAULT, Config, assigned, load, merged, read
 from fofg.data import exchange
 from fofg.errors import UserError, explain
 from fofg.plan import as_dict, as_text, dry_run
 from fofg.runtime import run_registry
 from fofg.tasks.task import task_variables
+from fofg.why import as_text as why_text
+from fofg.why import since_last_start, why
 
 
 def main() -> None:
@@ -23,6 +27,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     _add_config(commands.add_parser("config", help="print the resolved configuration as YAML"))
     _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
+    _add_why(commands.add_parser("why", help="print what is stale and why, or what changed keys would rerun"))
     _add_import(commands.add_parser("import", help="write others' problems, rollouts or examples with this project's columns"))
     _add_export(commands.add_parser("export", help="write problems, rollouts or examples for others"))
     _add_show(
@@ -55,14 +60,28 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="targets of the workflow (default: all)")
     _add_overlays(parser)
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs in use at once (default: those of the largest job)")
-    parser.add_argument("--remaining", action="store_true", help="leave out what is up to date (default: all from nothing)")
+    parser.add_argument(
+        "--stale", "--remaining", action="store_true", help="leave out what is up to date (default: all from nothing)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_plan)
 
 
+def _add_why(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="KEY=VALUE | TARGET",
+        help="changed keys, dotted (stage2.rl.learning_rate=1e-4), values in YAML; targets of the workflow (default: all)",
+    )
+    _add_overlays(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_why)
+
+
 def _add_overlays(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", nargs="+", default=[], metavar="OVERLAY", help="as of snakemake; other arguments go first")
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of snakemake")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of snakemake; keys may be dotted")
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
@@ -147,10 +166,7 @@ def _with_tasks(arguments: argparse.Namespace) -> Config:
 
 
 def _overlaid(arguments: argparse.Namespace) -> dict:
-    values = read([DEFAULT, *arguments.configfile])
-    for pair in arguments.config:
-        merge(values, _assignment(pair))
-    return values
+    return merged(read([DEFAULT, *arguments.configfile]), assigned(arguments.config, "--config: "))
 
 
 def _config(arguments: argparse.Namespace) -> None:
@@ -160,20 +176,23 @@ def _config(arguments: argparse.Namespace) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     settings = load(_overlaid(arguments))
-    jobs = dry_run(arguments.targets, arguments.configfile, arguments.config, arguments.remaining)
+    jobs = dry_run(arguments.targets, arguments.configfile, assigned(arguments.config), arguments.stale)
     plan = as_dict(settings, jobs, arguments.gpus)
     print(json.dumps(plan, indent=2) if arguments.json else as_text(settings, plan))
 
 
-def _assignment(pair: str) -> dict:
-    """Parse ``KEY=VALUE``, with a YAML value. Raises UserError for another form."""
-    key, equals, value = pair.partition("=")
-    try:
-        if not (key and equals):
-            raise ValueError("no KEY=")
-        return {key: yaml.safe_load(value)}
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"--config: {pair!r} is not KEY=VALUE with the value in YAML ({error}); e.g. base_model=FOLDER") from None
+def _why(arguments: argparse.Namespace) -> None:
+    pairs = [word for word in arguments.words if "=" in word and word.partition("=")[0].partition(".")[0] in Config.model_fields]
+    targets = [word for word in arguments.words if word not in pairs]
+    files, values = read([DEFAULT, *arguments.configfile]), assigned(arguments.config, "--config: ")
+    changed_values = assigned([*arguments.config, *pairs])
+    now, then = (load(merged(files, overlay)) for overlay in (values, changed_values))
+    changed = differences(now.model_dump(mode="json"), then.model_dump(mode="json")) if pairs else since_last_start(now)
+    if pairs and not changed:
+        raise UserError(f"{' '.join(pairs)}: the configuration has this already; without KEY=VALUE, fofg why tells what is stale")
+    result = why(then, changed, targets, arguments.configfile, changed_values, values if pairs else None)
+    since = "" if pairs else f" since the run's last start (--configfile {now.run_dir}/{provenance.CONFIG} is its configuration)"
+    print(json.dumps(result, indent=2) if arguments.json else why_text(result, since))
 
 
 def _schema(arguments: argparse.Namespace) -> None:

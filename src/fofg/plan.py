@@ -9,9 +9,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from fofg.config import Config, Plan
 from fofg.config.types import CHECKOUT
@@ -32,19 +35,27 @@ class Job:
     outputs: list[str]
     gpus: int
     estimate: Estimate
+    reason: str = ""
 
 
 def dry_run(
-    targets: Sequence[str], configfiles: Sequence[str] = (), values: Sequence[str] = (), remaining: bool = False
+    targets: Sequence[str], configfiles: Sequence[str] = (), values: Mapping[str, Any] | None = None, stale: bool = False
 ) -> list[Job]:
-    """List the jobs of some targets in a possible order; ``remaining``: without those that are up to date.
+    """List the jobs of some targets in a possible order; ``stale``: without those that are up to date.
 
-    Raises UserError with Snakemake's message.
+    ``values``: configuration that is laid over the files. Raises UserError with Snakemake's message.
     """
+    with tempfile.NamedTemporaryFile("w", prefix="fofg-", suffix=".yaml", encoding="utf-8") as overlay:
+        yaml.safe_dump(dict(values or {}), overlay)
+        overlay.flush()
+        lines = _planned(targets, [*configfiles, overlay.name], stale)
+    return _sort([job for job in map(_job, lines) if job.outputs])
+
+
+def _planned(targets: Sequence[str], configfiles: Sequence[str], stale: bool) -> list[str]:
+    """Return what Snakemake's dry run prints for the jobs, a line each. Raises UserError with its message."""
     command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(CHECKOUT / "Snakefile"), "--cores", "1", "--dry-run"]
-    command += ["--logger", "fofg", *([] if remaining else ["--forceall"])]
-    command += ["--configfile", *configfiles] if configfiles else []
-    command += ["--config", *values] if values else []
+    command += ["--logger", "fofg", *([] if stale else ["--forceall"]), "--configfile", *configfiles]
     paths = [str(CHECKOUT / "workflow/plugins"), os.getenv("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -53,7 +64,7 @@ def dry_run(
             raise UserError(f"{unknown[1]}: no such target; `snakemake --list-target-rules` lists them")
         lines = [line for line in done.stderr.splitlines() if not line.startswith("Using ")]
         raise UserError("\n".join(lines) or f"snakemake failed with exit status {done.returncode}")
-    return _sort([job for job in map(_job, done.stdout.splitlines()) if job.outputs])
+    return done.stdout.splitlines()
 
 
 def _sort(jobs: Sequence[Job]) -> list[Job]:
@@ -69,7 +80,7 @@ def _job(line: str) -> Job:
     job = json.loads(line)
     resources = job["resources"]
     estimate = _UNKNOWN._replace(**{name: resources[name] for name in Estimate._fields if name in resources})
-    return Job(job["rule_name"], job["input"], job["output"], resources.get("gpu", 0), estimate)
+    return Job(job["rule_name"], job["input"], job["output"], resources.get("gpu", 0), estimate, job["reason"])
 
 
 def summarize(settings: Config, rule: str, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -165,7 +176,7 @@ def as_text(settings: Config, plan: dict[str, Any]) -> str:
         lines.append(["others", str(others)])
     lines.append(_cells(total | {"rule": "in all"}))
     columns = len(headings) if plan["gpus"] else len(headings) - 2
-    output = [_table([line[:columns] for line in [headings, *lines]])]
+    output = aligned([line[:columns] for line in [headings, *lines]])
     output += [warning for row in priced if (warning := _warning(settings, row))]
     if priced:
         on = f"{plan['gpus']} GPUs" if plan["gpus"] else "this machine"
@@ -186,10 +197,10 @@ def _cells(row: dict[str, Any]) -> list[str]:
     counts = [row["jobs"], *(row[name] for name in ("responses", "tokens", "max_tokens", "gpu_hours", "max_gpu_hours", "kept_gb"))]
     minutes = row.get("minutes")
     requests = [f"{row['mem_mb'] / 1000:.1f}", f"{minutes // 60}:{minutes % 60:02}", str(row["gpus"])] if minutes else ["", "", ""]
-    return [row["rule"], *map(_short, counts), *requests, _short(row["requested_gpu_hours"])]
+    return [row["rule"], *map(short, counts), *requests, short(row["requested_gpu_hours"])]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Format a number with three digits and a prefix: 250M."""
     for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= factor:
@@ -198,11 +209,11 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2g}" if value < 10 else f"{value:.3g}"
 
 
-def _table(rows: list[list[str]]) -> str:
-    """Align columns: the first to the left, all others to the right."""
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Return lines with aligned columns: the first to the left, all others to the right."""
     rows = [row + [""] * (len(rows[0]) - len(row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows)
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
 
 def _warning(settings: Config, row: dict[str, Any]) -> str:

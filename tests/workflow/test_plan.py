@@ -122,17 +122,17 @@ def test_own_files_replace_jobs_and_their_rows_are_counted(fofg, tmp_path):
 
 
 def test_cluster_resources_override_the_estimate():
-    resources = "cluster={resources: {train_rl: {mem_mb: 200000}, train_sft: {runtime: 2880}}}"
-    jobs = {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], [resources])}
+    resources = {"train_rl": {"mem_mb": 200000}, "train_sft": {"runtime": 2880}}
+    jobs = {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], {"cluster": {"resources": resources}})}
     assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 1440)
     assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (348_600, 2880)
 
 
-def test_only_remaining_jobs_are_planned(tmp_path, monkeypatch):
+def test_only_stale_jobs_are_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = snakemake("stage1_create_problems", "-s", str(ROOT / "Snakefile"), "--cores", "1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert dry_run(["stage1_create_problems"], remaining=True) == []
+    assert dry_run(["stage1_create_problems"], stale=True) == []
     assert len(dry_run(["stage1_create_problems"])) == 2
 
 

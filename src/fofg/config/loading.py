@@ -1,5 +1,6 @@
 """Load a checked configuration from YAML files, with errors that name the key and the fix."""
 
+import copy
 import difflib
 import os
 import sys
@@ -88,6 +89,31 @@ def merge(into: dict, overlay: dict) -> None:
             merge(into[key], value)
         else:
             into[key] = value
+
+
+def merged(values: dict, overlay: dict) -> dict:
+    """Return a configuration with an overlay, and leave both as they are."""
+    both = copy.deepcopy(values)
+    merge(both, copy.deepcopy(overlay))
+    return both
+
+
+def assigned(texts: Iterable[str], option: str = "") -> dict:
+    """Merge ``KEY=VALUE`` texts: dotted keys, values in YAML. Raises UserError, beginning with ``option``, for other texts."""
+    values: dict = {}
+    for text in texts:
+        key, equals, written = text.partition("=")
+        try:
+            if not (all(key.split(".")) and equals):
+                raise ValueError("no KEY=")
+            value = yaml.safe_load(written)
+        except (ValueError, yaml.YAMLError) as error:
+            problem = f"{text!r} is not KEY=VALUE with the value in YAML ({' '.join(str(error).split())})"
+            raise UserError(f"{option}{problem}; e.g. stage1.sft.epochs=3") from None
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        merge(values, value)
+    return values
 
 
 #: Keys that had another name in an earlier version.

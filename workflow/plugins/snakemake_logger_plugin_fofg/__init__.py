@@ -18,7 +18,7 @@ class LogHandler(LogHandlerBase):
     def emit(self, record: logging.LogRecord) -> None:
         """Print jobs to stdout, warnings and errors to stderr."""
         if getattr(record, "event", None) == LogEvent.JOB_INFO:
-            job = {name: getattr(record, name) for name in ("rule_name", "wildcards", "input", "output", "threads")}
+            job = {name: getattr(record, name) for name in ("rule_name", "wildcards", "input", "output", "threads", "reason")}
             print(json.dumps(job | {"resources": dict(record.resources.items())}, default=str))
         elif record.levelno >= logging.WARNING:
             print(record.getMessage(), file=sys.stderr)
