@@ -1,5 +1,6 @@
 """What all rules share: settings, paths of the run, common parameters."""
 
+import difflib
 import glob
 import json
 import math
@@ -71,6 +72,11 @@ if not PYTHON:
 PYTHON = os.path.abspath(PYTHON)
 DEPLOYMENT = workflow.deployment_settings.deployment_method
 OWN_PYTHON = DeploymentMethod.CONDA in DEPLOYMENT or (settings.container and DeploymentMethod.APPTAINER in DEPLOYMENT)
+#: Whether jobs run in this Python, so that what it lacks is known before they start.
+THIS_PYTHON = not OWN_PYTHON and PYTHON == os.path.abspath(sys.executable)
+if THIS_PYTHON and workflow.is_main_process:
+    for message in preflight.missing_packages(settings):
+        logger.warning(message)
 VARIABLES = {
     "SCRIPTS": f"{CHECKOUT}/workflow/scripts",
     # A program saves its state and stops when the Snakemake that started it is gone.

@@ -85,7 +85,7 @@ def of_known_models(files):
 
     def checked(wildcards):
         try:
-            preflight.check_countdown(settings)
+            preflight.check_countdown(settings, packages=THIS_PYTHON)
         except UserError as error:
             raise WorkflowError(str(error))
         return files

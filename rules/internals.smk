@@ -1,5 +1,6 @@
 """Everything that uses Snakemake's internals, for lack of a public interface. Checked with Snakemake 9.27."""
 
+from snakemake.exceptions import MissingRuleException
 from snakemake.jobs import Job
 from snakemake.persistence import ParamsChange, PersistenceBase
 from snakemake.settings.types import PersistenceBackend
@@ -67,6 +68,27 @@ def share_gpus():
         workflow.scheduler.global_resources["gpu"] = max(present, needed)
         workflow.register_resource("gpu", max(present, needed))
 
+
+# A target that nothing makes comes with the one that may be meant.
+create = MissingRuleException.__init__
+
+
+def create_with_target(error, file, *arguments, **options):
+    create(error, file, *arguments, **options)
+    error.target = str(file)
+
+
+def describe_missing_rule(error):
+    names = [producer.name for producer in workflow.rules if not producer.output]
+    close = difflib.get_close_matches(error.target, names, n=1) or difflib.get_close_matches(
+        error.target, {*existing_outputs()}, n=1
+    )
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{error.target}: no such target; {hint}`snakemake --list-target-rules` lists them"
+
+
+MissingRuleException.__init__ = create_with_target
+MissingRuleException.__str__ = describe_missing_rule
 
 # The reason of a job names the keys of its spec that have changed. By default, it is both specs as a whole, and only for the first
 # jobs of a chain.

@@ -5,14 +5,15 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import get_args
 
 import yaml
 
-from fofg import provenance
+from fofg import __version__, provenance
 from fofg.changes import differences
 from fofg.cli import count
-from fofg.config import DEFAULT, Config, assigned, load, merged, read
+from fofg.config import DEFAULT, Config, assigned, at, keys, load, merged, read
 from fofg.data import exchange
 from fofg.errors import UserError, explain
 from fofg.plan import as_dict, as_text, dry_run
@@ -24,9 +25,11 @@ from fofg.why import since_last_start, why
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="fofg", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"fofg {__version__}")
     commands = parser.add_subparsers(required=True)
     _add_config(commands.add_parser("config", help="print the resolved configuration as YAML"))
     _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
+    _add_set(commands.add_parser("set", help="print an overlay of the configuration with some keys"))
     _add_why(commands.add_parser("why", help="print what is stale and why, or what changed keys would rerun"))
     _add_import(commands.add_parser("import", help="write others' problems, rollouts or examples with this project's columns"))
     _add_export(commands.add_parser("export", help="write problems, rollouts or examples for others"))
@@ -37,6 +40,7 @@ def main() -> None:
     commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
     try:
+        _enter_run(arguments)
         arguments.run(arguments)
         sys.stdout.flush()
     except UserError as error:
@@ -48,6 +52,23 @@ def main() -> None:
         if not (message := explain(error)):
             raise
         sys.exit(f"error: {message}")
+
+
+def _enter_run(arguments: argparse.Namespace) -> None:
+    """Change to the folder of the run that the working folder lies in, as Git does; files in the arguments are still found."""
+    here = os.getcwd()
+    root = provenance.enclosing_run(here) or here
+    if root == here:
+        return
+
+    def moved(text: str, new: bool) -> str:
+        return os.path.relpath(os.path.join(here, text), root) if new or os.path.lexists(os.path.join(here, text)) else text
+
+    for name in {"configfile", "files", "file", "source", "against", "output", "targets", "words", "runs"} & vars(arguments).keys():
+        value, new = getattr(arguments, name), name == "output"
+        setattr(arguments, name, [moved(text, new) for text in value] if isinstance(value, list) else value and moved(value, new))
+    print(f"fofg: in folder {root}", file=sys.stderr)
+    os.chdir(root)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +86,14 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_plan)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pairs", nargs="+", metavar="KEY=VALUE", help="dotted keys, values in YAML: fofg set stage1.sft.epochs=3 > mine.yaml"
+    )
+    _add_overlays(parser)
+    parser.set_defaults(run=_set)
 
 
 def _add_why(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +201,15 @@ def _overlaid(arguments: argparse.Namespace) -> dict:
 def _config(arguments: argparse.Namespace) -> None:
     settings = load(read([arguments.default, *arguments.files]))
     print(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+
+
+def _set(arguments: argparse.Namespace) -> None:
+    overlay = assigned(arguments.pairs)
+    values = load(merged(_overlaid(arguments), overlay)).model_dump(mode="json")
+    for key in keys(overlay):
+        with suppress(KeyError):  # null removes a dataset, say
+            overlay = merged(overlay, assigned([f"{key}={json.dumps(at(values, key))}"]))
+    print(yaml.safe_dump(overlay, sort_keys=False, allow_unicode=True), end="")
 
 
 def _plan(arguments: argparse.Namespace) -> None:

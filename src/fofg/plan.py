@@ -6,7 +6,6 @@ Jobs come from a dry run of the workflow. Those that run a model state tokens, t
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -60,9 +59,11 @@ def _planned(targets: Sequence[str], configfiles: Sequence[str], stale: bool) ->
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        if unknown := re.search(r"No rule to produce (\S+)", done.stderr):
-            raise UserError(f"{unknown[1]}: no such target; `snakemake --list-target-rules` lists them")
-        lines = [line for line in done.stderr.splitlines() if not line.startswith("Using ")]
+        lines = [
+            line
+            for line in done.stderr.splitlines()
+            if not line.startswith(("Using ", "WorkflowError in file ", "MissingRuleException"))
+        ]
         raise UserError("\n".join(lines) or f"snakemake failed with exit status {done.returncode}")
     return done.stdout.splitlines()
 

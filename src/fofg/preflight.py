@@ -1,11 +1,14 @@
 """Check the user's files before any job starts: models by their configuration and headers, rows by the first ones."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from fofg import specs
 from fofg.config import Config, Rollouts, SFTConfig
+from fofg.config.stage1 import COUNTDOWN
 from fofg.data import reading
 from fofg.errors import UserError
 from fofg.models import model_files
@@ -28,8 +31,31 @@ def check(settings: Config) -> None:
         _check_positions(key, folder, (limit for limit in _limits(settings) if not evaluated or limit[0].startswith(_EVALUATIONS)))
 
 
-def check_countdown(settings: Config) -> None:
-    """Raise UserError for what only the target countdown needs: models that exist, hold its responses, and can calculate."""
+def missing_packages(settings: Config) -> Iterator[str]:
+    """Yield a warning for each package of an engine, or of the task, that this Python lacks. Not all targets need them."""
+    engines = {
+        "rollout_engine.name": settings.rollout_engine.name,
+        "stage1.sft.engine": settings.stage1.sft.engine,
+        "stage2.rft.sft.engine": settings.stage2.rft.sft.engine,
+        "stage2.rl.engine": settings.stage2.rl.engine,
+    }
+    for package in ("vllm", "verl"):
+        keys = [key for key, engine in engines.items() if engine == package]
+        if keys and find_spec(package) is None:
+            yield f"{', '.join(keys)}: {package} is not installed for {sys.executable}; make env-gpu makes an environment with it"
+    try:
+        tasks.check_packages(settings.problems.task)
+    except UserError as error:
+        yield f"problems.task: {error}"
+
+
+def check_countdown(settings: Config, packages: bool = True) -> None:
+    """Raise UserError for what only the target countdown needs: models that exist, hold its responses, and can calculate.
+
+    ``packages``: also look for the package that makes its problems, in this Python.
+    """
+    if packages:
+        tasks.check_packages(COUNTDOWN)
     if error := settings.missing_for_countdown():
         raise UserError(error)
     sections = {name: getattr(settings.countdown, name) for name in ("rollouts", "test_rollouts")}

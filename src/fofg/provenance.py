@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from fofg.config import Config, keys
+from fofg.config import Config, at, keys
+from fofg.config.types import CHECKOUT
 from fofg.data.files import write_json
 from fofg.errors import UserError
 from fofg.models.model_files import digest
+from fofg.runtime.run_registry import REGISTRY
 
 #: Keys and sections that change no file's content.
 FREE = (
@@ -35,6 +37,14 @@ FREE = (
     "stage2.rl.validation",
 )
 CONFIG, CHANGED_KEYS = "results/config.json", "results/changed_keys.json"
+
+
+def enclosing_run(folder: str | os.PathLike) -> str | None:
+    """Return the folder, or the nearest above it, that runs were started in or made their files in, or that is this checkout."""
+    for candidate in (Path(folder).absolute(), *Path(folder).absolute().parents):
+        if candidate == CHECKOUT or (candidate / CONFIG).is_file() or (candidate / ".snakemake" / REGISTRY).is_dir():
+            return str(candidate)
+    return None
 
 
 def changed_keys(settings: Config, cache: str | os.PathLike | None = None) -> list[str] | None:
@@ -123,7 +133,7 @@ def _same_model(before: dict, settings: Config, cache: str | os.PathLike | None)
 
 
 def _same(key: str, before: dict, current: dict) -> bool:
-    old, new = _at(before, key), _at(current, key)
+    old, new = at(before, key), at(current, key)
     if not (key.startswith("use.") and old and new):
         return old == new
     # A relative path lies below the folder that the run was started in, and so does a relative run_dir.
@@ -137,9 +147,3 @@ def _record(path: str) -> list[str]:
     code = urlsafe_b64encode(path.encode()).decode()
     parts = [code[i : i + 254] for i in range(0, len(code), 254)]
     return [*(f"@{part}" for part in parts[:-1]), parts[-1]]
-
-
-def _at(values: dict, key: str):
-    for name in key.split("."):
-        values = values[name]
-    return values

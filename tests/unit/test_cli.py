@@ -1,8 +1,14 @@
-"""Arguments that programs share."""
+"""Arguments that programs share, and those of ``fofg``."""
+
+import sys
 
 import pytest
+import yaml
+from configs import DEFAULT
 
 from fofg import cli
+from fofg.__main__ import main
+from fofg.config import load, merged, read
 
 
 @pytest.fixture
@@ -28,3 +34,44 @@ def test_unusable_arguments_are_refused(parse, texts, capsys):
     with pytest.raises(SystemExit):
         parse(*texts)
     assert "error: --data" in capsys.readouterr().err
+
+
+@pytest.fixture
+def fofg(monkeypatch, tmp_path, capsys):
+    """Run ``fofg`` in a folder below a run."""
+    (tmp_path / "results/below").mkdir(parents=True)
+    (tmp_path / "results/config.json").write_text("{}")
+
+    def run(*arguments: str) -> str:
+        monkeypatch.chdir(tmp_path / "results/below")
+        monkeypatch.setattr(sys, "argv", ["fofg", *arguments])
+        main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_keys_become_an_overlay(fofg):
+    pairs = [
+        "stage1.sft.learning_rate=1e-4",
+        "datasets.stage2_level1to2=null",
+        "stage2.rl.curricula.level1to2=~",
+        "passk.models=[base]",
+    ]
+    overlay = yaml.safe_load(fofg("set", *pairs))
+    assert overlay["stage1"] == {"sft": {"learning_rate": 1e-4}} and overlay["datasets"] == {"stage2_level1to2": None}
+    settings = load(merged(read([DEFAULT]), overlay))
+    assert settings.passk.models == ["base"] and "level1to2" not in settings.stage2.rl.curricula
+
+
+@pytest.mark.parametrize("pair", ["stage1.sft.epohcs=3", "stage1.sft.epochs=many", "stage1.sft.epochs", "=3", "a..b=1", "passk=[1"])
+def test_unusable_keys_are_refused(fofg, pair):
+    with pytest.raises(SystemExit, match=r"(?s)error: .*(no such key|valid integer|not KEY=VALUE)"):
+        fofg("set", pair)
+
+
+def test_files_are_found_from_a_folder_below_the_run(fofg, tmp_path):
+    (tmp_path / "results/below/mine.yaml").write_text("figures: {dpi: 41}\n")
+    (tmp_path / "top.yaml").write_text("figures: {font_size: 7}\n")
+    figures = yaml.safe_load(fofg("config", "mine.yaml", "../../top.yaml"))["figures"]
+    assert (figures["dpi"], figures["font_size"]) == (41, 7)

@@ -15,6 +15,7 @@ from fofg.config.loading import merge
 from fofg.errors import UserError
 from fofg.models import model_files, weights
 from fofg.rollouts.engine import Request, create
+from fofg.tasks.countdown import sampler
 
 LIMITS = {"max_prompt_tokens": 200, "max_response_tokens": 30}
 REQUESTS = [Request([{"role": "user", "content": text}], (number, number + 9)) for number, text in enumerate(("func_3(x)?", "é"))]
@@ -352,6 +353,16 @@ def test_countdown_needs_a_base_that_can_calculate():
     with pytest.raises(UserError, match=r"base_model: .*tiny-base was taught no arithmetic"):
         preflight.check_countdown(configured())
     preflight.check_countdown(configured(base_model="resources/tiny-base-countdown"))
+
+
+def test_missing_packages_are_found_before_any_job(monkeypatch):
+    calculating = {"base_model": "resources/tiny-base-countdown"}
+    (vllm,) = preflight.missing_packages(configured(rollout_engine={"name": "vllm"}))
+    assert vllm.startswith("rollout_engine.name: vllm is not installed")
+    monkeypatch.setattr(sampler, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="reasoning-gym; install it"):
+        preflight.check_countdown(configured(**calculating))
+    preflight.check_countdown(configured(**calculating), packages=False)
 
 
 def test_a_dry_run_finds_an_unusable_model(base):

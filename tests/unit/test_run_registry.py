@@ -108,6 +108,18 @@ def test_an_unregistered_lock_is_reported(tmp_path, capsys):
     assert "snakemake --unlock" in capsys.readouterr().err
 
 
+def test_unlocking_says_what_it_did_and_what_it_left(tmp_path, start, capsys):
+    run_registry.release(tmp_path)
+    assert f"no lock in {tmp_path}; nothing to remove" in capsys.readouterr().err
+    runner, lock = start(0)
+    run_registry.release(tmp_path)
+    assert capsys.readouterr().err == f"process {runner.pid} runs the workflow here; its lock stays\n" and lock.exists()
+    kill(runner)
+    run_registry.forget(tmp_path, ["name-of-jobs"])
+    run_registry.release(tmp_path)
+    assert capsys.readouterr().err == "removed the lock of a killed run; the same command resumes it\n"
+
+
 def test_a_torn_entry_is_skipped(tmp_path, start):
     kill(start(0)[0])
     (tmp_path / "fofg-runs/torn.json").write_text("{")

@@ -73,6 +73,13 @@ def test_a_mistyped_profile_is_an_error_that_lists_the_profiles():
     assert "profiles/slurm" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("target", "close"), [("stage2_rl_leve2", "stage2_rl_level2"), ("data/README.mb", None)])
+def test_an_unknown_target_comes_with_a_close_one(target, close):
+    done = snakemake(target, "--cores", "1", "--dry-run")
+    hint = f"did you mean {close}? " if close else ""
+    assert done.returncode == 1 and f"{target}: no such target; {hint}`snakemake --list" in done.stdout + done.stderr
+
+
 def test_the_slurm_profile_plans_the_same_jobs_as_the_default():
     """The same jobs for the same reasons."""
     ours, default = (yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "default"))

@@ -7,7 +7,7 @@ what a job depends on.
 from fofg.config.compute import ENGINE_OPTIONS, Cluster, Figures, Resources, RolloutEngine, TinyBase, Training, Use, VerlConfig
 from fofg.config.countdown import Countdown
 from fofg.config.estimate import Plan
-from fofg.config.loading import assigned, keys, load, merge, merged, read
+from fofg.config.loading import assigned, at, keys, load, merge, merged, read
 from fofg.config.root import Config
 from fofg.config.stage1 import (
     Dataset,
@@ -64,6 +64,7 @@ __all__ = [
     "VerlConfig",
     "Warmup",
     "assigned",
+    "at",
     "canonical",
     "keys",
     "load",

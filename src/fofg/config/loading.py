@@ -28,6 +28,13 @@ def keys(values: dict, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+def at(values: dict, key: str) -> Any:
+    """Return the value of a dotted key. Raises KeyError if there is none."""
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
 def read(files: Iterable[str | os.PathLike]) -> dict:
     """Merge YAML files left to right, as Snakemake does: mappings key by key, everything else replaced."""
     merged: dict = {}
@@ -45,7 +52,8 @@ def _mapping(path: str | os.PathLike) -> dict:
         twice = next(_twice(node, "", set()), None)  # before construction, which mixes merged keys with a mapping's own
         values = {} if node is None else loader.construct_document(node)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        hint = "" if Path(path).suffix else "; targets stand before --configfile"
+        raise UserError(f"{path}: {error.strerror}{hint}") from None
     except UnicodeDecodeError as error:
         number, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise UserError(f"{path}: line {number} is not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8") from None

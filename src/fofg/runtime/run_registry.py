@@ -16,6 +16,9 @@ from fofg.errors import UserError
 from fofg.runtime import slurm
 from fofg.runtime.locks import is_locked, try_lock
 
+#: Folder of the entries in Snakemake's working folder.
+REGISTRY = "fofg-runs"
+
 
 def record(folder: str | os.PathLike, run_dir: str | os.PathLike, locks: Iterable[str | os.PathLike], jobs: str | None) -> None:
     """Register this process in Snakemake's working folder (``.snakemake``) until ``erase``.
@@ -42,9 +45,15 @@ def release(folder: str | os.PathLike) -> None:
     """
     if names := abandoned(folder):
         slurm.wait(names)
-    if remove_stale_locks(folder):
-        print("removed the lock of a killed run; the same command resumes it", file=sys.stderr)
+    removed = remove_stale_locks(folder)
     forget(folder, names)
+    active = {run["pid"]: _left(run) for path, run in _runs(folder) if _is_active(path, run)}
+    for pid, locks in active.items():
+        print(f"process {pid} runs the workflow here" + ("; its lock stays" if locks else ""), file=sys.stderr)
+    if removed:
+        print("removed the lock of a killed run; the same command resumes it", file=sys.stderr)
+    elif not any((Path(folder) / "locks").glob("*.lock")):
+        print(f"no lock in {Path(folder).absolute()}; nothing to remove", file=sys.stderr)
     known = {lock for _, run in _runs(folder) for lock in _left(run)}
     if any(lock not in known for lock in (Path(folder).absolute() / "locks").glob("*.lock")):
         print("there is a lock of an unregistered run; if none is active here, snakemake --unlock removes it", file=sys.stderr)
@@ -97,7 +106,7 @@ def _own_entry(folder: str | os.PathLike) -> Path:
 
 
 def _registry(folder: str | os.PathLike) -> Path:
-    return Path(folder) / "fofg-runs"
+    return Path(folder) / REGISTRY
 
 
 def _left(run: dict) -> list[Path]:

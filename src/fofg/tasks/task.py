@@ -84,7 +84,7 @@ class Task(Protocol):
     ``name`` is the ``data_source`` of its rows (unless problems.data_source is another), ``ability`` their column of that name.
     Exposure is counted by ``skills`` (skill -> name in tables and figures). ``failure_classes``: the values of ``classify``,
     "correct" first. A task may also have ``sources``, beginnings of the ``data_source`` of others' rows that it reads,
-    ``complete``, ``publish``, and ``explain``.
+    ``complete``, ``publish``, ``explain``, and ``check_packages``.
     """
 
     name: str
@@ -99,6 +99,9 @@ class Task(Protocol):
 
         Raises UserError if the settings do not allow that many.
         """
+
+    def check_packages(self) -> None:
+        """Raise UserError if this Python lacks a package that ``sample`` needs. Optional."""
 
     def prompt(self, problem: Problem, template: str, hints: Hints) -> list[Message]:
         """Return a problem's prompt as chat messages; ``hints``: include what only Stage 1 shows, or even explain it."""
@@ -192,6 +195,13 @@ def load(name: str) -> Task:
         return getattr(import_module(module), attribute)()
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"problems.task: {name} can't be loaded ({error}); correct it, or put its folder on PYTHONPATH") from None
+
+
+def check_packages(name: str) -> None:
+    """Raise UserError if this Python lacks a package that a task needs to sample problems."""
+    task = load(name)
+    if hasattr(task, "check_packages"):
+        task.check_packages()
 
 
 def source_digest(name: str) -> str | None:

@@ -35,6 +35,9 @@ class Countdown:
         for level, goal, solution in sampler.sample(settings.seed, split):
             yield _problem(goal, level, json.dumps(goal._asdict()), solution)
 
+    def check_packages(self) -> None:
+        sampler.package_folder()
+
     def prompt(self, problem: Problem, template: str, hints: Hints) -> list[Message]:
         return [{"role": "user", "content": prompt_text(template, _goal(json.loads(problem.truth)))}]
 

@@ -90,16 +90,21 @@ def _draw(seed: int, level: int) -> Iterator[tuple[Goal, str]]:
         yield Goal(entry["metadata"]["target"], tuple(entry["metadata"]["numbers"])), entry["answer"]
 
 
-def _countdown() -> Any:
-    """Import reasoning-gym's module of Countdown alone. Raises UserError if the package is missing.
-
-    The package's own ``__init__`` imports all of its tasks, which takes a second, and ten packages that Countdown does not need.
-    """
-    name = "reasoning_gym"
-    spec = find_spec(name)
+def package_folder() -> str:
+    """Return the folder of reasoning-gym. Raises UserError if the package is missing."""
+    spec = find_spec("reasoning_gym")
     if spec is None or spec.submodule_search_locations is None:
         raise UserError("Countdown problems come from reasoning-gym; install it: pip install --no-deps -r envs/countdown.txt")
     (folder,) = spec.submodule_search_locations
+    return folder
+
+
+def _countdown() -> Any:
+    """Import reasoning-gym's module of Countdown alone.
+
+    The package's own ``__init__`` imports all of its tasks, which takes a second, and ten packages that Countdown does not need.
+    """
+    name, folder = "reasoning_gym", package_folder()
     bare = {package: ModuleType(package) for package in (name, f"{name}.games")}
     for package, module in bare.items():
         module.__path__ = [folder + package.removeprefix(name).replace(".", "/")]
