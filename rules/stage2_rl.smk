@@ -41,6 +41,7 @@ rule train_rl:
             micro_batch_size=settings.training.rl_micro_batch_size,
             save_every=settings.training.rl_save_every,
             batch_size=settings.rollout_engine.batch_size,
+            keep_rollouts=settings.training.keep_rollouts,
             on_empty_step=settings.stage2.rl.on_empty_step,
             on_incomplete_step=settings.stage2.rl.on_incomplete_step,
             validation=specs.validation(settings),

@@ -146,6 +146,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
         "--class", dest="failure", metavar="CLASS", help="show only responses of this class (correct, atomic_error, no_answer, ...)"
     )
     parser.add_argument("--problem", type=int, metavar="N", help="show only this problem (its index), with all its responses")
+    parser.add_argument("--step", type=int, metavar="N", help="show responses that the RL of the model kept in this step")
     parser.add_argument(
         "-n",
         dest="count",
@@ -168,8 +169,8 @@ def _show(arguments: argparse.Namespace) -> None:
 
     settings = _with_tasks(arguments)
     sources = [source for source in (arguments.source, arguments.against) if source]
-    files = [samples.find(source, settings.run_dir) for source in sources]
-    choice = samples.Choice(arguments.count, arguments.level, arguments.failure, arguments.problem)
+    files = [samples.find(source, settings.run_dir, arguments.step) for source in sources]
+    choice = samples.Choice(arguments.count, arguments.level, arguments.failure, arguments.problem, arguments.step)
     chosen = samples.choose(files[0], choice, settings.scoring.answer_rule, *files[1:])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # responses have characters that a terminal may lack

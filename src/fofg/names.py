@@ -7,6 +7,8 @@ MODELS = f"{CHECKPOINTS}/string-task"
 COUNTDOWN_DATA = "data/reasoning_gym/countdown"
 MERGED_DATA = "data/string_countdown_task"
 MULTI_MODELS = f"{CHECKPOINTS}/string-countdown-task"
+#: File beside a model: rollouts that its training by RL kept.
+KEPT = "rollouts.parquet"
 #: Rollouts of every evaluated model.
 EVALUATION = "results/evaluation"
 

@@ -3,6 +3,7 @@
 import json
 import math
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,14 @@ from scripted_client import spelled
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.utils import MetricsAggregator
 from verl.utils.tracking import Tracking
-from verl_run import LIMIT, MIXED, SAME, SAMPLES
+from verl_run import LIMIT, MIXED, SAME, SAMPLES, problem
 
+from fofg.config import Scoring
+from fofg.data.reading import problem_rows
+from fofg.data.schemas import STEP_ROLLOUTS
 from fofg.rollouts.decoding import token_ids
+from fofg.tasks.rewards import compute_scores
+from fofg.training import kept
 from fofg.training.curricula import phase_of
 from fofg.training.groups import advantages
 from fofg.training.verl import records
@@ -139,6 +145,7 @@ def test_it_trains_on_the_tokens_that_were_sampled(run):
 
 
 HAND = [(1, "RWRW"), (3, "RRRR"), (2, "WWWN"), (1, "ECNR")]
+SCORING = Scoring(scheme="published_code", answer_rule="published")
 #: Rewards 2, 4, -1, 0; correct 2, 4, 0, 2; tokens 4 * 16, 4 * 16, 3 * 16 + 2, 2 * 32 + 2 + 16; sixteen responses.
 WORKED = {
     "reward": 5 / 16,
@@ -161,6 +168,23 @@ def test_metrics_cover_all_sampled_responses(run):
     assert chosen(batch) == [0, 2]
     assert {name.removeprefix("fofg/"): value for name, value in metrics.items()} == pytest.approx(WORKED)
     assert [json.loads(line) for line in (run.folder / DRAWN).read_text().splitlines()] == [{"step": 5, "data": metrics}]
+
+
+def test_the_first_problems_of_a_step_are_kept_with_all_responses(run, tmp_path):
+    run.load(HAND, wanted=2, generation=4, most=2, keep_rollouts=4)
+    run.step(5)
+    kept.write(Path(run.config.trainer.v1.sampler.sampler_kwargs.kept), tmp_path / "kept.parquet")
+    rows = list(problem_rows(tmp_path / "kept.parquet", STEP_ROLLOUTS))
+    for index, (row, (level, script)) in enumerate(zip(rows, HAND, strict=True)):
+        made = problem(index, level, script)
+        assert row["step"] == 5 and {name: row[name] for name in made} == made
+    texts = [
+        [(row, text, reason == "length") for text, reason in zip(row["responses"], row["finish_reasons"], strict=True)]
+        for row in rows
+    ]
+    scores = [sum(score["score"] for score in compute_scores(each, SCORING)) for each in texts]
+    assert scores == [2, 4, -1, 0] and [row["finish_reasons"].count("length") for row in rows] == [0, 0, 0, 1]
+    assert sum(count for row in rows for count in row["token_counts"]) == 260
 
 
 def test_metrics_reach_our_records_through_verls_log(run, tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from statistics import fmean
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 import rl_problems
 from rl_problems import HELD_OUT, VALIDATION, problem, spec
@@ -13,6 +15,7 @@ from fofg import models
 from fofg.data.files import write_parquet
 from fofg.data.schemas import PROBLEMS
 from fofg.errors import UserError
+from fofg.tasks.rewards import compute_scores
 from fofg.training import metrics
 
 #: Phases of four and one updates.
@@ -48,8 +51,8 @@ def run(world, output, wanted=None, model="model", data=None, **options):
 
 @pytest.fixture(scope="module")
 def trained(world):
-    """Train the run that others are compared with."""
-    return SimpleNamespace(folder=world / "trained", records=run(world, world / "trained"))
+    """Train the run that others are compared with; it keeps all rollouts."""
+    return SimpleNamespace(folder=world / "trained", records=run(world, world / "trained", keep_rollouts=100))
 
 
 # --- what a run gives ---
@@ -89,6 +92,19 @@ def test_records_of_every_step(trained):
     assert [record["prompts_drawn"] for record in steps[:3]] == cumulated(steps[:3])
     assert [record["prompts_drawn"] for record in steps[3:]] == cumulated(steps[3:])
     assert all(later["seconds"] >= earlier["seconds"] for earlier, later in zip(trained.records, steps))
+
+
+def test_rollouts_are_kept_by_step(trained):
+    """All those that a step drew, whose rewards are those that it recorded."""
+    rows = pq.read_table(trained.folder / "rollouts.parquet").to_pylist()
+    for record in trained.records[1:]:
+        kept = [row for row in rows if row["step"] == record["step"]]
+        assert len(kept) == record["groups"]
+        responses = [
+            (row, text, reason == "length") for row in kept for text, reason in zip(row["responses"], row["finish_reasons"])
+        ]
+        assert fmean(score["score"] for score in compute_scores(responses, spec().scoring)) == pytest.approx(record["reward"])
+        assert fmean(count for row in kept for count in row["token_counts"]) == pytest.approx(record["response_length"])
 
 
 def test_training_uses_the_tokens_that_were_sampled(world, trained, tmp_path):
@@ -436,10 +452,13 @@ def killed_and_resumed(world, output, wanted, last=None, **options):
 def test_a_killed_run_resumes_to_the_same_model(world, tmp_path, capsys, steps):
     """From the checkpoint of step 4, also with other settings of the validation."""
     wanted = spec([{**phase, "steps": number} for phase, number in zip(rl_problems.PHASES, steps)])
-    whole = run(world, tmp_path / "whole", wanted)
-    records = killed_and_resumed(world, tmp_path / "out", wanted, last={}, validation_settings=None)
+    whole = run(world, tmp_path / "whole", wanted, keep_rollouts=1)
+    last = {"keep_rollouts": 1}
+    records = killed_and_resumed(world, tmp_path / "out", wanted, last, validation_settings=None, keep_rollouts=1)
     assert "resuming after step 4" in capsys.readouterr().err
     assert distance(tmp_path / "out", tmp_path / "whole") == 0
+    resumed, uninterrupted = (pq.read_table(tmp_path / name / "rollouts.parquet") for name in ("out", "whole"))
+    assert resumed == uninterrupted and resumed["step"].to_pylist() == [1, 2, 3, 4, 5]
     assert [record["reward"] for record in records] == [record["reward"] for record in whole[1:]]
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import rollout_rows
 from hostile_texts import SHAPES, text_of
@@ -23,6 +24,7 @@ from fofg.tasks.strings.explanation import explain
 from fofg.tasks.strings.expressions import Step, parse, steps
 from fofg.tasks.strings.failures_alignment import Solution
 from fofg.tasks.task import Problem
+from fofg.training import kept
 
 TABLE = Solution(parse(CHAIN), "table")
 RIGHT, SLIP = response([VOWELS, REVERSED, DOUBLED], "llbbtt"), response([VOWELS, 'func_17("tbl") -> "ltb"'], "ltb")
@@ -189,6 +191,26 @@ def test_models_are_found_by_name_and_kind_of_evaluation(files, tmp_path):
         find("three", str(tmp_path))
     with pytest.raises(UserError, match="no model is evaluated under elsewhere/results/evaluation; run target evaluate"):
         find("one", "elsewhere")
+
+
+def test_rollouts_kept_by_step_are_shown(tmp_path, monkeypatch, capsys):
+    """A step that was repeated after a kill counts once; a line that the kill cut off does not."""
+    state, file = tmp_path / "state/kept.jsonl", tmp_path / "checkpoints/string-task/stage2-rl-mine/rollouts.parquet"
+    kept.keep(state, 1, [rollout(7, [RIGHT])])
+    kept.keep(state, 2, [rollout(7, [RIGHT])])
+    with open(state, "a") as lines:
+        lines.write('{"step": 3, "rows"')
+    kept.keep(state, 2, [rollout(7, [SLIP, RIGHT])])
+    kept.write(state, file)
+    assert pq.read_table(file)["step"].to_pylist() == [1, 2]
+    arguments = ["stage2-rl-mine", "--config", f"run_dir={tmp_path}", "--step"]
+    monkeypatch.setattr("sys.argv", ["fofg", "show", *arguments, "2"])
+    main()
+    assert "stage2-rl-mine: step 2, response 0, wrong, incomplete_trace" in capsys.readouterr().out
+    for step, name, message in ((3, "mine", "in step 3; there are problems 7 to 7, levels 3, steps 1 to 2"), (1, "x", "-rl-mine")):
+        monkeypatch.setattr("sys.argv", ["fofg", "show", f"stage2-rl-{name}", *arguments[1:], str(step)])
+        with pytest.raises(SystemExit, match=message):
+            main()
 
 
 def test_training_examples_are_shown_and_those_without_ground_truth(tmp_path):

@@ -256,7 +256,7 @@ FREE_KEYS = {
     **each("stage2.rl.validation", every=2, dataset="stage1_level1", levels=[1, 1], problems=2, greedy=True),
     **each("rollout_engine", batch_size=7, threads=2, gpus=1, jobs_per_gpu=2),
     **each("training", gpus=1, threads=1, stage2_threads=2, micro_batch_size=2, save_every=5, rl_micro_batch_size=2),
-    **each("training", rl_save_every=5, pretraining_save_every=2, max_save_share=0.5, log_every=5),
+    **each("training", rl_save_every=5, pretraining_save_every=2, max_save_share=0.5, log_every=5, keep_rollouts=0),
     **each("training.verl", tokens_per_gpu=4096, offload=True, attention="varlen", chunked_log_probs=True, tensor_parallel_size=2),
     **each("training.verl", gpu_memory_utilization=0.5, enforce_eager=True, torch_compile=True),
     **each("cluster", max_runtime=60, grace_period=60, resources={"train_sft": {"mem_mb": 5000, "runtime": 45}}),

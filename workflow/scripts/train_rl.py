@@ -39,6 +39,13 @@ def main() -> None:
         required=True,
         help="a step with too few groups after the last draw: stop, or train on those",
     )
+    arguments.add_argument(
+        "--keep-rollouts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="problems per step to keep with all their responses, as rollouts.parquet beside the model (default: 0)",
+    )
     options = arguments.parse_args()
     cli.use_gpus(options)
     from fofg.data import validation
@@ -59,6 +66,7 @@ def main() -> None:
         **how,
         on_incomplete_step=options.on_incomplete_step,
         save_every=options.save_every,
+        keep_rollouts=options.keep_rollouts,
         tensorboard=options.tensorboard,
     )
 

@@ -109,6 +109,9 @@ class Training(Section):
         description="share of a run's time that checkpoints may take: one that is due earlier is skipped; 1: no limit"
     )
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
+    keep_rollouts: Natural = Field(
+        description="problems per RL step that are kept beside the model with all their responses (fofg show --step); 0: none"
+    )
 
     def workers(self) -> int:
         """Return the number of GPUs of a job on all its nodes."""

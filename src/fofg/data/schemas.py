@@ -43,6 +43,8 @@ ROLLOUTS = pa.schema(
         ("token_counts", pa.list_(pa.int32())),
     ]
 )
+#: The same by step of a training run.
+STEP_ROLLOUTS = pa.schema([("step", pa.int32()), *ROLLOUTS])
 #: One row per training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.
 EXAMPLES = pa.schema([*_ROW, ("response", pa.string())])
 #: The same for trainers of others: TRL's reads ``prompt`` and ``completion``, verl's ``messages``, which are both together.

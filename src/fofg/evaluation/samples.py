@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fofg import names
 from fofg.data.files import column_names
 from fofg.data.reading import example_rows, problem_rows
-from fofg.data.schemas import EXAMPLES, ROLLOUTS, Message
+from fofg.data.schemas import EXAMPLES, ROLLOUTS, STEP_ROLLOUTS, Message
 from fofg.errors import UserError
 from fofg.tasks import task as tasks
 from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Task
@@ -22,12 +22,16 @@ _BATCH = 16
 
 
 class Choice(NamedTuple):
-    """Which responses to show: at most ``limit``, of some ``level``, ``failure`` class and ``problem`` (number), None for any."""
+    """Which responses to show: at most ``limit``, of some ``level``, ``failure`` class, ``problem`` (number) and ``step`` of RL.
+
+    None: any.
+    """
 
     limit: int
     level: int | None = None
     failure: str | None = None
     problem: int | None = None
+    step: int | None = None
 
 
 class Response(NamedTuple):
@@ -57,10 +61,13 @@ class Sample(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A row of either kind of file. ``number``: its problem's index; ``responses``: their name, text, finish reason and tokens."""
+    """A row of either kind of file. ``number``: its problem's index; ``step``: of the training run that kept it;
+    ``responses``: their name, text, finish reason and tokens.
+    """
 
     number: int
     level: int | None
+    step: int | None
     prompt: list[Message]
     task: Task | None
     problem: Problem | None
@@ -81,13 +88,15 @@ class _Row(NamedTuple):
             return response._replace(remark=f"not classified: {error}")
 
 
-def find(name: str, run_dir: str) -> str:
+def find(name: str, run_dir: str, step: int | None = None) -> str:
     """Return the rollout file that a name means: itself, or a model's in a run (``stage1-rft``, ``stage1-rft/hidden``).
 
-    Raises UserError if there is none.
+    With a ``step``, that of the rollouts that the model's training kept. Raises UserError if there is none.
     """
     if os.path.isfile(name):
         return name
+    if step is not None:
+        return _kept(name, Path(run_dir, names.MODELS))
     folder = Path(run_dir, names.EVALUATION)
     for file in (folder / name / rollouts for rollouts in _ROLLOUTS):
         if file.is_file():
@@ -101,6 +110,16 @@ def find(name: str, run_dir: str) -> str:
     close = difflib.get_close_matches(name, found, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise UserError(f"{name}: no such file, and no such model under {folder}; there are {', '.join(found)}{hint}")
+
+
+def _kept(name: str, models: Path) -> str:
+    """Return the rollouts that an RL run kept beside its model."""
+    file = models / name / names.KEPT
+    if not file.is_file():
+        found = sorted(path.parent.name for path in models.glob(f"*/{names.KEPT}"))
+        there = f"there are {', '.join(found)}" if found else "set training.keep_rollouts, and train again"
+        raise UserError(f"--step: no rollouts are kept in {file.parent}; {there}")
+    return str(file)
 
 
 def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = None) -> list[Sample]:
@@ -118,7 +137,8 @@ def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = No
     for row in _rows(path):
         _check_class(choice.failure, row)
         seen.add(row)
-        if choice.level not in (None, row.level) or choice.problem not in (None, row.number):
+        wanted = (choice.level, choice.problem, choice.step)
+        if any(one not in (None, own) for one, own in zip(wanted, (row.level, row.number, row.step))):
             continue
         if choice.problem is None and key(row) in shown:
             continue
@@ -135,7 +155,7 @@ def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = No
             break
     if not samples:
         raise UserError(f"{path}: {seen.missing(choice)}")
-    return _beside(samples, keys, against, rule) if against else samples
+    return _beside(samples, keys, against, rule, choice.step) if against else samples
 
 
 def first(path: str | Path, problems: int, rule: AnswerRule) -> Iterator[Sample]:
@@ -149,12 +169,12 @@ def first(path: str | Path, problems: int, rule: AnswerRule) -> Iterator[Sample]
             yield Sample(row.number, row.level, row.prompt, row.problem, (row.explained(0, rule),))
 
 
-def _beside(samples: list[Sample], keys: list[tuple[tuple, int]], path: str, rule: AnswerRule) -> list[Sample]:
+def _beside(samples: list[Sample], keys: list[tuple[tuple, int]], path: str, rule: AnswerRule, step: int | None) -> list[Sample]:
     """Add the responses of another file to the same problems."""
     wanted = {problem for problem, _ in keys}
     rows: dict[tuple, _Row] = {}
     for row in _rows(path):
-        if key(row) in wanted and row.responses:
+        if key(row) in wanted and row.responses and step in (None, row.step):
             rows.setdefault(key(row), row)
             if len(rows) == len(wanted):
                 break
@@ -169,9 +189,10 @@ def _beside(samples: list[Sample], keys: list[tuple[tuple, int]], path: str, rul
 
 
 class _Seen:
-    """What a file has, for errors: numbers of problems, levels, and classes of the responses that fit otherwise."""
+    """What a file has, for errors: numbers of problems, levels, steps, and classes of the responses that fit otherwise."""
 
     def __init__(self) -> None:
+        self.steps: set[int] = set()
         self.numbers: tuple[int, int] | None = None
         self.levels: set[int] = set()
         self.responses = 0
@@ -182,6 +203,8 @@ class _Seen:
         self.numbers = min(low, row.number), max(high, row.number)
         if row.level is not None:
             self.levels.add(row.level)
+        if row.step is not None:
+            self.steps.add(row.step)
         self.responses += len(row.responses)
 
     def missing(self, choice: Choice) -> str:
@@ -191,12 +214,15 @@ class _Seen:
         problem = "a problem" if choice.problem is None else f"problem {choice.problem}"
         if choice.level is not None:
             problem += f" of level {choice.level}"
+        if choice.step is not None:
+            problem += f" in step {choice.step}"
         if self.classes:
             there = ", ".join(f"{count} {name}" for name, count in self.classes.most_common())
             return f"no response to {problem} has class {choice.failure}; there are {there}"
         levels = f"levels {', '.join(map(str, sorted(self.levels)))}" if self.levels else "no levels"
         low, high = self.numbers or (0, 0)
-        return f"no response to {problem}; there are problems {low} to {high}, {levels}"
+        steps = f", steps {min(self.steps)} to {max(self.steps)}" if self.steps else ", no steps" if choice.step is not None else ""
+        return f"no response to {problem}; there are problems {low} to {high}, {levels}{steps}"
 
 
 def _check_class(failure: str | None, row: _Row) -> None:
@@ -216,10 +242,10 @@ def _rows(path: str) -> Iterator[_Row]:
     """Yield the rows of a file of rollouts or training examples. Raises UserError for any other."""
     columns = {*column_names(path)}
     if "responses" in columns:
-        for number, row in enumerate(problem_rows(path, ROLLOUTS, _BATCH)):
+        for number, row in enumerate(problem_rows(path, STEP_ROLLOUTS if "step" in columns else ROLLOUTS, _BATCH)):
             texts = [text or "" for text in row["responses"] or []]
             reasons, tokens = (_padded(row[name], len(texts)) for name in ("finish_reasons", "token_counts"))
-            labels = [f"response {sample}" for sample in range(len(texts))]
+            labels = [f"{_step(row)}response {sample}" for sample in range(len(texts))]
             yield _row(row, number, f"{path}: row {number}", list(zip(labels, texts, reasons, tokens)))
     elif {"response", "completion", "messages"} & columns:
         for number, row in enumerate(example_rows(path, EXAMPLES)):
@@ -236,7 +262,11 @@ def _row(row: dict, number: int, where: str, responses: list[tuple[str, str, str
     if row.get("data_source") is not None and row.get("reward_model") is not None:
         task, problem = tasks.read(row, where)
         level = problem.level if level is None else level
-    return _Row(number if index is None else index, level, row["prompt"], task, problem, responses)
+    return _Row(number if index is None else index, level, row.get("step"), row["prompt"], task, problem, responses)
+
+
+def _step(row: dict) -> str:
+    return "" if row.get("step") is None else f"step {row['step']}, "
 
 
 def _padded(values: Sequence | None, count: int) -> list:

@@ -95,6 +95,7 @@ class GroupSampler:
         self.config, self.phases, self.scoring, self.sources = config, phases, scoring, sources
         self.decoder, self.generating = decoder, generating
         self._phase = 0
+        self._drawn: list[Group] = []
         self._stream: Iterator[curricula.Draw] = iter(())
         self._seconds = {"seconds_generation": 0.0, "seconds_scoring": 0.0}
 
@@ -116,7 +117,7 @@ class GroupSampler:
         else:
             batches = [next(self._batches(config.prompts_per_step))]
             groups = batches[0]
-        drawn = [group for batch in batches for group in batch]
+        drawn = self._drawn = [group for batch in batches for group in batch]
         record = {
             "step": step,
             "phase": phase,
@@ -130,6 +131,18 @@ class GroupSampler:
             **{name: round(seconds, 3) for name, seconds in self._seconds.items()},
         }
         return groups, record
+
+    def rollouts(self, problems: int) -> list[dict]:
+        """Return the first problems that the last step drew, whatever their rewards, as rows (fofg.data.schemas.ROLLOUTS)."""
+        return [
+            {
+                **group.prompt.row,
+                "responses": [self.decoder.text(response.tokens) for response in group.responses],
+                "finish_reasons": [response.finish_reason for response in group.responses],
+                "token_counts": [len(response.tokens) for response in group.responses],
+            }
+            for group in self._drawn[:problems]
+        ]
 
     def validate(self, prompts: list[Prompt], decoder: Decoder) -> Record:
         """Return the accuracy at each level and their mean: one response per prompt, with the same seed each time."""

@@ -17,7 +17,7 @@ from fofg.config import GRPOConfig, Validation
 from fofg.errors import UserError
 from fofg.rollouts.decoding import Decoder
 from fofg.specs import RLSpec
-from fofg.training import batches, modeling, prompts
+from fofg.training import batches, kept, modeling, prompts
 from fofg.training.batches import Batch
 from fofg.training.groups import TOO_FEW, Group, GroupSampler, advantages
 from fofg.training.losses import aggregate, kl_divergence, policy_loss
@@ -46,13 +46,15 @@ def train(
     threads: int | None = None,
     one_file: bool = False,
     max_save_share: float = 1.0,
+    keep_rollouts: int = 0,
 ) -> None:
     """Train a model on problems by GRPO, and write the new model folder to ``output``.
 
     ``data``: a Parquet file (fofg.data.schemas.PROBLEMS) for each name in the phases' mixtures; ``validation``: rows of held-out
-    problems, answered when and how ``validation_settings`` say; ``batch_size``: sequences decoded at once. The result depends on
-    the spec, the files in ``data``, the machine and its number of threads; the two batch sizes affect rounding only. A killed
-    run resumes from its last checkpoint under ``state``. Raises UserError for input that can't be used.
+    problems, answered when and how ``validation_settings`` say; ``batch_size``: sequences decoded at once; ``keep_rollouts``:
+    problems per step that are kept with their responses (fofg.training.kept). The result depends on the spec, the files in
+    ``data``, the machine and its number of threads; the two batch sizes affect rounding only. A killed run resumes from its last
+    checkpoint under ``state``. Raises UserError for input that can't be used.
     """
     config, model, output, state = spec.rl, Path(model), Path(output), Path(state)
     files = prompts.files(spec.phases, data)
@@ -97,6 +99,8 @@ def train(
         for step in run.steps():
             # Sample groups of responses until enough have rewards that differ (dynamic sampling).
             groups, record = sampler.draw(step, run.records)
+            if keep_rollouts:
+                kept.keep(run.kept, step, sampler.rollouts(keep_rollouts))
             check_step(record, config, on_empty_step, on_incomplete_step)
             began = time.monotonic()
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
+from fofg import names
 from fofg.config import GRPOConfig, SFTConfig
 from fofg.data.files import staged, write_json
 from fofg.errors import UserError
 from fofg.models import model_files, weights
-from fofg.training import metrics
+from fofg.training import kept, metrics
 from fofg.training.batches import Batch
 
 #: On a CPU and up to this length, plain attention is faster than PyTorch's fused kernel, whose bfloat16 backward pass is slow.
@@ -172,8 +173,11 @@ def save(
     spec: dict,
     validation: dict | None = None,
     one_file: bool = False,
+    rollouts: Path | None = None,
 ) -> None:
     """Write the folder of a trained model: weights in the dtype of ``model``, its other files, metrics, spec, validation.
+
+    ``rollouts``: file of those that ``fofg.training.kept`` keeps, written beside the weights.
 
     Weights are in shards if those of ``model`` are, unless ``one_file``. Everything is written to a temporary folder, then moved
     file by file; weights of an earlier run are removed. Raises UserError if a weight is not finite.
@@ -181,7 +185,7 @@ def save(
     network.to(weights.stored_dtype(model))
     if not all(weight.isfinite().all() for weight in network.parameters()):
         raise UserError(f"{output}: the trained weights are not finite; lower the learning_rate and train again")
-    with staged(output, replaces=(*model_files.WEIGHTS, "validation.json")) as folder:
+    with staged(output, replaces=(*model_files.WEIGHTS, "validation.json", names.KEPT)) as folder:
         files = model_files.used_weights(model)
         weights.save(network, folder, 1 if one_file else len(files), largest=max(path.stat().st_size for path in files))
         model_files.copy_settings(model, folder)
@@ -189,3 +193,5 @@ def save(
         write_json(folder / "spec.json", spec)
         if validation:
             write_json(folder / "validation.json", validation)
+        if rollouts:
+            kept.write(rollouts, folder / names.KEPT)

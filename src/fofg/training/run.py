@@ -55,7 +55,10 @@ def training_run(
 
 
 class Run:
-    """A run in progress. ``records``: one per step so far, including those before a kill; ``folder``: its checkpoints."""
+    """A run in progress. ``records``: one per step so far, including those before a kill; ``folder``: its checkpoints.
+
+    ``kept``: the file of the rollouts that ``fofg.training.kept`` keeps of it.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Run:
         self.spec, self.model, self.output, self.folder = spec, model, output, folder
         self.tensorboard, self.validation, self.one_file, self._stack = tensorboard, validation, one_file, stack
         self.records: list[Record] = []
+        self.kept = folder / "kept.jsonl"
 
     def resume(self, network, optimizer, total: int, save_every: int, max_save_share: float = 1.0) -> None:
         """Load the newest checkpoint, if there is one, and start logging. From then on, SIGTERM takes effect after a step.
@@ -133,9 +137,9 @@ class Run:
             self._bar.update(1)
 
     def finish(self, network, log_every: int = 1) -> None:
-        """Write the model folder with ``metrics.jsonl`` (a line per ``log_every`` steps), ``spec.json``, ``validation.json``."""
+        """Write the model folder with ``metrics.jsonl`` (a line per ``log_every`` steps), ``spec.json`` and what else there is."""
         records = metrics.thin(self.records, log_every)
-        modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation, self.one_file)
+        modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation, self.one_file, self.kept)
 
     def keep_model(self) -> None:
         """Finish without training: write the model unchanged."""

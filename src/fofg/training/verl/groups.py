@@ -11,7 +11,9 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 from fofg.data.files import write_text
+from fofg.rollouts.decoding import response_text
 from fofg.runtime.signals import stop_reason
+from fofg.training import kept
 from fofg.training.groups import TOO_FEW
 from fofg.training.run import stop_error
 from fofg.training.saving import SaveBudget
@@ -30,9 +32,9 @@ class Groups(ReplayBuffer):
 
     verl's own would draw forever if all rewards were equal. ``sampler_kwargs``: ``filter_groups`` (false: keep all groups of one
     batch), ``generation_prompts``, ``max_generation_batches`` and ``on_incomplete_step`` of stage2.rl, ``max_save_share`` of
-    training, and three files: ``error`` for the message that ends a run; ``drawn`` for the metrics of each step's groups, since
+    training, and files: ``error`` for the message that ends a run; ``drawn`` for the metrics of each step's groups, since
     verl saves a checkpoint before it writes its own; ``stop``, which others create to have the run save after the current step and
-    exit.
+    exit; ``kept`` for the rollouts of the first ``keep_rollouts`` problems of each step (fofg.training.kept).
     """
 
     #: Makes verl save once a stop is requested; from the first step on.
@@ -59,6 +61,8 @@ class Groups(ReplayBuffer):
         metrics = {PREFIX + name: value for name, value in record.items()}
         with open(config.drawn, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": global_steps, "data": metrics}) + "\n")
+        if config.keep_rollouts:
+            kept.keep(Path(config.kept), global_steps, self._rollouts(partition_id, config.keep_rollouts))
         if not groups:
             self._fail(global_steps, record, NO_GROUPS)
         if len(groups) < batch_size and config.on_incomplete_step == "error":
@@ -122,6 +126,29 @@ class Groups(ReplayBuffer):
             "groups_kept": len(groups),
             "generation_batches": batches,
         }
+
+    def _rollouts(self, partition_id: str, problems: int) -> list[dict]:
+        """Return the first problems that were drawn as rows (fofg.data.schemas.ROLLOUTS)."""
+        tokenizer = self.refill_fn.__self__.tokenizer
+        fields = ["responses", "extra_fields", "raw_prompt", "data_source", "ability", "reward_model", "extra_info"]
+        rows = []
+        for uid in list(self.prompt_global_steps[partition_id])[:problems]:
+            keys = [key for key in self.partitions[partition_id] if key.split("_")[0] == uid]
+            data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=fields)
+            responses, extra, *problem = ([getattr(value, "data", value) for value in data[name]] for name in fields)
+            prompt, source, ability, truth, info = (values[0] for values in problem)
+            row = {
+                "data_source": source.rpartition("/level")[0],
+                "prompt": list(prompt),
+                "ability": ability,
+                "reward_model": truth,
+                "extra_info": {name: value for name, value in info.items() if name != "truncated"},
+                "responses": [response_text(tokenizer, tokens) for tokens in responses],
+                "finish_reasons": ["length" if each["reward_extra_info"]["truncated"] else "stop" for each in extra],
+                "token_counts": [len(tokens) for tokens in responses],
+            }
+            rows.append(row)
+        return rows
 
     def _fail(self, step: int, record: dict[str, float], reason: str) -> None:
         groups = f"{record['groups_kept'] or 'none'} of {record['groups']} groups"

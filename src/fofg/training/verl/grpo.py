@@ -20,7 +20,7 @@ from fofg.training import curricula, prompts
 from fofg.training.prompts import Prompt
 from fofg.training.run import Run, stop_error, training_run
 from fofg.training.verl import records, rows, runs, settings
-from fofg.training.verl.protocol import STOP, last_step
+from fofg.training.verl.protocol import KEPT, STOP, last_step
 
 #: Ray reserves a core for each of verl's processes, most of which are idle. With fewer cores, the last ones would wait forever.
 PROCESSES = 15
@@ -43,6 +43,7 @@ def train(
     validation_settings: Validation | None = None,
     one_file: bool = False,
     max_save_share: float = 1.0,
+    keep_rollouts: int = 0,
 ) -> None:
     """Train as ``fofg.training.grpo.train`` does, with verl's own trainer (V1, synchronous) and rollouts by vLLM.
 
@@ -56,7 +57,8 @@ def train(
         folder = runs.world_folder(run.folder, gpus * nodes)
         positions, tokenizer = model_files.positions(model), models.load_tokenizer(model)
         cpus = threads or os.cpu_count() or 1
-        launch = settings.LaunchConfig(gpus, nodes, cpus, folder, save_every, model.absolute(), positions, max_save_share)
+        where = (gpus, nodes, cpus, folder, save_every, model.absolute(), positions, max_save_share)
+        launch, run.kept = settings.LaunchConfig(*where, keep_rollouts), folder / KEPT
         sources = prompts.load(files, config, spec.scoring, tokenizer, positions)
         held_out = prompts.load_validation(validation, validation_settings, config, tokenizer, positions)
         held_out_file = folder / "validation.parquet"

@@ -5,8 +5,8 @@ from pathlib import Path
 #: Prefix of the metrics that fofg's sampler adds to verl's.
 PREFIX = "fofg/"
 #: Files in a run's folder: verl's metrics with their time; the sampler's metrics of every step; the message of the error that ends
-#: the run; a request to save and exit.
-LINES, DRAWN, ERROR, STOP = "lines.jsonl", "drawn.jsonl", "error", "stop"
+#: the run; a request to save and exit; the rollouts that are kept of every step.
+LINES, DRAWN, ERROR, STOP, KEPT = "lines.jsonl", "drawn.jsonl", "error", "stop", "kept.jsonl"
 #: verl's trainers write the step of their last complete checkpoint here.
 _TRACKER = "latest_checkpointed_iteration.txt"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fofg.config import GRPOConfig, Scoring, SFTConfig, Validation, VerlConfig
-from fofg.training.verl.protocol import DRAWN, ERROR, STOP
+from fofg.training.verl.protocol import DRAWN, ERROR, KEPT, STOP
 
 #: Test losses computed during a run.
 TESTS = 10
@@ -26,7 +26,8 @@ class LaunchConfig(NamedTuple):
     """Where a run keeps its files, and on what it runs.
 
     ``gpus``, ``cpus``: per node; ``folder``: of checkpoints, one every ``save_every`` steps, but for ``max_save_share`` of the time
-    at most; ``model``: the folder to start from; ``positions``: the longest sequence that it holds.
+    at most; ``model``: the folder to start from; ``positions``: the longest sequence that it holds; ``keep_rollouts``: problems per
+    step that RL keeps with their responses.
     """
 
     gpus: int
@@ -37,6 +38,7 @@ class LaunchConfig(NamedTuple):
     model: Path
     positions: int | None
     max_save_share: float = 1.0
+    keep_rollouts: int = 0
 
 
 def overrides(values: dict, prefix: str = "") -> Iterator[str]:
@@ -138,6 +140,8 @@ def grpo(
         "error": str(launch.folder / ERROR),
         "drawn": str(launch.folder / DRAWN),
         "stop": str(launch.folder / STOP),
+        "keep_rollouts": launch.keep_rollouts,
+        "kept": str(launch.folder / KEPT),
     }
     return {
         "algorithm": {
