@@ -122,6 +122,7 @@ rule evaluate:
     """Accuracy by level of every model: base, Stage 1, RFT iterations, reinforcement learning."""
     input:
         rules.summarize_accuracy.output,
+        rules.compare_models.output,
         rules.plot_accuracy_by_level.output,
 
 

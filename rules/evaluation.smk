@@ -4,6 +4,8 @@
 EVALUATED = {model: model_files(model) for model in MODELS}
 #: Sampled responses, or one greedy response per problem.
 DECODED = {"sampled": settings.evaluation.rollouts, "greedy": specs.greedy(settings.evaluation.rollouts)}
+#: The models whose differences are tested: Stage 1's, the last of RFT, those of RL, and the user's own.
+COMPARED = [names.STAGE1, RFT_MODELS[-1], *RL_MODELS, *settings.use.models]
 TESTED_AFTER_STAGE1 = MODELS[: MODELS.index(names.STAGE1) + 1]
 
 
@@ -140,6 +142,31 @@ rule summarize_accuracy:
         table="accuracy",
     shell:
         "run_logged {log:q} summarize {params.table} {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
+
+
+rule compare_models:
+    """Test the differences between models on the same problems, at every level."""
+    input:
+        expand(rules.score_held_out.output, model=COMPARED),
+    output:
+        parquet="<results>/comparisons.parquet",
+        csv=table("comparisons", "Stage 2", "Comparisons (table)"),
+        markdown="<results>/comparisons.md",
+    log:
+        "<logs>/compare_models.log",
+    benchmark:
+        "<benchmarks>/results/compare_models.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=tracked(models=COMPARED),
+    shell:
+        "run_logged {log:q} summarize comparisons {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q}"
 
 
 use rule generate_rollouts as generate_passk_rollouts with:

@@ -80,6 +80,7 @@ rule write_summary:
     """Summarize the run in tables, with the paper's numbers."""
     input:
         accuracy=rules.summarize_accuracy.output.parquet,
+        comparisons=rules.compare_models.output.parquet,
         passk=rules.summarize_passk.output.parquet,
         failures=rules.summarize_failures.output.parquet,
         dataset=descriptions()["own_evaluation" if OWN_EVALUATION else settings.evaluation.dataset],
@@ -97,10 +98,11 @@ rule write_summary:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=MODELS, base_model=getattr(settings.base_model, "gguf", settings.base_model), code=2),
+        spec=tracked(models=MODELS, base_model=getattr(settings.base_model, "gguf", settings.base_model), code=3),
     shell:
-        "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q} --passk {input.passk:q}"
-        " --failures {input.failures:q} --dataset {input.dataset:q} --metrics {input.metrics:q} --output {output.summary:q}"
+        "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q}"
+        " --comparisons {input.comparisons:q} --passk {input.passk:q} --failures {input.failures:q} --dataset {input.dataset:q}"
+        " --metrics {input.metrics:q} --output {output.summary:q}"
 
 
 rule record_versions:

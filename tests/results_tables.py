@@ -1,10 +1,11 @@
 """Results of a made-up experiment in the real schemas, for figures and summary."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 from fofg.data.files import write_parquet
-from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
+from fofg.data.schemas import ACCURACY, COMPARISONS, FAILURE_SHARES, PASSK
 from fofg.evaluation.accuracy import wilson
 
 ITERATIONS = ["stage2-rft-iter0", "stage2-rft-iter1", "stage2-rft-iter2"]
@@ -27,6 +28,19 @@ def accuracy(
                 rows.append(
                     {"model": model, "decoding": decoding, "level": level, **counts, "accuracy": share, "low": low, "high": high}
                 )
+    return rows
+
+
+def comparisons(models=MODELS[-3:], levels=(1, 2), p: float = 0.01) -> list[dict]:
+    """Return rows of COMPARISONS: each model is 10 points ahead of the one before it, at Level 1 with a p-value below 0.05."""
+    rows = []
+    for level in levels:
+        for other, model in combinations(models, 2):
+            ahead = 0.1 * (models.index(model) - models.index(other))
+            sizes = {"seeds": 1, "problems": 64, "samples": 1, "accuracy": 0.2 + ahead, "other_accuracy": 0.2}
+            found = {"difference": ahead, "low": ahead - 0.05, "high": ahead + 0.05, "error": 0.02, "p": p * level}
+            rows.append({"level": level, "model": model, "other": other, **sizes, **found})
+            rows[-1] |= {"p_holm": 4 * p * level, "detectable": 0.15 * level}
     return rows
 
 
@@ -99,8 +113,9 @@ def write_metrics(folder: Path, model: str, records: list[dict]) -> Path:
 
 def write(folder: Path, classes) -> dict[str, Path]:
     """Write all tables and the metrics of one run per curriculum. Return file by name."""
-    files = {name: folder / f"{name}.parquet" for name in ("accuracy", "passk", "failures")}
+    files = {name: folder / f"{name}.parquet" for name in ("accuracy", "comparisons", "passk", "failures")}
     write_parquet(files["accuracy"], ACCURACY, [accuracy()])
+    write_parquet(files["comparisons"], COMPARISONS, [comparisons()])
     write_parquet(files["passk"], PASSK, [passk()])
     write_parquet(files["failures"], FAILURE_SHARES, [failures(classes)])
     files["dataset"] = folder / "dataset.json"

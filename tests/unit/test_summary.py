@@ -31,7 +31,7 @@ def files(tmp_path):
 
 
 def written(files, models=tables.MODELS, runs=tables.CURRICULA) -> str:
-    paths = (files[name] for name in ("accuracy", "passk", "failures", "dataset"))
+    paths = (files[name] for name in ("accuracy", "comparisons", "passk", "failures", "dataset"))
     return summary.summary(models, "a/model", *paths, [files[model] for model in runs])
 
 
@@ -45,12 +45,17 @@ def read_tables(text: str) -> list[list[list[str]]]:
 
 
 def test_published_rows_follow_those_of_the_same_model(files):
-    sampled, greedy, passk, *_ = read_tables(written(files))
+    sampled, pairs, greedy, passk, *_ = read_tables(written(files))
     named = [tuple(row[:2]) for row in sampled[1:]]
     assert named[:3] == [("base", summary.OURS), ("Stage 1", summary.OURS), ("Stage 1", "paper (8B) §4.1")]
     rows = dict(zip(named, (row[2:] for row in sampled[1:])))
     assert rows["Stage 1", summary.OURS][:2] == ["20.0% (12.0 to 31.4)", "2.0% (0.4 to 9.0)"]
     assert rows["RL on Level 2", "paper (8B) §4.1"][:4] == ["–", "64% (exact)", "27–28.1% (exact)", "~15% (approx.)"]
+    assert pairs[1:] == [
+        ["RL on Level 2 – RL on Level 1", "<strong>+10.0 (0.040)</strong>", "+10.0 (0.080)"],
+        ["RL on Levels 1+2 – RL on Level 1", "<strong>+20.0 (0.040)</strong>", "+20.0 (0.080)"],
+        ["RL on Levels 1+2 – RL on Level 2", "<strong>+10.0 (0.040)</strong>", "+10.0 (0.080)"],
+    ]
     published = [row[0] for row in greedy[1:] if row[1] == paper.REPRODUCTION]
     assert published == ["Stage 1", "on-policy SFT", "on-policy GRPO on Level 2"]
     assert [row[2] for row in passk[1:]] == ["1", "64"] * 3 + ["1", "1,024"]
@@ -69,7 +74,7 @@ def test_the_table_of_the_second_task_names_models_by_their_base(tmp_path):
 
 
 def test_failure_shares_by_level_and_model(files):
-    rows = read_tables(written(files))[3]
+    rows = read_tables(written(files))[4]
     assert rows[0][:4] == ["level", "model", "source", "responses"]
     assert [cell.replace(" ", "_") for cell in rows[0][4:]] == list(CLASSES)
     ours, published = ([row for row in rows[1:] if (row[2] == summary.OURS) is mine] for mine in (True, False))
@@ -87,7 +92,7 @@ def test_unmeasured_values_are_omitted_or_dashes(files, tmp_path):
     ]
     write_parquet(files["accuracy"], ACCURACY, [rows])
     write_parquet(files["passk"], PASSK, [tables.passk(["base"], levels=[2], counts=[1])])
-    sampled, greedy, passk, *_ = read_tables(written(files, ["base", "stage1-rft", "stage2-rl-mixed"]))
+    sampled, _, greedy, passk, *_ = read_tables(written(files, ["base", "stage1-rft", "stage2-rl-mixed"]))
     assert [row[0] for row in sampled[1:3]] == ["base", "Stage 1"]
     assert sampled[2][2:5] == ["20.0% (12.0 to 31.4)", "2.0% (0.4 to 9.0)", "–"]
     assert "RL, mixed" not in {row[0] for row in sampled}
@@ -104,7 +109,7 @@ def test_evaluation_problems_seen_in_training_are_counted(tmp_path, shared, coun
     assert count in summary.overlap(tmp_path / "d.json")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "passk", "failures", "dataset", "stage2-rl-level2"])
+@pytest.mark.parametrize("name", ["accuracy", "comparisons", "passk", "failures", "dataset", "stage2-rl-level2"])
 def test_a_missing_or_damaged_file_is_named(files, name):
     files[name].write_bytes(b"not this")
     with pytest.raises(UserError, match=files[name].name):

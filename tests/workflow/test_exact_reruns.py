@@ -54,7 +54,9 @@ def classified(*models):
 
 
 def scored(*models):
-    return {("score_held_out", model) for model in models} | ACCURACY_TABLE
+    """Verdicts on the held-out problems, and tables of them: the differences between some models are tested, too."""
+    tested = {("compare_models",)} if {*models} - {"base", "stage0", "stage2-rft-iter0"} else set()
+    return {("score_held_out", model) for model in models} | ACCURACY_TABLE | tested
 
 
 def held_out(*models, decodings=("sampled", "greedy")):

@@ -11,7 +11,14 @@ FIGURES = {
     "Run": ["Responses", "Summary", "Versions"],
     "Stage 1": ["Accuracy", "Accuracy (table)", "RFT data", "Training"],
     "Stage 2": [
-        *("Accuracy by level", "Accuracy by level (table)", "Failures", "Failures (table)", "Learning curves"),
+        *(
+            "Accuracy by level",
+            "Accuracy by level (table)",
+            "Comparisons (table)",
+            "Failures",
+            "Failures (table)",
+            "Learning curves",
+        ),
         *("pass@k", "pass@k (table)"),
     ],
 }

@@ -20,12 +20,13 @@ KEY_FILES = [
         for model in ("stage1-rft", "stage2-rft", "stage2-rl-level1", "stage2-rl-level2", "stage2-rl-level1to2")
         for name in ("model.safetensors", "config.json", "tokenizer.json", "generation_config.json", "metrics.jsonl")
     ),
-    *(f"results/{table}.{kind}" for table in ("accuracy", "passk", "failures") for kind in ("parquet", "csv")),
+    *(f"results/{table}.{kind}" for table in ("accuracy", "comparisons", "passk", "failures") for kind in ("parquet", "csv")),
     *(
         f"results/figures/{name}.{kind}"
         for name in ("accuracy_by_level", "learning_curves", "pass_at_k", "failures", "exposure", "stage1_selection")
         for kind in ("svg", "png")
     ),
+    "results/comparisons.md",
     "results/summary.md",
     "results/samples.html",
     "results/versions.md",

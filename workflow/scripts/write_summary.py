@@ -7,7 +7,7 @@ from fofg.data.files import write_text
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, models=list[str], base_model=str)
-    for table in ("accuracy", "passk", "failures"):
+    for table in ("accuracy", "comparisons", "passk", "failures"):
         arguments.add_argument(f"--{table}", required=True, metavar="PARQUET", help=f"results/{table}.parquet")
     arguments.add_argument("--dataset", required=True, help="description of the evaluation's problems (dataset.json)")
     arguments.add_argument("--metrics", required=True, nargs="+", metavar="FILE", help="metrics.jsonl in each RL model's folder")
@@ -15,7 +15,7 @@ def main() -> None:
     options = arguments.parse_args()
     from fofg.report.summary import summary
 
-    spec, tables = options.spec, (options.accuracy, options.passk, options.failures)
+    spec, tables = options.spec, (options.accuracy, options.comparisons, options.passk, options.failures)
     write_text(options.output, summary(spec.models, spec.base_model, *tables, options.dataset, options.metrics))
 
 

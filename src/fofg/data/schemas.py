@@ -80,6 +80,28 @@ ACCURACY = pa.schema(
         ("high", pa.float64()),
     ]
 )
+#: Two models at a level, on the same problems: ``difference`` is the accuracy of ``model`` less that of ``other``, with the ends of
+#: its 95% interval and its standard error. ``samples``: responses per problem and seed; ``p``: of no difference, ``p_holm``:
+#: corrected for the number of rows; ``detectable``: the smallest difference that is found with a probability of 80%.
+COMPARISONS = pa.schema(
+    [
+        ("level", pa.int32()),
+        ("model", pa.string()),
+        ("other", pa.string()),
+        ("seeds", pa.int32()),
+        ("problems", pa.int32()),
+        ("samples", pa.int32()),
+        ("accuracy", pa.float64()),
+        ("other_accuracy", pa.float64()),
+        ("difference", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("error", pa.float64()),
+        ("p", pa.float64()),
+        ("p_holm", pa.float64()),
+        ("detectable", pa.float64()),
+    ]
+)
 #: One row per problem: how many of its responses are correct.
 PASSK_COUNTS = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("samples", pa.int32()), ("correct", pa.int32())])
 #: pass@k of every model by level, the mean over problems, with the ends of its 95% interval.

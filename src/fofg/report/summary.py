@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
+from fofg.data.schemas import ACCURACY, COMPARISONS, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
 from fofg.evaluation.tables import read
-from fofg.report import paper
+from fofg.report import differences, paper
 from fofg.report.labels import iterations, label
 from fofg.report.markdown import markdown
 from fofg.report.metrics import read_rl
@@ -32,23 +32,29 @@ _SAMPLED = """## 1. Do composed skills appear? Accuracy on held-out functions, s
 Share of correct responses by level, at the evaluation's temperature; 95% Wilson interval over problems.
 {overlap}
 """
-_GREEDY = """## 2. The same with greedy responses
+_COMPARISONS = """## 2. Which differences are more than chance?
+
+Percentage points by which the first model's accuracy is above the second's, on the same problems with sampled responses; in
+parentheses the p-value, corrected for all comparisons (Holm). Models whose difference is not bold can't be told apart by this run.
+All numbers: `results/comparisons.md`.
+"""
+_GREEDY = """## 3. The same with greedy responses
 
 One response a problem, the likeliest token at each place.
 """
-_PASSK = """## 3. New skill, or the old one found more often? pass@k
+_PASSK = """## 4. New skill, or the old one found more often? pass@k
 
 Share of problems that at least one of k responses solves (unbiased estimate of Chen et al. 2021), for k = 1 and the largest k.
 Fig. 5 of the paper compares {models}, up to k = 1,024: on Levels 1–2
 the lead of reinforcement learning on Levels 1+2 closes as k grows, on Levels 3–6 it widens.
 """
-_FAILURES = """## 4. What goes wrong? Classes of sampled responses
+_FAILURES = """## 5. What goes wrong? Classes of sampled responses
 
 Share of each model's responses by level; the first class is success. The paper has the first five classes at Level 3 (§4.5), told
 apart by a language model. Its first three models misread the structure of the composition in {misread} of their responses,
 which is an incorrect composition or an incomplete trace here.
 """
-_RL = """## 5. What did reinforcement learning cost?
+_RL = """## 6. What did reinforcement learning cost?
 
 Kept: groups whose rewards differ, so that they teach something. Training accuracy is over all responses drawn in a step, from the
 first step to the last; validation is the mean over its levels, on held-out functions. Time is that of the whole run, resumed parts
@@ -60,17 +66,26 @@ Files = str | Path
 
 
 def summary(
-    models: Sequence[str], base_model: str, accuracy: Files, passk: Files, failures: Files, dataset: Files, metrics: Sequence[Files]
+    models: Sequence[str],
+    base_model: str,
+    accuracy: Files,
+    comparisons: Files,
+    passk: Files,
+    failures: Files,
+    dataset: Files,
+    metrics: Sequence[Files],
 ) -> str:
-    """Compare models, in their order, by three tables and the ``metrics.jsonl`` in the folder of each RL model.
+    """Compare models, in their order, by four tables and the ``metrics.jsonl`` in the folder of each RL model.
 
     ``dataset``: the description of the evaluation's problems. Raises UserError if a file is missing, damaged or empty.
     """
     rows, runs = read(accuracy, ACCURACY), {Path(path).parent.name: read_rl(path) for path in metrics}
+    pairs = read(comparisons, COMPARISONS)
     passk_models = ", ".join(map(label, paper.PASSK_MODELS))
     sections = [
         _HEAD.format(base_model=base_model),
         f"{_SAMPLED.format(overlap=overlap(dataset))}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
+        f"{_COMPARISONS}\n{differences.resolution(pairs)}\n{differences.matrix(pairs)}",
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
         f"{_PASSK.format(models=passk_models)}\n{passk_table(models, read(passk, PASSK))}",
         f"{_FAILURES.format(misread=paper.MISREAD)}\n{failure_table(models, read(failures, FAILURE_SHARES))}",

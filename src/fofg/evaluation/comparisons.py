@@ -1,0 +1,145 @@
+"""Compare models on the same problems: differences in accuracy with 95% intervals, and p-values corrected for their number."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import ceil, log2
+from pathlib import Path
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fofg.data.schemas import HELD_OUT_VERDICTS
+from fofg.errors import UserError
+from fofg.evaluation.tables import read
+
+#: Draws of the bootstrap, those made at once, and the seed of its generator.
+DRAWS, CHUNK, SEED = 20_000, 1_000, 0
+#: Two models differ if the corrected p-value is below this; an evaluation resolves what it then finds with this probability.
+SIGNIFICANT, POWER = 0.05, 0.8
+
+
+class Difference(NamedTuple):
+    """A difference between two mean accuracies, its 95% interval and standard error, and the p-value of no difference."""
+
+    difference: float
+    low: float
+    high: float
+    error: float
+    p: float
+
+
+def compare(differences: np.ndarray, samples: int = 1) -> list[Difference]:
+    """Compare pairs of models by the differences of their numbers of correct responses: [pairs, seeds, problems], of ``samples``.
+
+    The interval is that of a bootstrap that draws problems, and seeds where there are several (Owen 2007). Two problems are added,
+    one that each model solves alone, or it would vanish where both solve the same ones. With one seed, the p-value is exact: signs
+    of the problems' differences are flipped, which is McNemar's test for one response per problem. With several, it is the
+    bootstrap's.
+    """
+    results = []
+    for counts, draws in zip(differences, _bootstrap(differences / samples)):
+        difference = counts.mean() / samples
+        low, high = np.quantile(draws, [0.025, 0.975])
+        tail = min((draws <= 0).sum(), (draws >= 0).sum())
+        p = sign_flip(counts[0]) if len(counts) == 1 else min(1.0, 2 * (1 + tail) / (1 + DRAWS))
+        results.append(Difference(difference, min(low, difference), max(high, difference), draws.std(), p))
+    return results
+
+
+def _bootstrap(differences: np.ndarray) -> np.ndarray:
+    """Return means of ``differences`` [pairs, seeds, problems] over drawn seeds and problems: [pairs, DRAWS]."""
+    generator = np.random.default_rng(SEED)
+    ends = np.broadcast_to([1.0, -1.0], (*differences.shape[:2], 2))
+    differences = np.concatenate([differences, ends], axis=2)
+    _, seeds, problems = differences.shape
+    means = []
+    for _ in range(DRAWS // CHUNK):
+        of_problems, of_seeds = (
+            generator.multinomial(count, np.full(count, 1 / count), size=CHUNK) / count for count in (problems, seeds)
+        )
+        means.append(((differences @ of_problems.T) * of_seeds.T).sum(axis=1))
+    return np.concatenate(means, axis=1)
+
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Return the exact two-sided p-value of whole-number differences [problems] under random signs (Fisher 1935, §21).
+
+    It is the chance that the sum is as far from 0 as it is, or farther.
+    """
+    sizes = np.abs(differences[differences != 0]).astype(int)
+    total = int(sizes.sum())
+    chances = np.zeros(2 * total + 1)  # of each sum from -total to total
+    chances[total] = 1.0
+    for size in sizes:
+        up, down = np.zeros_like(chances), np.zeros_like(chances)
+        up[size:], down[:-size] = chances[:-size], chances[size:]
+        chances = (up + down) / 2
+    return min(1.0, float(chances[np.abs(np.arange(-total, total + 1)) >= abs(int(differences.sum()))].sum()))
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Correct p-values for their number (Holm 1979)."""
+    order = np.argsort(p, kind="stable")
+    steps = np.asarray(p, float)[order] * (len(order) - np.arange(len(order)))
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return corrected
+
+
+def detectable(error: float, responses: int, comparisons: int) -> float:
+    """Return the difference found with probability POWER among so many comparisons; ``error``: a difference's standard error.
+
+    An exact test with few problems finds none that is smaller than a number of the ``responses``, however equal the models.
+    """
+    normal, level = NormalDist(), SIGNIFICANT / comparisons
+    fewest = ceil(log2(2 / level)) / responses
+    return min(1.0, max(fewest, error * (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(POWER))))
+
+
+def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataFrame:
+    """Return the table ``schemas.COMPARISONS``: every pair of models at every level, later ones less earlier ones.
+
+    ``verdicts``: a file per model or, model by model, a file for each seed. Responses are those sampled. Raises UserError if a file
+    is missing or damaged, or if problems have different numbers of responses, or no problem has them from all models.
+    """
+    seeds = len(verdicts) // len(models)
+    files = {model: verdicts[number * seeds : (number + 1) * seeds] for number, model in enumerate(models)}
+    solved = {model: [_solved(path) for path in paths] for model, paths in files.items()}
+    samples = _samples(verdicts, [table for tables in solved.values() for table in tables])
+    columns = {(model, seed): table["correct"] for model, tables in solved.items() for seed, table in enumerate(tables)}
+    # Problems that all models answered: a prompt may have been too long for some.
+    rows = pd.concat(columns, axis=1).dropna()
+    if rows.empty:
+        raise UserError(f"{verdicts[0]}: no problem that all models answered; were prompts skipped as too long?")
+    table = []
+    for level, group in rows.groupby(level="level"):
+        correct = {model: group[model].to_numpy().T for model in models}
+        pairs = list(combinations(models, 2))
+        differences = np.stack([correct[model] - correct[other] for other, model in pairs])
+        for (other, model), found in zip(pairs, compare(differences, samples)):
+            accuracies = {"accuracy": correct[model].mean() / samples, "other_accuracy": correct[other].mean() / samples}
+            sizes = {"seeds": seeds, "problems": len(group), "samples": samples}
+            table.append({"level": level, "model": model, "other": other, **sizes, **accuracies, **found._asdict()})
+    result = pd.DataFrame(table)
+    result["p_holm"] = holm(result["p"])
+    per_test = zip(result["error"], result["problems"] * samples * seeds)
+    result["detectable"] = [detectable(error, responses, len(result)) for error, responses in per_test]
+    return result
+
+
+def _solved(path: str | Path) -> pd.DataFrame:
+    """Return the numbers of sampled and of correct responses by level and problem."""
+    rows = read(path, HELD_OUT_VERDICTS)
+    groups = rows[rows["decoding"] == "sampled"].groupby(["level", "index"])["correct"]
+    return groups.agg(samples="size", correct="sum")
+
+
+def _samples(paths: Sequence[str | Path], tables: Sequence[pd.DataFrame]) -> int:
+    """Return how many responses every problem has. Raises UserError if that differs."""
+    for path, table in zip(paths, tables):
+        if len(numbers := {*tables[0]["samples"], *table["samples"]}) > 1:
+            several = " and ".join(map(str, sorted(numbers)))
+            raise UserError(f"{path}: {several} responses per problem here and in {paths[0]}; evaluate with the same settings")
+    return int(tables[0]["samples"].iloc[0])
