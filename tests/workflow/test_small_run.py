@@ -1,12 +1,17 @@
 """The files of a finished small run: every target's output, iterations that build on one another, disjoint splits."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
+SHARES = ("start_and_end_of_model_jobs", "other_jobs", "no_job_running", "too_few_jobs", "arithmetic")
 STAGE2 = "data/string_task/stage2"
 KEY_FILES = [
     *(f"data/string_task/stage1_level1/{name}" for name in ("train.parquet", "test.parquet", "rollout.parquet", "dataset.json")),
@@ -63,3 +68,14 @@ def test_training_and_evaluation_problems_are_disjoint(finished):
     }
     assert len(overlaps) >= 12
     assert set(overlaps.values()) == {0}
+
+
+def test_the_time_of_a_run_is_accounted_for(finished):
+    """Each job that runs a model reports its arithmetic; the shares of the run's time add up."""
+    command = [sys.executable, ROOT / "benchmarks/run_time.py", finished.folder, "--cores", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *shares, arithmetic = [json.loads(done.stdout)[name] for name in SHARES]
+    assert 0.95 < sum(shares) + arithmetic < 1.05 and 0 < arithmetic < 1
+    rows = {rule: float(computed) for rule, *_, computed, _ in map(str.split, done.stderr.splitlines()[1:])}
+    models = {rule for rule in rows if rule.startswith(("train", "generate"))}
+    assert {rule for rule, computed in rows.items() if computed} == models and len(models) == 6

@@ -52,7 +52,7 @@ def main() -> None:
     )
     print(
         f"{done.problems} problems, {done.samples} samples ({done.resumed} from an earlier run), {done.tokens} new tokens, "
-        f"{done.skipped} problems skipped: prompt too long",
+        f"{done.skipped} problems skipped: prompt too long; {done.seconds:.1f} s of model arithmetic",
         file=sys.stderr,
     )
 

@@ -34,13 +34,17 @@ FLUSH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of a run: problems and samples of the shard, skipped problems, samples resumed from an earlier run, new tokens."""
+    """Counts of a run: problems and samples of the shard, skipped problems, samples resumed from an earlier run, new tokens.
+
+    ``seconds``: of generation, without the start.
+    """
 
     problems: int
     samples: int
     skipped: int
     resumed: int
     tokens: int
+    seconds: float
 
 
 def cut(lengths: dict[int, int], samples: int, batch_size: int) -> list[list[int]]:
@@ -151,13 +155,15 @@ def generate(
         checkpoint = State(state, fingerprint(spec, engine.identity, digest, rows))
         max_sequences = len(lengths) * spec.rollouts.samples if _is_continuous(engine) else batch_size
         batches = cut(lengths, spec.rollouts.samples, max_sequences)
+        began = time.monotonic()
         answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, checkpoint, stop)
+        seconds = time.monotonic() - began
         metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
         empty: dict[str, list] = {"responses": [], "finish_reasons": [], "token_counts": []}
         finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
         write_parquet(output, ROLLOUTS.with_metadata(metadata), (finished[i : i + 1000] for i in range(0, len(finished), 1000)))
         checkpoint.remove()
-    return Summary(len(rows), len(lengths) * spec.rollouts.samples, len(rows) - len(lengths), resumed, tokens)
+    return Summary(len(rows), len(lengths) * spec.rollouts.samples, len(rows) - len(lengths), resumed, tokens, seconds)
 
 
 def _answers(

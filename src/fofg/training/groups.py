@@ -147,8 +147,10 @@ class GroupSampler:
     def validate(self, prompts: list[Prompt], decoder: Decoder) -> Record:
         """Return the accuracy at each level and their mean: one response per prompt, with the same seed each time."""
         seeds = [(sample_seed(self.config.rollouts.seed, "validation", prompt.index, 0),) for prompt in prompts]
+        before = self._seconds["seconds_generation"]
         levels = _accuracies(self._groups(prompts, seeds, decoder), "validation_accuracy_level")
-        return {"validation_accuracy": fmean(levels.values()), **levels}
+        seconds = round(self._seconds["seconds_generation"] - before, 3)
+        return {"validation_accuracy": fmean(levels.values()), **levels, "seconds_validation": seconds}
 
     def _batches(self, size: int) -> Iterator[list[Group]]:
         """Yield batches of ``size`` groups. The draw's number is part of the seed: a problem drawn again gets new responses."""

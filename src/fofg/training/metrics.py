@@ -25,6 +25,12 @@ def read(path: str | Path) -> list[Record]:
     return records
 
 
+def arithmetic_seconds(records: list[Record]) -> float:
+    """Return the time in which the model computed: rollouts, updates and validation of RL, or the whole loop of fine-tuning."""
+    parts = ("seconds_generation", "seconds_training", "seconds_validation")
+    return sum(record.get(part, 0.0) for record in records for part in parts) or records[-1]["seconds"]
+
+
 def thin(records: list[Record], every: int) -> list[Record]:
     """Keep one record per ``every`` steps (and the last), with the mean loss of those steps and the last one's other values.
 

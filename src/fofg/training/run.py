@@ -138,6 +138,7 @@ class Run:
 
     def finish(self, network, log_every: int = 1) -> None:
         """Write the model folder with ``metrics.jsonl`` (a line per ``log_every`` steps), ``spec.json`` and what else there is."""
+        print(f"{metrics.arithmetic_seconds(self.records):.1f} s of model arithmetic", file=sys.stderr)
         records = metrics.thin(self.records, log_every)
         modeling.save(network, self.model, self.output, records, json.loads(self.spec), self.validation, self.one_file, self.kept)
 
