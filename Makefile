@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # uv leaves it to the first import to compile a module; if that is not kept, each start of verl takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env lock env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
+.PHONY: help box env lock env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -61,6 +61,10 @@ $(ENGINES)/.complete: envs/gpu.txt envs/countdown.txt pyproject.toml
 	$(INSTALL) --no-deps -r envs/countdown.txt
 	$(INSTALL) --no-deps -e .
 	@touch $@
+
+box: env  ## The paper in a box: all arms, enough problems to tell them apart, half an hour on two cores (docs/box.md)
+	@fofg unlock
+	snakemake all --cores $(CORES) --configfile config/box.yaml $(ARGS)
 
 test: env  ## Fast tests
 	pytest -n 2 --dist loadscope
