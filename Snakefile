@@ -40,8 +40,9 @@ include: "rules/hooks.smk"
 # What Stage 1 reports of its training examples and of its model; nothing where these are the user's own.
 SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_stage1_selection.output]
 TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_stage1_training.output]
-#: Figure -> the user's own data or model, where it takes the place of what the figure shows.
-REPLACED = {"stage1_selection": settings.use.stage1_rft_data, "stage1_training": settings.use.stage1_checkpoint}
+#: Figure -> whether it is left out: the user's own data or model takes the place of what it shows, or there is one split alone.
+LEFT_OUT = {"stage1_selection": settings.use.stage1_rft_data, "stage1_training": settings.use.stage1_checkpoint}
+LEFT_OUT |= {"accuracy_by_split": not settings.evaluation.splits}
 
 
 if settings.stage0.examples:
@@ -123,6 +124,7 @@ rule evaluate:
     input:
         rules.summarize_accuracy.output,
         rules.compare_models.output,
+        [rules.summarize_splits.output, rules.plot_accuracy_by_split.output] if settings.evaluation.splits else [],
         rules.plot_accuracy_by_level.output,
 
 
@@ -146,7 +148,7 @@ rule figures:
         [
             getattr(rules, f"plot_{name}").output
             for name, (part, *_) in FIGURES.items()
-            if part != "Countdown" and not REPLACED.get(name)
+            if part != "Countdown" and not LEFT_OUT.get(name)
         ],
 
 

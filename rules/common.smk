@@ -112,6 +112,8 @@ CAPTIONS = f"{CHECKOUT}/report"
 #: What prompts show of the definitions.
 DEFINITIONS = {"visible": settings.problems.hints(1), "hidden": False}
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
+#: The evaluation's problems among those that models are tested with; the others are evaluation.splits.
+HELD_OUT = "held-out"
 MODELS = settings.models()
 CURRICULA = list(settings.stage2.rl.curricula)
 RFT_MODELS = [model for model in MODELS if model.startswith(names.RFT)]
@@ -178,4 +180,5 @@ wildcard_constraints:
     own="|".join(settings.use.models),
     definitions="|".join(DEFINITIONS),
     decoding="sampled|greedy",
+    tested="|".join([HELD_OUT, *settings.evaluation.splits]),
     model="|".join(MODELS),

@@ -4,6 +4,10 @@
 EVALUATED = {model: model_files(model) for model in MODELS}
 #: Sampled responses, or one greedy response per problem.
 DECODED = {"sampled": settings.evaluation.rollouts, "greedy": specs.greedy(settings.evaluation.rollouts)}
+#: Problems that all models are tested with -> their file.
+TESTS = {HELD_OUT: OWN_EVALUATION or f"<data>/{settings.evaluation.dataset}/test.parquet"}
+TESTS |= {dataset: f"<data>/{dataset}/test.parquet" for dataset in settings.evaluation.splits}
+TEST_SIZES = {HELD_OUT: EVALUATION_PROBLEMS} | {name: settings.datasets[name].test for name in settings.evaluation.splits}
 #: The models whose differences are tested: Stage 1's, the last of RFT, those of RL, and the user's own.
 COMPARED = [names.STAGE1, RFT_MODELS[-1], *RL_MODELS, *settings.use.models]
 TESTED_AFTER_STAGE1 = MODELS[: MODELS.index(names.STAGE1) + 1]
@@ -84,22 +88,22 @@ rule summarize_stage1:
 
 
 use rule generate_rollouts as generate_held_out_rollouts with:
-    """Generate the responses of one model to the evaluation's problems, sampled or greedy."""
+    """Generate the responses of one model to the evaluation's problems or to those of another split, sampled or greedy."""
     input:
         model=by("model", EVALUATED),
-        problems=OWN_EVALUATION or f"<data>/{settings.evaluation.dataset}/test.parquet",
+        problems=by("tested", TESTS),
     output:
-        rollouts="<results>/evaluation/{model}/held-out/{decoding}/rollouts.parquet",
+        rollouts="<results>/evaluation/{model}/{tested}/{decoding}/rollouts.parquet",
     log:
-        "<logs>/generate_held_out_rollouts/{model}-{decoding}.log",
+        "<logs>/generate_held_out_rollouts/{model}-{tested}-{decoding}.log",
     benchmark:
-        "<benchmarks>/results/generate_held_out_rollouts/{model}-{decoding}.tsv"
+        "<benchmarks>/results/generate_held_out_rollouts/{model}-{tested}-{decoding}.tsv"
     priority: 0
     resources:
         **rollout_job(
             "generate_held_out_rollouts",
             by("decoding", DECODED),
-            EVALUATION_PROBLEMS,
+            by("tested", TEST_SIZES),
         ),
     params:
         spec=tracked(**ENGINE, rollouts=by("decoding", DECODED)),
@@ -108,7 +112,7 @@ use rule generate_rollouts as generate_held_out_rollouts with:
 use rule score_rollouts as score_held_out with:
     """Score all responses of a model to the evaluation's problems."""
     input:
-        rollouts=expand(rules.generate_held_out_rollouts.output, decoding=DECODINGS, allow_missing=True),
+        rollouts=expand(rules.generate_held_out_rollouts.output, tested=HELD_OUT, decoding=DECODINGS, allow_missing=True),
     output:
         verdicts="<results>/evaluation/{model}/verdicts.parquet",
     log:
@@ -118,6 +122,21 @@ use rule score_rollouts as score_held_out with:
     localrule: True
     params:
         decodings=DECODINGS,
+
+
+use rule score_rollouts as score_split with:
+    """Score the sampled responses of a model to the problems of a split."""
+    input:
+        rollouts=expand(rules.generate_held_out_rollouts.output, decoding="sampled", allow_missing=True),
+    output:
+        verdicts="<results>/evaluation/{model}/{tested}/verdicts.parquet",
+    log:
+        "<logs>/score_split/{model}-{tested}.log",
+    benchmark:
+        "<benchmarks>/results/score_split/{model}-{tested}.tsv"
+    localrule: True
+    params:
+        decodings=["sampled"],
 
 
 rule summarize_accuracy:
@@ -142,6 +161,35 @@ rule summarize_accuracy:
         table="accuracy",
     shell:
         "run_logged {log:q} summarize {params.table} {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
+
+
+rule summarize_splits:
+    """Make the table of accuracy by split, model and level."""
+    input:
+        expand(rules.score_held_out.output, model=MODELS),
+        expand(rules.score_split.output, tested=settings.evaluation.splits, model=MODELS),
+    output:
+        parquet="<results>/accuracy_by_split.parquet",
+        csv=table("accuracy_by_split", "Stage 2", "Accuracy by split (table)"),
+    log:
+        "<logs>/summarize_splits.log",
+    benchmark:
+        "<benchmarks>/results/summarize_splits.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=tracked(models=MODELS),
+        splits=[
+            "own problems" if OWN_EVALUATION else specs.split_name(settings, settings.evaluation.dataset),
+            *(specs.split_name(settings, dataset) for dataset in settings.evaluation.splits),
+        ],
+    shell:
+        "run_logged {log:q} summarize splits {input:q} --spec {params.spec:q} --splits {params.splits:q}"
+        " --parquet {output.parquet:q} --csv {output.csv:q}"
 
 
 rule compare_models:

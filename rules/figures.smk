@@ -7,6 +7,7 @@ FIGURES = {
     "stage1_accuracy": ("Stage 1", "Accuracy", [rules.summarize_stage1.output.csv]),
     "exposure": ("Data", "Exposure by function", rules.describe_datasets.output.descriptions),
     "accuracy_by_level": ("Stage 2", "Accuracy by level", [rules.summarize_accuracy.output.parquet]),
+    "accuracy_by_split": ("Stage 2", "Accuracy by split", [rules.summarize_splits.output.parquet]),
     "learning_curves": (
         "Stage 2",
         "Learning curves",

@@ -38,10 +38,11 @@ def model_job(kind, estimate):
 
 
 def rollout_job(kind, rollouts, problems, shard_size=None, copies=1):
-    """Return the resources of a rollout job, for all problems or one shard. ``rollouts`` may be a function of the wildcards."""
+    """Return the resources of a rollout job, for all problems or one shard; these and ``rollouts`` may be functions of wildcards."""
 
     def estimate(wildcards):
-        rows = min(shard_size, problems - int(wildcards.shard) * shard_size) if shard_size else problems
+        number = problems(wildcards) if callable(problems) else problems
+        rows = min(shard_size, number - int(wildcards.shard) * shard_size) if shard_size else number
         return estimate_rollouts(settings, rollouts(wildcards) if callable(rollouts) else rollouts, rows, copies)
 
     return {"nodes": 1, "slurm_extra": SAVING, "gpu": settings.rollout_engine.gpus} | model_job(kind, estimate)

@@ -42,13 +42,18 @@ SELECTION_CODE, SCORING_CODE, SFT_CODE = 4, 2, 4
 
 
 class ProblemsSpec(Section):
-    """Problems ``first`` ... ``first + rows - 1`` of one split of a dataset of the stage (1, 2) and levels (lowest, highest)."""
+    """Problems ``first`` ... ``first + rows - 1`` of one split of a dataset of the stage (1, 2) and levels (lowest, highest).
+
+    ``functions``: of training, though the split is a test; ``pairs``: as in fofg.config.Dataset; null: all.
+    """
 
     code: int = 0
     dataset: str
     stage: Literal[1, 2]
     levels: tuple[int, int]
     split: Literal["train", "test"]
+    functions: Literal["train"] | None = Field(default=None, exclude_if=lambda functions: functions is None)
+    pairs: Literal["seen", "new"] | None = Field(default=None, exclude_if=lambda pairs: pairs is None)
     first: int = 0
     rows: int
     problems: Problems | TaskProblems
@@ -131,6 +136,8 @@ def problems(
         stage=chosen.stage,
         levels=chosen.levels,
         split=split,
+        functions="train" if split == "test" and chosen.functions == "train" else None,
+        pairs=None if chosen.pairs == "all" else chosen.pairs,
         first=first,
         rows=getattr(chosen, split) if rows is None else rows,
         problems=config.problems.of_stage(chosen.stage),
@@ -209,6 +216,14 @@ def evaluation_problems(config: Config, section: Literal["evaluation", "passk"])
     if not (own := getattr(config.use, f"{section}_problems")):
         return None, config.datasets[getattr(config, section).dataset].test
     return own, num_problems(f"use.{section}_problems", own)
+
+
+def split_name(config: Config, dataset: str) -> str:
+    """Return what the test split of a dataset tests."""
+    chosen = config.datasets[dataset]
+    if chosen.functions == "test":
+        return "held-out functions"
+    return {"seen": "seen pairs", "new": "new pairs of seen functions", "all": "seen functions"}[chosen.pairs]
 
 
 def num_problems(key: str, path: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from configs import configured
 
 from fofg import config
 from fofg.config import Config, Resources, keys, load, read
@@ -95,6 +96,8 @@ BAD_VALUES = [
     ("run_dir", 3, "Input should be a valid string"),
     ("datasets.stage2_level2.levels", [3, 2], "the lowest (3) is more than the highest (2)"),
     ("datasets.stage2_level2.levels", [2, 12], "sampler balanced finds no problems above level 9"),
+    ("datasets.stage2_level2.pairs", "new", "set train: 0"),
+    ("datasets.stage2_level1to8.pairs", "new", "set functions: train, or test: 0"),
     ("datasets.stage2_level2.stage", 3, "Input should be 1 or 2, not 3"),
     ("datasets.stage1_level1.levels", [1, 2], "one level only"),
     ("datasets.Level-3", {}, ""),
@@ -108,6 +111,8 @@ BAD_VALUES = [
     ("stage2.rft.on_empty_selection", "keepmodel", "did you mean keep_model?"),
     ("stage2.rft.dataset", "stage2_level3", "has no train problems; did you mean stage2_level2?"),
     ("evaluation.dataset", "stage2_level2", "set datasets.stage2_level2.test"),
+    ("evaluation.splits", ["stage2_passk", "stage2_pask"], "dataset stage2_pask has no test problems; did you mean stage2_passk?"),
+    ("evaluation.splits", ["stage2_passk", "stage2_passk"], "named twice"),
     ("passk.dataset", "nowhere", "set datasets.nowhere.test"),
     ("passk.models", ["stage2-rl-level3"], "no model stage2-rl-level3; there are base, stage1-rft, "),
     ("failures.levels", [9, 9], "datasets.stage2_level1to8.levels is [1, 8]"),
@@ -115,6 +120,8 @@ BAD_VALUES = [
 ]
 #: The messages name the section or another key that has to change.
 ELSEWHERE = [
+    ("datasets.stage2_level1to8.functions", "train", "no problems above level 6"),
+    ("datasets.stage1_level1.functions", "train", "need stage: 2, problems.task: string_task and problems.sampler: balanced"),
     ("stage2.rl.rollouts.samples", 1, "stage2.rl.rollouts: a group needs at least 2 samples"),
     *((f"{at}.temperature", 0, f"{at}: temperature 0") for at in ("stage2.rl.rollouts", "stage2.rft.rollouts", "passk.rollouts")),
     ("problems.task", "countdown", "needs {numbers} exactly once"),
@@ -144,6 +151,21 @@ def change(values: dict, path: str, value) -> None:
     for name in parents:
         values = values[name]
     values[key] = value
+
+
+def test_pairs_of_a_test_are_left_out_of_training():
+    splits = ROOT / "config/splits.yaml"
+    for change, part in (
+        (
+            {"stage2_level2": {"pairs": "all"}},
+            "datasets.stage2_level2.pairs: it trains on pairs that a test calls new; set pairs: seen",
+        ),
+        ({"stage2_level1to2": {"pairs": "all"}}, "datasets.stage2_level1to2.pairs: it trains"),
+    ):
+        with pytest.raises(UserError, match=re.escape(part)):
+            configured(splits, datasets=change)
+    with pytest.raises(UserError, match=r"need stage: 2, .*balanced"):
+        configured(splits, problems={"sampler": "paper"})
 
 
 def test_a_custom_file_can_replace_the_rft_dataset(values):

@@ -16,11 +16,12 @@ from matplotlib.text import Text
 
 from fofg.config import Figures
 from fofg.data.files import write_parquet
-from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK
+from fofg.data.schemas import ACCURACY, FAILURE_SHARES, PASSK, SPLIT_ACCURACY
 from fofg.errors import UserError
 from fofg.report import labels, style
 from fofg.report.figures import (
     accuracy_by_level,
+    accuracy_by_split,
     countdown_accuracy,
     exposure,
     failures,
@@ -100,6 +101,15 @@ def test_accuracy_by_level_shows_each_models_accuracy_and_interval(draw):
     assert lines(greedy)["RL on Level 2"] == pytest.approx([7 / 10**level for level in range(1, 9)])
     ends = sampled.containers[0].lines[2][0].get_segments()[0][:, 1]
     assert list(ends) == pytest.approx([rows[0]["low"], rows[0]["high"]])
+
+
+def test_accuracy_by_split_has_a_panel_per_split(draw):
+    rows = [{"split": split} | row for split in ("seen pairs", "new pairs") for row in tables.accuracy(decodings=["sampled"])]
+    figure = draw(accuracy_by_split, SPLIT_ACCURACY, rows)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        f"{split}, 64 problems per level" for split in ("seen pairs", "new pairs")
+    ]
+    assert all(lines(axes)["Stage 1"] == pytest.approx([2 / 10**level for level in range(1, 9)]) for axes in figure.axes)
 
 
 def test_countdown_accuracy_shows_every_model_by_its_base(draw):

@@ -14,9 +14,11 @@ from problem_sets import DATASETS, pool, problems
 
 from fofg.config import Problems
 from fofg.errors import UserError
+from fofg.tasks.strings import balanced_sampler, pools
 from fofg.tasks.strings.balanced_sampler import for_evaluation
 from fofg.tasks.strings.expressions import evaluate, size, steps
 from fofg.tasks.strings.functions import DECLARED, FUNCTIONS, PUBLIC_NAMES, READABLE_NAMES
+from fofg.tasks.task import Split
 
 DEFAULT = Problems(sampler="balanced", seed=42, input_length=(3, 6), max_output_length=32, template="{code}{input}")
 SPLITS = [(name, split) for name in DATASETS for split in ("train", "test")]
@@ -159,6 +161,36 @@ def test_inputs_suit_their_functions():
     assert all(any(a == b for a, b in pairwise(text)) for text in by_function["compress_repeats"])
     assert all(set(text) & set("aeiou") for text in by_function["remove_vowels"] + by_function["vowel_to_number"])
     assert all(len(text) % 2 for text in by_function["verify_even_length"])
+
+
+def composed(node: ast.expr) -> tuple[set[tuple[str, str]], set[str]]:
+    """Return the pairs (inner, outer) of functions in an expression, and the functions whose results it has."""
+    match node:
+        case ast.BinOp(left=left, right=right):
+            (pairs, inner), (more, others) = composed(left), composed(right)
+            return pairs | more, inner | others
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            pairs, inner = (set().union(*parts) for parts in zip(*map(composed, arguments)))
+            return pairs | {(READABLE_NAMES[one], READABLE_NAMES[name]) for one in inner}, {name}
+    return set(), set()
+
+
+@few
+@given(st.integers(0, 2**40))
+def test_tests_of_new_pairs_have_no_pair_of_training(seed):
+    """Pairs are new or seen, a quarter and the rest; all that a problem composes is of its kind, with balanced functions."""
+    settings, functions = DEFAULT.model_copy(update={"seed": seed}), pool("stage2_level2", "train")
+    kinds = {kind: pools.pairs(functions, seed, kind) for kind in ("seen", "new")}
+    assert kinds["seen"] | kinds["new"] == set(product(functions, functions)) and not kinds["seen"] & kinds["new"]
+    assert Counter(inner for inner, _ in kinds["new"]) == Counter(outer for _, outer in kinds["new"]) == Counter([*functions] * 3)
+    for kind, allowed in kinds.items():
+        split = Split("pairs", 2, "test", [(1, 20), (2, 200), (4, 20)], "train", kind)
+        made = list(balanced_sampler.sample(split, functions, settings))
+        found = set().union(*(composed(ast.parse(p.text, mode="eval").body)[0] for p in made))
+        assert found <= allowed and len(found) > 0.6 * len(allowed)
+        assert all(for_evaluation(p.input, seed) for p in made)
+        for counts in exposure(made).values():
+            assert max(counts.values()) - min(counts[name] for name in functions) <= SPREAD
 
 
 def test_expressions_are_varied():

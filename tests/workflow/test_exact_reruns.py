@@ -219,6 +219,11 @@ EXPECTED = {
     **section("stage2.rl", trained(*RL), warmup_steps=2, weight_decay=0.1, betas=[0.9, 0.95], max_grad_norm=0.5),
     **section("stage2.rl", trained(*RL), engine="verl", precision="float32", seed=9),
     "evaluation.dataset": ("stage2_passk", held_out(*MODELS)),
+    "evaluation.splits": (
+        ["stage2_validation"],
+        {(rule, model) for rule in ("generate_held_out_rollouts", "score_split") for model in MODELS}
+        | {("summarize_splits",), ("plot_accuracy_by_split",)},
+    ),
     "evaluation.greedy": (False, scored(*MODELS)),
     **rollout_keys("evaluation.rollouts", EVALUATION, sampling=SAMPLED_EVALUATION),
     "passk.dataset": (
@@ -309,6 +314,14 @@ def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
     overlays = [write(tmp_path / "beside.yaml", BESIDE.get(key, {})), write(tmp_path / "changed.yaml", nested({key: value}))]
     assert load(read([DEFAULT, SMALL, *overlays])) != load(read([DEFAULT, SMALL]))
     assert finished.stale(overlays) == count(jobs)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes", "jobs"),
+    [("stage2_level2", {"pairs": "seen"}, OF_LEVEL2), ("stage2_validation", {"functions": "train"}, OF_VALIDATION)],
+)
+def test_other_functions_and_pairs_rerun_what_has_problems_of_the_dataset(finished, tmp_path, dataset, changes, jobs):
+    assert finished.stale([write(tmp_path / "changed.yaml", {"datasets": {dataset: changes}})]) == count(jobs)
 
 
 def test_keys_of_speed_checks_and_measurements_rerun_nothing(finished, tmp_path):

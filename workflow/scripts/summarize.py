@@ -1,16 +1,20 @@
 """Make a table of results, as Parquet and CSV, from a file per model."""
 
+from functools import partial
+
 from fofg.cli import add_spec, parser, run
 from fofg.data.files import write_spec, write_text
 
-TABLES = ("accuracy", "comparisons", "passk", "failures")
+TABLES = ("accuracy", "splits", "comparisons", "passk", "failures")
 
 
 def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, models=list[str])
     arguments.add_argument(
-        "table", choices=TABLES, help="accuracy and comparisons from verdicts, pass@k from counts, failures from classes"
+        "table",
+        choices=TABLES,
+        help="accuracy (also by split) and comparisons from verdicts, pass@k from counts, failures from classes",
     )
     arguments.add_argument("files", nargs="+", metavar="PARQUET", help="a file per model of the spec, in the same order")
     arguments.add_argument("--parquet", required=True, help="table to write")
@@ -18,12 +22,16 @@ def main() -> None:
     arguments.add_argument(
         "--markdown", help="of comparisons, and of accuracy on Countdown with the paper's numbers: the same to read"
     )
+    arguments.add_argument(
+        "--splits", nargs="+", default=[], help="what each set of problems tests; a file of each per model, set by set"
+    )
     options = arguments.parse_args()
     from fofg.data import schemas
     from fofg.evaluation import accuracy, comparisons, failures, pass_at_k, tables
 
     summarize, schema = {
         "accuracy": (accuracy.summarize_evaluation, schemas.ACCURACY),
+        "splits": (partial(accuracy.summarize_splits, options.splits), schemas.SPLIT_ACCURACY),
         "comparisons": (comparisons.summarize, schemas.COMPARISONS),
         "passk": (pass_at_k.summarize, schemas.PASSK),
         "failures": (failures.summarize, schemas.FAILURE_SHARES),

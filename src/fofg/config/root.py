@@ -15,7 +15,7 @@ from fofg.config.compute import Cluster, Figures, RolloutEngine, TinyBase, Train
 from fofg.config.countdown import Countdown
 from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
-from fofg.config.stage1 import COUNTDOWN, Dataset, Problems, Scoring, Stage0, Stage1
+from fofg.config.stage1 import COUNTDOWN, STRINGS, Dataset, Problems, Scoring, Stage0, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Samples, Stage2
 from fofg.config.types import CHECKOUT, Name, Section, null_removes
 from fofg.config.values import RunDir, is_file, user_path
@@ -24,6 +24,8 @@ from fofg.config.values import RunDir, is_file, user_path
 EMBEDDED = ("resources/tiny-base", "resources/tiny-base-countdown")
 #: The highest level that the balanced sampler finds problems for when steps are capped at 64 characters or fewer.
 HIGHEST_LEVEL = 9
+#: The same for compositions of the training functions in tests: more of these lengthen their input.
+HIGHEST_TRAINING_LEVEL = 6
 
 
 class Config(Section):
@@ -76,7 +78,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
-        problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels(), *unfit(self)]
+        problems = [*self._missing_datasets(), *self._missing_models(), *self._missing_levels(), *self._unfit_pairs(), *unfit(self)]
         if "stage1_level1" in self.datasets and len(set(levels := list(self.datasets["stage1_level1"].levels))) > 1:
             problems.append(
                 f"datasets.stage1_level1.levels: one level only, since a rollout job samples its own rows, not {levels}"
@@ -102,6 +104,7 @@ class Config(Section):
         needed = [("stage1", "stage1_level1", "train"), ("stage1", "stage1_level1", "test")]
         if not self.use.stage2_rft_problems:
             needed.append(("stage2.rft.dataset", self.stage2.rft.dataset, "train"))
+        needed += [("evaluation.splits", dataset, "test") for dataset in self.evaluation.splits]
         for section in ("evaluation", "passk"):
             if not getattr(self.use, f"{section}_problems"):
                 needed.append((f"{section}.dataset", getattr(self, section).dataset, "test"))
@@ -127,9 +130,12 @@ class Config(Section):
                 yield f"{key}.problems: {validation.problems} a level, but datasets.{name}.test gives {fewest}; raise that"
         limit = self.problems.max_output_length
         if self.problems.sampler == "balanced" and limit and limit <= 64:  # tried: each call changes its input, most lengthen it
-            for name in [name for name, dataset in self.datasets.items() if dataset.levels[1] > HIGHEST_LEVEL]:
+            for name, dataset in self.datasets.items():
+                highest = HIGHEST_LEVEL if dataset.functions == "test" else HIGHEST_TRAINING_LEVEL
+                if dataset.levels[1] <= highest:
+                    continue
                 yield (
-                    f"datasets.{name}.levels: sampler balanced finds no problems above level {HIGHEST_LEVEL} with "
+                    f"datasets.{name}.levels: sampler balanced finds no problems above level {highest} with "
                     f"problems.max_output_length: {limit}; raise that to 256, or lower the level"
                 )
         if self.problems.task == COUNTDOWN:
@@ -139,6 +145,26 @@ class Config(Section):
         if evaluated and not self.use.evaluation_problems and not _span(self.failures.levels) & _span(evaluated.levels):
             has = list(evaluated.levels)
             yield f"failures.levels: {list(self.failures.levels)}, but datasets.{self.evaluation.dataset}.levels is {has}"
+
+    def _unfit_pairs(self) -> Iterator[str]:
+        """Yield an error per dataset whose functions or pairs can't be chosen, and per training dataset with pairs of a test."""
+        for name, dataset in self.datasets.items():
+            key, chosen = f"datasets.{name}", (dataset.functions, dataset.pairs) != ("test", "all")
+            if chosen and (dataset.stage, self.problems.task, self.problems.sampler) != (2, STRINGS, "balanced"):
+                yield f"{key}: functions and pairs need stage: 2, problems.task: {STRINGS} and problems.sampler: balanced"
+            elif dataset.pairs != "all" and dataset.test and dataset.functions == "test":
+                yield f"{key}.pairs: no pair of held-out functions is in training; set functions: train, or test: 0"
+            elif dataset.pairs == "new" and dataset.train:
+                yield f"{key}.pairs: new pairs are those that no training problem has; set train: 0"
+        pools = self.problems.pools
+        if pools and len(pools.train) < 4 and any(dataset.pairs != "all" for dataset in self.datasets.values()):
+            yield "problems.pools.train: pairs: seen and new need four functions or more; name more"
+        if any(dataset.pairs == "new" and dataset.test for dataset in self.datasets.values()):
+            sources = {source for phases in self.stage2.rl.curricula.values() for phase in phases for source in phase.mixture}
+            used = sources | (set() if self.use.stage2_rft_problems else {self.stage2.rft.dataset})
+            for name in sorted(used & self.datasets.keys()):
+                if self.datasets[name].levels[1] > 1 and self.datasets[name].pairs != "seen":
+                    yield f"datasets.{name}.pairs: it trains on pairs that a test calls new; set pairs: seen"
 
     def base_source(self) -> str:
         """Return the folder of the base model, or its name on the hub: as configured, or where a GGUF file is converted to."""

@@ -140,6 +140,13 @@ class Dataset(Section):
     levels: Levels
     train: Natural = Field(description="training problems; 0: none")
     test: Natural = Field(description="test problems; 0: none")
+    functions: Literal["train", "test"] = Field(
+        default="test", description="functions of a test split of stage 2: those that training composes, or the held-out ones"
+    )
+    pairs: Literal["all", "seen", "new"] = Field(
+        default="all",
+        description="pairs f(g(x)) of training functions: seen leaves a quarter out, new has no others; all: any pair",
+    )
 
     def shares(self, rows: int) -> list[tuple[int, int]]:
         """Return (level, problems) pairs, lowest level first: equal shares of ``rows``, the remainder to the lowest levels."""

@@ -135,10 +135,19 @@ class Stage2(Section):
     rl: Stage2Rl
 
 
+def _without_repeats(names: list[str]) -> list[str]:
+    if len({*names}) < len(names):
+        raise ValueError("a dataset is named twice")
+    return names
+
+
 class Evaluation(Section):
     """Accuracy on test problems."""
 
     dataset: str = Field(description="dataset whose test split all models answer")
+    splits: Annotated[list[str], AfterValidator(_without_repeats)] = Field(
+        description="further datasets whose test splits all models answer, sampled: e.g. seen and new pairs of training functions"
+    )
     greedy: bool = Field(description="also one greedy response per problem")
     rollouts: Rollouts = Field(description="samples: n of avg@n")
 

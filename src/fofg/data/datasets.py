@@ -27,7 +27,8 @@ def problems(spec: ProblemsSpec) -> Iterator[Problem]:
     if spec.first and low != high:
         raise UserError(f"datasets.{spec.dataset}.levels: {low} to {high}, but only a dataset of one level can be made in parts")
     dataset = Dataset(stage=spec.stage, levels=spec.levels, train=0, test=0)
-    split = Split(spec.dataset, spec.stage, spec.split, dataset.shares(spec.first + spec.rows))
+    shares = dataset.shares(spec.first + spec.rows)
+    split = Split(spec.dataset, spec.stage, spec.split, shares, spec.functions or spec.split, spec.pairs)
     return islice(tasks.load(spec.problems.task).sample(spec.problems, split), spec.first, None)
 
 

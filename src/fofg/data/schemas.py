@@ -80,6 +80,8 @@ ACCURACY = pa.schema(
         ("high", pa.float64()),
     ]
 )
+#: The same for several sets of problems, with sampled responses; ``split``: what the problems test.
+SPLIT_ACCURACY = pa.schema([("split", pa.string()), *ACCURACY])
 #: Two models at a level, on the same problems: ``difference`` is the accuracy of ``model`` less that of ``other``, with the ends of
 #: its 95% interval and its standard error. ``samples``: responses per problem and seed; ``p``: of no difference, ``p_holm``:
 #: corrected for the number of rows; ``detectable``: the smallest difference that is found with a probability of 80%.

@@ -42,6 +42,17 @@ def summarize_evaluation(models: Sequence[str], verdicts: Sequence[str | Path]) 
     return summarize(read_all(models, verdicts, HELD_OUT_VERDICTS), ["model", "decoding"])
 
 
+def summarize_splits(splits: Sequence[str], models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataFrame:
+    """Return the table ``schemas.SPLIT_ACCURACY`` from a file of verdicts per split and model. Raises UserError as ``read_all``."""
+    count = len(models)
+    tables = [
+        read_all(models, verdicts[number * count : (number + 1) * count], HELD_OUT_VERDICTS).assign(split=split)
+        for number, split in enumerate(splits)
+    ]
+    rows = pd.concat(tables, ignore_index=True)
+    return summarize(rows[rows["decoding"] == "sampled"], ["split", "model", "decoding"])
+
+
 def summarize_stage1(verdicts: dict[tuple[str, str], str | Path], trained: Set[int]) -> pd.DataFrame:
     """Return the table of Stage 1 from (model, definitions visible or hidden) -> file of verdicts.
 

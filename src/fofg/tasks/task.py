@@ -37,12 +37,18 @@ REWARDS: dict[Scheme, dict[Outcome, float]] = {
 
 
 class Split(NamedTuple):
-    """One split of a dataset: ``stage`` 1 or 2, and (level, problems) pairs, the lowest level first."""
+    """One split of a dataset: ``stage`` 1 or 2, and (level, problems) pairs, the lowest level first.
+
+    ``functions``: the side whose skills it has, None for that of the split; ``pairs``: compositions of two skills that training
+    has, or those that it leaves out. A task that can't choose these gets them from no valid configuration.
+    """
 
     dataset: str
     stage: int
     split: Literal["train", "test"]
     shares: list[tuple[int, int]]
+    functions: Literal["train", "test"] | None = None
+    pairs: Literal["seen", "new"] | None = None
 
 
 class Problem(NamedTuple):

@@ -25,14 +25,21 @@ def plot(
     ``measured``, ``level``: titles of the axes.
     """
     table = read(accuracy, ACCURACY)
-    levels, decodings = sorted(table["level"].unique()), table["decoding"].unique()
-    size = style.size(max(4.6, 1.2 + 0.62 * len(levels)) * len(decodings), 4.4)
-    figure, panels = plt.subplots(1, len(decodings), figsize=size, sharey=True, squeeze=False)
     shown = {model: label(model) for model in table["model"].unique()} if label else labels.compared(table["model"])
-    for axes, decoding in zip(panels[0], decodings):
-        rows = table[(table["decoding"] == decoding) & table["model"].isin(shown)]
+    return draw(table, "decoding", shown, measured, level, title)
+
+
+def draw(
+    table: pd.DataFrame, column: str, shown: dict[str, str], measured: str, level: str, title: Callable[[str, pd.DataFrame], str]
+) -> plt.Figure:
+    """Draw a panel of accuracy by level per value of ``column``; ``shown``: label of each model; ``title``: of a panel."""
+    levels, values = sorted(table["level"].unique()), table[column].unique()
+    size = style.size(max(4.6, 1.2 + 0.62 * len(levels)) * len(values), 4.4)
+    figure, panels = plt.subplots(1, len(values), figsize=size, sharey=True, squeeze=False)
+    for axes, value in zip(panels[0], values):
+        rows = table[(table[column] == value) & table["model"].isin(shown)]
         _panel(axes, rows, shown, levels)
-        axes.set_title(_title(decoding, rows), loc="left")
+        axes.set_title(title(value, rows), loc="left")
         axes.set_xlabel(level)
     panels[0][0].set_ylabel(measured)
     handles = style.handles(panels[0])
@@ -40,7 +47,7 @@ def plot(
     return figure
 
 
-def _title(decoding: str, rows: pd.DataFrame) -> str:
+def title(decoding: str, rows: pd.DataFrame) -> str:
     """Return a panel's title, with its numbers of problems per level and responses per problem."""
     low, high = rows["problems"].min(), rows["problems"].max()
     samples = round((rows["samples"] / rows["problems"]).max())

@@ -2,7 +2,8 @@
 
 Guarantees: a problem's longest path runs from ``x`` through ``level`` calls; every call's result differs from its strings, is not
 empty and is within the cap, and the output differs from the input; at each level, the functions of the pool are called equally
-often, up to a few calls; no problem occurs twice in a split; an input occurs either in train or in test splits of all datasets.
+often, up to a few calls; where a split has ``pairs``, a call on the result of another, also concatenated, makes one of these;
+no problem occurs twice in a split; an input occurs either in train or in test splits of all datasets.
 """
 
 import sys
@@ -13,6 +14,7 @@ from zlib import crc32
 
 from fofg import config
 from fofg.errors import UserError
+from fofg.tasks.strings import pools
 from fofg.tasks.strings.declarations import Integer, Letters, Parameter
 from fofg.tasks.strings.expressions import Leaf, Node, Operation, X, text
 from fofg.tasks.strings.functions import DECLARED
@@ -46,9 +48,10 @@ def sample(split: Split, pool: tuple[str, ...], settings: config.Problems) -> It
 
     The first problems of a level stay the same when more are drawn. Raises UserError if the settings leave no further problem.
     """
+    pairs = pools.pairs(pool, settings.seed, split.pairs) if split.pairs else None
     for level, count in split.shares:
         stream = f"{settings.seed} {split.dataset} {split.split} {level}"
-        yield from _Level(level, pool, stream, split.split == "test", settings).problems(count)
+        yield from _Level(level, pool, pairs, stream, split.split == "test", settings).problems(count)
 
 
 class _Generator:
@@ -76,8 +79,17 @@ class _Level:
     which the input can be chosen to suit it.
     """
 
-    def __init__(self, level: int, pool: tuple[str, ...], stream: str, evaluation: bool, settings: config.Problems):
-        self._level, self._pool, self._evaluation, self._settings = level, pool, evaluation, settings
+    def __init__(
+        self,
+        level: int,
+        pool: tuple[str, ...],
+        pairs: Collection[tuple[str, str]] | None,
+        stream: str,
+        evaluation: bool,
+        settings: config.Problems,
+    ):
+        self._level, self._pool, self._pairs = level, pool, pairs
+        self._evaluation, self._settings = evaluation, settings
         self._cap = settings.max_output_length or sys.maxsize
         self._generator = _Generator(stream)
         self._random = self._generator.random
@@ -192,7 +204,7 @@ class _Level:
         return None
 
     def _call(self, card: int, node: Node, value: str) -> tuple[Node, str] | None:
-        """Apply a card's function to a node and its value; None if the result is unchanged, empty or too long."""
+        """Apply a card's function to a node and its value; None if its pair or its result is not allowed."""
         function = self._deck[card]
         declared = DECLARED[function]
         before = len(self._used)
@@ -202,6 +214,9 @@ class _Level:
             self._used.append(card)
             other, second = self._other(node)
             nodes, values = ((node, other), (value, second)) if self._random() < 0.5 else ((other, node), (second, value))
+        if self._pairs is not None and any((inner, function) not in self._pairs for one in nodes for inner in _outermost(one)):
+            del self._used[before:]
+            return None
         parameters = self._parameters(declared.parameter, value)
         output = declared.function(*values, *parameters)
         if output in values or not 0 < len(output) <= self._cap:
@@ -245,3 +260,13 @@ class _Level:
         before_node = self._random() >= 0.5
         operands, output = ((other, node), second + value) if before_node else ((node, other), value + second)
         return Operation("+", operands), output
+
+
+def _outermost(node: Node) -> Iterator[str]:
+    """Yield the functions whose results a node has, also concatenated."""
+    if isinstance(node, Operation):
+        if node.operator != "+":
+            yield node.operator
+        else:
+            for operand in node.operands:
+                yield from _outermost(operand)

@@ -1,5 +1,8 @@
 """Pools of functions for the problems of each stage (paper §3.1, §4; App. A)."""
 
+from random import Random
+from typing import Literal
+
 from fofg.config import Problems
 from fofg.tasks.strings.functions import DECLARED, FUNCTIONS
 
@@ -22,3 +25,15 @@ def pool(settings: Problems, stage: int, split: str) -> tuple[str, ...]:
     if settings.sampler == "paper":
         return PUBLISHED[split]
     return tuple(name for name, declared in DECLARED.items() if declared.pool == split)
+
+
+def pairs(pool: tuple[str, ...], seed: int, kind: Literal["seen", "new"]) -> frozenset[tuple[str, str]]:
+    """Return the pairs (inner, outer) of functions that training composes, or the quarter that it leaves out.
+
+    Each function has equally many new pairs as the inner and as the outer one; a function with itself is a seen pair.
+    """
+    generator = Random(f"{seed} pairs")
+    order = generator.sample(pool, len(pool))
+    left_out = generator.sample(range(1, len(pool)), len(pool) // 4)
+    new = {(inner, order[(place + shift) % len(order)]) for place, inner in enumerate(order) for shift in left_out}
+    return frozenset(new if kind == "new" else {(inner, outer) for inner in pool for outer in pool} - new)

@@ -39,7 +39,7 @@ class Strings:
     failure_classes = failures.CLASSES
 
     def sample(self, settings: Problems, split: Split) -> Iterator[Problem]:
-        pool = pools.pool(settings, split.stage, split.split)
+        pool = pools.pool(settings, split.stage, split.functions or split.split)
         if settings.sampler == "paper":
             return map(_problem, published_sampler.sample(split.shares, pool, settings))
         return map(_problem, balanced_sampler.sample(split, pool, settings))
