@@ -96,8 +96,7 @@ def make_shards(folder: Path, settings: Config) -> list[Path]:
     from rft import row
 
     from fofg.data.files import write_parquet
-    from fofg.data.schemas import ROLLOUTS
-    from fofg.rollouts.shards import METADATA
+    from fofg.data.schemas import ROLLOUTS, ROLLOUTS_METADATA
 
     folder.mkdir()
     generator, paths = random.Random(0), []
@@ -106,7 +105,7 @@ def make_shards(folder: Path, settings: Config) -> list[Path]:
         spec = specs.RolloutsSpec(
             **specs.stage1_shard(settings, number, ROLLED_OUT), **specs.engine(settings), rollouts=settings.stage1.rollouts
         )
-        metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": "none"})}
+        metadata = {ROLLOUTS_METADATA: json.dumps({"spec": json.loads(spec.text()), "model": "none"})}
         print(f"making responses: {first:,} of {ROLLED_OUT:,} problems", file=sys.stderr)
         rows = (row(index, settings.problems.template, generator) for index in range(first, first + spec.rows))
         paths.append(folder / f"{number}.parquet")

@@ -14,8 +14,7 @@ import pytest
 
 from fofg.config import Rollouts
 from fofg.data.files import read_rows
-from fofg.data.schemas import PROBLEMS, ROLLOUTS
-from fofg.rollouts.shards import METADATA
+from fofg.data.schemas import PROBLEMS, ROLLOUTS, ROLLOUTS_METADATA
 from fofg.specs import RolloutsSpec
 
 pytestmark = pytest.mark.engines
@@ -36,7 +35,7 @@ def command(tmp_path, model, problems, samples, batch_size=128, **options) -> li
 def check(path, problems, samples: int) -> list[dict]:
     """Check that a shard's file is the problems with ``samples`` responses each. Return its rows."""
     assert pq.read_schema(path).names == ROLLOUTS.names
-    assert json.loads(pq.read_schema(path).metadata[METADATA])["spec"]["engine"] == "vllm"
+    assert json.loads(pq.read_schema(path).metadata[ROLLOUTS_METADATA])["spec"]["engine"] == "vllm"
     rows = list(read_rows(path, ROLLOUTS))
     assert [{key: row[key] for key in PROBLEMS.names} for row in rows] == list(read_rows(problems, PROBLEMS))
     for row in rows:

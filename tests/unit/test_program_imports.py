@@ -18,6 +18,12 @@ def loaded(code: str, *arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+def test_jobs_that_run_no_model_load_no_torch():
+    modules = ["rollouts.gather", "rft.selection", "rft.merge", "data.description", "data.chunks", "report.summary"]
+    modules += [f"evaluation.{name}" for name in ("verdicts", "accuracy", "comparisons", "pass_at_k", "failures")]
+    assert not loaded("\n".join(f"import fofg.{name}" for name in modules)) & {"torch", "transformers"}
+
+
 def test_programs_parse_arguments_before_loading_slow_packages():
     programs = sorted(map(str, ROOT.glob("workflow/scripts/*.py")))
     assert programs

@@ -33,7 +33,7 @@ def tune(file, out):
     sft.train(sft_runs.settings(), model, file, file, out, out.parent / "state", micro_batch_size=4, save_every=9, threads=1)
 
 
-SHARDS = schemas.ROLLOUTS.with_metadata({shards.METADATA: json.dumps({"spec": SHARD.model_dump(), "model": ""})})
+SHARDS = schemas.ROLLOUTS.with_metadata({schemas.ROLLOUTS_METADATA: json.dumps({"spec": SHARD.model_dump(), "model": ""})})
 #: What reads a file -> the columns that it needs, and the call, with an output that must not appear.
 READERS = {
     "chunk": (schemas.PROBLEMS, lambda file, out: chunks.write(out, file, 0, 2, 1, 1)),

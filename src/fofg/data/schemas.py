@@ -43,6 +43,8 @@ ROLLOUTS = pa.schema(
         ("token_counts", pa.list_(pa.int32())),
     ]
 )
+#: Key of a rollout file's metadata: JSON with ``spec`` and ``model`` (a digest).
+ROLLOUTS_METADATA = b"fofg.rollouts"
 #: The same by step of a training run.
 STEP_ROLLOUTS = pa.schema([("step", pa.int32()), *ROLLOUTS])
 #: One row per training example: ``prompt`` ends with a user message (earlier turns before it), ``response`` answers it.

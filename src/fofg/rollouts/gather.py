@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from fofg.data.files import open_parquet, read_batches, write_parquet
-from fofg.data.schemas import ROLLOUTS
+from fofg.data.schemas import ROLLOUTS, ROLLOUTS_METADATA
 from fofg.errors import UserError
-from fofg.rollouts.shards import METADATA
 
 
 def gather(shards: Sequence[str | os.PathLike], expected: int, output: str | os.PathLike) -> int:
@@ -24,15 +23,15 @@ def gather(shards: Sequence[str | os.PathLike], expected: int, output: str | os.
     ordered = sorted(shards, key=lambda path: metadata[path]["spec"]["first"])
     _check(ordered, metadata)
     common = _shared(metadata[ordered[0]])
-    return write_parquet(output, ROLLOUTS.with_metadata({METADATA: json.dumps(common)}), _batches(ordered))
+    return write_parquet(output, ROLLOUTS.with_metadata({ROLLOUTS_METADATA: json.dumps(common)}), _batches(ordered))
 
 
 def _metadata(path: str | os.PathLike) -> dict:
     with open_parquet(path, ROLLOUTS.names) as file:
-        values = (file.schema_arrow.metadata or {}).get(METADATA)
+        values = (file.schema_arrow.metadata or {}).get(ROLLOUTS_METADATA)
         rows = file.metadata.num_rows
     if values is None:
-        raise UserError(f"{path}: not a shard of generate_rollouts.py (no {METADATA.decode()!r} metadata); make it again")
+        raise UserError(f"{path}: not a shard of generate_rollouts.py (no {ROLLOUTS_METADATA.decode()!r} metadata); make it again")
     values = json.loads(values)
     expected = values["spec"].get("rows")
     if "first" not in values["spec"] or (expected is not None and expected != rows):

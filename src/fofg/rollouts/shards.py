@@ -16,7 +16,7 @@ from fofg.config import Hints, Rollouts
 from fofg.data import datasets
 from fofg.data.files import count_rows, cure, write_parquet
 from fofg.data.reading import problem_rows, usable
-from fofg.data.schemas import ROLLOUTS, Message
+from fofg.data.schemas import ROLLOUTS, ROLLOUTS_METADATA, Message
 from fofg.errors import UserError
 from fofg.rollouts.engine import Engine, Request, Sample, create
 from fofg.rollouts.resume import State, fingerprint
@@ -26,8 +26,6 @@ from fofg.runtime.signals import Stop, stoppable
 from fofg.specs import ProblemsSpec, RolloutsSpec
 from fofg.tasks.task import read
 
-#: Key of a shard file's Parquet metadata: JSON with ``spec`` and ``model`` (a digest).
-METADATA = b"fofg.rollouts"
 #: Seconds between writes of finished problems, for engines that don't work in batches.
 FLUSH_SECONDS = 5.0
 
@@ -158,7 +156,7 @@ def generate(
         began = time.monotonic()
         answers, resumed, tokens = _answers(spec, rows, prompts, engine, batches, checkpoint, stop)
         seconds = time.monotonic() - began
-        metadata = {METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
+        metadata = {ROLLOUTS_METADATA: json.dumps({"spec": json.loads(spec.text()), "model": digest})}
         empty: dict[str, list] = {"responses": [], "finish_reasons": [], "token_counts": []}
         finished = [row | answers.get(number, empty) for number, row in enumerate(rows)]
         write_parquet(output, ROLLOUTS.with_metadata(metadata), (finished[i : i + 1000] for i in range(0, len(finished), 1000)))
