@@ -86,6 +86,8 @@ rule write_summary:
         failures=rules.summarize_failures.output.parquet,
         dataset=descriptions()["own_evaluation" if OWN_EVALUATION else settings.evaluation.dataset],
         metrics=expand("<models>/{model}/metrics.jsonl", model=RL_MODELS),
+        selections=expand(rules.select_iteration_data.output.selection, iteration=range(RFT.num_iterations)),
+        fine_tuned=expand("<models>/{model}/metrics.jsonl", model=RFT_MODELS),
     output:
         summary=report("<results>/summary.md", caption=f"{CAPTIONS}/summary.rst", category="Run", labels={"figure": "Summary"}),
     log:
@@ -99,11 +101,17 @@ rule write_summary:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=MODELS, base_model=getattr(settings.base_model, "gguf", settings.base_model), code=3),
+        spec=tracked(
+            models=MODELS,
+            base_model=getattr(settings.base_model, "gguf", settings.base_model),
+            group=settings.stage2.rl.rollouts.samples,
+            code=4,
+        ),
     shell:
         "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q}"
         " --comparisons {input.comparisons:q} --passk {input.passk:q} --failures {input.failures:q} --dataset {input.dataset:q}"
-        " --metrics {input.metrics:q} --output {output.summary:q}"
+        " --metrics {input.metrics:q} --selections {input.selections:q} --fine-tuned {input.fine_tuned:q}"
+        " --output {output.summary:q}"
 
 
 rule record_versions:

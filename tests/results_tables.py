@@ -80,6 +80,7 @@ def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int =
             by_level = {f"accuracy_level{level}": step / (10 * level) for level in levels}
             share = sum(by_level.values()) / len(by_level)
             record |= {"phase": (step - 1) * phases // steps, "loss": 0.01, "reward": 2 * share - 1, "accuracy": share, **by_level}
+            record |= {"tokens": 1000 * step}
             record |= {"groups": 32, "groups_kept": 0 if step == 1 else 20, "seconds": 40.0 * step}
         if validated and step % 2 == 0:
             record |= {f"validation_accuracy_level{level}": step / (8 * level) for level in validated}
@@ -120,4 +121,9 @@ def write(folder: Path, classes) -> dict[str, Path]:
     write_parquet(files["failures"], FAILURE_SHARES, [failures(classes)])
     files["dataset"] = folder / "dataset.json"
     files["dataset"].write_text(json.dumps(description("evaluation", {"atoms/train": 0, "pairs/test": 9}, test={"func_0": 512})))
+    for number, model in enumerate(ITERATIONS):
+        files[model] = write_metrics(folder, model, [{"step": 9, "tokens": 5000}])
+        files[f"{model} selection"] = folder / f"{model}.json"
+        selected = {"responses": {"total": 2000}, "examples": {"train": 300 + number}}
+        files[f"{model} selection"].write_text(json.dumps(selected))
     return files | {model: write_metrics(folder, model, metrics()) for model in CURRICULA}

@@ -18,7 +18,8 @@ import yaml
 from fofg.config import Config, Plan
 from fofg.config.types import CHECKOUT
 from fofg.errors import UserError
-from fofg.resources import Estimate, model_size
+from fofg.report.labels import label
+from fofg.resources import Effort, Estimate, estimate_efforts, model_size
 
 #: Starts of a job on a cluster: profiles/slurm has three retries.
 MAX_STARTS = 4
@@ -151,7 +152,9 @@ def as_dict(settings: Config, jobs: Sequence[Job], gpus: int | None) -> dict[str
     total["wall_hours"] = wall_seconds(settings, jobs, devices) / 3600
     total["state_gb"] = sum(sorted((job.estimate.state_mb for job in jobs), reverse=True)[:side_by_side]) / 1000
     assumptions = settings.plan.model_dump(mode="json") | {"model_parameters": model_size(settings)}
-    return {"gpus": devices, "rules": rules, "total": total, "assumptions": assumptions}
+    both = {"train_iteration", "train_rl"} <= {job.rule for job in jobs}
+    arms = [effort._asdict() for effort in estimate_efforts(settings)] if both else []
+    return {"gpus": devices, "rules": rules, "total": total, "arms": arms, "assumptions": assumptions}
 
 
 def as_text(settings: Config, plan: dict[str, Any]) -> str:
@@ -185,6 +188,10 @@ def as_text(settings: Config, plan: dict[str, Any]) -> str:
         output.append(f"disk  {total['kept_gb']:.3g} GB under {settings.run_dir}, {total['state_gb']:.3g} GB more during training")
         save_hours = total["saves"] * settings.plan.save_seconds * max(settings.training.workers(), 1) / 3600
         output.append(f"checkpoints  {total['saves']}, {save_hours:.2g} of the {unit} hours")
+        if plan["arms"]:
+            rows = [[label(arm["model"]), *(short(arm[name]) for name in Effort._fields[1:])] for arm in plan["arms"]]
+            heads = ["what the arms of Stage 2 take", "rollouts", "responses trained on", "tokens trained on"]
+            output += ["", *aligned([heads, *rows])]
         fields = [
             [f"{plan['assumptions'][name]:,.12g}", f"plan.{name}", str(field.description)]
             for name, field in Plan.model_fields.items()

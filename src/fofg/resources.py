@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fofg.config import Config, Rollouts, Selection, SFTConfig
 from fofg.config.stage2 import Phase
 from fofg.models.model_files import read_header, used_weights
+from fofg.names import rl_model
 
 #: Engine -> megabytes of main memory per job, and per GPU, for libraries, workers and buffers; bytes per parameter of the model.
 _MEMORY = {
@@ -71,6 +72,29 @@ def estimate_rollouts(settings: Config, limits: Rollouts, problems: int, copies:
     )
 
 
+class Effort(NamedTuple):
+    """What an arm of Stage 2 takes: rollouts, and responses and tokens (of prompts, too) that it trains on."""
+
+    model: str
+    rollouts: int
+    responses: int
+    tokens: int
+
+
+def estimate_efforts(settings: Config) -> list[Effort]:
+    """Estimate what RFT (all iterations) and each curriculum of RL take, without validation."""
+    rft, rl = settings.stage2.rft, settings.stage2.rl
+    tokens, _, conversations = _sft_work(settings, rft.sft, rft.rollouts, rft.selection, rft.examples_per_iteration, None)
+    each = (rft.examples_per_iteration * rft.rollouts.samples, conversations * rft.selection.turns_per_example, tokens)
+    efforts = [Effort("stage2-rft", *(round(rft.num_iterations * number) for number in each))]
+    for name, phases in rl.curricula.items():
+        steps = sum(phase.steps for phase in phases)
+        responses = steps * rl.prompts_per_step * rl.rollouts.samples
+        rollouts = steps * _prompts_per_step(settings)[0] * rl.rollouts.samples
+        efforts.append(Effort(rl_model(name), rollouts, responses, round(responses * _turn_tokens(settings, rl.rollouts))))
+    return efforts
+
+
 def estimate_sft(
     settings: Config, sft: SFTConfig, limits: Rollouts, selection: Selection, problems: int, rows: int | None = None
 ) -> Estimate:
@@ -127,10 +151,7 @@ def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
     """
     plan, rl = settings.plan, settings.stage2.rl
     limits, steps = rl.rollouts, sum(phase.steps for phase in phases)
-    prompts = max_prompts = rl.prompts_per_step
-    if rl.filter_groups:
-        max_prompts = rl.max_generation_batches * rl.generation_prompts
-        prompts = min(max(round(plan.generation_batches * rl.generation_prompts), prompts), max_prompts)
+    prompts, max_prompts = _prompts_per_step(settings)
     validated = 0
     if rl.validation.every:
         levels = 1 + rl.validation.levels[1] - rl.validation.levels[0]
@@ -150,6 +171,15 @@ def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
     tokens = (sampled + trained, max_sampled + max_trained)
     reference, due = _REFERENCE if rl.kl_coef else 0, steps // settings.training.rl_save_every
     return _estimate_training(settings, rl.engine, (gpu_seconds, max_gpu_seconds), tokens, due, responses, reference)
+
+
+def _prompts_per_step(settings: Config) -> tuple[int, int]:
+    """Return how many prompts an RL step draws, expected and at most."""
+    rl = settings.stage2.rl
+    if not rl.filter_groups:
+        return rl.prompts_per_step, rl.prompts_per_step
+    most = rl.max_generation_batches * rl.generation_prompts
+    return min(max(round(settings.plan.generation_batches * rl.generation_prompts), rl.prompts_per_step), most), most
 
 
 def _estimate_training(

@@ -78,7 +78,7 @@ def test_records_of_every_step(trained):
     assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
     names = {"step", "phase", "loss", "learning_rate", "grad_norm", "reward", "accuracy", "response_length", "truncated", "prompts"}
     names |= {"groups", "groups_kept", "generation_batches", "limit_reached", "prompts_drawn", "clip_fraction", "entropy"}
-    names |= {"seconds", "seconds_generation", "seconds_scoring", "seconds_training"}
+    names |= {"tokens", "seconds", "seconds_generation", "seconds_scoring", "seconds_training"}
     for record in steps:
         levels = {"accuracy_level2"} | ({"accuracy_level1"} if record["phase"] == 1 else set())
         validated = held_out if record["step"] in (2, 4, 5) else set()

@@ -32,7 +32,8 @@ def files(tmp_path):
 
 def written(files, models=tables.MODELS, runs=tables.CURRICULA) -> str:
     paths = (files[name] for name in ("accuracy", "comparisons", "passk", "failures", "dataset"))
-    return summary.summary(models, "a/model", *paths, [files[model] for model in runs])
+    selections, tuned = ([files[model + end] for model in tables.ITERATIONS] for end in (" selection", ""))
+    return summary.summary(models, "a/model", *paths, [files[model] for model in runs], selections, tuned, group=8)
 
 
 def read_tables(text: str) -> list[list[list[str]]]:
@@ -73,6 +74,15 @@ def test_the_table_of_the_second_task_names_models_by_their_base(tmp_path):
     assert published.keys() > {*ours}
 
 
+def test_what_the_arms_took_is_said_of_all_iterations_and_each_run(files):
+    """Groups of 8 responses: 32 drawn in each of 6 steps, 20 kept in 5 of them. Records of before have no tokens."""
+    records = [{name: value for name, value in record.items() if name != "tokens"} for record in tables.metrics()]
+    tables.write_metrics(files["accuracy"].parent, "stage2-rl-level1", records)
+    effort = read_tables(written(files))[5]
+    assert effort[1:3] == [["RFT, 3 iterations", "6,000", "903", "15,000"], ["RL on Level 1", "1,536", "800", "–"]]
+    assert effort[3] == ["RL on Level 2", "1,536", "800", "6,000"]
+
+
 def test_failure_shares_by_level_and_model(files):
     rows = read_tables(written(files))[4]
     assert rows[0][:4] == ["level", "model", "source", "responses"]
@@ -109,7 +119,9 @@ def test_evaluation_problems_seen_in_training_are_counted(tmp_path, shared, coun
     assert count in summary.overlap(tmp_path / "d.json")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "comparisons", "passk", "failures", "dataset", "stage2-rl-level2"])
+@pytest.mark.parametrize(
+    "name", ["accuracy", "comparisons", "passk", "failures", "dataset", "stage2-rl-level2", "stage2-rft-iter1 selection"]
+)
 def test_a_missing_or_damaged_file_is_named(files, name):
     files[name].write_bytes(b"not this")
     with pytest.raises(UserError, match=files[name].name):

@@ -36,6 +36,7 @@ def updated(seconds=(2.5, 4.0)):
     """Return verl's metrics of an update; ``seconds``: of the rollouts, and of the whole step."""
     names = ("pg_loss", "pg_clipfrac", "pg_clipfrac_lower", "ppo_kl", "entropy", "grad_norm", "lr")
     values = {f"actor/{name}": (number + 1) / 8 for number, name in enumerate(names)}
+    values |= {"perf/total_num_tokens": 400, "perf/throughput": 9.0}
     values |= {"timing_s/gen": seconds[0], "timing_s/step": seconds[1], "timing_s/update_actor": 1.0, "perf/mfu/actor": 0.2}
     return values | {"critic/score/mean": 9.0, "response_length/mean": 9.0, "training/global_step": 1.0, "global_seqlen/mean": 9.0}
 
@@ -85,10 +86,11 @@ def test_reinforcement_learning(tmp_path):
     values = {"reward": 0.5, "accuracy": 0.5, "accuracy_level1": 0.25, "accuracy_level2": 0.75, "response_length": 40.5}
     values |= {"truncated": 0.125, "prompts": 4, "groups": 4, "groups_kept": 2, "generation_batches": 2, "limit_reached": False}
     values |= {"prompts_drawn": 4, "learning_rate": 7 / 8, "loss": 1 / 8, "clip_fraction": 2 / 8, "entropy": 5 / 8}
-    values |= {"grad_norm": 6 / 8, "seconds_generation": 2.5, "seconds_training": 1.5, "seconds": 2.0}
+    values |= {"grad_norm": 6 / 8, "seconds_generation": 2.5, "seconds_training": 1.5, "seconds": 2.0, "tokens": 400}
     assert first == {"step": 1, "phase": 1, **values}
     assert (second["prompts_drawn"], second["limit_reached"], second["validation_accuracy"]) == (10, True, 0.5)
     assert list(second)[-4:-1] == [f"validation_accuracy_level{level}" for level in (1, 2, 10)]
+    assert (second["tokens"], third["tokens"]) == (800, 1200)
     assert (third["phase"], third["prompts_drawn"]) == (2, 8)  # the next phase has its own stream
     for record in (first, second, third):
         for name in ("prompts", "groups", "groups_kept", "generation_batches", "prompts_drawn"):

@@ -88,6 +88,18 @@ def test_totals_of_the_papers_run(paper):
     assert paper["assumptions"]["rollout_tokens_per_second"] == 13_000
 
 
+def test_the_arms_of_stage_2_stand_side_by_side(paper):
+    """RFT samples 6 chunks; RL trains on 16 groups of 16 per step. Together they are the tokens and responses of the rules."""
+    rft, *rl = paper["arms"]
+    rows = {row["rule"]: row for row in paper["rules"]}
+    assert (rft["model"], rft["rollouts"]) == ("stage2-rft", rows["generate_iteration_rollouts"]["responses"])
+    assert rft["tokens"] == pytest.approx(rows["train_iteration"]["tokens"], rel=1e-3)
+    settings = configured(PAPER)
+    limits, steps = settings.stage2.rl, [sum(phase.steps for phase in phases) for phases in settings.stage2.rl.curricula.values()]
+    assert [arm["responses"] for arm in rl] == [number * limits.prompts_per_step * limits.rollouts.samples for number in steps]
+    assert sum(arm["rollouts"] for arm in rl) < rows["train_rl"]["responses"]  # which has validations, too
+
+
 def test_starting_is_a_small_part_of_the_papers_rollouts(paper):
     """98 s of a job; less than 5% of all rollouts and of each full shard (evaluations are small jobs)."""
     rows = {row["rule"]: row for row in paper["rules"] if row["rule"].startswith("generate_")}

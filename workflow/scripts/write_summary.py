@@ -6,17 +6,22 @@ from fofg.data.files import write_text
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, models=list[str], base_model=str)
+    add_spec(arguments, models=list[str], base_model=str, group=int)
     for table in ("accuracy", "comparisons", "passk", "failures"):
         arguments.add_argument(f"--{table}", required=True, metavar="PARQUET", help=f"results/{table}.parquet")
     arguments.add_argument("--dataset", required=True, help="description of the evaluation's problems (dataset.json)")
     arguments.add_argument("--metrics", required=True, nargs="+", metavar="FILE", help="metrics.jsonl in each RL model's folder")
+    arguments.add_argument("--selections", required=True, nargs="+", metavar="FILE", help="selection.json of each RFT iteration")
+    arguments.add_argument(
+        "--fine-tuned", required=True, nargs="+", metavar="FILE", help="metrics.jsonl in each iteration's folder"
+    )
     arguments.add_argument("--output", required=True, help="summary to write (Markdown)")
     options = arguments.parse_args()
     from fofg.report.summary import summary
 
     spec, tables = options.spec, (options.accuracy, options.comparisons, options.passk, options.failures)
-    write_text(options.output, summary(spec.models, spec.base_model, *tables, options.dataset, options.metrics))
+    costs = (options.metrics, options.selections, options.fine_tuned, spec.group)
+    write_text(options.output, summary(spec.models, spec.base_model, *tables, options.dataset, *costs))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pandas as pd
 from fofg.data.schemas import ACCURACY, COMPARISONS, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
 from fofg.evaluation.tables import read
-from fofg.report import differences, paper
+from fofg.report import differences, effort, paper
 from fofg.report.labels import iterations, label
 from fofg.report.markdown import markdown
 from fofg.report.metrics import read_rl
@@ -54,7 +54,13 @@ Share of each model's responses by level; the first class is success. The paper 
 apart by a language model. Its first three models misread the structure of the composition in {misread} of their responses,
 which is an incorrect composition or an incomplete trace here.
 """
-_RL = """## 6. What did reinforcement learning cost?
+_EFFORT = """## 6. What did training take?
+
+Rejection fine-tuning with all its iterations, and each run of reinforcement learning, on top of Stage 1. Tokens are those of
+prompts and responses that updates read, in all epochs. Arms compare fairly where these numbers are alike; docs/evidence.md says
+how to make them so.
+"""
+_RL = """## 7. What did reinforcement learning cost?
 
 Kept: groups whose rewards differ, so that they teach something. Training accuracy is over all responses drawn in a step, from the
 first step to the last; validation is the mean over its levels, on held-out functions. Time is that of the whole run, resumed parts
@@ -74,13 +80,18 @@ def summary(
     failures: Files,
     dataset: Files,
     metrics: Sequence[Files],
+    selections: Sequence[Files],
+    fine_tuned: Sequence[Files],
+    group: int,
 ) -> str:
     """Compare models, in their order, by four tables and the ``metrics.jsonl`` in the folder of each RL model.
 
-    ``dataset``: the description of the evaluation's problems. Raises UserError if a file is missing, damaged or empty.
+    ``dataset``: the description of the evaluation's problems; ``selections``, ``fine_tuned``: selection.json and metrics.jsonl of
+    RFT's iterations, in order; ``group``: responses per prompt in RL. Raises UserError if a file is missing, damaged or empty.
     """
     rows, runs = read(accuracy, ACCURACY), {Path(path).parent.name: read_rl(path) for path in metrics}
     pairs = read(comparisons, COMPARISONS)
+    tuned = {Path(path).parent.name: (selection, path) for selection, path in zip(selections, fine_tuned, strict=True)}
     passk_models = ", ".join(map(label, paper.PASSK_MODELS))
     sections = [
         _HEAD.format(base_model=base_model),
@@ -89,6 +100,7 @@ def summary(
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
         f"{_PASSK.format(models=passk_models)}\n{passk_table(models, read(passk, PASSK))}",
         f"{_FAILURES.format(misread=paper.MISREAD)}\n{failure_table(models, read(failures, FAILURE_SHARES))}",
+        f"{_EFFORT}\n{effort.table(tuned, runs, group)}",
         f"{_RL}\n{rl_table(runs)}",
     ]
     return "\n".join(sections)

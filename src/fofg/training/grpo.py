@@ -21,7 +21,7 @@ from fofg.training import batches, kept, modeling, prompts
 from fofg.training.batches import Batch
 from fofg.training.groups import TOO_FEW, Group, GroupSampler, advantages
 from fofg.training.losses import aggregate, kl_divergence, policy_loss
-from fofg.training.metrics import Record
+from fofg.training.metrics import Record, running_tokens
 from fofg.training.modeling import GradientWorkers
 from fofg.training.run import training_run
 
@@ -105,9 +105,10 @@ def train(
             began = time.monotonic()
 
             # One row per response, with its advantage; one mini-batch, and one optimizer update, per mini_batch_prompts groups.
-            mini_batches = []
+            mini_batches, tokens = [], 0
             for start in range(0, len(groups), config.mini_batch_prompts):
                 rows = rows_of(groups[start : start + config.mini_batch_prompts], config.scale_rewards)
+                tokens += sum(len(row["input_ids"]) for row in rows)
                 mini_batches.append(batches.micro_batches(rows, micro_batch_size, policy.device, WIDTHS, max_width))
             policy.train()
             # The importance ratio compares with the policy that sampled the responses. After the first update that is no longer
@@ -128,6 +129,7 @@ def train(
             record |= {name: fmean(update_metrics[name] for update_metrics in metrics) for name in (metrics[0] if metrics else ())}
             if metrics:
                 record["learning_rate"] = learning_rate
+            record |= running_tokens(run.records, tokens)
             record["seconds_training"] = round(time.monotonic() - began, 3)
             if measured and (step % measured.every == 0 or step == total):
                 record |= sampler.validate(held_out, validator)

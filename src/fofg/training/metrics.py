@@ -25,6 +25,13 @@ def read(path: str | Path) -> list[Record]:
     return records
 
 
+def running_tokens(records: list[Record], tokens: int) -> Record:
+    """Return the tokens trained on up to a step, its own ``tokens`` included, as a metric; none if the step before lacks it."""
+    if not records or not records[-1]["step"]:
+        return {"tokens": tokens}
+    return {"tokens": int(records[-1]["tokens"]) + tokens} if "tokens" in records[-1] else {}
+
+
 def arithmetic_seconds(records: list[Record]) -> float:
     """Return the time in which the model computed: rollouts, updates and validation of RL, or the whole loop of fine-tuning."""
     parts = ("seconds_generation", "seconds_training", "seconds_validation")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fofg.data.files import write_text
-from fofg.training.metrics import Record
+from fofg.training.metrics import Record, running_tokens
 from fofg.training.run import Run
 from fofg.training.verl.protocol import PREFIX
 
@@ -160,6 +160,7 @@ def grpo(steps: list[dict], phase_of: Callable[[int], int]) -> list[Record]:
             "prompts": drawn["groups"],
             "prompts_drawn": before.get("prompts_drawn", 0) + drawn["groups"],
             **_update(metrics),
+            **(running_tokens(records, int(metrics["perf/total_num_tokens"])) if "perf/total_num_tokens" in metrics else {}),
             **validation,
             "seconds": metrics["seconds"],
         }
