@@ -228,7 +228,7 @@ use rule generate_rollouts as generate_passk_rollouts with:
         "<logs>/generate_passk_rollouts/{model}/{shard}.log",
     benchmark:
         "<benchmarks>/results/generate_passk_rollouts/{model}/{shard}.tsv"
-    priority: 0
+    priority: 5  # the longest first, or one core works alone at the end
     resources:
         **rollout_job(
             "generate_passk_rollouts",

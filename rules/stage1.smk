@@ -81,7 +81,7 @@ rule select_rft_data:
     priority: 20
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: selection_threads(STAGE1_PROBLEMS, settings.stage1.rollouts)
     resources:
         mem_mb=growing(2000),
         runtime=growing(60, "minutes"),

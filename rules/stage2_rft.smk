@@ -85,6 +85,7 @@ use rule select_rft_data as select_iteration_data with:
         "<logs>/select_rft_data/stage2_rft_level2/iter{iteration}.log",
     benchmark:
         "<benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
+    threads: selection_threads(RFT.examples_per_iteration, RFT.rollouts)
     params:
         # Stage 2's prompts have no definitions, so they stay as they are.
         spec=tracked(selection=RFT.selection, template=None, **GRADING, code=specs.SELECTION_CODE),

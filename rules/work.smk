@@ -48,6 +48,11 @@ def rollout_job(kind, rollouts, problems, shard_size=None, copies=1):
     return {"nodes": 1, "slurm_extra": SAVING, "gpu": settings.rollout_engine.gpus} | model_job(kind, estimate)
 
 
+def selection_threads(problems, rollouts):
+    """Return the threads of a selection job: one for what takes a second, since a job of two waits until both cores are free."""
+    return 1 if problems * rollouts.samples < 50000 else 2
+
+
 def training_job(kind, estimate):
     """Return the resources of a training job."""
     return {**NODES, "gpu": settings.training.workers()} | model_job(kind, estimate)
