@@ -185,6 +185,7 @@ def test_models_are_found_by_name_and_kind_of_evaluation(files, tmp_path):
     folder = tmp_path / "results/evaluation"
     write_parquet(folder / "three/hidden/rollouts.parquet", ROLLOUTS, [[rollout(0, [RIGHT])]])
     assert find("one", str(tmp_path)) == files[0]
+    assert find("one/held-out", str(tmp_path)) == files[0]  # a split has the same folders, named after its dataset
     assert find("three/hidden", str(tmp_path)) == str(folder / "three/hidden/rollouts.parquet")
     assert find(files[1], "elsewhere") == files[1]
     with pytest.raises(UserError, match="three: not evaluated on held-out problems; there are three/hidden"):

@@ -16,7 +16,12 @@ from fofg.tasks import task as tasks
 from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Task
 
 #: Rollouts of a model under its folder, the first that exists.
-_ROLLOUTS = ("held-out/sampled/rollouts.parquet", "held-out/greedy/rollouts.parquet", "rollouts.parquet")
+_ROLLOUTS = (
+    "held-out/sampled/rollouts.parquet",
+    "held-out/greedy/rollouts.parquet",
+    "sampled/rollouts.parquet",
+    "rollouts.parquet",
+)
 #: Rows in memory at a time: each may have a thousand responses.
 _BATCH = 16
 
