@@ -31,36 +31,39 @@ class Difference(NamedTuple):
 
 
 def compare(differences: np.ndarray, samples: int = 1) -> list[Difference]:
-    """Compare pairs of models by the differences of their numbers of correct responses: [pairs, seeds, problems], of ``samples``.
+    """Compare all pairs of some models by the differences of their correct responses: [pairs, seeds, problems], of ``samples``.
 
-    The interval is that of a bootstrap that draws problems, and seeds where there are several (Owen 2007). Two problems are added,
-    one that each model solves alone, or it would vanish where both solve the same ones. With one seed, the p-value is exact: signs
-    of the problems' differences are flipped, which is McNemar's test for one response per problem. With several, it is the
-    bootstrap's.
+    The interval is that of a bootstrap over problems. Two are added, one that each model solves alone, or it would vanish where
+    both solve the same ones. A few seeds can't be drawn from: with several, the bootstrap's means are spread by Student's t with
+    the variance between seeds, pooled over the pairs. With one seed, the p-value is exact: signs of the problems' differences are
+    flipped, which is McNemar's test for one response per problem. With several, it is the bootstrap's.
     """
+    pairs, seeds, _ = differences.shape
+    draws = _bootstrap(differences.mean(axis=1) / samples)
+    if seeds > 1:
+        by_seed = differences.mean(axis=2) / samples
+        error = np.sqrt(by_seed.var(axis=1, ddof=1).mean() / seeds)
+        models = (1 + round((1 + 8 * pairs) ** 0.5)) // 2
+        draws += error * np.random.default_rng(SEED + 1).standard_t((models - 1) * (seeds - 1), DRAWS)
     results = []
-    for counts, draws in zip(differences, _bootstrap(differences / samples)):
+    for counts, means in zip(differences, draws):
         difference = counts.mean() / samples
-        low, high = np.quantile(draws, [0.025, 0.975])
-        tail = min((draws <= 0).sum(), (draws >= 0).sum())
-        p = sign_flip(counts[0]) if len(counts) == 1 else min(1.0, 2 * (1 + tail) / (1 + DRAWS))
-        results.append(Difference(difference, min(low, difference), max(high, difference), draws.std(), p))
+        low, high = np.quantile(means, [0.025, 0.975])
+        tail = min((means <= 0).sum(), (means >= 0).sum())
+        p = sign_flip(counts[0]) if seeds == 1 else min(1.0, 2 * (1 + tail) / (1 + DRAWS))
+        error_of_mean = (high - low) / (2 * NormalDist().inv_cdf(0.975))
+        results.append(Difference(difference, min(low, difference), max(high, difference), error_of_mean, p))
     return results
 
 
 def _bootstrap(differences: np.ndarray) -> np.ndarray:
-    """Return means of ``differences`` [pairs, seeds, problems] over drawn seeds and problems: [pairs, DRAWS]."""
+    """Return means of ``differences`` [pairs, problems] over drawn problems: [pairs, DRAWS]."""
     generator = np.random.default_rng(SEED)
-    ends = np.broadcast_to([1.0, -1.0], (*differences.shape[:2], 2))
-    differences = np.concatenate([differences, ends], axis=2)
-    _, seeds, problems = differences.shape
-    means = []
-    for _ in range(DRAWS // CHUNK):
-        of_problems, of_seeds = (
-            generator.multinomial(count, np.full(count, 1 / count), size=CHUNK) / count for count in (problems, seeds)
-        )
-        means.append(((differences @ of_problems.T) * of_seeds.T).sum(axis=1))
-    return np.concatenate(means, axis=1)
+    differences = np.concatenate([differences, np.broadcast_to([1.0, -1.0], (len(differences), 2))], axis=1)
+    problems = differences.shape[1]
+    chances = np.full(problems, 1 / problems)
+    counts = (generator.multinomial(problems, chances, size=CHUNK) for _ in range(DRAWS // CHUNK))
+    return np.concatenate([differences @ (drawn / problems).T for drawn in counts], axis=1)
 
 
 def sign_flip(differences: np.ndarray) -> float:
