@@ -36,6 +36,7 @@ def main() -> None:
     _add_show(
         commands.add_parser("show", help="print responses of a model, with the correct trace and the first wrong step marked")
     )
+    _add_compare(commands.add_parser("compare", help="print how two runs differ: configuration, accuracy, problems solved"))
     commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
     commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
@@ -159,6 +160,25 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="print long texts whole")
     _add_overlays(parser)
     parser.set_defaults(run=_show)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs=2, metavar="RUN", help="run_dir of a run whose models are evaluated")
+    parser.add_argument("-n", dest="count", type=count, default=5, metavar="N", help="problems to list (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all problems")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from fofg.evaluation.runs import compare_runs, configuration
+    from fofg.report import runs as report
+
+    first, second = arguments.runs
+    problems = {"problems": configuration(first)["problems"]}  # its other keys may be those of an earlier version
+    os.environ.update(task_variables(load(merged(read([DEFAULT]), problems)).problems))
+    comparison = compare_runs(first, second)
+    text = report.as_text(comparison, (first, second), arguments.count)
+    print(json.dumps(report.as_dict(comparison), indent=2) if arguments.json else text)
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,121 @@
+"""Compare two runs: their configurations, the accuracy of models that both have evaluated, and problems that one of them solves."""
+
+import json
+from math import lcm
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fofg import names
+from fofg.changes import differences
+from fofg.data.rollout_files import RolloutFile
+from fofg.data.schemas import HELD_OUT_VERDICTS
+from fofg.errors import UserError
+from fofg.evaluation.comparisons import compare, holm
+from fofg.evaluation.tables import read
+from fofg.provenance import CONFIG
+from fofg.tasks import task as tasks
+
+_VERDICTS, _ROLLOUTS = "verdicts.parquet", "held-out/sampled/rollouts.parquet"
+
+
+class Flip(NamedTuple):
+    """A problem (its index in the first run) that one run solves with most of its responses, and the other does not."""
+
+    model: str
+    level: int
+    problem: int
+    solved: tuple[float, float]
+    files: tuple[str, str]
+
+
+class Comparison(NamedTuple):
+    """``changed``: dotted key -> values of both runs. ``table``: a row per model and level (Difference, p_holm, accuracies)."""
+
+    changed: dict[str, tuple[Any, Any]]
+    table: pd.DataFrame
+    flips: list[Flip]
+
+
+def configuration(run: str) -> dict:
+    """Return the configuration that a run was last started with. Raises UserError if there is none."""
+    path = Path(run, CONFIG)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{run}: no run ({path} is missing); name the run_dir of a run that was started") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); start the run again, which writes it") from None
+
+
+def compare_runs(first: str, second: str) -> Comparison:
+    """Compare the second run with the first, on the problems that all models of both have responses to, level by level.
+
+    Problems are the same if question and input are, whatever their indexes. Intervals and p-values are those of paired models
+    (fofg.evaluation.comparisons), with p corrected for the number of rows. Raises UserError if there is nothing in common.
+    """
+    changed = differences(configuration(first), configuration(second))
+    changed.pop("run_dir", None)
+    models = [model for model in _models(first) if model in _models(second)]
+    if not models:
+        missing = f"none of {', '.join(_models(first)) or 'its models'} is evaluated in {second}"
+        raise UserError(f"{first}: {missing}; run target evaluate in both")
+    shares = {(model, number): _shares(run, model) for model in models for number, run in enumerate((first, second))}
+    samples = lcm(*(table.attrs["samples"] for table in shares.values()))
+    rows = pd.concat({key: table["share"] for key, table in shares.items()}, axis=1).dropna()
+    if rows.empty:
+        raise UserError(f"{first} and {second} have no evaluated problem in common; they differ in problems or evaluation.dataset")
+    table, flips = [], []
+    for level, group in rows.groupby(level="level"):
+        pairs = {model: [group[model, number].to_numpy() for number in (0, 1)] for model in models}
+        counts = np.rint(np.stack([new - old for old, new in pairs.values()]) * samples)
+        for model, found in zip(models, compare(counts[:, None], samples)):
+            accuracies = dict(zip(("first", "second"), map(np.mean, pairs[model])))
+            table.append({"model": model, "level": level, "problems": len(group), **accuracies, **found._asdict()})
+        flips += [flip for model in models for flip in _flips(model, level, group[model], shares[model, 0], (first, second))]
+    result = pd.DataFrame(table)
+    result["model"] = pd.Categorical(result["model"], models)
+    result["p_holm"] = holm(result["p"])
+    flips.sort(key=lambda flip: -abs(flip.solved[1] - flip.solved[0]))
+    return Comparison(changed, result.sort_values(["model", "level"], ignore_index=True), flips)
+
+
+def _models(run: str) -> list[str]:
+    """Return the evaluated models of a run, in the order of the experiment."""
+    folder = Path(run, names.EVALUATION)
+    found = sorted(path.parent.name for path in folder.glob(f"*/{_VERDICTS}") if (path.parent / _ROLLOUTS).is_file())
+    order = [names.BASE, names.STAGE0, names.STAGE1]
+    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def _shares(run: str, model: str) -> pd.DataFrame:
+    """Return the share of correct sampled responses by level and problem (question, input); ``index`` is its number in the run."""
+    folder = Path(run, names.EVALUATION, model)
+    verdicts = read(folder / _VERDICTS, HELD_OUT_VERDICTS)
+    table = verdicts[verdicts["decoding"] == "sampled"].groupby(["level", "index"])["correct"].agg(["mean", "size"]).reset_index()
+    keys = _problems(folder / _ROLLOUTS)
+    table = table[table["index"].isin(keys)].assign(problem=lambda rows: rows["index"].map(keys)).drop_duplicates("problem")
+    result = table.rename(columns={"mean": "share"}).set_index(["level", "problem"])
+    result.attrs["samples"] = int(np.lcm.reduce(result["size"].to_numpy())) if len(result) else 1
+    return result
+
+
+def _problems(path: Path) -> dict[int, tuple[str, str]]:
+    """Return the question and input of the problems of a rollout file by index."""
+    found = {}
+    for batch in RolloutFile(path).batches(f"reading {path}", ["data_source", "reward_model", "extra_info"]):
+        for row in batch.to_pylist():
+            _, problem = tasks.read(row, str(path))
+            found[row["extra_info"]["index"]] = problem.question, problem.input
+    return found
+
+
+def _flips(model: str, level: int, shares: pd.DataFrame, first: pd.DataFrame, runs: tuple[str, str]) -> list[Flip]:
+    """Return the problems that one run solves in most responses and the other does not."""
+    files = tuple(str(Path(run, names.EVALUATION, model, _ROLLOUTS)) for run in runs)
+    flipped = shares[(shares[0] > 0.5) != (shares[1] > 0.5)]
+    numbers = first.loc[flipped.index, "index"]
+    solved = zip(flipped[0], flipped[1])
+    return [Flip(model, int(level), int(number), pair, files) for number, pair in zip(numbers, solved)]  # type: ignore[arg-type]
