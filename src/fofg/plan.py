@@ -6,6 +6,7 @@ Jobs come from a dry run of the workflow. Those that run a model state tokens, t
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import yaml
 
 from fofg.config import Config, Plan
 from fofg.config.types import CHECKOUT
-from fofg.errors import UserError
+from fofg.errors import UserError, explain
 from fofg.report.labels import label
 from fofg.resources import Effort, Estimate, estimate_efforts, model_size
 
@@ -60,6 +61,10 @@ def _planned(targets: Sequence[str], configfiles: Sequence[str], stale: bool) ->
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
+        # Snakemake shows a traceback for a folder that it can't write to.
+        system = re.search(r"^\w+Error: \[Errno (\d+)\] .*: '(.+)'$", done.stderr, re.MULTILINE)
+        if system and (message := explain(OSError(int(system[1]), os.strerror(int(system[1])), system[2]))):
+            raise UserError(message)
         lines = [
             line
             for line in done.stderr.splitlines()
