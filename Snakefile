@@ -38,7 +38,11 @@ include: "rules/hooks.smk"
 
 
 # What Stage 1 reports of its training examples and of its model; nothing where these are the user's own.
-SELECTED = [] if settings.use.stage1_rft_data else [rules.select_rft_data.output.selection, rules.plot_stage1_selection.output]
+SELECTED = (
+    []
+    if settings.use.stage1_rft_data
+    else [*of_all_seeds([rules.select_rft_data.output.selection]), rules.plot_stage1_selection.output]
+)
 TRAINED = [] if settings.use.stage1_checkpoint else [rules.plot_stage1_training.output]
 #: Figure -> whether it is left out: the user's own data or model takes the place of what it shows, or there is one split alone.
 LEFT_OUT = {"stage1_selection": settings.use.stage1_rft_data, "stage1_training": settings.use.stage1_checkpoint}
@@ -50,7 +54,7 @@ if settings.stage0.examples:
     rule stage0:
         """Warm-up: the base model, fine-tuned on worked examples."""
         input:
-            model_files(names.STAGE0),
+            of_all_seeds(model_files(names.STAGE0)),
         localrule: True
 
 
@@ -64,7 +68,7 @@ rule stage1_create_problems:
 rule stage1_create_train_data:
     """Stage 1: rollouts of the base model and the RFT data selected from them."""
     input:
-        list(STAGE1_RFT_DATA.values()),
+        of_all_seeds(STAGE1_RFT_DATA.values()),
         STAGE1_TRAIN,
         SELECTED,
 
@@ -73,7 +77,7 @@ rule stage1_rft:
     """Stage 1: the fine-tuned model, its loss curve, and its accuracy before and after."""
     input:
         STAGE1_TRAIN,
-        model_files("stage1-rft"),
+        of_all_seeds(model_files("stage1-rft")),
         SELECTED,
         TRAINED,
         rules.summarize_stage1.output,
@@ -97,15 +101,15 @@ rule stage2_rft_create_problems:
 rule stage2_rft_create_train_data:
     """Stage 2, RFT: rollouts of the last iteration and what is selected from them; needs the iterations before."""
     input:
-        rules.link_iteration_data.output,
+        of_all_seeds(rules.link_iteration_data.output),
 
 
 rule stage2_rft_train:
     """Stage 2, RFT: the model of every iteration, its accuracy, and the last one's under its final name."""
     input:
-        rules.link_iteration_data.output,
-        rules.link_iteration_model.output,
-        expand(rules.score_held_out.output, model=RFT_MODELS),
+        of_all_seeds(rules.link_iteration_data.output),
+        of_all_seeds(rules.link_iteration_model.output),
+        of_models(rules.score_held_out.output, RFT_MODELS),
 
 
 for curriculum in CURRICULA:
@@ -115,7 +119,7 @@ for curriculum in CURRICULA:
         name:
             f"stage2_rl_{curriculum}"
         input:
-            model_files(names.rl_model(curriculum)),
+            of_all_seeds(model_files(names.rl_model(curriculum))),
         localrule: True
 
 
@@ -162,20 +166,19 @@ rule stage1_collect_train_data:
     """Countdown: rollouts of the base model on problems of 2 integers, and Stage 1's training examples of both tasks."""
     input:
         expand(rules.create_countdown_problems.output, integers=TRAINED_INTEGERS),
-        rules.gather_countdown_rollouts.output,
-        rules.merge_examples.output,
+        of_all_seeds([*rules.gather_countdown_rollouts.output, *rules.merge_examples.output]),
 
 
 rule multi_base_stage1_rft:
     """Countdown: the Stage-1 model of both tasks."""
     input:
-        rules.train_multi_base.output,
+        of_all_seeds(rules.train_multi_base.output),
 
 
 rule multi_base_stage2_rl:
     """Countdown: RL on strings alone, from the Stage-1 model of both tasks."""
     input:
-        of_known_models(expand(rules.train_multi_base_rl.output, curriculum=TRANSFER.curricula)),
+        of_known_models(expand(rules.train_multi_base_rl.output, curriculum=TRANSFER.curricula, variant=list(VARIANTS))),
 
 
 rule countdown:

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -21,6 +22,7 @@ if not os.path.isdir(f"{CHECKOUT}/src/fofg"):
 sys.path.insert(0, f"{CHECKOUT}/src")
 
 from fofg import changes, failed_jobs, names, preflight, provenance, specs
+from fofg.config.seeds import with_seed
 
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load, merge, read
@@ -125,13 +127,46 @@ def in_run(path):
     return os.path.normpath(os.path.join(settings.run_dir, path))
 
 
+#: Beginning of the paths of a seed's files -> the settings of its jobs. Seed 0 has the run's own folder.
+VARIANTS = {names.variant(seed): with_seed(settings, seed) for seed in settings.seeds}
+#: Folders of what every seed makes anew.
+OF_VARIANT = {
+    name: in_run(f"{{variant}}{folder}")
+    for name, folder in {
+        "variant_data": names.DATA,
+        "models": names.MODELS,
+        "variant_countdown": names.COUNTDOWN_DATA,
+        "merged": names.MERGED_DATA,
+        "multi": names.MULTI_MODELS,
+        "variant_results": "results",
+        "variant_logs": "logs",
+        "variant_benchmarks": "benchmarks",
+    }.items()
+}
+
+
 pathvars:
+    **OF_VARIANT,
+    # Of all seeds together.
     data=in_run(names.DATA),
     checkpoints=in_run(names.CHECKPOINTS),
-    models=in_run(names.MODELS),
+    countdown=in_run(names.COUNTDOWN_DATA),
     results=in_run("results"),
     logs=in_run("logs"),
     benchmarks=in_run("benchmarks"),
+
+
+def of_variant(key, model=None):
+    """Return a function of the wildcards: a section of the configuration with the seeds of the job's variant.
+
+    ``model``: a class of settings that the section extends, and is reduced to.
+    """
+
+    def section(wildcards):
+        value = attrgetter(key)(VARIANTS[wildcards.variant])
+        return specs.part(model, value) if model else value
+
+    return section
 
 
 def tracked(section=None, code=1, **sections):
@@ -182,3 +217,4 @@ wildcard_constraints:
     decoding="sampled|greedy",
     tested="|".join([HELD_OUT, *settings.evaluation.splits]),
     model="|".join(MODELS),
+    variant=f"({'|'.join(filter(None, VARIANTS))})?",

@@ -13,13 +13,9 @@ TRANSFERRED = {model: identifying_files(folder, MODEL_FILES["weights"]) for mode
     model: model_files(model) for model in TRANSFER.models
 }
 #: Split -> examples of each task.
-TASK_EXAMPLES = {split: [STAGE1_RFT_DATA[split], f"<countdown>/stage1/rft_data/{split}.parquet"] for split in ("train", "test")}
-
-
-pathvars:
-    countdown=in_run(names.COUNTDOWN_DATA),
-    merged=in_run(names.MERGED_DATA),
-    multi=in_run(names.MULTI_MODELS),
+TASK_EXAMPLES = {
+    split: [STAGE1_RFT_DATA[split], f"<variant_countdown>/stage1/rft_data/{split}.parquet"] for split in ("train", "test")
+}
 
 
 wildcard_constraints:
@@ -45,27 +41,31 @@ use rule generate_rollouts as generate_countdown_rollouts with:
         model=model_files(settings.start_model()),
         problems=[],
     output:
-        rollouts="<countdown>/stage1/rollouts/{shard}.parquet",
+        rollouts="<variant_countdown>/stage1/rollouts/{shard}.parquet",
     log:
-        "<logs>/generate_rollouts/countdown/{shard}.log",
+        "<variant_logs>/generate_rollouts/countdown/{shard}.log",
     benchmark:
-        "<benchmarks>/results/generate_rollouts/countdown/{shard}.tsv"
+        "<variant_benchmarks>/results/generate_rollouts/countdown/{shard}.tsv"
     resources:
         **rollout_job("generate_rollouts", TRANSFER.rollouts, TRANSFER.train, settings.rollout_engine.shard_size, copies=3),
     params:
-        spec=tracked(lambda wildcards: specs.countdown_shard(settings, int(wildcards.shard)), **ENGINE, rollouts=TRANSFER.rollouts),
+        spec=tracked(
+            lambda wildcards: specs.countdown_shard(settings, int(wildcards.shard)),
+            **ENGINE,
+            rollouts=of_variant("countdown.rollouts"),
+        ),
 
 
 use rule gather_rollouts as gather_countdown_rollouts with:
     """Join the Countdown rollouts of all shards in one file."""
     input:
-        shards=expand(rules.generate_countdown_rollouts.output, shard=shards(TRANSFER.train)),
+        shards=expand(rules.generate_countdown_rollouts.output, shard=shards(TRANSFER.train), allow_missing=True),
     output:
-        rollouts="<countdown>/stage1/rollout.parquet",
+        rollouts="<variant_countdown>/stage1/rollout.parquet",
     log:
-        "<logs>/gather_rollouts/countdown.log",
+        "<variant_logs>/gather_rollouts/countdown.log",
     benchmark:
-        "<benchmarks>/results/gather_rollouts/countdown.tsv"
+        "<variant_benchmarks>/results/gather_rollouts/countdown.tsv"
     params:
         spec=tracked(shards=len(shards(TRANSFER.train))),
 
@@ -75,15 +75,15 @@ use rule select_rft_data as select_countdown_data with:
     input:
         rollouts=rules.gather_countdown_rollouts.output.rollouts,
     output:
-        train="<countdown>/stage1/rft_data/train.parquet",
-        test="<countdown>/stage1/rft_data/test.parquet",
-        selection="<countdown>/stage1/rft_data/selection.json",
+        train="<variant_countdown>/stage1/rft_data/train.parquet",
+        test="<variant_countdown>/stage1/rft_data/test.parquet",
+        selection="<variant_countdown>/stage1/rft_data/selection.json",
     log:
-        "<logs>/select_rft_data/countdown.log",
+        "<variant_logs>/select_rft_data/countdown.log",
     benchmark:
-        "<benchmarks>/results/select_rft_data/countdown.tsv"
+        "<variant_benchmarks>/results/select_rft_data/countdown.tsv"
     params:
-        spec=tracked(selection=TRANSFER.rft, template=None, **COUNTDOWN_GRADING, code=specs.SELECTION_CODE),
+        spec=tracked(selection=of_variant("countdown.rft"), template=None, **COUNTDOWN_GRADING, code=specs.SELECTION_CODE),
 
 
 rule merge_examples:
@@ -95,9 +95,9 @@ rule merge_examples:
         train="<merged>/stage1_rft_data/train.parquet",
         test="<merged>/stage1_rft_data/test.parquet",
     log:
-        "<logs>/merge_examples.log",
+        "<variant_logs>/merge_examples.log",
     benchmark:
-        "<benchmarks>/results/merge_examples.tsv"
+        "<variant_benchmarks>/results/merge_examples.tsv"
     priority: 20
     conda:
         ENVIRONMENT
@@ -105,7 +105,7 @@ rule merge_examples:
         mem_mb=growing(4000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(TRANSFER.mixture),
+        spec=tracked(of_variant("countdown.mixture")),
         train=named("train", ["strings", "countdown"]),
         test=named("test", ["strings", "countdown"]),
         outputs=lambda wildcards, output: [output.train, output.test],
@@ -123,9 +123,9 @@ use rule train_sft as train_multi_base with:
     output:
         **trained(MULTI_FOLDERS[names.MULTI]),
     log:
-        "<logs>/train_sft/multi-base.log",
+        "<variant_logs>/train_sft/multi-base.log",
     benchmark:
-        "<benchmarks>/results/train_sft/multi-base.tsv"
+        "<variant_benchmarks>/results/train_sft/multi-base.tsv"
     threads: settings.training.stage2_threads  # beside the RL that starts from the model of strings alone
     resources:
         **training_job("train_sft", lambda wildcards: estimate_merged(settings, STAGE1_PROBLEMS, STAGE1_EXAMPLES)),
@@ -139,9 +139,9 @@ use rule train_rl as train_multi_base_rl with:
     output:
         **trained("<multi>/stage2-rl-{curriculum}"),
     log:
-        "<logs>/train_rl/multi-base-{curriculum}.log",
+        "<variant_logs>/train_rl/multi-base-{curriculum}.log",
     benchmark:
-        "<benchmarks>/results/train_rl/multi-base-{curriculum}.tsv"
+        "<variant_benchmarks>/results/train_rl/multi-base-{curriculum}.tsv"
 
 
 use rule generate_rollouts as generate_countdown_test_rollouts with:
@@ -150,11 +150,11 @@ use rule generate_rollouts as generate_countdown_test_rollouts with:
         model=by("transferred", TRANSFERRED),
         problems=rules.create_countdown_problems.output.problems,
     output:
-        rollouts="<results>/countdown/{transferred}/{integers}/rollouts.parquet",
+        rollouts="<variant_results>/countdown/{transferred}/{integers}/rollouts.parquet",
     log:
-        "<logs>/generate_countdown_test_rollouts/{transferred}-{integers}.log",
+        "<variant_logs>/generate_countdown_test_rollouts/{transferred}-{integers}.log",
     benchmark:
-        "<benchmarks>/results/generate_countdown_test_rollouts/{transferred}-{integers}.tsv"
+        "<variant_benchmarks>/results/generate_countdown_test_rollouts/{transferred}-{integers}.tsv"
     priority: 0
     resources:
         **rollout_job("generate_held_out_rollouts", TRANSFER.test_rollouts, TRANSFER.test),
@@ -167,11 +167,11 @@ use rule score_rollouts as score_countdown with:
     input:
         rollouts=expand(rules.generate_countdown_test_rollouts.output, integers=TESTED_INTEGERS, allow_missing=True),
     output:
-        verdicts="<results>/countdown/{transferred}/verdicts.parquet",
+        verdicts="<variant_results>/countdown/{transferred}/verdicts.parquet",
     log:
-        "<logs>/score_countdown/{transferred}.log",
+        "<variant_logs>/score_countdown/{transferred}.log",
     benchmark:
-        "<benchmarks>/results/score_countdown/{transferred}.tsv"
+        "<variant_benchmarks>/results/score_countdown/{transferred}.tsv"
     localrule: True
     params:
         spec=tracked(**COUNTDOWN_GRADING, code=specs.SCORING_CODE),
@@ -181,7 +181,7 @@ use rule score_rollouts as score_countdown with:
 rule summarize_countdown:
     """Make the table of accuracy on Countdown by model and number of integers, with the paper's numbers."""
     input:
-        of_known_models(expand(rules.score_countdown.output, transferred=list(TRANSFERRED))),
+        of_known_models(of_models(rules.score_countdown.output, list(TRANSFERRED))),
     output:
         parquet="<results>/countdown_accuracy.parquet",
         csv=table("countdown_accuracy", "Countdown", "Accuracy on Countdown (table)"),
@@ -197,7 +197,7 @@ rule summarize_countdown:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=list(TRANSFERRED)),
+        spec=tracked(**runs(list(TRANSFERRED)), code=2),
     shell:
         "run_logged {log:q} summarize accuracy {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q}"

@@ -19,11 +19,11 @@ use rule generate_rollouts as generate_stage1_test_rollouts with:
         model=by("model", EVALUATED),
         problems="<data>/stage1_level1/test.parquet",
     output:
-        rollouts="<results>/evaluation/{model}/{definitions}/rollouts.parquet",
+        rollouts="<variant_results>/evaluation/{model}/{definitions}/rollouts.parquet",
     log:
-        "<logs>/generate_stage1_test_rollouts/{model}-{definitions}.log",
+        "<variant_logs>/generate_stage1_test_rollouts/{model}-{definitions}.log",
     benchmark:
-        "<benchmarks>/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv"
+        "<variant_benchmarks>/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv"
     priority: 0
     resources:
         **rollout_job("generate_stage1_test_rollouts", settings.evaluation.rollouts, settings.datasets["stage1_level1"].test),
@@ -42,11 +42,11 @@ rule score_rollouts:
     input:
         rollouts=rules.generate_stage1_test_rollouts.output.rollouts,
     output:
-        verdicts="<results>/evaluation/{model}/{definitions}/verdicts.parquet",
+        verdicts="<variant_results>/evaluation/{model}/{definitions}/verdicts.parquet",
     log:
-        "<logs>/score_rollouts/{model}-{definitions}.log",
+        "<variant_logs>/score_rollouts/{model}-{definitions}.log",
     benchmark:
-        "<benchmarks>/results/score_rollouts/{model}-{definitions}.tsv"
+        "<variant_benchmarks>/results/score_rollouts/{model}-{definitions}.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -64,7 +64,7 @@ rule score_rollouts:
 rule summarize_stage1:
     """Make the table of Stage-1 accuracy by model, definitions and level, with 95% intervals."""
     input:
-        verdicts=expand(rules.score_rollouts.output, model=TESTED_AFTER_STAGE1, definitions=list(DEFINITIONS)),
+        verdicts=of_models(rules.score_rollouts.output, TESTED_AFTER_STAGE1, definitions=list(DEFINITIONS)),
         train=STAGE1_TRAIN,
         test="<data>/stage1_level1/test.parquet",
     output:
@@ -81,7 +81,7 @@ rule summarize_stage1:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=TESTED_AFTER_STAGE1, code=2),
+        spec=tracked(**runs(TESTED_AFTER_STAGE1), code=3),
     shell:
         "run_logged {log:q} summarize_stage1 {input.verdicts:q} --spec {params.spec:q} --train {input.train:q}"
         " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q}"
@@ -93,11 +93,11 @@ use rule generate_rollouts as generate_held_out_rollouts with:
         model=by("model", EVALUATED),
         problems=by("tested", TESTS),
     output:
-        rollouts="<results>/evaluation/{model}/{tested}/{decoding}/rollouts.parquet",
+        rollouts="<variant_results>/evaluation/{model}/{tested}/{decoding}/rollouts.parquet",
     log:
-        "<logs>/generate_held_out_rollouts/{model}-{tested}-{decoding}.log",
+        "<variant_logs>/generate_held_out_rollouts/{model}-{tested}-{decoding}.log",
     benchmark:
-        "<benchmarks>/results/generate_held_out_rollouts/{model}-{tested}-{decoding}.tsv"
+        "<variant_benchmarks>/results/generate_held_out_rollouts/{model}-{tested}-{decoding}.tsv"
     priority: 0
     resources:
         **rollout_job(
@@ -114,11 +114,11 @@ use rule score_rollouts as score_held_out with:
     input:
         rollouts=expand(rules.generate_held_out_rollouts.output, tested=HELD_OUT, decoding=DECODINGS, allow_missing=True),
     output:
-        verdicts="<results>/evaluation/{model}/verdicts.parquet",
+        verdicts="<variant_results>/evaluation/{model}/verdicts.parquet",
     log:
-        "<logs>/score_held_out/{model}.log",
+        "<variant_logs>/score_held_out/{model}.log",
     benchmark:
-        "<benchmarks>/results/score_held_out/{model}.tsv"
+        "<variant_benchmarks>/results/score_held_out/{model}.tsv"
     localrule: True
     params:
         decodings=DECODINGS,
@@ -129,11 +129,11 @@ use rule score_rollouts as score_split with:
     input:
         rollouts=expand(rules.generate_held_out_rollouts.output, decoding="sampled", allow_missing=True),
     output:
-        verdicts="<results>/evaluation/{model}/{tested}/verdicts.parquet",
+        verdicts="<variant_results>/evaluation/{model}/{tested}/verdicts.parquet",
     log:
-        "<logs>/score_split/{model}-{tested}.log",
+        "<variant_logs>/score_split/{model}-{tested}.log",
     benchmark:
-        "<benchmarks>/results/score_split/{model}-{tested}.tsv"
+        "<variant_benchmarks>/results/score_split/{model}-{tested}.tsv"
     localrule: True
     params:
         decodings=["sampled"],
@@ -142,7 +142,7 @@ use rule score_rollouts as score_split with:
 rule summarize_accuracy:
     """Make the table of accuracy by model, decoding and level, with 95% intervals."""
     input:
-        expand(rules.score_held_out.output, model=MODELS),
+        of_models(rules.score_held_out.output, MODELS),
     output:
         parquet="<results>/accuracy.parquet",
         csv=table("accuracy", "Stage 2", "Accuracy by level (table)", caption="accuracy_by_level"),
@@ -157,7 +157,7 @@ rule summarize_accuracy:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=MODELS),
+        spec=tracked(**runs(MODELS), code=2),
         table="accuracy",
     shell:
         "run_logged {log:q} summarize {params.table} {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
@@ -166,8 +166,8 @@ rule summarize_accuracy:
 rule summarize_splits:
     """Make the table of accuracy by split, model and level."""
     input:
-        expand(rules.score_held_out.output, model=MODELS),
-        expand(rules.score_split.output, tested=settings.evaluation.splits, model=MODELS),
+        of_models(rules.score_held_out.output, MODELS),
+        [of_models(rules.score_split.output, MODELS, tested=dataset) for dataset in settings.evaluation.splits],
     output:
         parquet="<results>/accuracy_by_split.parquet",
         csv=table("accuracy_by_split", "Stage 2", "Accuracy by split (table)"),
@@ -182,7 +182,7 @@ rule summarize_splits:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=MODELS),
+        spec=tracked(**runs(MODELS), code=2),
         splits=[
             "own problems" if OWN_EVALUATION else specs.split_name(settings, settings.evaluation.dataset),
             *(specs.split_name(settings, dataset) for dataset in settings.evaluation.splits),
@@ -195,7 +195,12 @@ rule summarize_splits:
 rule compare_models:
     """Test the differences between models on the same problems, at every level."""
     input:
-        expand(rules.score_held_out.output, model=COMPARED),
+        # Of every model a file per seed; a model that all seeds share has the same one for all.
+        [
+            expand(rules.score_held_out.output, model=model, variant=names.variant(seed if len(own) > 1 else own[0]))
+            for model, own in ((model, settings.seeds_of(model)) for model in COMPARED)
+            for seed in settings.seeds
+        ],
     output:
         parquet="<results>/comparisons.parquet",
         csv=table("comparisons", "Stage 2", "Comparisons (table)"),
@@ -211,7 +216,7 @@ rule compare_models:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=COMPARED),
+        spec=tracked(models=COMPARED, seeds=settings.seeds),
     shell:
         "run_logged {log:q} summarize comparisons {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q}"
@@ -223,11 +228,11 @@ use rule generate_rollouts as generate_passk_rollouts with:
         model=by("model", EVALUATED),
         problems=OWN_PASSK or f"<data>/{settings.passk.dataset}/test.parquet",
     output:
-        rollouts="<results>/passk/{model}/rollouts/{shard}.parquet",
+        rollouts="<variant_results>/passk/{model}/rollouts/{shard}.parquet",
     log:
-        "<logs>/generate_passk_rollouts/{model}/{shard}.log",
+        "<variant_logs>/generate_passk_rollouts/{model}/{shard}.log",
     benchmark:
-        "<benchmarks>/results/generate_passk_rollouts/{model}/{shard}.tsv"
+        "<variant_benchmarks>/results/generate_passk_rollouts/{model}/{shard}.tsv"
     priority: 5  # the longest first, or one core works alone at the end
     resources:
         **rollout_job(
@@ -253,11 +258,11 @@ rule count_passk:
             allow_missing=True,
         ),
     output:
-        counts="<results>/passk/{model}/counts.parquet",
+        counts="<variant_results>/passk/{model}/counts.parquet",
     log:
-        "<logs>/count_passk/{model}.log",
+        "<variant_logs>/count_passk/{model}.log",
     benchmark:
-        "<benchmarks>/results/count_passk/{model}.tsv"
+        "<variant_benchmarks>/results/count_passk/{model}.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -272,7 +277,7 @@ rule count_passk:
 use rule summarize_accuracy as summarize_passk with:
     """Make the table of pass@k by model and level."""
     input:
-        expand(rules.count_passk.output, model=settings.passk.models),
+        of_models(rules.count_passk.output, settings.passk.models),
     output:
         parquet="<results>/passk.parquet",
         csv=table("passk", "Stage 2", "pass@k (table)", caption="pass_at_k"),
@@ -282,20 +287,20 @@ use rule summarize_accuracy as summarize_passk with:
         "<benchmarks>/results/summarize_passk.tsv"
     localrule: True
     params:
-        spec=tracked(models=settings.passk.models),
+        spec=tracked(**runs(settings.passk.models), code=2),
         table="passk",
 
 
 rule classify_failures:
     """Classify every sampled response to the evaluation's problems: correct, or why not."""
     input:
-        rollouts="<results>/evaluation/{model}/held-out/sampled/rollouts.parquet",
+        rollouts="<variant_results>/evaluation/{model}/held-out/sampled/rollouts.parquet",
     output:
-        failures="<results>/evaluation/{model}/failures.parquet",
+        failures="<variant_results>/evaluation/{model}/failures.parquet",
     log:
-        "<logs>/classify_failures/{model}.log",
+        "<variant_logs>/classify_failures/{model}.log",
     benchmark:
-        "<benchmarks>/results/classify_failures/{model}.tsv"
+        "<variant_benchmarks>/results/classify_failures/{model}.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -311,7 +316,7 @@ rule classify_failures:
 use rule summarize_accuracy as summarize_failures with:
     """Make the table of failure classes by model and level."""
     input:
-        expand(rules.classify_failures.output, model=MODELS),
+        of_models(rules.classify_failures.output, MODELS),
     output:
         parquet="<results>/failures.parquet",
         csv=table("failures", "Stage 2", "Failures (table)"),

@@ -1,9 +1,18 @@
 """Figures: ``plot`` of the module ``fofg.report.figures.NAME`` draws the inputs of rule ``plot_NAME``, in this order."""
 
+#: Metrics of every run of reinforcement learning.
+RL_METRICS = of_all_seeds(f"<models>/{model}/metrics.jsonl" for model in RL_MODELS)
+#: Metrics and selection of each RFT iteration, of the first seed.
+RFT_RUNS = list(
+    zip(
+        expand(rules.train_iteration.output.metrics, iteration=range(RFT.num_iterations), variant=list(VARIANTS)[0]),
+        expand(rules.select_iteration_data.output.selection, iteration=range(RFT.num_iterations), variant=list(VARIANTS)[0]),
+    )
+)
 #: Figure -> its part and title in Snakemake's report, and the inputs of ``plot``.
 FIGURES = {
-    "stage1_selection": ("Stage 1", "RFT data", ["<data>/stage1_level1/rft_data/selection.json"]),
-    "stage1_training": ("Stage 1", "Training", ["<models>/stage1-rft/metrics.jsonl"]),
+    "stage1_selection": ("Stage 1", "RFT data", of_all_seeds(["<variant_data>/stage1_level1/rft_data/selection.json"])),
+    "stage1_training": ("Stage 1", "Training", of_all_seeds(["<models>/stage1-rft/metrics.jsonl"])),
     "stage1_accuracy": ("Stage 1", "Accuracy", [rules.summarize_stage1.output.csv]),
     "exposure": ("Data", "Exposure by function", rules.describe_datasets.output.descriptions),
     "accuracy_by_level": ("Stage 2", "Accuracy by level", [rules.summarize_accuracy.output.parquet]),
@@ -11,7 +20,7 @@ FIGURES = {
     "learning_curves": (
         "Stage 2",
         "Learning curves",
-        [rules.summarize_accuracy.output.parquet, *expand("<models>/{model}/metrics.jsonl", model=RL_MODELS)],
+        [rules.summarize_accuracy.output.parquet, *RL_METRICS],
     ),
     "pass_at_k": ("Stage 2", "pass@k", [rules.summarize_passk.output.parquet]),
     "failures": ("Stage 2", "Failures", [rules.summarize_failures.output.parquet]),
@@ -39,16 +48,17 @@ for name, (category, title, files) in FIGURES.items():
             mem_mb=1000,
             runtime=10,
         params:
-            spec=tracked(settings.figures, code=3),
+            spec=tracked(settings.figures, code=4),
             figure=name,
             stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
         shell:
             "run_logged {log:q} plot {params.figure} {input:q} --spec {params.spec:q} --stem {params.stem:q}"
 
 
-#: Model and set of problems -> the responses that the page of responses shows.
-SHOWN = {f"{model}/held-out": f"<results>/evaluation/{model}/held-out/sampled/rollouts.parquet" for model in MODELS} | {
-    f"{model}/{definitions}": f"<results>/evaluation/{model}/{definitions}/rollouts.parquet"
+#: Model -> its evaluation with the first seed; model and set of problems -> the responses that the page of responses shows.
+FIRST = {model: in_run(f"{names.variant(settings.seeds_of(model)[0])}results/evaluation/{model}") for model in MODELS}
+SHOWN = {f"{model}/held-out": f"{FIRST[model]}/held-out/sampled/rollouts.parquet" for model in MODELS} | {
+    f"{model}/{definitions}": f"{FIRST[model]}/{definitions}/rollouts.parquet"
     for model in TESTED_AFTER_STAGE1
     for definitions in DEFINITIONS
 }
@@ -85,9 +95,9 @@ rule write_summary:
         passk=rules.summarize_passk.output.parquet,
         failures=rules.summarize_failures.output.parquet,
         dataset=descriptions()["own_evaluation" if OWN_EVALUATION else settings.evaluation.dataset],
-        metrics=expand("<models>/{model}/metrics.jsonl", model=RL_MODELS),
-        selections=expand(rules.select_iteration_data.output.selection, iteration=range(RFT.num_iterations)),
-        fine_tuned=expand("<models>/{model}/metrics.jsonl", model=RFT_MODELS),
+        metrics=RL_METRICS,
+        selections=[path for _, path in RFT_RUNS],
+        fine_tuned=[path for path, _ in RFT_RUNS],
     output:
         summary=report("<results>/summary.md", caption=f"{CAPTIONS}/summary.rst", category="Run", labels={"figure": "Summary"}),
     log:
@@ -105,7 +115,7 @@ rule write_summary:
             models=MODELS,
             base_model=getattr(settings.base_model, "gguf", settings.base_model),
             group=settings.stage2.rl.rollouts.samples,
-            code=4,
+            code=5,
         ),
     shell:
         "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q}"

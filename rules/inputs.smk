@@ -70,6 +70,28 @@ def descriptions(stage=None):
     return {dataset: f"<data>/{dataset}/dataset.json" for dataset in datasets}
 
 
+def of_all_seeds(files):
+    """Return files of every seed; paths may begin with ``<models>`` and the like. Other wildcards stay."""
+    paths = [re.sub(r"^<(\w+)>", lambda match: OF_VARIANT.get(match[1], match[0]), str(path)) for path in files]
+    return list(dict.fromkeys(expand(paths, variant=list(VARIANTS), allow_missing=True)))
+
+
+def of_models(files, models, **wildcards):
+    """Return files of models in this order, each for all seeds that it is trained with."""
+    return [
+        path
+        for model in models
+        for seed in settings.seeds_of(model)
+        for path in expand(files, model=model, transferred=model, variant=names.variant(seed), **wildcards)
+    ]
+
+
+def runs(models):
+    """Return the model and the seed of each of these files, for a spec."""
+    pairs = [(model, seed) for model in models for seed in settings.seeds_of(model)]
+    return {"models": [model for model, _ in pairs], "seeds": [seed for _, seed in pairs]}
+
+
 def shards(problems, size=settings.rollout_engine.shard_size):
     """Return the shard numbers for a number of problems."""
     return range(math.ceil(problems / size))

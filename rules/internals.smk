@@ -15,7 +15,7 @@ RECORDS_IN_FILES = workflow.workflow_settings.persistence_backend == Persistence
 def existing_outputs():
     """Yield the existing outputs of all rules."""
     for producer in workflow.rules:
-        for output in producer.output:
+        for output in of_all_seeds([re.sub(r"{variant,[^{}]*}", "{variant}", output) for output in producer.output]):
             parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
             pattern = re.sub(r"(?<=/)[*](?=/)", "**", "*".join(parts))
             for path in glob.iglob(pattern, recursive=True):

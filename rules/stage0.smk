@@ -35,15 +35,15 @@ use rule train_sft as train_warmup with:
     output:
         **trained(f"<models>/{names.STAGE0}"),
     log:
-        "<logs>/train_sft/stage0.log",
+        "<variant_logs>/train_sft/stage0.log",
     benchmark:
-        "<benchmarks>/results/train_sft/stage0.tsv"
+        "<variant_benchmarks>/results/train_sft/stage0.tsv"
     conda:
         environment(settings.stage0.sft.engine)
     resources:
         **training_job("train_sft", lambda wildcards: estimate_warmup(settings)),
     params:
-        spec=tracked(sft=settings.stage0.sft, code=specs.SFT_CODE),
+        spec=tracked(sft=of_variant("stage0.sft"), code=specs.SFT_CODE),
         speed=flags(
             micro_batch_size=settings.training.micro_batch_size,
             save_every=settings.training.save_every,

@@ -2,7 +2,7 @@
 
 ENGINE = specs.engine(settings)
 #: Stage-1 training examples by split: selected, or the user's own.
-STAGE1_RFT_DATA = specs.example_files(settings.use.stage1_rft_data or "<data>/stage1_level1/rft_data")
+STAGE1_RFT_DATA = specs.example_files(settings.use.stage1_rft_data or "<variant_data>/stage1_level1/rft_data")
 
 
 rule generate_rollouts:
@@ -15,11 +15,11 @@ rule generate_rollouts:
         model=model_files(settings.start_model()),
         problems=settings.use.stage1_problems or [],
     output:
-        rollouts="<data>/stage1_level1/rollouts/{shard}.parquet",
+        rollouts="<variant_data>/stage1_level1/rollouts/{shard}.parquet",
     log:
-        "<logs>/generate_rollouts/stage1_level1/{shard}.log",
+        "<variant_logs>/generate_rollouts/stage1_level1/{shard}.log",
     benchmark:
-        "<benchmarks>/results/generate_rollouts/stage1_level1/{shard}.tsv"
+        "<variant_benchmarks>/results/generate_rollouts/stage1_level1/{shard}.tsv"
     priority: 20
     conda:
         environment(settings.rollout_engine.name)
@@ -30,7 +30,7 @@ rule generate_rollouts:
         spec=tracked(
             lambda wildcards: specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS),
             **ENGINE,
-            rollouts=settings.stage1.rollouts,
+            rollouts=of_variant("stage1.rollouts"),
         ),
         model=subpath(input[0], parent=True),
         speed=flags(
@@ -47,13 +47,13 @@ rule generate_rollouts:
 rule gather_rollouts:
     """Join the rollouts of all shards in one file."""
     input:
-        shards=expand(rules.generate_rollouts.output, shard=shards(STAGE1_PROBLEMS)),
+        shards=expand(rules.generate_rollouts.output, shard=shards(STAGE1_PROBLEMS), allow_missing=True),
     output:
-        rollouts="<data>/stage1_level1/rollout.parquet",
+        rollouts="<variant_data>/stage1_level1/rollout.parquet",
     log:
-        "<logs>/gather_rollouts/stage1_level1.log",
+        "<variant_logs>/gather_rollouts/stage1_level1.log",
     benchmark:
-        "<benchmarks>/results/gather_rollouts/stage1_level1.tsv"
+        "<variant_benchmarks>/results/gather_rollouts/stage1_level1.tsv"
     priority: 20
     conda:
         ENVIRONMENT
@@ -71,13 +71,13 @@ rule select_rft_data:
     input:
         rollouts=rules.gather_rollouts.output.rollouts,
     output:
-        train="<data>/stage1_level1/rft_data/train.parquet",
-        test="<data>/stage1_level1/rft_data/test.parquet",
-        selection="<data>/stage1_level1/rft_data/selection.json",
+        train="<variant_data>/stage1_level1/rft_data/train.parquet",
+        test="<variant_data>/stage1_level1/rft_data/test.parquet",
+        selection="<variant_data>/stage1_level1/rft_data/selection.json",
     log:
-        "<logs>/select_rft_data/stage1_level1.log",
+        "<variant_logs>/select_rft_data/stage1_level1.log",
     benchmark:
-        "<benchmarks>/results/select_rft_data/stage1_level1.tsv"
+        "<variant_benchmarks>/results/select_rft_data/stage1_level1.tsv"
     priority: 20
     conda:
         ENVIRONMENT
@@ -87,7 +87,7 @@ rule select_rft_data:
         runtime=growing(60, "minutes"),
     params:
         spec=tracked(
-            selection=specs.part(Selection, settings.stage1.rft),
+            selection=of_variant("stage1.rft", Selection),
             template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
             **GRADING,
             code=specs.SELECTION_CODE,
@@ -107,9 +107,9 @@ rule train_sft:
     output:
         **trained("<models>/stage1-rft"),
     log:
-        "<logs>/train_sft/stage1-rft.log",
+        "<variant_logs>/train_sft/stage1-rft.log",
     benchmark:
-        "<benchmarks>/results/train_sft/stage1-rft.tsv"
+        "<variant_benchmarks>/results/train_sft/stage1-rft.tsv"
     priority: 20
     conda:
         environment(settings.stage1.sft.engine)
@@ -122,7 +122,7 @@ rule train_sft:
             ),
         ),
     params:
-        spec=tracked(sft=settings.stage1.sft, code=specs.SFT_CODE),
+        spec=tracked(sft=of_variant("stage1.sft"), code=specs.SFT_CODE),
         model=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         speed=flags(

@@ -3,7 +3,7 @@
 RFT = settings.stage2.rft
 #: The problems that are cut into chunks: made, or the user's own.
 CHUNKED = settings.use.stage2_rft_problems or f"<data>/{RFT.dataset}/train.parquet"
-ITERATION = "<data>/stage2_rft_level2/iter{iteration}"
+ITERATION = "<variant_data>/stage2_rft_level2/iter{iteration}"
 LAST = RFT.num_iterations - 1
 
 
@@ -40,9 +40,9 @@ use rule generate_rollouts as generate_iteration_rollouts with:
     output:
         rollouts=f"{ITERATION}/rollouts/{{shard}}.parquet",
     log:
-        "<logs>/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.log",
+        "<variant_logs>/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.log",
     benchmark:
-        "<benchmarks>/results/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.tsv"
+        "<variant_benchmarks>/results/generate_rollouts/stage2_rft_level2/iter{iteration}/{shard}.tsv"
     resources:
         **rollout_job(
             "generate_rollouts",
@@ -52,7 +52,7 @@ use rule generate_rollouts as generate_iteration_rollouts with:
             copies=3,
         ),
     params:
-        spec=tracked(shard(RFT.examples_per_iteration), **ENGINE, rollouts=RFT.rollouts),
+        spec=tracked(shard(RFT.examples_per_iteration), **ENGINE, rollouts=of_variant("stage2.rft.rollouts")),
 
 
 use rule gather_rollouts as gather_iteration_rollouts with:
@@ -66,9 +66,9 @@ use rule gather_rollouts as gather_iteration_rollouts with:
     output:
         rollouts=f"{ITERATION}/rollout.parquet",
     log:
-        "<logs>/gather_rollouts/stage2_rft_level2/iter{iteration}.log",
+        "<variant_logs>/gather_rollouts/stage2_rft_level2/iter{iteration}.log",
     benchmark:
-        "<benchmarks>/results/gather_rollouts/stage2_rft_level2/iter{iteration}.tsv"
+        "<variant_benchmarks>/results/gather_rollouts/stage2_rft_level2/iter{iteration}.tsv"
     params:
         spec=tracked(shards=len(shards(RFT.examples_per_iteration))),
 
@@ -82,13 +82,13 @@ use rule select_rft_data as select_iteration_data with:
         test=f"{ITERATION}/rft_data/test.parquet",
         selection=f"{ITERATION}/rft_data/selection.json",
     log:
-        "<logs>/select_rft_data/stage2_rft_level2/iter{iteration}.log",
+        "<variant_logs>/select_rft_data/stage2_rft_level2/iter{iteration}.log",
     benchmark:
-        "<benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
+        "<variant_benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
     threads: selection_threads(RFT.examples_per_iteration, RFT.rollouts)
     params:
         # Stage 2's prompts have no definitions, so they stay as they are.
-        spec=tracked(selection=RFT.selection, template=None, **GRADING, code=specs.SELECTION_CODE),
+        spec=tracked(selection=of_variant("stage2.rft.selection"), template=None, **GRADING, code=specs.SELECTION_CODE),
         allow_empty=flags(allow_empty=RFT.on_empty_selection == "keep_model"),
 
 
@@ -101,9 +101,9 @@ use rule train_sft as train_iteration with:
     output:
         **trained("<models>/stage2-rft-iter{iteration}"),
     log:
-        "<logs>/train_sft/stage2-rft-iter{iteration}.log",
+        "<variant_logs>/train_sft/stage2-rft-iter{iteration}.log",
     benchmark:
-        "<benchmarks>/results/train_sft/stage2-rft-iter{iteration}.tsv"
+        "<variant_benchmarks>/results/train_sft/stage2-rft-iter{iteration}.tsv"
     conda:
         environment(RFT.sft.engine)
     threads: settings.training.stage2_threads
@@ -119,7 +119,7 @@ use rule train_sft as train_iteration with:
             ),
         ),
     params:
-        spec=tracked(sft=RFT.sft, code=specs.SFT_CODE),
+        spec=tracked(sft=of_variant("stage2.rft.sft"), code=specs.SFT_CODE),
         speed=flags(
             micro_batch_size=settings.training.micro_batch_size,
             save_every=settings.training.save_every,
@@ -132,17 +132,17 @@ use rule train_sft as train_iteration with:
 rule link_iteration_data:
     """Link the rollouts and RFT data of the last iteration under names without its number."""
     input:
-        expand(rules.gather_iteration_rollouts.output, iteration=LAST),
-        expand(rules.select_iteration_data.output, iteration=LAST),
+        expand(rules.gather_iteration_rollouts.output, iteration=LAST, allow_missing=True),
+        expand(rules.select_iteration_data.output, iteration=LAST, allow_missing=True),
     output:
-        "<data>/stage2_rft_level2/rollout.parquet",
-        "<data>/stage2_rft_level2/rft_data/train.parquet",
-        "<data>/stage2_rft_level2/rft_data/test.parquet",
-        "<data>/stage2_rft_level2/rft_data/selection.json",
+        "<variant_data>/stage2_rft_level2/rollout.parquet",
+        "<variant_data>/stage2_rft_level2/rft_data/train.parquet",
+        "<variant_data>/stage2_rft_level2/rft_data/test.parquet",
+        "<variant_data>/stage2_rft_level2/rft_data/selection.json",
     log:
-        "<logs>/link_iteration_data.log",
+        "<variant_logs>/link_iteration_data.log",
     benchmark:
-        "<benchmarks>/results/link_iteration_data.tsv"
+        "<variant_benchmarks>/results/link_iteration_data.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -158,11 +158,11 @@ rule link_iteration_data:
 use rule link_iteration_data as link_iteration_model with:
     """Link the model of the last iteration under a name without its number."""
     input:
-        expand(rules.train_iteration.output, iteration=LAST),
+        expand(rules.train_iteration.output, iteration=LAST, allow_missing=True),
     output:
         **trained("<models>/stage2-rft"),
     log:
-        "<logs>/link_iteration_model.log",
+        "<variant_logs>/link_iteration_model.log",
     benchmark:
-        "<benchmarks>/results/link_iteration_model.tsv"
+        "<variant_benchmarks>/results/link_iteration_model.tsv"
     localrule: True

@@ -17,9 +17,9 @@ rule train_rl:
     output:
         **trained("<models>/stage2-rl-{curriculum}"),
     log:
-        "<logs>/train_rl/{curriculum}.log",
+        "<variant_logs>/train_rl/{curriculum}.log",
     benchmark:
-        "<benchmarks>/results/train_rl/{curriculum}.tsv"
+        "<variant_benchmarks>/results/train_rl/{curriculum}.tsv"
     priority: 10
     conda:
         environment(settings.stage2.rl.engine)
@@ -28,7 +28,7 @@ rule train_rl:
         **training_job("train_rl", lambda wildcards: estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])),
     params:
         spec=tracked(
-            rl=specs.part(GRPOConfig, settings.stage2.rl),
+            rl=of_variant("stage2.rl", GRPOConfig),
             phases=by("curriculum", settings.stage2.rl.curricula),
             scoring=settings.scoring,
             **specs.task(settings),

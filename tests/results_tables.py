@@ -26,7 +26,16 @@ def accuracy(
                 counts = {"problems": problems, "samples": problems * (samples if decoding == "sampled" else 1)}
                 counts |= {"correct": round(share * counts["samples"]), "answered": problems, "truncated": 0}
                 rows.append(
-                    {"model": model, "decoding": decoding, "level": level, **counts, "accuracy": share, "low": low, "high": high}
+                    {
+                        "model": model,
+                        "seed": 0,
+                        "decoding": decoding,
+                        "level": level,
+                        **counts,
+                        "accuracy": share,
+                        "low": low,
+                        "high": high,
+                    }
                 )
     return rows
 
@@ -53,7 +62,15 @@ def passk(models=("base", "stage1-rft", "stage2-rl-level1to2"), levels=range(1, 
                 share = 1 - (1 - min(1, (position + 1) / 2**level)) ** k
                 low, high = wilson(share, 16)
                 rows.append(
-                    {"model": model, "level": level, "k": k, "problems": 16, "samples": 16 * max(counts), "pass_at_k": share}
+                    {
+                        "model": model,
+                        "seed": 0,
+                        "level": level,
+                        "k": k,
+                        "problems": 16,
+                        "samples": 16 * max(counts),
+                        "pass_at_k": share,
+                    }
                 )
                 rows[-1] |= {"low": low, "high": high}
     return rows
@@ -67,7 +84,9 @@ def failures(classes, models=MODELS, levels=(2, 3, 4), responses: int = 64) -> l
             found = {classes[0]: position, classes[level]: responses - position}
             for name in classes:
                 count = found.get(name, 0)
-                rows.append({"model": model, "level": level, "failure": name, "responses": count, "share": count / responses})
+                rows.append(
+                    {"model": model, "seed": 0, "level": level, "failure": name, "responses": count, "share": count / responses}
+                )
     return rows
 
 

@@ -27,8 +27,15 @@ MULTI_RL = f"{MULTI}-rl-"
 OWN = "own-models"
 #: The user's own Stage-1 model, prepared.
 OWN_STAGE1 = "own-stage1"
+#: Beginning of the folder of a seed, which holds what training with it makes; that of seed 0 is the run's own.
+SEED = "seed"
 #: The dataset that Stage 1 trains on and is tested with.
 STAGE1_DATASET = "stage1_level1"
+
+
+def variant(seed: int) -> str:
+    """Return what the paths of a seed's files begin with, under the run's folder: nothing for seed 0, or "seed1/"."""
+    return f"{SEED}{seed}/" if seed else ""
 
 
 def rft_model(iteration: int) -> str:

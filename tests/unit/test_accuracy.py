@@ -112,7 +112,7 @@ def test_accuracy_by_model_decoding_and_level(tmp_path, rollouts):
     ]
     low, high = wilson(0.25, 2)
     counts = {"problems": 2, "samples": 4, "correct": 1, "answered": 2, "truncated": 0}
-    key = {"model": "stage1-rft", "decoding": "sampled", "level": 2}
+    key = {"model": "stage1-rft", "seed": 0, "decoding": "sampled", "level": 2}
     assert rows[1] == key | counts | {"accuracy": 0.25, "low": low, "high": high}
     assert (rows[0]["problems"], rows[0]["samples"], rows[3]["truncated"]) == (1, 2, 1)
     assert pd.read_csv(tmp_path / "t.csv").to_dict("records") == rows
@@ -127,7 +127,7 @@ def test_stage_1_counts_problems_from_training_once(tmp_path):
     for name, correct in (("visible", [True] * 4), ("hidden", [True, False, False, False])):
         rows = [row | {"level": 1 + row["index"] // 2} for row in verdicts(correct, samples=3)]
         write_parquet(tmp_path / f"{name}.parquet", VERDICTS, [rows])
-    files = {("base", shown): tmp_path / f"{shown}.parquet" for shown in ("visible", "hidden")}
+    files = {("base", 0, shown): tmp_path / f"{shown}.parquet" for shown in ("visible", "hidden")}
     table = summarize_stage1(files, {0, 1, 2, 9})
     assert table[["definitions", "level", "trained", "correct"]].values.tolist() == [
         ["visible", 1, 2, 6],

@@ -176,6 +176,8 @@ WARMUP_DATA = {"test_rows": 2, "skills": "all", "levels": [1, 2], "seed": 9}
 #: Key -> another value, and the jobs that it reruns. {run} is the finished run's folder.
 EXPECTED = {
     "run_dir": ("elsewhere", EVERYTHING),
+    # All of these are the new seed's, but for the tables and figures of all seeds.
+    "seeds": ([0, 1], ROLLOUTS - SAMPLES),
     "base_model": ("someone/another-model", BASE),
     "plain_prompt": (False, BASE),
     "problems.pools": ({"train": ["sort_chars"], "test": ["mirror_str"]}, OF_STAGE2),

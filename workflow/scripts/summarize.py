@@ -1,4 +1,4 @@
-"""Make a table of results, as Parquet and CSV, from a file per model."""
+"""Make a table of results, as Parquet and CSV, from a file per model and seed."""
 
 from functools import partial
 
@@ -10,13 +10,13 @@ TABLES = ("accuracy", "splits", "comparisons", "passk", "failures")
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, models=list[str])
+    add_spec(arguments, models=list[str], seeds=list[int])
     arguments.add_argument(
         "table",
         choices=TABLES,
         help="accuracy (also by split) and comparisons from verdicts, pass@k from counts, failures from classes",
     )
-    arguments.add_argument("files", nargs="+", metavar="PARQUET", help="a file per model of the spec, in the same order")
+    arguments.add_argument("files", nargs="+", metavar="PARQUET", help="a file per model and seed of the spec, in the same order")
     arguments.add_argument("--parquet", required=True, help="table to write")
     arguments.add_argument("--csv", required=True, help="the same as CSV")
     arguments.add_argument(
@@ -32,16 +32,21 @@ def main() -> None:
     summarize, schema = {
         "accuracy": (accuracy.summarize_evaluation, schemas.ACCURACY),
         "splits": (partial(accuracy.summarize_splits, options.splits), schemas.SPLIT_ACCURACY),
-        "comparisons": (comparisons.summarize, schemas.COMPARISONS),
+        "comparisons": (lambda models, files, _: comparisons.summarize(models, files), schemas.COMPARISONS),
         "passk": (pass_at_k.summarize, schemas.PASSK),
         "failures": (failures.summarize, schemas.FAILURE_SHARES),
     }[options.table]
-    table = summarize(options.spec.models, options.files)
+    table = summarize(options.spec.models, options.files, options.spec.seeds)
     tables.write(table, schema, options.parquet, options.csv)
     if options.markdown:
+        from fofg.evaluation.seeds import over_seeds
         from fofg.report import differences, transfer
 
-        text = differences.page(table) if options.table == "comparisons" else transfer.table(options.spec.models, table)
+        if options.table == "comparisons":
+            text = differences.page(table)
+        else:
+            mean = over_seeds(table, ["decoding", "level"], "accuracy")
+            text = transfer.table(list(dict.fromkeys(options.spec.models)), mean)
         write_text(options.markdown, text)
     write_spec(options.parquet, options.spec)
 

@@ -7,8 +7,10 @@ from fofg.cli import add_spec, parser, run
 
 def main() -> None:
     arguments = parser(__doc__)
-    add_spec(arguments, models=list[str])
-    arguments.add_argument("files", nargs="+", metavar="PARQUET", help="verdicts with visible, then hidden definitions, per model")
+    add_spec(arguments, models=list[str], seeds=list[int])
+    arguments.add_argument(
+        "files", nargs="+", metavar="PARQUET", help="verdicts with visible, then hidden definitions, per model and seed"
+    )
     arguments.add_argument("--train", required=True, metavar="PARQUET", help="training problems")
     arguments.add_argument("--test", required=True, metavar="PARQUET", help="the problems that were answered")
     arguments.add_argument("--csv", required=True, help="table to write, a row per model, definitions and level")
@@ -17,12 +19,14 @@ def main() -> None:
     from fofg.data.description import trained_on
     from fofg.data.files import write_text
     from fofg.evaluation.accuracy import summarize_stage1
+    from fofg.evaluation.seeds import over_seeds
     from fofg.report.markdown import stage1_accuracy
 
-    verdicts = dict(zip(product(options.spec.models, ("visible", "hidden")), options.files, strict=True))
+    runs = list(zip(options.spec.models, options.spec.seeds, strict=True))
+    verdicts = dict(zip([(*run, shown) for run, shown in product(runs, ("visible", "hidden"))], options.files, strict=True))
     table = summarize_stage1(verdicts, trained_on(options.test, options.train))
     write_text(options.csv, table.to_csv(index=False, lineterminator="\n"))
-    write_text(options.markdown, stage1_accuracy(table))
+    write_text(options.markdown, stage1_accuracy(over_seeds(table, ["definitions", "level"], "accuracy")))
     with open(options.markdown, encoding="utf-8") as file:
         print(file.read())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fofg import names
 from fofg.config.base_model import BaseModel
@@ -17,7 +17,7 @@ from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
 from fofg.config.stage1 import COUNTDOWN, STRINGS, Dataset, Problems, Scoring, Stage0, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Samples, Stage2
-from fofg.config.types import CHECKOUT, Name, Section, null_removes
+from fofg.config.types import CHECKOUT, Name, Natural, Section, null_removes
 from fofg.config.values import RunDir, is_file, user_path
 
 #: The models that the project brings along; the default configuration names the first.
@@ -28,10 +28,19 @@ HIGHEST_LEVEL = 9
 HIGHEST_TRAINING_LEVEL = 6
 
 
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed occurs twice; name each once")
+    return seeds
+
+
 class Config(Section):
     """The whole configuration."""
 
     run_dir: RunDir = Field(description="folder under which data, checkpoints, results and logs are made")
+    seeds: Annotated[list[Natural], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="each repeats the rollouts and training of Stages 0 to 2; 0: with the seeds as given"
+    )
     base_model: BaseModel = Field(description="folder in Hugging Face format, name on the hub, or a GGUF file to convert")
     container: str | None = Field(
         description="image in which the rules' commands run, with --sdm apptainer; a file, or docker://..."
@@ -181,6 +190,11 @@ class Config(Section):
         iterations = map(names.rft_model, range(self.stage2.rft.num_iterations))
         first = dict.fromkeys([names.BASE, self.start_model(), names.STAGE1])
         return [*first, *iterations, *map(names.rl_model, self.stage2.rl.curricula), *self.use.models]
+
+    def seeds_of(self, model: str) -> list[int]:
+        """Return the seeds that a model is trained with; 0 alone for the base and the user's own models, which all seeds share."""
+        shared = {names.BASE, *self.use.models, *([names.STAGE1] if self.use.stage1_checkpoint else [])}
+        return [0] if model in shared else self.seeds
 
     def missing_for_countdown(self) -> str | None:
         """Return an error if ``countdown`` names what an overlay has removed; it matters to the target countdown alone."""

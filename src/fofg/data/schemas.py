@@ -70,6 +70,7 @@ HELD_OUT_VERDICTS = pa.schema([("decoding", pa.string()), *VERDICTS])
 ACCURACY = pa.schema(
     [
         ("model", pa.string()),
+        ("seed", pa.int32()),
         ("decoding", pa.string()),
         ("level", pa.int32()),
         ("problems", pa.int32()),
@@ -112,6 +113,7 @@ PASSK_COUNTS = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample
 PASSK = pa.schema(
     [
         ("model", pa.string()),
+        ("seed", pa.int32()),
         ("level", pa.int32()),
         ("k", pa.int32()),
         ("problems", pa.int32()),
@@ -127,6 +129,7 @@ FAILURES = pa.schema([("index", pa.int64()), ("level", pa.int32()), ("sample", p
 FAILURE_SHARES = pa.schema(
     [
         ("model", pa.string()),
+        ("seed", pa.int32()),
         ("level", pa.int32()),
         ("failure", pa.string()),
         ("responses", pa.int32()),

@@ -37,29 +37,35 @@ def summarize(verdicts: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return table.reset_index()
 
 
-def summarize_evaluation(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataFrame:
-    """Return the table ``schemas.ACCURACY`` from a file of verdicts per model. Raises UserError as ``tables.read_all``."""
-    return summarize(read_all(models, verdicts, HELD_OUT_VERDICTS), ["model", "decoding"])
+def summarize_evaluation(models: Sequence[str], verdicts: Sequence[str | Path], seeds: Sequence[int] = ()) -> pd.DataFrame:
+    """Return the table ``schemas.ACCURACY`` from a file of verdicts per model and seed. Raises UserError as ``tables.read_all``."""
+    return summarize(read_all(models, verdicts, HELD_OUT_VERDICTS, seeds), ["model", "seed", "decoding"])
 
 
-def summarize_splits(splits: Sequence[str], models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataFrame:
-    """Return the table ``schemas.SPLIT_ACCURACY`` from a file of verdicts per split and model. Raises UserError as ``read_all``."""
+def summarize_splits(
+    splits: Sequence[str], models: Sequence[str], verdicts: Sequence[str | Path], seeds: Sequence[int] = ()
+) -> pd.DataFrame:
+    """Return the table ``schemas.SPLIT_ACCURACY`` from a file of verdicts per split, model and seed.
+
+    Raises UserError as ``read_all``."""
     count = len(models)
     tables = [
-        read_all(models, verdicts[number * count : (number + 1) * count], HELD_OUT_VERDICTS).assign(split=split)
+        read_all(models, verdicts[number * count : (number + 1) * count], HELD_OUT_VERDICTS, seeds).assign(split=split)
         for number, split in enumerate(splits)
     ]
     rows = pd.concat(tables, ignore_index=True)
-    return summarize(rows[rows["decoding"] == "sampled"], ["split", "model", "decoding"])
+    return summarize(rows[rows["decoding"] == "sampled"], ["split", "model", "seed", "decoding"])
 
 
-def summarize_stage1(verdicts: dict[tuple[str, str], str | Path], trained: Set[int]) -> pd.DataFrame:
-    """Return the table of Stage 1 from (model, definitions visible or hidden) -> file of verdicts.
+def summarize_stage1(verdicts: dict[tuple[str, int, str], str | Path], trained: Set[int]) -> pd.DataFrame:
+    """Return the table of Stage 1 from (model, seed, definitions visible or hidden) -> file of verdicts.
 
     ``trained``: indexes of problems that are also training problems; the column of that name counts them. Raises UserError as
     ``tables.read``.
     """
-    tables = [read(path, VERDICTS).assign(model=model, definitions=shown) for (model, shown), path in verdicts.items()]
-    rows, keys = pd.concat(tables, ignore_index=True), ["model", "definitions"]
+    tables = [
+        read(path, VERDICTS).assign(model=model, seed=seed, definitions=shown) for (model, seed, shown), path in verdicts.items()
+    ]
+    rows, keys = pd.concat(tables, ignore_index=True), ["model", "seed", "definitions"]
     again = rows[rows["index"].isin(trained)].groupby([*keys, "level"])["index"].nunique().rename("trained")
     return summarize(rows, keys).join(again, on=[*keys, "level"]).fillna({"trained": 0}).astype({"trained": int})

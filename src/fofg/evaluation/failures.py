@@ -59,17 +59,26 @@ def _classified(row: dict, rule: AnswerRule, where: str) -> list[dict]:
         raise UserError(f"{where}: {error}; make the problems again") from None
 
 
-def summarize(models: Sequence[str], failures: Sequence[str | Path]) -> pd.DataFrame:
-    """Return the table ``schemas.FAILURE_SHARES`` from a file of classes per model: models in order, levels ascending, every class.
+def mean_shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model, level and class: the mean share over seeds, and all of their responses."""
+    groups = table.groupby(["model", "level", "failure"], sort=False)
+    return groups.agg(responses=("responses", "sum"), share=("share", "mean")).reset_index()
+
+
+def summarize(models: Sequence[str], failures: Sequence[str | Path], seeds: Sequence[int] = ()) -> pd.DataFrame:
+    """Return the table ``schemas.FAILURE_SHARES`` from a file of classes per model and seed: models in order.
+
+    Levels ascend, and every class is there.
 
     Raises UserError as ``tables.read_all``, and for an unknown class.
     """
-    rows, classes = read_all(models, failures, FAILURES), configured().failure_classes
+    rows, classes = read_all(models, failures, FAILURES, seeds), configured().failure_classes
     if unknown := set(rows["failure"]) - set(classes):
         files = ", ".join(map(str, failures))
         raise UserError(f"{files}: no class {min(unknown)!r}; there are {', '.join(classes)}; remove it and run again")
     rows["failure"] = pd.Categorical(rows["failure"], classes)
-    groups = in_order(rows, ["model"]).groupby(["model", "level", "failure"], observed=False)
+    keys = ["model", "seed", "level"]
+    groups = in_order(rows, ["model", "seed"]).groupby([*keys, "failure"], observed=False)
     counts = groups.size().rename("responses").reset_index()
-    totals = counts.groupby(["model", "level"], observed=True)["responses"].transform("sum")
+    totals = counts.groupby(keys, observed=True)["responses"].transform("sum")
     return counts.assign(share=counts["responses"] / totals)[totals > 0]

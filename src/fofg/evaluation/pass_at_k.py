@@ -46,16 +46,16 @@ def curve(samples: Sequence[int], correct: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame({**counts, "pass_at_k": mean, "low": low, "high": high})
 
 
-def summarize(models: Sequence[str], counts: Sequence[str | Path]) -> pd.DataFrame:
-    """Return the table ``schemas.PASSK`` from a file of counts per model: models in order, levels and k ascending.
+def summarize(models: Sequence[str], counts: Sequence[str | Path], seeds: Sequence[int] = ()) -> pd.DataFrame:
+    """Return the table ``schemas.PASSK`` from a file of counts per model and seed: models in order, levels and k ascending.
 
     Raises UserError as ``tables.read_all``, and for a model without responses.
     """
-    rows = read_all(models, counts, PASSK_COUNTS)
+    rows = read_all(models, counts, PASSK_COUNTS, seeds)
     rows = rows[rows["samples"] > 0]
-    for model, path in zip(models, counts):
-        if not (rows["model"] == model).any():
+    for model, seed, path in zip(models, seeds or [0] * len(models), counts):
+        if not ((rows["model"] == model) & (rows["seed"] == seed)).any():
             raise UserError(f"{path}: no response in it; were all prompts skipped as too long?")
-    levels = in_order(rows, ["model"]).groupby(["model", "level"], observed=True)
+    levels = in_order(rows, keys := ["model", "seed"]).groupby([*keys, "level"], observed=True)
     curves = {key: curve(group["samples"].tolist(), group["correct"].tolist()) for key, group in levels}
-    return pd.concat(curves, names=["model", "level"]).reset_index(["model", "level"]).reset_index(drop=True)
+    return pd.concat(curves, names=[*keys, "level"]).reset_index([*keys, "level"]).reset_index(drop=True)

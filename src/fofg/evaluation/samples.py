@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,7 +95,8 @@ class _Row(NamedTuple):
 
 
 def find(name: str, run_dir: str, step: int | None = None) -> str:
-    """Return the rollout file that a name means: itself, or a model's in a run (``stage1-rft``, ``stage1-rft/hidden``).
+    """Return the rollout file that a name means: itself, or a model's in a run
+    (``stage1-rft``, ``stage1-rft/hidden``, ``seed1/stage1-rft``).
 
     With a ``step``, that of the rollouts that the model's training kept. Raises UserError if there is none.
     """
@@ -102,7 +104,9 @@ def find(name: str, run_dir: str, step: int | None = None) -> str:
         return name
     if step is not None:
         return _kept(name, Path(run_dir, names.MODELS))
-    folder = Path(run_dir, names.EVALUATION)
+    seed = re.match(rf"{names.SEED}\d+/", name)
+    folder = Path(run_dir, seed[0] if seed else "", names.EVALUATION)
+    name = name[seed.end() :] if seed else name
     for file in (folder / name / rollouts for rollouts in _ROLLOUTS):
         if file.is_file():
             return str(file)

@@ -18,11 +18,15 @@ def read(path: str | Path, schema: pa.Schema) -> pd.DataFrame:
     return table
 
 
-def read_all(models: Sequence[str], paths: Sequence[str | Path], schema: pa.Schema) -> pd.DataFrame:
-    """Read one file per model into one table with a column ``model``. Raises UserError as ``read``."""
+def read_all(models: Sequence[str], paths: Sequence[str | Path], schema: pa.Schema, seeds: Sequence[int] = ()) -> pd.DataFrame:
+    """Read one file per model and seed into one table with columns ``model`` and ``seed`` (0 if there are no ``seeds``).
+
+    Raises UserError as ``read``.
+    """
     if len(models) != len(paths):
         raise UserError(f"{len(paths)} files for {len(models)} models ({', '.join(models)}); give one per model, in this order")
-    return pd.concat([read(path, schema).assign(model=model) for model, path in zip(models, paths)], ignore_index=True)
+    files = zip(models, seeds or [0] * len(models), paths, strict=True)
+    return pd.concat([read(path, schema).assign(model=model, seed=seed) for model, seed, path in files], ignore_index=True)
 
 
 def in_order(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -8,11 +8,13 @@ import pandas as pd
 
 from fofg.data.schemas import ACCURACY, COMPARISONS, FAILURE_SHARES, PASSK
 from fofg.errors import UserError
+from fofg.evaluation.failures import mean_shares
+from fofg.evaluation.seeds import over_seeds
 from fofg.evaluation.tables import read
 from fofg.report import differences, effort, paper
 from fofg.report.labels import iterations, label
 from fofg.report.markdown import markdown
-from fofg.report.metrics import read_rl
+from fofg.report.metrics import mean_rl, read_rl
 from fofg.report.paper import Published
 
 OURS = "fofg, this run"
@@ -89,18 +91,19 @@ def summary(
     ``dataset``: the description of the evaluation's problems; ``selections``, ``fine_tuned``: selection.json and metrics.jsonl of
     RFT's iterations, in order; ``group``: responses per prompt in RL. Raises UserError if a file is missing, damaged or empty.
     """
-    rows, runs = read(accuracy, ACCURACY), {Path(path).parent.name: read_rl(path) for path in metrics}
+    rows, runs = over_seeds(read(accuracy, ACCURACY), ["decoding", "level"], "accuracy"), mean_rl(metrics)
     pairs = read(comparisons, COMPARISONS)
     tuned = {Path(path).parent.name: (selection, path) for selection, path in zip(selections, fine_tuned, strict=True)}
+    first = {Path(path).parent.name: read_rl(path) for path in reversed(metrics)}
     passk_models = ", ".join(map(label, paper.PASSK_MODELS))
     sections = [
         _HEAD.format(base_model=base_model),
         f"{_SAMPLED.format(overlap=overlap(dataset))}\n{accuracy_table(models, rows, 'sampled', paper.PAPER, paper.ACCURACY)}",
         f"{_COMPARISONS}\n{differences.resolution(pairs)}\n{differences.matrix(pairs)}",
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
-        f"{_PASSK.format(models=passk_models)}\n{passk_table(models, read(passk, PASSK))}",
-        f"{_FAILURES.format(misread=paper.MISREAD)}\n{failure_table(models, read(failures, FAILURE_SHARES))}",
-        f"{_EFFORT}\n{effort.table(tuned, runs, group)}",
+        f"{_PASSK.format(models=passk_models)}\n{passk_table(models, over_seeds(read(passk, PASSK), ['level', 'k'], 'pass_at_k'))}",
+        f"{_FAILURES.format(misread=paper.MISREAD)}\n{failure_table(models, mean_shares(read(failures, FAILURE_SHARES)))}",
+        f"{_EFFORT}\n{effort.table(tuned, {model: first[model] for model in runs}, group)}",
         f"{_RL}\n{rl_table(runs)}",
     ]
     return "\n".join(sections)

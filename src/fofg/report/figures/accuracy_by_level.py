@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fofg.data.schemas import ACCURACY
+from fofg.evaluation.seeds import over_seeds
 from fofg.evaluation.tables import read
 from fofg.report import labels, style
 from fofg.report.style import plt
@@ -24,7 +25,7 @@ def plot(
 
     ``measured``, ``level``: titles of the axes.
     """
-    table = read(accuracy, ACCURACY)
+    table = over_seeds(read(accuracy, ACCURACY), ["decoding", "level"], "accuracy")
     shown = {model: label(model) for model in table["model"].unique()} if label else labels.compared(table["model"])
     return draw(table, "decoding", shown, measured, level, title)
 
@@ -50,9 +51,9 @@ def draw(
 def title(decoding: str, rows: pd.DataFrame) -> str:
     """Return a panel's title, with its numbers of problems per level and responses per problem."""
     low, high = rows["problems"].min(), rows["problems"].max()
-    samples = round((rows["samples"] / rows["problems"]).max())
+    samples, seeds = round((rows["samples"] / rows["problems"] / rows["seeds"]).max()), rows["seeds"].max()
     name = f"{decoding} (avg@{samples})" if decoding == "sampled" else decoding
-    return f"{name}, {low if low == high else f'{low}–{high}'} problems per level"
+    return f"{name}, {low if low == high else f'{low}–{high}'} problems per level{f', {seeds} seeds' if seeds > 1 else ''}"
 
 
 def _panel(axes: plt.Axes, rows: pd.DataFrame, shown: dict[str, str], levels: list[int]) -> None:

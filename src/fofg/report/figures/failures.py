@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from fofg.data.schemas import FAILURE_SHARES
+from fofg.evaluation.failures import mean_shares
 from fofg.evaluation.tables import read
 from fofg.report import labels, style
 from fofg.report.style import PALETTE, plt
@@ -27,7 +28,7 @@ _READABLE = 0.075
 
 def plot(failures: str | Path) -> plt.Figure:
     """Draw ``results/failures.parquet``, models and classes in the table's order."""
-    table = read(failures, FAILURE_SHARES)
+    table = mean_shares(read(failures, FAILURE_SHARES))
     models, levels = list(table["model"].unique()), sorted(table["level"].unique())
     looks = dict(zip(table["failure"].unique(), cycle(LOOKS)))
     size = style.size(max(7.2, 2.0 + 3.6 * len(levels)), 1.5 + 0.42 * len(models))

@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from fofg.data.schemas import ACCURACY
+from fofg.evaluation.seeds import over_seeds
 from fofg.evaluation.tables import read
 from fofg.report import labels, style
-from fofg.report.metrics import curve, read_rl
+from fofg.report.metrics import curve, mean_rl
 from fofg.report.style import PALETTE, plt
 
 #: Metrics of a level: this and the level's number.
@@ -22,8 +23,8 @@ def plot(accuracy: str | Path, *metrics: str | Path) -> plt.Figure:
 
     A column per run, training problems above, held-out ones below; beside them RFT at the same levels, from Stage 1 on.
     """
-    table = read(accuracy, ACCURACY)
-    runs = {Path(path).parent.name: read_rl(path) for path in metrics}
+    table = over_seeds(read(accuracy, ACCURACY), ["decoding", "level"], "accuracy")
+    runs = mean_rl(metrics)
     columns = len(runs) + 1
     figure, panels = plt.subplots(2, columns, figsize=style.size(max(6.4, 1.0 + 2.75 * columns), 5.6), squeeze=False)
     for (model, steps), (top, bottom) in zip(runs.items(), panels.T):
@@ -54,6 +55,7 @@ def _levels(steps: pd.DataFrame, prefix: str) -> list[int]:
 def _training(axes: plt.Axes, steps: pd.DataFrame) -> None:
     axes.plot(*curve(steps, "reward"), color=PALETTE[7], linestyle="--", linewidth=1.5, label="mean reward")
     axes.plot(*curve(steps, "accuracy"), color=PALETTE[0], linewidth=1.8, label="accuracy")
+    _band(axes, steps, "accuracy", PALETTE[0])
     levels = _levels(steps, TRAINING)
     for level in levels if len(levels) > 1 else []:
         axes.plot(*curve(steps, f"{TRAINING}{level}"), **_level_curve(level), linewidth=1, label=f"Level {level}")
@@ -67,11 +69,19 @@ def _training(axes: plt.Axes, steps: pd.DataFrame) -> None:
     axes.tick_params(labelbottom=False)
 
 
+def _band(axes: plt.Axes, steps: pd.DataFrame, name: str, color: str) -> None:
+    """Draw the range over seeds, if there are several."""
+    if f"{name}_low" in steps:
+        rows = steps[steps[name].notna()]
+        axes.fill_between(rows["step"], rows[f"{name}_low"], rows[f"{name}_high"], color=color, alpha=0.15, linewidth=0)
+
+
 def _validation(axes: plt.Axes, steps: pd.DataFrame) -> None:
     levels = _levels(steps, VALIDATION)
     for level in levels:
         line = _level_curve(level) | {"linewidth": 1.4, "label": f"Level {level}", "clip_on": False}
         axes.plot(*curve(steps, f"{VALIDATION}{level}"), **line)
+        _band(axes, steps, f"{VALIDATION}{level}", line["color"])
     if not levels:
         axes.text(0.5, 0.5, "no validation\nin this run", transform=axes.transAxes, ha="center", va="center")
     _share(axes)

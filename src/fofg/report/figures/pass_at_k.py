@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from fofg.data.schemas import PASSK
+from fofg.evaluation.seeds import over_seeds
 from fofg.evaluation.tables import read
 from fofg.report import labels, style
 from fofg.report.style import plt
@@ -13,7 +14,7 @@ from fofg.report.style import plt
 
 def plot(passk: str | Path) -> plt.Figure:
     """Draw ``results/passk.parquet`` over k, on a logarithmic axis of base 2."""
-    table = read(passk, PASSK)
+    table = over_seeds(read(passk, PASSK), ["level", "k"], "pass_at_k")
     models, levels = table["model"].unique(), sorted(table["level"].unique())
     columns = min(3, len(levels))
     lines = -(-len(levels) // columns)
@@ -23,8 +24,9 @@ def plot(passk: str | Path) -> plt.Figure:
         axes.set_visible(False)
     for number, (axes, level) in enumerate(zip(panels.flat, levels)):
         rows = table[table["level"] == level]
+        seeds = rows["seeds"].max()
         _panel(axes, rows, models)
-        axes.set_title(f"Level {level} ({rows['problems'].max()} problems)", loc="left")
+        axes.set_title(f"Level {level} ({rows['problems'].max()} problems{f', {seeds} seeds' if seeds > 1 else ''})", loc="left")
         lowest = number + columns >= len(levels)
         axes.tick_params(labelbottom=lowest)
         if lowest:

@@ -5,13 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from fofg.errors import UserError
+from fofg.evaluation.seeds import over_seeds
 from fofg.report import labels, style
 from fofg.report.style import PALETTE, plt
 
 
 def plot(accuracy: str | Path) -> plt.Figure:
     """Draw ``results/stage1_accuracy.csv``."""
-    table = _read(accuracy)
+    table = over_seeds(_read(accuracy), ["definitions", "level"], "accuracy")
     models, levels, shown = table["model"].unique(), sorted(table["level"].unique()), table["definitions"].unique()
     width = 1.2 + len(shown) * (1.0 + 0.75 * len(models) * len(levels))
     figure, panels = plt.subplots(1, len(shown), figsize=(max(5.5, width), 3.8), sharey=True, squeeze=False)
@@ -27,7 +28,7 @@ def plot(accuracy: str | Path) -> plt.Figure:
 def _read(path: str | Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
-        columns = ["model", "definitions", "level", "accuracy", "low", "high", "problems", "trained"]
+        columns = ["model", "definitions", "level", "accuracy", "low", "high", "problems", "trained", "seed"]
         if table[columns].dropna().empty:
             raise ValueError("no row in it")
         return table.astype({"level": int, "accuracy": float, "low": float, "high": float, "problems": int, "trained": int})

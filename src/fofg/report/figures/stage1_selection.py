@@ -24,8 +24,8 @@ REASONS = {
 OPTIONAL = {"over_token_limit", "duplicate", "over_problem_limit"}
 
 
-def plot(selection: str | Path) -> plt.Figure:
-    """Draw the ``selection.json`` of selected RFT data."""
+def plot(selection: str | Path, *_: str | Path) -> plt.Figure:
+    """Draw the ``selection.json`` of selected RFT data: of the first seed."""
     try:
         summary = json.loads(Path(selection).read_text(encoding="utf-8"))
         total, examples = summary["responses"]["total"], summary["examples"]

@@ -12,8 +12,8 @@ from fofg.training.metrics import read
 TRAIN, TEST = PALETTE[4], PALETTE[0]
 
 
-def plot(metrics: str | Path) -> plt.Figure:
-    """Draw the ``metrics.jsonl`` of a fine-tuned model."""
+def plot(metrics: str | Path, *_: str | Path) -> plt.Figure:
+    """Draw the ``metrics.jsonl`` of a fine-tuned model: of the first seed."""
     steps = pd.DataFrame(read(metrics))
     if "loss" not in steps:
         raise UserError(f"{metrics}: no step with a loss; train again")
