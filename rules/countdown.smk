@@ -184,8 +184,9 @@ rule summarize_countdown:
         of_known_models(of_models(rules.score_countdown.output, list(TRANSFERRED))),
     output:
         parquet="<results>/countdown_accuracy.parquet",
-        csv=table("countdown_accuracy", "Countdown", "Accuracy on Countdown (table)"),
+        csv="<results>/countdown_accuracy.csv",
         markdown="<results>/countdown_accuracy.md",
+        page=page("countdown_accuracy", "Countdown", "Accuracy on Countdown (table)"),
     log:
         "<logs>/summarize_countdown.log",
     benchmark:
@@ -200,4 +201,4 @@ rule summarize_countdown:
         spec=tracked(**runs(list(TRANSFERRED)), code=2),
     shell:
         "run_logged {log:q} summarize accuracy {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
-        " --markdown {output.markdown:q}"
+        " --markdown {output.markdown:q} --page {output.page:q}"

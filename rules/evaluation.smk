@@ -68,8 +68,9 @@ rule summarize_stage1:
         train=STAGE1_TRAIN,
         test="<data>/stage1_level1/test.parquet",
     output:
-        csv=table("stage1_accuracy", "Stage 1", "Accuracy (table)"),
+        csv="<results>/stage1_accuracy.csv",
         markdown="<results>/stage1_accuracy.md",
+        page=page("stage1_accuracy", "Stage 1", "Accuracy (table)"),
     log:
         "<logs>/summarize_stage1.log",
     benchmark:
@@ -84,7 +85,7 @@ rule summarize_stage1:
         spec=tracked(**runs(TESTED_AFTER_STAGE1), code=3),
     shell:
         "run_logged {log:q} summarize_stage1 {input.verdicts:q} --spec {params.spec:q} --train {input.train:q}"
-        " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q}"
+        " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q} --page {output.page:q}"
 
 
 use rule generate_rollouts as generate_held_out_rollouts with:
@@ -145,7 +146,8 @@ rule summarize_accuracy:
         of_models(rules.score_held_out.output, MODELS),
     output:
         parquet="<results>/accuracy.parquet",
-        csv=table("accuracy", "Stage 2", "Accuracy by level (table)", caption="accuracy_by_level"),
+        csv="<results>/accuracy.csv",
+        page=page("accuracy", "Stage 2", "Accuracy by level (table)", caption="accuracy_by_level"),
     log:
         "<logs>/summarize_accuracy.log",
     benchmark:
@@ -160,7 +162,8 @@ rule summarize_accuracy:
         spec=tracked(**runs(MODELS), code=2),
         table="accuracy",
     shell:
-        "run_logged {log:q} summarize {params.table} {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
+        "run_logged {log:q} summarize {params.table} {input:q} --spec {params.spec:q} --parquet {output.parquet:q}"
+        " --csv {output.csv:q} --page {output.page:q}"
 
 
 rule summarize_splits:
@@ -170,7 +173,8 @@ rule summarize_splits:
         [of_models(rules.score_split.output, MODELS, tested=dataset) for dataset in settings.evaluation.splits],
     output:
         parquet="<results>/accuracy_by_split.parquet",
-        csv=table("accuracy_by_split", "Stage 2", "Accuracy by split (table)"),
+        csv="<results>/accuracy_by_split.csv",
+        page=page("accuracy_by_split", "Stage 2", "Accuracy by split (table)"),
     log:
         "<logs>/summarize_splits.log",
     benchmark:
@@ -189,7 +193,7 @@ rule summarize_splits:
         ],
     shell:
         "run_logged {log:q} summarize splits {input:q} --spec {params.spec:q} --splits {params.splits:q}"
-        " --parquet {output.parquet:q} --csv {output.csv:q}"
+        " --parquet {output.parquet:q} --csv {output.csv:q} --page {output.page:q}"
 
 
 rule compare_models:
@@ -203,8 +207,9 @@ rule compare_models:
         ],
     output:
         parquet="<results>/comparisons.parquet",
-        csv=table("comparisons", "Stage 2", "Comparisons (table)"),
+        csv="<results>/comparisons.csv",
         markdown="<results>/comparisons.md",
+        page=page("comparisons", "Stage 2", "Comparisons (table)"),
     log:
         "<logs>/compare_models.log",
     benchmark:
@@ -219,7 +224,7 @@ rule compare_models:
         spec=tracked(models=COMPARED, seeds=settings.seeds),
     shell:
         "run_logged {log:q} summarize comparisons {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
-        " --markdown {output.markdown:q}"
+        " --markdown {output.markdown:q} --page {output.page:q}"
 
 
 use rule generate_rollouts as generate_passk_rollouts with:
@@ -280,7 +285,8 @@ use rule summarize_accuracy as summarize_passk with:
         of_models(rules.count_passk.output, settings.passk.models),
     output:
         parquet="<results>/passk.parquet",
-        csv=table("passk", "Stage 2", "pass@k (table)", caption="pass_at_k"),
+        csv="<results>/passk.csv",
+        page=page("passk", "Stage 2", "pass@k (table)", caption="pass_at_k"),
     log:
         "<logs>/summarize_passk.log",
     benchmark:
@@ -319,7 +325,8 @@ use rule summarize_accuracy as summarize_failures with:
         of_models(rules.classify_failures.output, MODELS),
     output:
         parquet="<results>/failures.parquet",
-        csv=table("failures", "Stage 2", "Failures (table)"),
+        csv="<results>/failures.csv",
+        page=page("failures", "Stage 2", "Failures (table)"),
     log:
         "<logs>/summarize_failures.log",
     benchmark:

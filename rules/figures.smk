@@ -69,7 +69,7 @@ rule write_samples:
     input:
         rollouts=list(SHOWN.values()),
     output:
-        page=report("<results>/samples.html", caption=f"{CAPTIONS}/samples.rst", category="Run", labels={"figure": "Responses"}),
+        page=page("samples", "Run", "Responses"),
     log:
         "<logs>/write_samples.log",
     benchmark:
@@ -99,7 +99,8 @@ rule write_summary:
         selections=[path for _, path in RFT_RUNS],
         fine_tuned=[path for path, _ in RFT_RUNS],
     output:
-        summary=report("<results>/summary.md", caption=f"{CAPTIONS}/summary.rst", category="Run", labels={"figure": "Summary"}),
+        summary="<results>/summary.md",
+        page=page("summary", "Run", "Summary"),
     log:
         "<logs>/write_summary.log",
     benchmark:
@@ -121,13 +122,14 @@ rule write_summary:
         "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q}"
         " --comparisons {input.comparisons:q} --passk {input.passk:q} --failures {input.failures:q} --dataset {input.dataset:q}"
         " --metrics {input.metrics:q} --selections {input.selections:q} --fine-tuned {input.fine_tuned:q}"
-        " --output {output.summary:q}"
+        " --output {output.summary:q} --page {output.page:q}"
 
 
 rule record_versions:
     """Write the table of package versions that the run uses."""
     output:
-        versions=report("<results>/versions.md", caption=f"{CAPTIONS}/versions.rst", category="Run", labels={"figure": "Versions"}),
+        versions="<results>/versions.md",
+        page=page("versions", "Run", "Versions"),
     log:
         "<logs>/record_versions.log",
     benchmark:
@@ -141,4 +143,4 @@ rule record_versions:
     params:
         spec=tracked(packages=installed()),
     shell:
-        "run_logged {log:q} record_versions --spec {params.spec:q} --output {output.versions:q}"
+        "run_logged {log:q} record_versions --spec {params.spec:q} --output {output.versions:q} --page {output.page:q}"

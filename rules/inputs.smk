@@ -126,10 +126,10 @@ def model_before(wildcards):
     return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
 
 
-def table(name, category, title, caption=None):
-    """Return a table (CSV) that is part of Snakemake's report."""
+def page(name, category, title, caption=None):
+    """Return a table or text as a page (HTML), which is part of Snakemake's report."""
     text = f"{CAPTIONS}/{caption or name}.rst"
-    return report(f"<results>/{name}.csv", caption=text, category=category, labels={"figure": title})
+    return report(f"<results>/{name}.html", caption=text, category=category, labels={"figure": title})
 
 
 def figure(name, category, title):

@@ -26,11 +26,12 @@ FIGURES = {
 LINK = 'const link = text => [...document.querySelectorAll("a")].find(a => a.textContent.trim() === text);'
 
 
-@pytest.fixture
-def browse(finished, tmp_path):
+@pytest.fixture(scope="module")
+def browse(finished, tmp_path_factory):
     """Open the finished run's report, run JavaScript in it, and return its result."""
-    finished.run(*TARGETS, "--report", str(tmp_path / "report.html"))
-    return lambda script, width=1280: look((tmp_path / "report.html").read_text(), LINK + script, tmp_path, width)
+    folder = tmp_path_factory.mktemp("report")
+    finished.run(*TARGETS, "--report", str(folder / "report.html"))
+    return lambda script, width=1280: look((folder / "report.html").read_text(), LINK + script, folder, width)
 
 
 def test_the_menu_lists_all_results_and_the_browser_draws_every_figure(browse):
@@ -58,3 +59,42 @@ def test_the_menu_lists_all_results_and_the_browser_draws_every_figure(browse):
     assert seen["images"].keys() == {f"{name}.svg" for name in (*names, "failures", "exposure")}
     for name, (width, height, caption) in seen["images"].items():
         assert width > 100 and height > 50 and caption > 40, name
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_all_is_shown_in_the_page_and_nothing_lies_under_the_menu(browse, width):
+    seen = browse(
+        """
+        const box = selector => document.querySelector(selector).getBoundingClientRect();
+        const beside = selector => {
+            const menu = box("nav"), shown = box(selector);
+            return shown.left >= menu.right - 1 || shown.top >= menu.bottom - 1;
+        };
+        const open = async (category, label) => {
+            (link("Results") ?? {click() {}}).click();
+            await pause();
+            link(category).click();
+            await pause();
+            const row = [...document.querySelectorAll("nav tbody tr")].find(row => row.innerText.trim() === label);
+            row.querySelector("a").click();
+            await pause();
+        };
+        const found = {title: beside("h1.title"), downloads: [], wide: []};
+        const check = what => {
+            if (document.documentElement.scrollWidth > innerWidth) found.wide.push(what);
+        };
+        check("start");
+        for (const [path, result] of Object.entries(results)) {
+            if (!/^image|^text.html/.test(result.mime_type)) found.downloads.push(path);
+        }
+        await open("Run", "Summary");
+        found.summary = beside("iframe") && box("iframe").width > 300;
+        check("summary");
+        await open("Stage 2", "Accuracy by level");
+        found.figure = beside("#app img:not(nav img)");
+        check("figure");
+        return found;
+        """,
+        width,
+    )
+    assert seen == {"title": True, "downloads": [], "wide": [], "summary": True, "figure": True}

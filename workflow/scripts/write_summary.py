@@ -16,12 +16,16 @@ def main() -> None:
         "--fine-tuned", required=True, nargs="+", metavar="FILE", help="metrics.jsonl in each iteration's folder"
     )
     arguments.add_argument("--output", required=True, help="summary to write (Markdown)")
+    arguments.add_argument("--page", required=True, metavar="HTML", help="the same as a page")
     options = arguments.parse_args()
+    from fofg.report.pages import text_page
     from fofg.report.summary import summary
 
     spec, tables = options.spec, (options.accuracy, options.comparisons, options.passk, options.failures)
     costs = (options.metrics, options.selections, options.fine_tuned, spec.group)
-    write_text(options.output, summary(spec.models, spec.base_model, *tables, options.dataset, *costs))
+    text = summary(spec.models, spec.base_model, *tables, options.dataset, *costs)
+    write_text(options.output, text)
+    write_text(options.page, text_page("Summary", text))
 
 
 if __name__ == "__main__":
