@@ -17,7 +17,7 @@ from fofg.training.verl import sft
 STEPS, EPOCH, SAVES = 36, 6, {"save_every": 1, "max_save_share": 1e-9}
 BATCH, EXAMPLES, TESTS = 4, 26, 5
 SETTINGS = {"learning_rate": 1e-3, "epochs": STEPS // EPOCH, "batch_size": BATCH, "max_length": 60, "too_long": "truncate"}
-KERNELS = {"training": {"verl": {"attention": "varlen", "chunked_log_probs": True}}}
+KERNELS = {"training": {"verl": {"attention": "varlen", "fused_kernels": True}}}
 SETTINGS |= {"loss_agg_mode": "seq-mean-token-mean"}
 
 

@@ -174,7 +174,7 @@ from fofg.training.verl import settings
 from fofg.training.verl.settings import sft
 
 folder, model = map(Path, sys.argv[1:])
-chosen = load("paper.yaml", {"training": {"verl": {"attention": "varlen", "chunked_log_probs": True}}})
+chosen = load("paper.yaml", {"training": {"verl": {"attention": "varlen", "fused_kernels": True}}})
 where = place(chosen, folder, model, 25)
 before = torch_functional.logprobs_from_logits_v2
 rl = composed("ppo_trainer", grpo(chosen, where, folder / "t", folder / "v", 1, False)).actor_rollout_ref.model

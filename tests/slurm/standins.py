@@ -16,7 +16,7 @@ from fofg.training.verl import grpo, settings
 from fofg.training.verl import sft as fine_tuning
 
 HERE = Path(__file__).parent
-SETTINGS = {"tokens_per_gpu": 1024, "offload": False, "attention": "sdpa", "chunked_log_probs": False, "torch_compile": False}
+SETTINGS = {"tokens_per_gpu": 1024, "offload": False, "attention": "sdpa", "fused_kernels": False, "liger": False}
 VERL = VerlConfig(**SETTINGS, tensor_parallel_size=1, gpu_memory_utilization=0.5, enforce_eager=True)
 
 

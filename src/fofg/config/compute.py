@@ -83,9 +83,9 @@ class VerlConfig(Section):
     attention: Literal["auto", "sdpa", "varlen", "flash_attention_2"] = Field(
         description="auto: flash_attention_2 where installed, else sdpa; varlen: PyTorch's kernel for packed rows (try it first)"
     )
-    chunked_log_probs: bool = Field(
-        description="log-probabilities in chunks, not verl's token by token, where flash-attn is not installed (try it first)"
-    )
+    fused_kernels: bool = Field(description="log-probabilities and entropy in chunks, without the logits of all tokens at once")
+    liger: bool = Field(description="RMSNorm, SwiGLU and rotary embeddings by the kernels of the package liger-kernel")
+    gradient_checkpointing: bool = Field(description="compute activations again in the backward pass: less memory, slower steps")
     tensor_parallel_size: Count = Field(description="GPUs that hold one copy of the model while rollouts are made")
     gpu_memory_utilization: Probability = Field(description="share of a GPU's memory for rollouts")
     enforce_eager: bool = Field(description="rollouts without CUDA graphs: a shorter start, slower steps")

@@ -34,6 +34,14 @@ def lines(folder: Path) -> Lines:
     return Lines(folder / LINES, last_step(folder), folder / DRAWN)
 
 
+def remove_incomplete(folder: Path) -> None:
+    """Remove checkpoints that a kill or a full disk left incomplete: those after the last complete one. Each can be 100 GB."""
+    done = last_step(folder)
+    for checkpoint in folder.glob("global_step_*"):
+        if int(checkpoint.name.removeprefix("global_step_")) > done:
+            shutil.rmtree(checkpoint)
+
+
 def follow(
     run: Run,
     command: Sequence[str],
@@ -52,6 +60,7 @@ def follow(
     log, written, error, stop = folder / "verl.log", folder / "verl.jsonl", folder / ERROR, folder / STOP
     for old in (written, error, stop):
         old.unlink(missing_ok=True)
+    remove_incomplete(folder)
 
     def save(reason: str) -> None:
         print(f"stop requested {reason}: verl saves after the current step and exits", file=sys.stderr)

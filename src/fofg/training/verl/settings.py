@@ -18,8 +18,8 @@ from fofg.training.verl.protocol import DRAWN, ERROR, KEPT, STOP
 
 #: Test losses computed during a run.
 TESTS = 10
-#: Modules that replace what verl leaves to the package flash-attn.
-ATTENTION, LOG_PROBS = "fofg.training.verl.packed_attention", "fofg.training.verl.log_probs"
+#: Module that replaces what verl leaves to the package flash-attn.
+ATTENTION = "fofg.training.verl.packed_attention"
 
 
 class LaunchConfig(NamedTuple):
@@ -67,12 +67,6 @@ def attention(verl: VerlConfig) -> str:
     if verl.attention != "auto":
         return verl.attention
     return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
-
-
-def modules(verl: VerlConfig) -> list[str]:
-    """Return the modules of this project that verl imports with its model."""
-    chosen = {ATTENTION: verl.attention == "varlen", LOG_PROBS: verl.chunked_log_probs}
-    return [name for name, is_chosen in chosen.items() if is_chosen]
 
 
 def sft(config: SFTConfig, verl: VerlConfig, launch: LaunchConfig, train: Path, test: Path | None, steps: int) -> dict:
@@ -223,9 +217,12 @@ def grpo(
 def _model(verl: VerlConfig, launch: LaunchConfig) -> dict:
     return {
         "path": str(launch.model),
-        "external_lib": modules(verl),
+        "external_lib": ATTENTION if verl.attention == "varlen" else None,
         "use_remove_padding": True,
-        "enable_gradient_checkpointing": True,
+        "enable_gradient_checkpointing": verl.gradient_checkpointing,
+        "use_liger": verl.liger,
+        "use_fused_kernels": verl.fused_kernels,
+        "fused_kernel_options": {"impl_backend": "torch"},
         "+override_config": {"attn_implementation": attention(verl)},
     }
 
