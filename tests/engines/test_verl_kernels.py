@@ -1,4 +1,4 @@
-"""What replaces flash-attn in verl: attention over packed rows, and log-probabilities in chunks."""
+"""Attention over packed rows, which replaces flash-attn in verl."""
 
 import subprocess
 import sys
@@ -7,20 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM
-from verl.utils import torch_functional
 
-TOKEN_BY_TOKEN = torch_functional.logprobs_from_logits_v2
-from fofg.training.verl import log_probs, packed_attention  # noqa: E402
+from fofg.training.verl import packed_attention
 
-torch_functional.logprobs_from_logits_v2 = TOKEN_BY_TOKEN  # other tests are of verl as it is
 pytestmark = pytest.mark.engines
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
-
-
-# --- attention -------------------------------------------------------------------------------------------------------
 
 
 def attention(query, key, value):
@@ -90,104 +82,27 @@ def test_padding_is_an_error(network):
         network(input_ids=torch.ones(2, 3).long(), attention_mask=torch.tensor([[1, 1, 1], [0, 1, 1]]))
 
 
-# --- log-probabilities -----------------------------------------------------------------------------------------------
-
-
-def difference(value: torch.Tensor, exact: torch.Tensor) -> float:
-    return float((value.double() - exact).norm() / exact.norm())
-
-
-def run(function, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor):
-    """Return a function's log-probabilities and their gradient."""
-    logits = logits.clone().requires_grad_()
-    result = function(logits, labels)
-    (result.to(weights.dtype) * weights).sum().backward()
-    return result.detach(), logits.grad
-
-
-def exact(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return torch.log_softmax(logits, -1).gather(-1, labels[..., None]).squeeze(-1)
-
-
-@pytest.mark.parametrize(("dtype", "accuracy"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
-@pytest.mark.parametrize("shape", [(1,), (log_probs.CHUNK,), (2 * log_probs.CHUNK + 3,), (3, 200)])
-def test_log_probs_and_gradients_are_those_of_float64(dtype, accuracy, shape):
-    torch.manual_seed(0)
-    logits, labels = 3 * torch.randn(*shape, 500), torch.randint(0, 500, shape)
-    logits, weights = logits.to(dtype), torch.randn(shape).double()
-    expected = run(exact, logits.double(), labels, weights)
-    ours, theirs = (run(function, logits, labels, weights) for function in (log_probs.log_probs, TOKEN_BY_TOKEN))
-    assert ours[0].dtype == torch.float32 and ours[1].dtype == dtype
-    assert difference(ours[0], expected[0]) < 1e-6  # in float32 also for logits in bfloat16
-    assert difference(ours[1], expected[1]) < accuracy
-    for value, other, best in zip(ours, theirs, expected):
-        assert difference(value, best) <= 1.1 * difference(other, best) + 1e-6
-
-
-def test_gradients_are_finite_for_extreme_logits():
-    logits = torch.tensor([[1e30, 0.0, -1e30], [-1e4, 1e4, 0.0]])
-    values, slopes = run(log_probs.log_probs, logits, torch.tensor([0, 0]), torch.ones(2))
-    assert values.tolist() == [0.0, -2e4] and slopes.tolist() == [[0.0, 0.0, 0.0], [1.0, -1.0, 0.0]]
-
-
-class Largest(TorchDispatchMode):
-    """Record the sizes of new tensors that operations return."""
-
-    def __init__(self):
-        super().__init__()
-        self.storages: dict[int, tuple] = {}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):  # kept, so that no address is used twice
-                self.storages[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
-        return result
-
-    def above(self, size: int, *given: torch.Tensor) -> list[int]:
-        known = {tensor.untyped_storage().data_ptr() for tensor in given}
-        return [nbytes for address, (nbytes, _) in self.storages.items() if nbytes > size and address not in known]
-
-
-def test_only_the_gradient_has_the_size_of_all_logits():
-    vocabulary, tokens = 64, 6 * log_probs.CHUNK
-    logits = torch.randn(tokens, vocabulary, dtype=torch.bfloat16, requires_grad=True)
-    chunk = 4 * log_probs.CHUNK * vocabulary  # bytes of a float32 copy
-    with Largest() as largest:
-        values = log_probs.log_probs(logits, torch.randint(0, vocabulary, (tokens,)))
-    assert largest.above(chunk, logits) == []
-    with Largest() as largest:
-        torch.autograd.grad(values.sum(), logits)
-    assert largest.above(chunk, logits) == [2 * tokens * vocabulary]
-
-
-# --- in verl ---------------------------------------------------------------------------------------------------------
-
 PROGRAM = """
 import sys
 from pathlib import Path
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from verl.utils import torch_functional
 from verl.utils.config import omega_conf_to_dataclass
 from verl_configs import composed, grpo, load, place
-from fofg.training.verl import settings
 from fofg.training.verl.settings import sft
 
 folder, model = map(Path, sys.argv[1:])
-chosen = load("paper.yaml", {"training": {"verl": {"attention": "varlen", "fused_kernels": True}}})
+chosen = load("paper.yaml")
 where = place(chosen, folder, model, 25)
-before = torch_functional.logprobs_from_logits_v2
 rl = composed("ppo_trainer", grpo(chosen, where, folder / "t", folder / "v", 1, False)).actor_rollout_ref.model
 tuned = composed("sft_trainer_engine", sft(chosen.stage1.sft, chosen.training.verl, where, folder / "t", None, 1)).model
-assert "varlen" not in ALL_ATTENTION_FUNCTIONS and torch_functional.logprobs_from_logits_v2 is before
+assert "varlen" not in ALL_ATTENTION_FUNCTIONS
 for config in (rl, tuned):
     assert omega_conf_to_dataclass(config).hf_config._attn_implementation == "varlen"
 assert "varlen" in ALL_ATTENTION_FUNCTIONS
-assert torch_functional.logprobs_from_logits_v2.__module__ == settings.LOG_PROBS
 """
 
 
-def test_verl_loads_them_with_the_model_and_only_if_asked_to(tmp_path, tiny_model):
+def test_verl_loads_it_with_the_model(tmp_path, tiny_model):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, tmp_path, tiny_model], cwd="tests/engines", capture_output=True, text=True
     )

@@ -1,11 +1,11 @@
-"""What replaces flash-attn in verl, on a GPU: values and gradients are those of float64, but for rounding."""
+"""Attention over packed rows on a GPU: values and gradients are those of float64, but for rounding."""
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from fofg.training.verl import log_probs, packed_attention
+from fofg.training.verl import packed_attention
 
 pytestmark = pytest.mark.gpu
 LENGTHS = [1, 700, 33, 1300, 2]
@@ -32,13 +32,3 @@ def test_attention_of_packed_rows():
     weights = torch.randn_like(exact)
     for gradient, best in zip(*(torch.autograd.grad((result * weights).sum(), rows) for result in (ours, exact))):
         assert_near(gradient, best.double(), 2e-2)
-
-
-def test_log_probabilities():
-    torch.manual_seed(0)
-    logits, labels = random(2 * log_probs.CHUNK + 7, 5000), torch.randint(0, 5000, (2 * log_probs.CHUNK + 7,), device="cuda")
-    ours = log_probs.log_probs(logits, labels)
-    exact = torch.log_softmax(logits.double(), -1).gather(-1, labels[:, None]).squeeze(-1)
-    assert_near(ours, exact, 1e-5)
-    weights = torch.randn_like(exact)
-    assert_near(*(torch.autograd.grad((result * weights).sum(), logits)[0].double() for result in (ours, exact)), 1e-2)

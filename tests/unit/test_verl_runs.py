@@ -85,3 +85,12 @@ def test_a_run_that_cannot_save_shows_its_log(follow, capfd):
     assert str(error.value) == stopped(2)
     shown = capfd.readouterr().err
     assert "verl failed with exit code 1" in shown and "no space left" in shown
+
+
+def test_checkpoints_after_the_last_complete_one_are_removed_before_a_run_goes_on(tmp_path):
+    """Those that a kill or a full disk left: each takes the room of the next one."""
+    for step in (1, 2, 3):
+        (tmp_path / f"global_step_{step}").mkdir()
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
+    runs.remove_incomplete(tmp_path)
+    assert {path.name for path in tmp_path.glob("global_step_*")} == {"global_step_1", "global_step_2"}
