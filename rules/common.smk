@@ -217,4 +217,3 @@ wildcard_constraints:
     decoding="sampled|greedy",
     tested="|".join([HELD_OUT, *settings.evaluation.splits]),
     model="|".join(MODELS),
-    variant=f"({'|'.join(filter(None, VARIANTS))})?",

@@ -1,5 +1,11 @@
 """Hooks before the first and after the last job, and checks of files from earlier runs."""
 
+
+# Snakemake replaces pathvars after it has applied constraints, so this one reaches only the rules before it.
+wildcard_constraints:
+    variant=f"({'|'.join(filter(None, VARIANTS))})?",
+
+
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
 if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:
     unrecorded = provenance.unrecorded(sorted(set(existing_outputs())))
