@@ -23,7 +23,6 @@ sys.path.insert(0, f"{CHECKOUT}/src")
 
 from fofg import changes, failed_jobs, names, preflight, provenance, specs
 from fofg.config.seeds import with_seed
-
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load, merge, read
 from fofg.models.model_files import INDEX, WHOLE, digest, in_shards

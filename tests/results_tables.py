@@ -100,7 +100,8 @@ def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int =
             share = sum(by_level.values()) / len(by_level)
             record |= {"phase": (step - 1) * phases // steps, "loss": 0.01, "reward": 2 * share - 1, "accuracy": share, **by_level}
             record |= {"tokens": 1000 * step}
-            record |= {"groups": 32, "groups_kept": 0 if step == 1 else 20, "seconds": 40.0 * step}
+            drawn = 32 * sum((number - 1) * phases // steps == record["phase"] for number in range(1, step + 1))
+            record |= {"groups": 32, "prompts_drawn": drawn, "groups_kept": 0 if step == 1 else 20, "seconds": 40.0 * step}
         if validated and step % 2 == 0:
             record |= {f"validation_accuracy_level{level}": step / (8 * level) for level in validated}
             record["validation_accuracy"] = step / 16

@@ -62,12 +62,16 @@ def _enter_run(arguments: argparse.Namespace) -> None:
     if root == here:
         return
 
-    def moved(text: str, new: bool) -> str:
-        return os.path.relpath(os.path.join(here, text), root) if new or os.path.lexists(os.path.join(here, text)) else text
+    def moved(text: str, is_path) -> str:
+        path = os.path.join(here, text)
+        return os.path.relpath(path, root) if is_path(path) else text
 
+    # A name of a model or target is no path, even where a folder is called so.
+    kinds = {"output": lambda path: True, "runs": os.path.lexists}
     for name in {"configfile", "files", "file", "source", "against", "output", "targets", "words", "runs"} & vars(arguments).keys():
-        value, new = getattr(arguments, name), name == "output"
-        setattr(arguments, name, [moved(text, new) for text in value] if isinstance(value, list) else value and moved(value, new))
+        value, is_path = getattr(arguments, name), kinds.get(name, os.path.isfile)
+        moved_value = [moved(text, is_path) for text in value] if isinstance(value, list) else value and moved(value, is_path)
+        setattr(arguments, name, moved_value)
     print(f"fofg: in folder {root}", file=sys.stderr)
     os.chdir(root)
 
@@ -229,7 +233,7 @@ def _set(arguments: argparse.Namespace) -> None:
     values = load(merged(_overlaid(arguments), overlay)).model_dump(mode="json")
     for key in keys(overlay):
         with suppress(KeyError):  # null removes a dataset, say
-            overlay = merged(overlay, assigned([f"{key}={json.dumps(at(values, key))}"]))
+            overlay = merged(overlay, assigned([f"{key}={json.dumps(at(values, key), ensure_ascii=False)}"]))
     print(yaml.safe_dump(overlay, sort_keys=False, allow_unicode=True), end="")
 
 

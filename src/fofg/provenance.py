@@ -40,11 +40,12 @@ CONFIG, CHANGED_KEYS = "results/config.json", "results/changed_keys.json"
 
 
 def enclosing_run(folder: str | os.PathLike) -> str | None:
-    """Return the folder, or the nearest above it, that runs were started in or made their files in, or that is this checkout."""
-    for candidate in (Path(folder).absolute(), *Path(folder).absolute().parents):
-        if candidate == CHECKOUT or (candidate / CONFIG).is_file() or (candidate / ".snakemake" / REGISTRY).is_dir():
-            return str(candidate)
-    return None
+    """Return the nearest folder, from this one upward, that runs were started in, or this checkout; else one with a run's files."""
+    folders = [Path(folder).absolute(), *Path(folder).absolute().parents]
+    started = (path for path in folders if path == CHECKOUT or (path / ".snakemake" / REGISTRY).is_dir())
+    made = (path for path in folders if (path / CONFIG).is_file())
+    found = next(started, None) or next(made, None)
+    return found and str(found)
 
 
 def changed_keys(settings: Config, cache: str | os.PathLike | None = None) -> list[str] | None:

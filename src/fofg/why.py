@@ -1,6 +1,6 @@
 """``fofg why``: what is stale and for which keys, or what changed keys would make stale.
 
-Snakemake itself decides, in dry runs; here is only said in words what it found.
+Snakemake decides, in dry runs; this module words its answer.
 """
 
 import json

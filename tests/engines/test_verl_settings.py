@@ -34,12 +34,12 @@ def sft_values(chosen, folder, model, steps=1812, test=True, iteration=False):
     return settings.sft(config, chosen.training.verl, where, folder / "t.parquet", folder / "v.parquet" if test else None, steps)
 
 
-def rl(overlay, folder, model, **changes):
-    return composed("ppo_trainer", rl_values(load(overlay), folder, model, **changes))
+def rl(overlay, folder, model, verl=None, **changes):
+    return composed("ppo_trainer", rl_values(load(overlay, {"training": {"verl": verl or {}}}), folder, model, **changes))
 
 
-def sft(overlay, folder, model, **changes):
-    return composed("sft_trainer_engine", sft_values(load(overlay), folder, model, **changes))
+def sft(overlay, folder, model, verl=None, **changes):
+    return composed("sft_trainer_engine", sft_values(load(overlay, {"training": {"verl": verl or {}}}), folder, model, **changes))
 
 
 def select(config, path):
@@ -54,8 +54,10 @@ def test_verl_accepts_the_rl_settings(overlay, tmp_path, tiny_model):
     assert not need_critic(config) and not need_reference_policy(config)
     validate_config(config, use_reference_policy=False, use_critic=False)
     made = {path: omega_conf_to_dataclass(select(config.actor_rollout_ref, path)) for path in RL_SECTIONS}
-    assert made["model"].hf_config._attn_implementation == "sdpa"
-    assert made["model"].override_config == {"attn_implementation": "sdpa"}
+    chosen = {"paper.yaml": "varlen", "gpu-tiny.yaml": "sdpa"}[overlay]
+    assert made["model"].hf_config._attn_implementation == chosen
+    assert made["model"].override_config == {"attn_implementation": chosen}
+    assert made["model"].use_liger == made["model"].use_fused_kernels == (overlay == "paper.yaml")
     assert omega_conf_to_dataclass(config.algorithm).filter_groups.enable
     # ActorRolloutRefWorker asserts this
     assert config.actor_rollout_ref.actor.use_dynamic_bsz == config.actor_rollout_ref.rollout.log_prob_use_dynamic_bsz
@@ -98,11 +100,12 @@ def test_the_rl_settings_are_the_papers(tmp_path, tiny_model):
     assert dict(reward_settings) == load("paper.yaml").scoring.model_dump() and reward_settings.answer_rule == "published"
 
 
-def test_weights_leave_the_gpu_only_where_vllm_shares_it(tmp_path, tiny_model):
-    engine = sft("paper.yaml", tmp_path, tiny_model).engine
-    actor = rl("paper.yaml", tmp_path, tiny_model).actor_rollout_ref.actor.fsdp_config
+@pytest.mark.parametrize("offload", [False, True])
+def test_weights_leave_the_gpu_only_where_vllm_shares_it(offload, tmp_path, tiny_model):
+    engine = sft("paper.yaml", tmp_path, tiny_model, {"offload": offload}).engine
+    actor = rl("paper.yaml", tmp_path, tiny_model, {"offload": offload}).actor_rollout_ref.actor.fsdp_config
     assert (engine.param_offload, engine.optimizer_offload) == (False, False)
-    assert (actor.param_offload, actor.optimizer_offload) == (True, True)
+    assert (actor.param_offload, actor.optimizer_offload) == (offload, offload)
 
 
 @pytest.mark.parametrize(("iteration", "epochs"), [(False, 2), (True, 1)])
@@ -118,7 +121,8 @@ def test_the_sft_settings_are_the_papers(iteration, epochs, tmp_path, tiny_model
 
 def test_a_kl_penalty_gives_a_reference_model_set_up_like_the_actor(tmp_path, tiny_model):
     """Built as in ActorRolloutRefWorker."""
-    config = rl("paper.yaml", tmp_path, tiny_model, kl_coef=0.01, entropy_coef=0.001, loss_agg_mode="seq-mean-token-mean")
+    penalty = {"kl_coef": 0.01, "entropy_coef": 0.001, "loss_agg_mode": "seq-mean-token-mean"}
+    config = rl("paper.yaml", tmp_path, tiny_model, {"offload": True}, **penalty)
     assert need_reference_policy(config) and not config.algorithm.use_kl_in_reward
     validate_config(config, use_reference_policy=True, use_critic=False)
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
@@ -131,7 +135,7 @@ def test_a_kl_penalty_gives_a_reference_model_set_up_like_the_actor(tmp_path, ti
         given.use_dynamic_bsz = given.pop("log_prob_use_dynamic_bsz")
         given.ppo_max_token_len_per_gpu = given.pop("log_prob_max_token_len_per_gpu")
     ref = omega_conf_to_dataclass(given)
-    assert ref.engine.forward_only and ref.engine.param_offload == load("paper.yaml").training.verl.offload is True
+    assert ref.engine.forward_only and ref.engine.param_offload
     assert (ref.engine.strategy, ref.engine.dtype) == (actor.engine.strategy, actor.engine.dtype) == ("fsdp", "bfloat16")
     assert (ref.use_dynamic_bsz, ref.ppo_max_token_len_per_gpu) == (True, 17408)
 

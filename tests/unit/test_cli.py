@@ -6,7 +6,7 @@ import pytest
 import yaml
 from configs import DEFAULT
 
-from fofg import cli
+from fofg import cli, provenance
 from fofg.__main__ import main
 from fofg.config import load, merged, read
 
@@ -75,3 +75,22 @@ def test_files_are_found_from_a_folder_below_the_run(fofg, tmp_path):
     (tmp_path / "top.yaml").write_text("figures: {font_size: 7}\n")
     figures = yaml.safe_load(fofg("config", "mine.yaml", "../../top.yaml"))["figures"]
     assert (figures["dpi"], figures["font_size"]) == (41, 7)
+
+
+def test_the_folder_that_runs_were_started_in_comes_before_a_runs_own(tmp_path):
+    """With ``run_dir: runs/x``, the configuration's paths are relative to the folder above."""
+    (tmp_path / ".snakemake/fofg-runs").mkdir(parents=True)
+    (tmp_path / "runs/x/results").mkdir(parents=True)
+    (tmp_path / "runs/x/results/config.json").write_text("{}")
+    assert provenance.enclosing_run(tmp_path / "runs/x/results") == str(tmp_path)
+
+
+def test_a_name_is_no_path_where_a_folder_is_called_so(fofg, tmp_path):
+    (tmp_path / "results/below/stage1-rft").mkdir()
+    with pytest.raises(SystemExit, match="error: stage1-rft: no such file, and no model is evaluated"):
+        fofg("show", "stage1-rft")
+
+
+def test_any_character_reaches_the_overlay(fofg):
+    template = "\U0001f600 {code} {input}"
+    assert yaml.safe_load(fofg("set", f"problems.template={template!r}"))["problems"]["template"] == template

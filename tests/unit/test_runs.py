@@ -66,8 +66,11 @@ def test_the_command_beside_a_problem_shows_both_responses(runs, fofg):
     assert "rollouts.parquet: response 0, wrong" in shown and "rollouts.parquet: response 0, correct" in shown
 
 
-@pytest.mark.parametrize(("run", "message"), [("nowhere", "nowhere: no run"), ("c", "none of mine is evaluated in c")])
+@pytest.mark.parametrize(
+    ("run", "message"), [("nowhere", "nowhere: no run"), ("c", "none of mine is evaluated in c"), ("d", "no configuration")]
+)
 def test_what_is_no_evaluated_run_is_an_error(runs, fofg, tmp_path, run, message):
-    write_json(tmp_path / "c/results/config.json", {})
+    write_json(tmp_path / "c/results/config.json", configured(run_dir="c").model_dump(mode="json"))
+    write_json(tmp_path / "d/results/config.json", {})
     with pytest.raises(SystemExit, match=message):
         fofg("compare", "a", run)

@@ -208,6 +208,10 @@ def test_rollouts_kept_by_step_are_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["fofg", "show", *arguments, "2"])
     main()
     assert "stage2-rl-mine: step 2, response 0, wrong, incomplete_trace" in capsys.readouterr().out
+    kept.write(state, tmp_path / "seed1/checkpoints/string-task/stage2-rl-mine/rollouts.parquet")
+    monkeypatch.setattr("sys.argv", ["fofg", "show", "seed1/stage2-rl-mine", *arguments[1:], "1"])
+    main()
+    assert "step 1, response 0, correct" in capsys.readouterr().out
     for step, name, message in ((3, "mine", "in step 3; there are problems 7 to 7, levels 3, steps 1 to 2"), (1, "x", "-rl-mine")):
         monkeypatch.setattr("sys.argv", ["fofg", "show", f"stage2-rl-{name}", *arguments[1:], str(step)])
         with pytest.raises(SystemExit, match=message):

@@ -94,3 +94,6 @@ def test_checkpoints_after_the_last_complete_one_are_removed_before_a_run_goes_o
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
     runs.remove_incomplete(tmp_path)
     assert {path.name for path in tmp_path.glob("global_step_*")} == {"global_step_1", "global_step_2"}
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("")  # a full disk cut it off
+    runs.remove_incomplete(tmp_path)
+    assert (tmp_path / "global_step_2").exists()

@@ -131,6 +131,7 @@ RENAMED = {
     "stage2.rft.nothing_kept": "stage2.rft.on_empty_selection",
     "stage2.rl.empty_step": "stage2.rl.on_empty_step",
     "stage2.rl.incomplete_step": "stage2.rl.on_incomplete_step",
+    "training.verl.chunked_log_probs": "training.verl.fused_kernels",
 }
 #: Keys of an earlier version that nothing reads any more.
 REMOVED = {"plan.pretraining_tokens_per_second", "plan.bytes_per_token"}

@@ -43,11 +43,14 @@ def configuration(run: str) -> dict:
     """Return the configuration that a run was last started with. Raises UserError if there is none."""
     path = Path(run, CONFIG)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or "problems" not in values:
+            raise ValueError("no configuration of a run")
+        return values
     except FileNotFoundError:
         raise UserError(f"{run}: no run ({path} is missing); name the run_dir of a run that was started") from None
     except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); start the run again, which writes it") from None
+        raise UserError(f"{path}: not readable ({error}); start the run again, which writes it") from None
 
 
 def compare_runs(first: str, second: str) -> Comparison:

@@ -102,11 +102,11 @@ def find(name: str, run_dir: str, step: int | None = None) -> str:
     """
     if os.path.isfile(name):
         return name
-    if step is not None:
-        return _kept(name, Path(run_dir, names.MODELS))
     seed = re.match(rf"{names.SEED}\d+/", name)
-    folder = Path(run_dir, seed[0] if seed else "", names.EVALUATION)
-    name = name[seed.end() :] if seed else name
+    root, name = Path(run_dir, seed[0] if seed else ""), name[seed.end() :] if seed else name
+    if step is not None:
+        return _kept(name, root / names.MODELS)
+    folder = root / names.EVALUATION
     for file in (folder / name / rollouts for rollouts in _ROLLOUTS):
         if file.is_file():
             return str(file)

@@ -41,11 +41,13 @@ def _of_iteration(selection: str | Path, metrics: str | Path) -> Counts:
 
 
 def _of_rl(records: pd.DataFrame, group: int) -> Counts:
-    steps = records[records["reward"].notna()].reindex(columns=records.columns.union(["groups", "groups_kept", "tokens"]))
+    steps = records[records["reward"].notna()].reindex(columns=records.columns.union(["groups_kept", "prompts_drawn", "tokens"]))
     tokens = steps["tokens"].iloc[-1]
+    rollouts = steps.groupby("phase")["prompts_drawn"].last().sum()  # counted from the beginning of each phase
+    has_all_steps = len(steps) == steps["step"].max()  # training.log_every may leave some out
     return (
-        int(steps["groups"].sum()) * group,
-        int(steps["groups_kept"].sum()) * group,
+        int(rollouts) * group,
+        int(steps["groups_kept"].sum()) * group if has_all_steps else None,
         None if pd.isna(tokens) else int(tokens),
     )
 

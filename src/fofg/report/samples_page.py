@@ -27,8 +27,9 @@ def page(rollouts: Mapping[str, str | Path], problems: int, rule: AnswerRule) ->
         known = sets.setdefault(problem_set, {"title": _TITLES.get(problem_set, problem_set), "models": [], "problems": {}})
         known["models"].append(model)
         for sample in samples.first(path, problems, rule):
-            problem = known["problems"].setdefault(samples.key(sample), _problem(sample))
-            problem["responses"][model] = _response(sample.responses[0])
+            if (key := samples.key(sample)) not in known["problems"]:
+                known["problems"][key] = _problem(sample)
+            known["problems"][key]["responses"][model] = _response(sample.responses[0])
     about = f"One response of each model to the first problems of each level, at most {problems}."
     shown = {name: {**known, "problems": list(known["problems"].values())} for name, known in sets.items()}
     data = json.dumps({"about": about, "short": HELD_OUT, "sets": shown}, separators=(",", ":"))

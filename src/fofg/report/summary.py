@@ -58,9 +58,9 @@ which is an incorrect composition or an incomplete trace here.
 """
 _EFFORT = """## 6. What did training take?
 
-Rejection fine-tuning with all its iterations, and each run of reinforcement learning, on top of Stage 1. Tokens are those of
-prompts and responses that updates read, in all epochs. Arms compare fairly where these numbers are alike; docs/evidence.md says
-how to make them so.
+Rejection fine-tuning with all its iterations, and each run of reinforcement learning, on top of Stage 1, of the first seed. Tokens
+are those of prompts and responses that updates read, in all epochs. Arms compare fairly where these numbers are alike;
+docs/evidence.md says how to make them so.
 """
 _RL = """## 7. What did reinforcement learning cost?
 

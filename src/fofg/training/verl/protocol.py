@@ -8,12 +8,12 @@ PREFIX = "fofg/"
 #: the run; a request to save and exit; the rollouts that are kept of every step.
 LINES, DRAWN, ERROR, STOP, KEPT = "lines.jsonl", "drawn.jsonl", "error", "stop", "kept.jsonl"
 #: verl's trainers write the step of their last complete checkpoint here.
-_TRACKER = "latest_checkpointed_iteration.txt"
+TRACKER = "latest_checkpointed_iteration.txt"
 
 
 def last_step(folder: Path) -> int:
     """Return the step of the last complete checkpoint in a run's folder; 0 if there is none."""
     try:
-        return int((folder / _TRACKER).read_text())
+        return int((folder / TRACKER).read_text())
     except (OSError, ValueError):
         return 0

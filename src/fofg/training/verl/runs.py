@@ -13,7 +13,7 @@ from fofg.runtime import subprocesses
 from fofg.runtime.signals import request_stop, stop_reason
 from fofg.training.metrics import Record
 from fofg.training.run import Run, stop_error
-from fofg.training.verl.protocol import DRAWN, ERROR, LINES, STOP, last_step
+from fofg.training.verl.protocol import DRAWN, ERROR, LINES, STOP, TRACKER, last_step
 from fofg.training.verl.records import Follower, Lines
 from fofg.training.verl.settings import ATTENTION
 
@@ -37,6 +37,8 @@ def lines(folder: Path) -> Lines:
 def remove_incomplete(folder: Path) -> None:
     """Remove checkpoints that a kill or a full disk left incomplete: those after the last complete one. Each can be 100 GB."""
     done = last_step(folder)
+    if not done and (folder / TRACKER).exists():  # damaged: any of them may be complete
+        return
     for checkpoint in folder.glob("global_step_*"):
         if int(checkpoint.name.removeprefix("global_step_")) > done:
             shutil.rmtree(checkpoint)
