@@ -17,7 +17,8 @@ from fofg.training.verl import sft as fine_tuning
 
 HERE = Path(__file__).parent
 SETTINGS = {"tokens_per_gpu": 1024, "offload": False, "attention": "sdpa", "fused_kernels": False, "liger": False}
-VERL = VerlConfig(**SETTINGS, tensor_parallel_size=1, gpu_memory_utilization=0.5, enforce_eager=True)
+SETTINGS |= {"gradient_checkpointing": True, "enforce_eager": True, "torch_compile": False}
+VERL = VerlConfig(**SETTINGS, tensor_parallel_size=1, gpu_memory_utilization=0.5)
 
 
 def sft(micro_batch_size: int, **given) -> None:

@@ -50,7 +50,7 @@ def test_what_the_cluster_lacks_is_told_in_a_sentence_before_anything_is_submitt
     settings = ["--set-resources", "select_rft_data:mem_mb=9000"]
     said = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()
     assert (
-        "asks for 1 x (9,000 MB, 2 CPUs, 0 GPUs" in said
+        "asks for 1 x (9,000 MB, 1 CPUs, 0 GPUs" in said
         and "partition cpu has nodes 2 x (8,000 MB, 4 CPUs, 2 GPUs, 60 minutes)" in said
     )
     assert run.submitted() == 0 and "Traceback" not in said
