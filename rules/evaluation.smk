@@ -187,10 +187,7 @@ rule summarize_splits:
         runtime=10,
     params:
         spec=tracked(**runs(MODELS), code=2),
-        splits=[
-            "own problems" if OWN_EVALUATION else specs.split_name(settings, settings.evaluation.dataset),
-            *(specs.split_name(settings, dataset) for dataset in settings.evaluation.splits),
-        ],
+        splits=specs.split_names(settings, bool(OWN_EVALUATION)),
     shell:
         "run_logged {log:q} summarize splits {input:q} --spec {params.spec:q} --splits {params.splits:q}"
         " --parquet {output.parquet:q} --csv {output.csv:q} --page {output.page:q}"

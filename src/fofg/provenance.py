@@ -45,7 +45,7 @@ def enclosing_run(folder: str | os.PathLike) -> str | None:
     started = (path for path in folders if path == CHECKOUT or (path / ".snakemake" / REGISTRY).is_dir())
     made = (path for path in folders if (path / CONFIG).is_file())
     found = next(started, None) or next(made, None)
-    return found and str(found)
+    return str(found) if found else None
 
 
 def changed_keys(settings: Config, cache: str | os.PathLike | None = None) -> list[str] | None:

@@ -218,9 +218,22 @@ def evaluation_problems(config: Config, section: Literal["evaluation", "passk"])
     return own, num_problems(f"use.{section}_problems", own)
 
 
-def split_name(config: Config, dataset: str) -> str:
-    """Return what the test split of a dataset tests."""
+def split_names(config: Config, own: bool) -> list[str]:
+    """Return what the problems of the evaluation and of its further splits test. ``own``: the evaluation's are the user's own.
+
+    A dataset that tests the same as one before has its name added.
+    """
+    labels = ["own problems"] if own else [_split_name(config, config.evaluation.dataset)]
+    for dataset in config.evaluation.splits:
+        label = _split_name(config, dataset)
+        labels.append(f"{label} ({dataset})" if label in labels else label)
+    return labels
+
+
+def _split_name(config: Config, dataset: str) -> str:
     chosen = config.datasets[dataset]
+    if chosen.stage == 1:
+        return "Stage-1 problems"
     if chosen.functions == "test":
         return "held-out functions"
     return {"seen": "seen pairs", "new": "new pairs of seen functions", "all": "seen functions"}[chosen.pairs]

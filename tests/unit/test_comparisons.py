@@ -119,3 +119,14 @@ def test_different_numbers_of_responses_are_an_error(tmp_path):
     other = verdicts(tmp_path / "other", {2: [[1]]})
     with pytest.raises(UserError, match="no problem that all models answered"):
         summarize(["base", "mine"], [one, other])
+
+
+def test_models_that_all_seeds_share_say_nothing_about_the_variance_between_seeds():
+    """Their pairs' differences don't vary; with a third model, that makes no interval narrower."""
+    own = np.stack([np.arange(64) % 2, np.arange(64) % 3 == 0]).astype(
+        int
+    )  # [seeds, problems] of a model; the others solve nothing
+    (alone,) = compare(own[None], varying=[1])
+    among = compare(np.stack([own, own, 0 * own]), varying=[1, 1, 0])
+    assert among[0] == pytest.approx(alone) and among[1].error > 2 * among[2].error
+    assert all(-1 <= found.low <= found.high <= 1 for found in among)

@@ -113,6 +113,7 @@ BAD_VALUES = [
     ("evaluation.dataset", "stage2_level2", "set datasets.stage2_level2.test"),
     ("evaluation.splits", ["stage2_passk", "stage2_pask"], "dataset stage2_pask has no test problems; did you mean stage2_passk?"),
     ("evaluation.splits", ["stage2_passk", "stage2_passk"], "named twice"),
+    ("evaluation.splits", ["stage2_level1to8"], "stage2_level1to8 is evaluation.dataset"),
     ("passk.dataset", "nowhere", "set datasets.nowhere.test"),
     ("passk.models", ["stage2-rl-level3"], "no model stage2-rl-level3; there are base, stage1-rft, "),
     ("failures.levels", [9, 9], "datasets.stage2_level1to8.levels is [1, 8]"),

@@ -122,6 +122,8 @@ class Config(Section):
         for name, phases in self.stage2.rl.curricula.items():
             sources = {source for phase in phases for source in phase.mixture if not is_file(source)}
             needed += [(f"stage2.rl.curricula.{name}", source, "train") for source in sorted(sources)]
+        if self.evaluation.dataset in self.evaluation.splits and not self.use.evaluation_problems:
+            yield f"evaluation.splits: {self.evaluation.dataset} is evaluation.dataset, which all models answer; leave it out"
         for key, dataset, split in needed:
             if not self._rows(dataset, split):
                 close = difflib.get_close_matches(dataset, self.datasets, n=1, cutoff=0.5)

@@ -47,7 +47,8 @@ def summarize_splits(
 ) -> pd.DataFrame:
     """Return the table ``schemas.SPLIT_ACCURACY`` from a file of verdicts per split, model and seed.
 
-    Raises UserError as ``read_all``."""
+    Raises UserError as ``read_all``.
+    """
     count = len(models)
     tables = [
         read_all(models, verdicts[number * count : (number + 1) * count], HELD_OUT_VERDICTS, seeds).assign(split=split)

@@ -30,21 +30,26 @@ class Difference(NamedTuple):
     p: float
 
 
-def compare(differences: np.ndarray, samples: int = 1) -> list[Difference]:
+def compare(differences: np.ndarray, samples: int = 1, varying: Sequence[int] | None = None) -> list[Difference]:
     """Compare all pairs of some models by the differences of their correct responses: [pairs, seeds, problems], of ``samples``.
 
     The interval is that of a bootstrap over problems. Two are added, one that each model solves alone, or it would vanish where
     both solve the same ones. A few seeds can't be drawn from: with several, the bootstrap's means are spread by Student's t with
     the variance between seeds, pooled over the pairs. With one seed, the p-value is exact: signs of the problems' differences are
     flipped, which is McNemar's test for one response per problem. With several, it is the bootstrap's.
+
+    ``varying``: how many models of each pair were trained with each seed (default: both). A model that all seeds share says
+    nothing about the variance between seeds.
     """
     pairs, seeds, _ = differences.shape
     draws = _bootstrap(differences.mean(axis=1) / samples)
-    if seeds > 1:
-        by_seed = differences.mean(axis=2) / samples
-        error = np.sqrt(by_seed.var(axis=1, ddof=1).mean() / seeds)
-        models = (1 + round((1 + 8 * pairs) ** 0.5)) // 2
-        draws += error * np.random.default_rng(SEED + 1).standard_t((models - 1) * (seeds - 1), DRAWS)
+    varied = np.full(pairs, 2) if varying is None else np.asarray(varying)
+    if seeds > 1 and varied.any():
+        pooled = varied == varied.max()
+        variance = (differences[pooled].mean(axis=2) / samples).var(axis=1, ddof=1).mean()
+        models = (1 + round((1 + 8 * int(pooled.sum())) ** 0.5)) // 2 if varied.max() == 2 else 2
+        spread = np.random.default_rng(SEED + 1).standard_t((models - 1) * (seeds - 1), DRAWS)
+        draws += np.where(varied > 0, np.sqrt(variance / seeds), 0)[:, None] * spread
     results = []
     for counts, means in zip(differences, draws):
         difference = counts.mean() / samples
@@ -52,7 +57,8 @@ def compare(differences: np.ndarray, samples: int = 1) -> list[Difference]:
         tail = min((means <= 0).sum(), (means >= 0).sum())
         p = sign_flip(counts[0]) if seeds == 1 else min(1.0, 2 * (1 + tail) / (1 + DRAWS))
         error_of_mean = (high - low) / (2 * NormalDist().inv_cdf(0.975))
-        results.append(Difference(difference, min(low, difference), max(high, difference), error_of_mean, p))
+        low, high = max(-1.0, min(low, difference)), min(1.0, max(high, difference))
+        results.append(Difference(difference, low, high, error_of_mean, p))
     return results
 
 
@@ -69,7 +75,7 @@ def _bootstrap(differences: np.ndarray) -> np.ndarray:
 def sign_flip(differences: np.ndarray) -> float:
     """Return the exact two-sided p-value of whole-number differences [problems] under random signs (Fisher 1935, §21).
 
-    It is the chance that the sum is as far from 0 as it is, or farther.
+    It is the chance that the sum is at least as far from 0 as observed.
     """
     sizes = np.abs(differences[differences != 0]).astype(int)
     total = int(sizes.sum())
@@ -92,9 +98,10 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def detectable(error: float, responses: int, comparisons: int) -> float:
-    """Return the difference found with probability POWER among so many comparisons; ``error``: a difference's standard error.
+    """Return the difference that a test finds with probability POWER, corrected for ``comparisons`` tests.
 
-    An exact test with few problems finds none that is smaller than a number of the ``responses``, however equal the models.
+    ``error``: a difference's standard error. An exact test needs a minimum number of unequal ``responses``, so smaller differences
+    are never significant.
     """
     normal, level = NormalDist(), SIGNIFICANT / comparisons
     fewest = ceil(log2(2 / level)) / responses
@@ -108,6 +115,9 @@ def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataF
     is missing or damaged, or if problems have different numbers of responses, or no problem has them from all models.
     """
     seeds = len(verdicts) // len(models)
+    shared = {
+        model for number, model in enumerate(models) if seeds > 1 and verdicts[number * seeds] == verdicts[number * seeds + 1]
+    }
     files = {model: verdicts[number * seeds : (number + 1) * seeds] for number, model in enumerate(models)}
     solved = {model: [_solved(path) for path in paths] for model, paths in files.items()}
     samples = _samples(verdicts, [table for tables in solved.values() for table in tables])
@@ -121,7 +131,8 @@ def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataF
         correct = {model: group[model].to_numpy().T for model in models}
         pairs = list(combinations(models, 2))
         differences = np.stack([correct[model] - correct[other] for other, model in pairs])
-        for (other, model), found in zip(pairs, compare(differences, samples)):
+        varying = [sum(model not in shared for model in pair) for pair in pairs]
+        for (other, model), found in zip(pairs, compare(differences, samples, varying)):
             accuracies = {"accuracy": correct[model].mean() / samples, "other_accuracy": correct[other].mean() / samples}
             sizes = {"seeds": seeds, "problems": len(group), "samples": samples}
             table.append({"level": level, "model": model, "other": other, **sizes, **accuracies, **found._asdict()})
@@ -141,8 +152,9 @@ def _solved(path: str | Path) -> pd.DataFrame:
 
 def _samples(paths: Sequence[str | Path], tables: Sequence[pd.DataFrame]) -> int:
     """Return how many responses every problem has. Raises UserError if that differs."""
+    expected = {number for table in tables[:1] for number in table["samples"]}
     for path, table in zip(paths, tables):
-        if len(numbers := {*tables[0]["samples"], *table["samples"]}) > 1:
+        if len(numbers := {*expected, *table["samples"]}) > 1:
             several = " and ".join(map(str, sorted(numbers)))
             raise UserError(f"{path}: {several} responses per problem here and in {paths[0]}; evaluate with the same settings")
-    return int(tables[0]["samples"].iloc[0])
+    return int(max((table["samples"].max() for table in tables if len(table)), default=1))
