@@ -130,3 +130,10 @@ def test_models_that_all_seeds_share_say_nothing_about_the_variance_between_seed
     among = compare(np.stack([own, own, 0 * own]), varying=[1, 1, 0])
     assert among[0] == pytest.approx(alone) and among[1].error > 2 * among[2].error
     assert all(-1 <= found.low <= found.high <= 1 for found in among)
+
+
+def test_a_model_without_sampled_responses_is_an_error_wherever_it_stands(tmp_path):
+    files = [verdicts(tmp_path / "a", {1: [[]]}), verdicts(tmp_path / "b", {1: [[1, 0]]})]
+    for paths in (files, files[::-1]):
+        with pytest.raises(UserError, match="no problem that all models answered"):
+            summarize(["stage1-rft", "mine"], paths)

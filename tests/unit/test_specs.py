@@ -35,3 +35,12 @@ def test_the_published_sampler_has_fixed_input_lengths():
         for length in ([3, 6], [4, 5])
     )
     assert one == other and one.problems.input_length == (3, 10)
+
+
+def test_splits_that_test_the_same_are_told_apart():
+    more = {"stage": 2, "levels": [2, 2], "train": 0, "test": 8}
+    datasets = {"more": more, "seen": {**more, "functions": "train"}}
+    config = configured(datasets=datasets, evaluation={"splits": ["seen", "more", "stage1_level1"]})
+    labels = specs.split_names(config, own=False)
+    assert labels == ["held-out functions", "seen functions", "held-out functions (more)", "Stage-1 problems"]
+    assert specs.split_names(config, own=True)[:3] == ["own problems", "seen functions", "held-out functions"]
