@@ -36,6 +36,7 @@ SETTINGS = {
     "generation_prompts": 4,
     "max_generation_batches": 3,
     "scale_rewards": "group",
+    "negative_weight": 1.0,
     "loss_agg_mode": "token-mean",
     "kl_coef": 0.0,
     "entropy_coef": 0.0,

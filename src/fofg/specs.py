@@ -113,6 +113,11 @@ class RLSpec(Section):
     phases: list[Phase]
     scoring: Scoring
 
+    @field_serializer("rl")
+    def _without_defaults(self, rl: GRPOConfig) -> dict:
+        """Leave out a newer key where it has no effect, so that models trained before it stay up to date."""
+        return {key: value for key, value in rl.model_dump(mode="json").items() if (key, value) != ("negative_weight", 1)}
+
 
 class ValidationSpec(Validation):
     """``source``: how to sample ``dataset``, or a file. Not part of an RL run's spec, since a measurement changes no model."""

@@ -19,6 +19,7 @@ def test_advantages_by_hand():
     expected = [[0.75 / first, 0.75 / first, -0.25 / first, -1.25 / first], [0.5 / second, -0.5 / second] * 2]
     assert torch.allclose(advantages(rewards, "group"), torch.tensor(expected), atol=1e-6)
     assert advantages(rewards, "none").tolist() == [[0.75, 0.75, -0.25, -1.25], [0.5, -0.5, 0.5, -0.5]]
+    assert advantages(rewards, "none", 0.5).tolist() == [[0.75, 0.75, -0.125, -0.625], [0.5, -0.25, 0.5, -0.25]]
 
 
 @given(st.lists(REWARDS, min_size=2, max_size=8))

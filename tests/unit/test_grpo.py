@@ -194,6 +194,7 @@ def test_batch_sizes_change_no_more_than_rounding(world, trained, tmp_path, chan
 CHANGES = [
     *({"seed": 2}, {"rollouts": {"seed": 4}}, {"rollouts": {"temperature": 0.9}}, {"rollouts": {"samples": 5}}),
     *({"learning_rate": 1e-3}, {"warmup_steps": 1}, {"weight_decay": 0.5}, {"max_grad_norm": 1e-3}, {"scale_rewards": "none"}),
+    {"negative_weight": 0.5},
     *({"betas": (0.5, 0.999)}, {"betas": (0.9, 0.9)}, {"loss_agg_mode": "seq-mean-token-mean"}, {"kl_coef": 0.1}),
     *({"entropy_coef": 0.01}, {"prompts_per_step": 2, "mini_batch_prompts": 2}, {"mini_batch_prompts": 2}),
     *({"precision": "bfloat16"}, {"scheme": "binary"}),
@@ -241,7 +242,7 @@ def updated(policy, groups, config, size=3, updates=1, reference=None, optimizer
 
     workers = GradientWorkers(policy, 1, 16, size)
     half = len(groups) // updates
-    cut = [grpo.rows_of(groups[half * number : half * (number + 1)], config.scale_rewards) for number in range(updates)]
+    cut = [grpo.rows_of(groups[half * number : half * (number + 1)], config) for number in range(updates)]
     mini_batches = [batches.micro_batches(rows, size, policy.device, grpo.WIDTHS, 512) for rows in cut]
     if updates > 1:
         grpo.add_log_probs("old", policy, mini_batches, workers, config, torch.float32)

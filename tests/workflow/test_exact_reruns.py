@@ -217,6 +217,7 @@ EXPECTED = {
     **rollout_keys("stage2.rl.rollouts", trained(*RL)),
     **section("stage2.rl", trained(*RL), prompts_per_step=3, mini_batch_prompts=2, filter_groups=False, generation_prompts=5),
     **section("stage2.rl", trained(*RL), max_generation_batches=4, scale_rewards="none", loss_agg_mode="seq-mean-token-mean"),
+    "stage2.rl.negative_weight": (0.5, trained(*RL)),
     **section("stage2.rl", trained(*RL), kl_coef=0.1, entropy_coef=0.1, clip_low=0.1, clip_high=0.3, learning_rate=1e-5),
     **section("stage2.rl", trained(*RL), warmup_steps=2, weight_decay=0.1, betas=[0.9, 0.95], max_grad_norm=0.5),
     **section("stage2.rl", trained(*RL), engine="verl", precision="float32", seed=9),

@@ -81,6 +81,10 @@ class GRPOConfig(Section):
     generation_prompts: Count = Field(description="prompts drawn at once until a step's groups are found; 32 in the paper")
     max_generation_batches: Count = Field(description="draws per step, at most; 10 in the paper")
     scale_rewards: Literal["group", "none"] = Field(description="group: advantages are divided by the group's standard deviation")
+    negative_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0,
+        description="weight of negative advantages, those of wrong responses; 1 in the paper; 0: learn from right responses alone",
+    )
     loss_agg_mode: LossAggMode
     kl_coef: Annotated[float, Field(ge=0)] = Field(
         description="weight of the KL divergence from the Stage-1 model in the loss (estimator k3); 0 (paper): no reference model"
@@ -104,6 +108,13 @@ class GRPOConfig(Section):
         if "prompts_per_step" in info.data and info.data["prompts_per_step"] % prompts:
             raise ValueError(f"does not divide prompts_per_step ({info.data['prompts_per_step']})")
         return prompts
+
+    @field_validator("negative_weight")
+    @classmethod
+    def _can_be_weighted(cls, weight: float, info: ValidationInfo) -> float:
+        if weight != 1 and info.data.get("engine") == "verl":
+            raise ValueError("engine verl weights all advantages alike: 1, or stage2.rl.engine: torch")
+        return weight
 
     @field_validator("rollouts")
     @classmethod

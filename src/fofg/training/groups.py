@@ -46,15 +46,16 @@ class HasRewards(Protocol):
 AnyGroup = TypeVar("AnyGroup", bound=HasRewards)
 
 
-def advantages(rewards: torch.Tensor, scale: Literal["group", "none"]) -> torch.Tensor:
+def advantages(rewards: torch.Tensor, scale: Literal["group", "none"], negative_weight: float = 1.0) -> torch.Tensor:
     """Return the group-relative advantages of rewards [groups, samples], float32.
 
     ``none``: A = r - mean of the group. ``group``: A = (r - mean) / (std + 1e-4), std being the unbiased standard deviation of the
-    group (Shao et al. 2024, as in TRL).
+    group (Shao et al. 2024, as in TRL). Negative ones are multiplied by ``negative_weight``.
     """
     rewards = rewards.to(torch.float32)
     centered = rewards - rewards.mean(dim=1, keepdim=True)
-    return centered if scale == "none" else centered / (rewards.std(dim=1, keepdim=True) + EPSILON)
+    scaled = centered if scale == "none" else centered / (rewards.std(dim=1, keepdim=True) + EPSILON)
+    return torch.where(scaled < 0, negative_weight * scaled, scaled)
 
 
 def differ(rewards: Sequence[float]) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
 
 import torch
 from tqdm import tqdm
@@ -107,7 +106,7 @@ def train(
             # One row per response, with its advantage; one mini-batch, and one optimizer update, per mini_batch_prompts groups.
             mini_batches, tokens = [], 0
             for start in range(0, len(groups), config.mini_batch_prompts):
-                rows = rows_of(groups[start : start + config.mini_batch_prompts], config.scale_rewards)
+                rows = rows_of(groups[start : start + config.mini_batch_prompts], config)
                 tokens += sum(len(row["input_ids"]) for row in rows)
                 mini_batches.append(batches.micro_batches(rows, micro_batch_size, policy.device, WIDTHS, max_width))
             policy.train()
@@ -139,10 +138,10 @@ def train(
         run.finish(policy)
 
 
-def rows_of(groups: Sequence[Group], scale: Literal["group", "none"]) -> list[Batch]:
+def rows_of(groups: Sequence[Group], config: GRPOConfig) -> list[Batch]:
     """Return one row per response: prompt and response tokens, a mask of the response's tokens, and its advantage."""
-    rows = []
-    for group, group_advantages in zip(groups, advantages(torch.tensor([group.rewards for group in groups]), scale)):
+    rows, rewards = [], torch.tensor([group.rewards for group in groups])
+    for group, group_advantages in zip(groups, advantages(rewards, config.scale_rewards, config.negative_weight)):
         prompt = torch.tensor(group.prompt.tokens)
         for response, advantage in zip(group.responses, group_advantages):
             tokens = response.tokens.cpu()
