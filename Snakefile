@@ -35,6 +35,7 @@ include: "rules/evaluation.smk"
 include: "rules/passk.smk"
 include: "rules/countdown.smk"
 include: "rules/figures.smk"
+include: "rules/publish.smk"
 include: "rules/hooks.smk"
 
 
@@ -191,6 +192,13 @@ rule countdown:
         rules.stage1_collect_train_data.input,
         rules.multi_base_stage1_rft.input,
         rules.multi_base_stage2_rl.input,
+
+
+rule publish:
+    """Cards of models and datasets, beside them, with the hub's metadata (not part of `all`); `fofg push` uploads a folder."""
+    input:
+        rules.write_model_cards.output,
+        rules.write_dataset_cards.output,
 
 
 rule tiny_base:

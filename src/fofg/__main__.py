@@ -37,6 +37,7 @@ def main() -> None:
         commands.add_parser("show", help="print responses of a model, with the correct trace and the first wrong step marked")
     )
     _add_compare(commands.add_parser("compare", help="print how two runs differ: configuration, accuracy, problems solved"))
+    _add_push(commands.add_parser("push", help="upload a model or dataset with its card (target publish) to the Hugging Face hub"))
     commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
     commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
     arguments = parser.parse_args()
@@ -67,8 +68,10 @@ def _enter_run(arguments: argparse.Namespace) -> None:
         return os.path.relpath(path, root) if is_path(path) else text
 
     # A name of a model or target is no path, even where a folder is called so.
-    kinds = {"output": lambda path: True, "runs": os.path.lexists}
-    for name in {"configfile", "files", "file", "source", "against", "output", "targets", "words", "runs"} & vars(arguments).keys():
+    kinds = {"output": lambda path: True, "runs": os.path.lexists, "folder": os.path.isdir}
+    for name in {"configfile", "files", "file", "source", "against", "output", "targets", "words", "runs", "folder"} & vars(
+        arguments
+    ).keys():
         value, is_path = getattr(arguments, name), kinds.get(name, os.path.isfile)
         moved_value = [moved(text, is_path) for text in value] if isinstance(value, list) else value and moved(value, is_path)
         setattr(arguments, name, moved_value)
@@ -171,6 +174,19 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", dest="count", type=count, default=5, metavar="N", help="problems to list (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON, with all problems")
     parser.set_defaults(run=_compare)
+
+
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="a model's or dataset's folder, with README.md")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="on the hub; made, private, if there is none")
+    parser.add_argument("--public", action="store_true", help="make a new repository public")
+    parser.set_defaults(run=_push)
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    from fofg.publish.hub import push
+
+    print(push(arguments.folder, arguments.repository, arguments.public))
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -183,6 +183,13 @@ class Config(Section):
             return self.base_model
         return os.path.normpath(os.path.join(self.run_dir, names.CHECKPOINTS, names.CONVERTED))
 
+    def base_name(self) -> str:
+        """Return the name of the model that all trained ones descend from: on the hub, of its folder, or of its package or file."""
+        model = self.use.stage1_checkpoint or self.base_model
+        if isinstance(model, str):
+            return Path(model).absolute().name if os.path.isdir(model) else model
+        return model.package or Path(model.gguf).name
+
     def start_model(self) -> str:
         """Return the model that Stage 1 starts from: the base, or the one that the warm-up trains."""
         return names.STAGE0 if self.stage0.examples else names.BASE
