@@ -114,7 +114,7 @@ CAPTIONS = f"{CHECKOUT}/report"
 DEFINITIONS = {"visible": settings.problems.hints(1), "hidden": False}
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 #: The evaluation's problems among those that models are tested with; the others are evaluation.splits.
-HELD_OUT = "held-out"
+HELD_OUT = names.HELD_OUT
 MODELS = settings.models()
 CURRICULA = list(settings.stage2.rl.curricula)
 RFT_MODELS = [model for model in MODELS if model.startswith(names.RFT)]

@@ -198,7 +198,7 @@ rule summarize_countdown:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(**runs(list(TRANSFERRED)), code=2),
+        spec=tracked(**runs(list(TRANSFERRED)), code=3),
     shell:
         "run_logged {log:q} summarize accuracy {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} --page {output.page:q}"

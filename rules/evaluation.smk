@@ -82,7 +82,7 @@ rule summarize_stage1:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(**runs(TESTED_AFTER_STAGE1), code=3),
+        spec=tracked(**runs(TESTED_AFTER_STAGE1), code=4),
     shell:
         "run_logged {log:q} summarize_stage1 {input.verdicts:q} --spec {params.spec:q} --train {input.train:q}"
         " --test {input.test:q} --csv {output.csv:q} --markdown {output.markdown:q} --page {output.page:q}"
@@ -218,7 +218,7 @@ rule compare_models:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=tracked(models=COMPARED, seeds=settings.seeds),
+        spec=tracked(models=COMPARED, seeds=settings.seeds, code=2),
     shell:
         "run_logged {log:q} summarize comparisons {input:q} --spec {params.spec:q} --parquet {output.parquet:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} --page {output.page:q}"

@@ -48,7 +48,7 @@ for name, (category, title, files) in FIGURES.items():
             mem_mb=1000,
             runtime=10,
         params:
-            spec=tracked(settings.figures, code=4),
+            spec=tracked(settings.figures, code=5),
             figure=name,
             stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
         shell:
@@ -57,7 +57,7 @@ for name, (category, title, files) in FIGURES.items():
 
 #: Model -> its evaluation with the first seed; model and set of problems -> the responses that the page of responses shows.
 FIRST = {model: in_run(f"{names.variant(settings.seeds_of(model)[0])}results/evaluation/{model}") for model in MODELS}
-SHOWN = {f"{model}/held-out": f"{FIRST[model]}/held-out/sampled/rollouts.parquet" for model in MODELS} | {
+SHOWN = {f"{model}/{HELD_OUT}": f"{FIRST[model]}/{HELD_OUT}/sampled/rollouts.parquet" for model in MODELS} | {
     f"{model}/{definitions}": f"{FIRST[model]}/{definitions}/rollouts.parquet"
     for model in TESTED_AFTER_STAGE1
     for definitions in DEFINITIONS
@@ -81,10 +81,12 @@ rule write_samples:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=tracked(settings.samples, **GRADING, code=1),
+        spec=tracked(settings.samples, **GRADING, code=2),
+        tested=specs.split_names(settings, bool(OWN_EVALUATION))[0],
         rollouts=named("rollouts", list(SHOWN)),
     shell:
-        "run_logged {log:q} write_samples --spec {params.spec:q} --rollouts {params.rollouts:q} --output {output.page:q}"
+        "run_logged {log:q} write_samples --spec {params.spec:q} --rollouts {params.rollouts:q} --tested {params.tested:q}"
+        " --output {output.page:q}"
 
 
 rule write_summary:
@@ -116,7 +118,7 @@ rule write_summary:
             models=MODELS,
             base_model=getattr(settings.base_model, "gguf", settings.base_model),
             group=settings.stage2.rl.rollouts.samples,
-            code=5,
+            code=6,
         ),
     shell:
         "run_logged {log:q} write_summary --spec {params.spec:q} --accuracy {input.accuracy:q}"

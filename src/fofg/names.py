@@ -9,8 +9,8 @@ MERGED_DATA = "data/string_countdown_task"
 MULTI_MODELS = f"{CHECKPOINTS}/string-countdown-task"
 #: File beside a model: rollouts that its training by RL kept.
 KEPT = "rollouts.parquet"
-#: Rollouts of every evaluated model.
-EVALUATION = "results/evaluation"
+#: Rollouts of every evaluated model; of a model, those of ``evaluation.dataset`` are in a folder of this name.
+EVALUATION, HELD_OUT = "results/evaluation", "held-out"
 
 #: The base model as it was converted from a GGUF file.
 CONVERTED = "gguf"

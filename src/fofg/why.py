@@ -13,8 +13,9 @@ from typing import Any
 
 from fofg.changes import ABSENT, arrow, differences
 from fofg.config import Config
-from fofg.plan import Job, aligned, dry_run, short
+from fofg.plan import Job, dry_run
 from fofg.provenance import CONFIG, FREE
+from fofg.report.plain import aligned, short
 
 #: Rules named in a list before the rest are counted.
 _MAX_NAMES = 4

@@ -13,6 +13,7 @@ from fofg.data.schemas import COMPARISONS, HELD_OUT_VERDICTS
 from fofg.errors import UserError
 from fofg.evaluation import tables
 from fofg.evaluation.comparisons import compare, detectable, holm, sign_flip, summarize
+from fofg.evaluation.seeds import two_sided
 from fofg.report import differences
 
 #: Differences in height of 15 pairs of maize plants, in eighths of an inch (Darwin 1876).
@@ -68,11 +69,27 @@ def test_models_that_differ_by_seed_alone_are_rarely_told_apart():
 def test_a_detectable_difference_is_found_that_often():
     """128 problems, of which each is won by the first model with 0.3 and by the second with 0.1: simulated power of one test."""
     generator = np.random.default_rng(0)
-    found = detectable((0.36 / 128) ** 0.5, 128, 1)
+    found = float(detectable(*errors((0.36 / 128) ** 0.5), 1, responses=128)[0])
     outcomes = generator.choice([1, 0, -1], p=[0.2 + found / 2, 0.6, 0.2 - found / 2], size=(400, 128))
     assert np.mean([sign_flip(row) < 0.05 for row in outcomes]) == pytest.approx(0.8, abs=0.1)
-    fewest = round(64 * detectable(0, 64, 80))
+    fewest = round(64 * float(detectable(*errors(1e-9), 80, responses=64)[0]))
     assert 2 * 0.5**fewest < 0.05 / 80 <= 2 * 0.5 ** (fewest - 1)
+
+
+def errors(over_problems: float, over_seeds: float = 0.0, freedom: int = 1):
+    return np.array([over_problems]), np.array([over_seeds]), freedom
+
+
+def test_several_seeds_find_differences_among_many_comparisons():
+    """Student's t alone: 4.318 standard errors have p = 0.001 with 12 degrees of freedom, and 9.925 p = 0.01 with 2."""
+    assert two_sided(np.array([4.318]), *errors(0.04, 1.0, 12)) == pytest.approx(0.001, rel=0.01)
+    assert two_sided(np.array([-9.925]), *errors(0.04, 1.0, 2)) == pytest.approx(0.01, rel=0.01)
+    assert two_sided(np.array([3.0 * 2**0.5]), *errors(1.0, 1.0, 10**6)) == pytest.approx(0.0026998, rel=0.01)
+    far = np.tile([1, 1, 1, 0], (15, 3, 64))
+    found = compare(far, comparisons=1000)[0]
+    assert 1000 * found.p < 1e-6 and found.detectable < found.difference
+    uneven = compare(far * np.array([1, 0, 1])[:, None], comparisons=1000)[0]
+    assert 1000 * uneven.p > 0.05 and uneven.detectable > uneven.difference
 
 
 def verdicts(path, correct: dict[int, list[list[int]]]):

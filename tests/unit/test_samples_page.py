@@ -31,7 +31,7 @@ def made(tmp_path) -> str:
     }.items():
         files[name] = tmp_path / f"{name.replace('/', '-')}.parquet"
         write_parquet(files[name], ROLLOUTS, [[row | {"responses": list(map(_text, row["responses"]))} for row in rows]])
-    return page(files, 2, "published")
+    return page(files, 2, "published", "own problems")
 
 
 def _text(text: str) -> str:
@@ -53,7 +53,7 @@ def test_it_is_one_file_without_links(made):
 @pytest.mark.parametrize("shape", ["newlines", "open braces"])
 def test_huge_responses_stay_small(tmp_path, shape):
     write_parquet(tmp_path / "r.parquet", ROLLOUTS, [[rollout(0, [text_of(shape, 100_000)])]])
-    small = page({"one/held-out": tmp_path / "r.parquet"}, 1, "published")
+    small = page({"one/held-out": tmp_path / "r.parquet"}, 1, "published", "own problems")
     assert len(small) < 40_000 and "characters left out" in small
 
 

@@ -61,3 +61,15 @@ def test_the_interval_of_several_seeds_joins_problems_and_seeds():
     assert apart["accuracy"] == pytest.approx(0.5)
     reach = (4.303 * 0.01 / 3**0.5) ** 2
     assert (apart["high"] - 0.5) ** 2 - reach == pytest.approx((same["high"] - 0.5) ** 2, abs=1e-5)
+
+
+def test_the_variance_between_seeds_is_pooled_over_the_models_that_have_one():
+    """Three models, 4 degrees of freedom: 2.776 standard errors of the mean variance; the base is one for all seeds."""
+    shares = {"base": (0.5,) * 3, "stage1-rft": (0.49, 0.5, 0.51), "rft": (0.5, 0.5, 0.5), "rl": (0.48, 0.5, 0.52)}
+    rows = [row(seed, share, model) for model, several in shares.items() for seed, share in enumerate(several)]
+    rows += [row(seed, 0.3 + 0.1 * seed, "rft") | {"level": 3} for seed in range(3)]
+    mean = over_seeds(pd.DataFrame(rows), ["level"], "accuracy").set_index(["model", "level"])
+    assert mean.loc[("base", 2), ["low", "high"]].tolist() == pytest.approx(wilson(0.5, 100))
+    reaches = [mean.loc[(model, 2), "high"] - 0.5 for model in ("stage1-rft", "rft", "rl")]
+    error = 2.776 * ((0.01**2 + 0 + 0.02**2) / 3 / 3) ** 0.5
+    assert reaches == pytest.approx([((wilson(0.5, 100)[1] - 0.5) ** 2 + error**2) ** 0.5] * 3, abs=1e-4)

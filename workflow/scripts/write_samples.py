@@ -9,11 +9,12 @@ def main() -> None:
     arguments = parser(__doc__)
     add_spec(arguments, Samples, answer_rule=AnswerRule)
     add_files(arguments, "--rollouts", "MODEL/SET=PARQUET", "rollouts of each model on each set of problems")
+    arguments.add_argument("--tested", required=True, metavar="TITLE", help="what the problems of the evaluation test")
     arguments.add_argument("--output", required=True, metavar="HTML", help="the page to write")
     options = arguments.parse_args()
     from fofg.report.samples_page import page
 
-    write_text(options.output, page(options.rollouts, options.spec.problems, options.spec.answer_rule))
+    write_text(options.output, page(options.rollouts, options.spec.problems, options.spec.answer_rule, options.tested))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fofg.data.schemas import HELD_OUT_VERDICTS
 from fofg.errors import UserError
+from fofg.evaluation.seeds import degrees_of_freedom, two_sided
 from fofg.evaluation.tables import read
 
 #: Draws of the bootstrap, those made at once, and the seed of its generator.
@@ -21,45 +22,55 @@ SIGNIFICANT, POWER = 0.05, 0.8
 
 
 class Difference(NamedTuple):
-    """A difference between two mean accuracies, its 95% interval and standard error, and the p-value of no difference."""
+    """A difference between two mean accuracies, its 95% interval and standard error, and the p-value of no difference.
+
+    ``detectable``: the difference that a test finds with probability POWER.
+    """
 
     difference: float
     low: float
     high: float
     error: float
     p: float
+    detectable: float
 
 
-def compare(differences: np.ndarray, samples: int = 1, varying: Sequence[int] | None = None) -> list[Difference]:
+def compare(
+    differences: np.ndarray, samples: int = 1, varying: Sequence[int] | None = None, comparisons: int = 1
+) -> list[Difference]:
     """Compare all pairs of some models by the differences of their correct responses: [pairs, seeds, problems], of ``samples``.
 
     The interval is that of a bootstrap over problems. Two are added, one that each model solves alone, or it would vanish where
     both solve the same ones. A few seeds can't be drawn from: with several, the bootstrap's means are spread by Student's t with
     the variance between seeds, pooled over the pairs. With one seed, the p-value is exact: signs of the problems' differences are
-    flipped, which is McNemar's test for one response per problem. With several, it is the bootstrap's.
+    flipped, which is McNemar's test for one response per problem. With several, it is that of a normal error over problems and
+    Student's over seeds.
 
     ``varying``: how many models of each pair were trained with each seed (default: both). A model that all seeds share says
-    nothing about the variance between seeds.
+    nothing about the variance between seeds. ``comparisons``: all tests, for whose number p-values will be corrected.
     """
     pairs, seeds, _ = differences.shape
     draws = _bootstrap(differences.mean(axis=1) / samples)
+    over_problems, over_seeds, freedom = draws.std(axis=1), np.zeros(pairs), 1
     varied = np.full(pairs, 2) if varying is None else np.asarray(varying)
     if seeds > 1 and varied.any():
         pooled = varied == varied.max()
         variance = (differences[pooled].mean(axis=2) / samples).var(axis=1, ddof=1).mean()
         models = (1 + round((1 + 8 * int(pooled.sum())) ** 0.5)) // 2 if varied.max() == 2 else 2
-        spread = np.random.default_rng(SEED + 1).standard_t((models - 1) * (seeds - 1), DRAWS)
-        draws += np.where(varied > 0, np.sqrt(variance / seeds), 0)[:, None] * spread
-    results = []
-    for counts, means in zip(differences, draws):
-        difference = counts.mean() / samples
-        low, high = np.quantile(means, [0.025, 0.975])
-        tail = min((means <= 0).sum(), (means >= 0).sum())
-        p = sign_flip(counts[0]) if seeds == 1 else min(1.0, 2 * (1 + tail) / (1 + DRAWS))
-        error_of_mean = (high - low) / (2 * NormalDist().inv_cdf(0.975))
-        low, high = max(-1.0, min(low, difference)), min(1.0, max(high, difference))
-        results.append(Difference(difference, low, high, error_of_mean, p))
-    return results
+        freedom = degrees_of_freedom(models, seeds)
+        over_seeds = np.where(varied > 0, np.sqrt(variance / seeds), 0)
+        draws += over_seeds[:, None] * np.random.default_rng(SEED + 1).standard_t(freedom, DRAWS)
+    values = differences.mean(axis=(1, 2)) / samples
+    ends = np.quantile(draws, [0.025, 0.975], axis=1)
+    errors = (ends[1] - ends[0]) / (2 * NormalDist().inv_cdf(0.975))
+    if seeds == 1:
+        p = [sign_flip(counts[0]) for counts in differences]
+        found = detectable(errors, over_seeds, freedom, comparisons, responses=differences.shape[2] * samples)
+    else:
+        p = list(two_sided(values, over_problems, over_seeds, freedom))
+        found = detectable(over_problems, over_seeds, freedom, comparisons)
+    low, high = np.clip(np.minimum(ends[0], values), -1, 1), np.clip(np.maximum(ends[1], values), -1, 1)
+    return list(map(Difference, values, low, high, errors, p, found))
 
 
 def _bootstrap(differences: np.ndarray) -> np.ndarray:
@@ -97,15 +108,20 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def detectable(error: float, responses: int, comparisons: int) -> float:
-    """Return the difference that a test finds with probability POWER, corrected for ``comparisons`` tests.
+def detectable(normal: np.ndarray, student: np.ndarray, freedom: int, comparisons: int, responses: int | None = None) -> np.ndarray:
+    """Return the differences that tests find with probability POWER, corrected for the number of ``comparisons``.
 
-    ``error``: a difference's standard error. An exact test needs a minimum number of unequal ``responses``, so smaller differences
-    are never significant.
+    Errors as for ``two_sided``. ``responses``: those of an exact test, which needs a minimum number of unequal ones, so smaller
+    differences are never significant.
     """
-    normal, level = NormalDist(), SIGNIFICANT / comparisons
-    fewest = ceil(log2(2 / level)) / responses
-    return min(1.0, max(fewest, error * (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(POWER))))
+    level = SIGNIFICANT / comparisons
+    low, high = np.zeros_like(normal), np.full_like(normal, 2.0)  # around the smallest significant difference
+    for _ in range(30):
+        middle = (low + high) / 2
+        significant = two_sided(middle, normal, student, freedom) < level
+        low, high = np.where(significant, low, middle), np.where(significant, middle, high)
+    fewest = ceil(log2(2 / level)) / responses if responses else 0.0
+    return np.clip(high + NormalDist().inv_cdf(POWER) * np.hypot(normal, student), fewest, 1.0)
 
 
 def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataFrame:
@@ -119,31 +135,28 @@ def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataF
         model for number, model in enumerate(models) if seeds > 1 and verdicts[number * seeds] == verdicts[number * seeds + 1]
     }
     files = {model: verdicts[number * seeds : (number + 1) * seeds] for number, model in enumerate(models)}
-    solved = {model: [_solved(path) for path in paths] for model, paths in files.items()}
-    samples = _samples(verdicts, [table for tables in solved.values() for table in tables])
-    columns = {(model, seed): table["correct"] for model, tables in solved.items() for seed, table in enumerate(tables)}
+    counts = {model: [solved(path) for path in paths] for model, paths in files.items()}
+    samples = _samples(verdicts, [table for tables in counts.values() for table in tables])
+    columns = {(model, seed): table["correct"] for model, tables in counts.items() for seed, table in enumerate(tables)}
     # Problems that all models answered: a prompt may have been too long for some.
     rows = pd.concat(columns, axis=1).dropna()
     if rows.empty:
         raise UserError(f"{verdicts[0]}: no problem that all models answered; were prompts skipped as too long?")
-    table = []
-    for level, group in rows.groupby(level="level"):
+    table, pairs, levels = [], list(combinations(models, 2)), rows.groupby(level="level")
+    for level, group in levels:
         correct = {model: group[model].to_numpy().T for model in models}
-        pairs = list(combinations(models, 2))
         differences = np.stack([correct[model] - correct[other] for other, model in pairs])
         varying = [sum(model not in shared for model in pair) for pair in pairs]
-        for (other, model), found in zip(pairs, compare(differences, samples, varying)):
+        for (other, model), found in zip(pairs, compare(differences, samples, varying, len(pairs) * len(levels))):
             accuracies = {"accuracy": correct[model].mean() / samples, "other_accuracy": correct[other].mean() / samples}
             sizes = {"seeds": seeds, "problems": len(group), "samples": samples}
             table.append({"level": level, "model": model, "other": other, **sizes, **accuracies, **found._asdict()})
     result = pd.DataFrame(table)
     result["p_holm"] = holm(result["p"])
-    per_test = zip(result["error"], result["problems"] * samples * seeds)
-    result["detectable"] = [detectable(error, responses, len(result)) for error, responses in per_test]
     return result
 
 
-def _solved(path: str | Path) -> pd.DataFrame:
+def solved(path: str | Path) -> pd.DataFrame:
     """Return the numbers of sampled and of correct responses by level and problem."""
     rows = read(path, HELD_OUT_VERDICTS)
     groups = rows[rows["decoding"] == "sampled"].groupby(["level", "index"])["correct"]

@@ -11,14 +11,12 @@ import pandas as pd
 from fofg import names
 from fofg.changes import differences
 from fofg.data.rollout_files import RolloutFile
-from fofg.data.schemas import HELD_OUT_VERDICTS
 from fofg.errors import UserError
-from fofg.evaluation.comparisons import compare, holm
-from fofg.evaluation.tables import read
+from fofg.evaluation.comparisons import compare, holm, solved
 from fofg.provenance import CONFIG
 from fofg.tasks import task as tasks
 
-_VERDICTS, _ROLLOUTS = "verdicts.parquet", "held-out/sampled/rollouts.parquet"
+_VERDICTS, _ROLLOUTS = "verdicts.parquet", f"{names.HELD_OUT}/sampled/rollouts.parquet"
 
 
 class Flip(NamedTuple):
@@ -32,11 +30,15 @@ class Flip(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """``changed``: dotted key -> values of both runs. ``table``: a row per model and level (Difference, p_holm, accuracies)."""
+    """``changed``: dotted key -> values of both runs. ``table``: a row per model and level (Difference, p_holm, accuracies).
+
+    ``several_seeds``: a run has more than the one compared, which is seed 0.
+    """
 
     changed: dict[str, tuple[Any, Any]]
     table: pd.DataFrame
     flips: list[Flip]
+    several_seeds: bool
 
 
 def configuration(run: str) -> dict:
@@ -59,7 +61,8 @@ def compare_runs(first: str, second: str) -> Comparison:
     Problems are the same if question and input are, whatever their indexes. Intervals and p-values are those of paired models
     (fofg.evaluation.comparisons), with p corrected for the number of rows. Raises UserError if there is nothing in common.
     """
-    changed = differences(configuration(first), configuration(second))
+    configurations = configuration(first), configuration(second)
+    changed, several_seeds = differences(*configurations), any(len(values.get("seeds", [])) > 1 for values in configurations)
     changed.pop("run_dir", None)
     models = [model for model in _models(first) if model in _models(second)]
     if not models:
@@ -82,7 +85,7 @@ def compare_runs(first: str, second: str) -> Comparison:
     result["model"] = pd.Categorical(result["model"], models)
     result["p_holm"] = holm(result["p"])
     flips.sort(key=lambda flip: -abs(flip.solved[1] - flip.solved[0]))
-    return Comparison(changed, result.sort_values(["model", "level"], ignore_index=True), flips)
+    return Comparison(changed, result.sort_values(["model", "level"], ignore_index=True), flips, several_seeds)
 
 
 def _models(run: str) -> list[str]:
@@ -96,12 +99,11 @@ def _models(run: str) -> list[str]:
 def _shares(run: str, model: str) -> pd.DataFrame:
     """Return the share of correct sampled responses by level and problem (question, input); ``index`` is its number in the run."""
     folder = Path(run, names.EVALUATION, model)
-    verdicts = read(folder / _VERDICTS, HELD_OUT_VERDICTS)
-    table = verdicts[verdicts["decoding"] == "sampled"].groupby(["level", "index"])["correct"].agg(["mean", "size"]).reset_index()
+    table = solved(folder / _VERDICTS).reset_index()
     keys = _problems(folder / _ROLLOUTS)
     table = table[table["index"].isin(keys)].assign(problem=lambda rows: rows["index"].map(keys)).drop_duplicates("problem")
-    result = table.rename(columns={"mean": "share"}).set_index(["level", "problem"])
-    result.attrs["samples"] = int(np.lcm.reduce(result["size"].to_numpy())) if len(result) else 1
+    result = table.assign(share=table["correct"] / table["samples"]).set_index(["level", "problem"])
+    result.attrs["samples"] = int(np.lcm.reduce(result["samples"].to_numpy())) if len(result) else 1
     return result
 
 

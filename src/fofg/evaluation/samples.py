@@ -18,8 +18,8 @@ from fofg.tasks.task import AnswerRule, Explanation, Outcome, Problem, Task
 
 #: Rollouts of a model under its folder, the first that exists.
 _ROLLOUTS = (
-    "held-out/sampled/rollouts.parquet",
-    "held-out/greedy/rollouts.parquet",
+    f"{names.HELD_OUT}/sampled/rollouts.parquet",
+    f"{names.HELD_OUT}/greedy/rollouts.parquet",
     "sampled/rollouts.parquet",
     "rollouts.parquet",
 )

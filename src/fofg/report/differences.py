@@ -19,7 +19,11 @@ def page(table: pd.DataFrame) -> str:
     names = _names(table)
     seeds = table["seeds"].max()
     over = "over problems, wider by what seeds differ" if seeds > 1 else "over problems"
-    test = "the bootstrap's" if seeds > 1 else "exact, by flipping signs (McNemar's test if there is one response per problem)"
+    test = (
+        "of a normal error over problems and Student's over seeds"
+        if seeds > 1
+        else "exact, by flipping signs (McNemar's test if there is one response per problem)"
+    )
     parts = [_HEAD.format(over=over, test=test, comparisons=len(table)), resolution(table)]
     for level, rows in table.groupby("level"):
         lines = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from fofg.changes import arrow
 from fofg.evaluation.runs import Comparison
-from fofg.plan import aligned
+from fofg.report.plain import aligned
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
@@ -21,7 +21,8 @@ def as_text(comparison: Comparison, runs: tuple[str, str], count: int) -> str:
     """Return changed keys, accuracies with 95% intervals of their differences, and the first ``count`` problems that flipped."""
     lines = ["configuration:" if comparison.changed else "configuration: the same"]
     lines += [f"  {arrow(key, *pair)}" for key, pair in comparison.changed.items()]
-    lines += ["", f"accuracy, sampled, of {runs[1]} less {runs[0]}, on the same problems:"]
+    seed = " with seed 0" if comparison.several_seeds else ""
+    lines += ["", f"accuracy, sampled, of {runs[1]} less {runs[0]}{seed}, on the same problems:"]
     rows = [["model", "level", "problems", "first", "second", "difference", "95% interval", "p (Holm)"]]
     shown = comparison.table[(comparison.table["first"] > 0) | (comparison.table["second"] > 0)]
     for row in shown.itertuples():

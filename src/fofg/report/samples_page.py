@@ -5,34 +5,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fofg import names
 from fofg.evaluation import samples
 from fofg.evaluation.samples import Response, Sample
 from fofg.report.samples import cut, ending, harmless, short, solution
 from fofg.tasks.task import AnswerRule
 
-#: Name of the problems that ``fofg show`` means when it gets a model's name alone.
-HELD_OUT = "held-out"
-_TITLES = {HELD_OUT: "held-out functions", "visible": "definitions visible", "hidden": "definitions hidden"}
+_TITLES = {"visible": "definitions visible", "hidden": "definitions hidden"}
 _TEMPLATE = Path(__file__).with_name("samples.html")
 
 
-def page(rollouts: Mapping[str, str | Path], problems: int, rule: AnswerRule) -> str:
+def page(rollouts: Mapping[str, str | Path], problems: int, rule: AnswerRule, tested: str) -> str:
     """Return the page. ``rollouts``: MODEL/SET -> file, a set of problems being answered by several models.
+    ``tested``: title of the evaluation's problems, which ``fofg show`` means when it gets a model's name alone.
 
     Of each file, it has the first response to the first ``problems`` of each level. Raises UserError for a damaged file.
     """
     sets: dict[str, dict] = {}
+    titles = {names.HELD_OUT: tested, **_TITLES}
     for name, path in rollouts.items():
         model, _, problem_set = name.partition("/")
-        known = sets.setdefault(problem_set, {"title": _TITLES.get(problem_set, problem_set), "models": [], "problems": {}})
+        known = sets.setdefault(problem_set, {"title": titles.get(problem_set, problem_set), "models": [], "problems": {}})
         known["models"].append(model)
         for sample in samples.first(path, problems, rule):
             if (key := samples.key(sample)) not in known["problems"]:
                 known["problems"][key] = _problem(sample)
             known["problems"][key]["responses"][model] = _response(sample.responses[0])
-    about = f"One response of each model to the first problems of each level, at most {problems}."
+    about = f"One response of each model, of the first seed, to the first problems of each level, at most {problems}."
     shown = {name: {**known, "problems": list(known["problems"].values())} for name, known in sets.items()}
-    data = json.dumps({"about": about, "short": HELD_OUT, "sets": shown}, separators=(",", ":"))
+    data = json.dumps({"about": about, "short": names.HELD_OUT, "sets": shown}, separators=(",", ":"))
     # With no "<" in it, no text of a model can end the script element that the data is in.
     return _TEMPLATE.read_text(encoding="utf-8").replace("{{data}}", data.replace("<", "\\u003c"))
 
