@@ -94,8 +94,12 @@ VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": 1,
     "TQDM_MININTERVAL": 2,
 }
-# A failure anywhere in a pipe fails the job. SLURM sends SIGTERM to all processes of a job; tee ignores it, so that the program's
-# last messages reach the log.
+# Bars on a terminal read what jobs print from their logs.
+TO_SCREEN = (
+    " > /dev/null" if any(getattr(handler, "shows_jobs", False) for handler in workflow.logger_manager.get_log_handlers()) else ""
+)
+# A failure anywhere in a pipe fails the job. SLURM sends SIGTERM to all processes of a job, and Ctrl-C sends SIGINT; tee ignores
+# both, so that the program's last messages reach the log.
 PREFIX = f"""
 set -euo pipefail
 export {" ".join(f"{name}={shlex.quote(str(value))}" for name, value in VARIABLES.items())}
@@ -103,7 +107,7 @@ export PYTHONPATH={shlex.quote(f"{CHECKOUT}/src")}${{PYTHONPATH:+:$PYTHONPATH}}
 run_logged() {{
     local log=$1 program=$2; shift 2
     {"" if OWN_PYTHON else f"PATH={shlex.quote(os.path.dirname(PYTHON))}:$PATH "}{"python" if OWN_PYTHON else shlex.quote(PYTHON)} \
-        "$SCRIPTS/$program.py" "$@" 2>&1 | (trap "" TERM; exec tee "$log")
+        "$SCRIPTS/$program.py" "$@" 2>&1 | (trap "" INT TERM; exec tee "$log"{TO_SCREEN})
 }}
 """
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))

@@ -18,6 +18,8 @@ if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:
 
 
 onstart:
+    if MISSING:
+        raise WorkflowError(MISSING[0])
     # Snakemake ignores the image unless it is told to use it.
     if settings.container and DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
         raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
@@ -48,4 +50,5 @@ onsuccess:
 
 onerror:
     run_registry.erase(".snakemake")
-    print(failed_jobs.report(log), file=sys.stderr)
+    if text := failed_jobs.report(log):
+        logger.error(text, extra={"at_end": True})

@@ -23,6 +23,10 @@ def identifying_files(folder, weights):
     return [f"{folder}/{name}" for name in (weights, "config.json", "tokenizer.json", "chat_template.jinja")]
 
 
+#: Why the base model can't be used; an error as soon as jobs start.
+MISSING = []
+
+
 @cache
 def base_model_identity():
     """Return the digest of the base model's files, or its hub name. Its path would rerun everything after a move."""
@@ -34,9 +38,9 @@ def base_model_identity():
             return digest(Path(model), DIGESTS)
         check_name(model)
     except UserError as error:
-        if workflow.executor_plugin is not None and not workflow.dryrun:
-            raise WorkflowError(str(error))
-        logger.warning(error)  # a dry run may be on a machine without the model
+        if workflow.dryrun:
+            logger.warning(error)  # a dry run may be on a machine without the model
+        MISSING.append(str(error))
     except OSError as error:
         raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")
     return model

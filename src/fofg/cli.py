@@ -13,7 +13,7 @@ from fofg.config import Section, VerlConfig
 from fofg.data.files import leave_out_pandas
 from fofg.errors import UserError, explain
 from fofg.runtime.processes import exit_with_supervisor
-from fofg.runtime.signals import record_time_limit
+from fofg.runtime.signals import CTRL_C, record_time_limit
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -149,6 +149,8 @@ def run(main: Callable[[], None], pandas: bool = False) -> None:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"error: stopped {CTRL_C}; run the same command to resume")
     except Exception as error:
         if not (message := explain(error)):
             raise

@@ -1,28 +1,50 @@
-"""Final report of a failed run: each failed job, with the reason from its log."""
+"""Final report of a run that failed or was interrupted: each job that did not finish, with the reason from its log."""
 
 import re
 from pathlib import Path
 
+#: How Snakemake's message about Ctrl-C begins.
+INTERRUPTED = "Terminating processes on user request"
+
 
 def report(snakemake_logs: list[str]) -> str:
-    """Return a line for each job that failed: its rule, its last error, its log. Empty if the logs name no such job."""
+    """Return a line for each job that failed: its rule, its last error, its log. Empty if the logs name no such job.
+
+    After Ctrl-C, say instead what is done, and what the jobs that ran have kept.
+    """
     text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
+    interrupted = re.search(f"^{INTERRUPTED}", text, re.MULTILINE)
     # Snakemake has a block for each failure: a line with the rule, then indented lines, ``log: FILE (check log file(s) ...)``.
     blocks = re.findall(r"^Error in rule (\w+):\n((?: +.*\n|\n(?= ))*)", text, re.MULTILINE)
     failed = {}
     for rule, block in blocks:
         log = re.search(r"^ +log: (.*?)(?: \(check|$)", block, re.MULTILINE)
         path = log[1] if log else ""
-        failed[rule, path] = f"  {rule}: {_reason(path) or 'no message'}" + (f"\n    log: {path}" if path else "")
+        if interrupted:
+            kept = _last_error(path).removeprefix("error: ").removesuffix("; run the same command to resume")
+            failed[rule, path] = f"  {rule}: {kept or 'starts again'}"
+        else:
+            failed[rule, path] = f"  {rule}: {reason(path)}" + (f"\n    log: {path}" if path else "")
+    if interrupted:
+        done = re.findall(r"^(\d+) of (\d+) steps", text, re.MULTILINE)
+        count = "{} of {} jobs are done and kept".format(*done[-1]) if done else "no job is done yet"
+        return "\n".join([f"Stopped by Ctrl-C: {count}", *failed.values(), "Run the same command to resume."])
     return "\n".join([f"Failed jobs: {len(failed)}", *failed.values()]) if failed else ""
 
 
-def _reason(path: str) -> str:
-    """Return the last line of a log with ``error:``, or else its last line."""
+def reason(path: str) -> str:
+    """Return why the job with a log failed: the last line with ``error:``, or else its last line."""
+    return _last_error(path) or next((line[:500] for line in reversed(_lines(path))), "no message")
+
+
+def _last_error(path: str) -> str:
+    return next((line[:500] for line in reversed(_lines(path)) if line.startswith("error: ")), "")
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a log that are not empty; none if it can't be read."""
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
-        return ""
-    lines = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or [""])[-1][:500]
+        return []
+    return [line.strip() for line in lines if line.strip()]

@@ -57,10 +57,8 @@ def dry_run(
 def _planned(targets: Sequence[str], configfiles: Sequence[str], stale: bool) -> list[str]:
     """Return what Snakemake's dry run prints for the jobs, a line each. Raises UserError with its message."""
     command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(CHECKOUT / "Snakefile"), "--cores", "1", "--dry-run"]
-    command += ["--logger", "fofg", *([] if stale else ["--forceall"]), "--configfile", *configfiles]
-    paths = [str(CHECKOUT / "workflow/plugins"), os.getenv("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command += ["--logger", "fofg-jobs", *([] if stale else ["--forceall"]), "--configfile", *configfiles]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         # Snakemake shows a traceback for a folder that it can't write to.
         system = re.search(r"^\w+Error: \[Errno (\d+)\] .*: '(.+)'$", done.stderr, re.MULTILINE)

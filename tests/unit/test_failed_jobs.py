@@ -31,3 +31,17 @@ def test_a_run_that_failed_before_any_job_reports_none(tmp_path):
     log = tmp_path / "snakemake.log"
     log.write_text("WorkflowError: something\n")
     assert failed_jobs.report([str(log)]) == ""
+
+
+def test_an_interrupted_run_says_what_is_done_and_what_its_jobs_have_kept(tmp_path):
+    saved, other, log = tmp_path / "saved.log", tmp_path / "other.log", tmp_path / "snakemake.log"
+    saved.write_text("train: 1/9\nerror: stopped by Ctrl-C after step 3 of 9; run the same command to resume\n")
+    other.write_text("KeyboardInterrupt\n")
+    blocks = "".join(BLOCK.format(rule=rule, log=path) for rule, path in (("train_sft", saved), ("create_chunk", other)))
+    log.write_text(f"2 of 7 steps (29%) done\n{failed_jobs.INTERRUPTED}, this might take some time.\n{blocks}")
+    assert failed_jobs.report([str(log)]).splitlines() == [
+        "Stopped by Ctrl-C: 2 of 7 jobs are done and kept",
+        "  train_sft: stopped by Ctrl-C after step 3 of 9",
+        "  create_chunk: starts again",
+        "Run the same command to resume.",
+    ]

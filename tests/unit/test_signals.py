@@ -22,7 +22,10 @@ cli.run(main)
 """
 
 
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGTERM, "by SIGTERM"), (signal.SIGURG, "before the time limit")])
+REASONS = [(signal.SIGTERM, "by SIGTERM"), (signal.SIGURG, "before the time limit"), (signal.SIGINT, "by Ctrl-C")]
+
+
+@pytest.mark.parametrize(("number", "reason"), REASONS)
 def test_a_signal_requests_a_stop_and_the_first_reason_stays(number, reason):
     before = signal.getsignal(number)
     with stoppable() as stop:
@@ -30,6 +33,9 @@ def test_a_signal_requests_a_stop_and_the_first_reason_stays(number, reason):
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_set() and stop.reason == reason
+        if number == signal.SIGINT:
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
     assert signal.getsignal(number) == before
 
 

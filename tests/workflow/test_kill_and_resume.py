@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 from checkouts import TARGETS, Checkout, environment
+from terminal import CTRL_C, Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -21,14 +22,14 @@ class Kill(NamedTuple):
     """A target and when its run is killed.
 
     ``ready``: files that show that complete state is saved, or, in a stage without state, that the job runs. ``log``: logs of a
-    stage with state, which must report that it resumed. ``whole_session``: kill everything at once (a power cut), or Snakemake
-    alone, whose orphans must exit by themselves.
+    stage with state, which must report that it resumed. ``how``: kill the whole session at once (a power cut), or Snakemake alone,
+    whose orphans must exit by themselves, or press Ctrl-C on its terminal.
     """
 
     target: str
     ready: str
     log: str | None = None
-    whole_session: bool = True
+    how: str = "session"
 
 
 DATA, MODELS, STATE = "data/string_task", "checkpoints/string-task", "checkpoints/string-task/.resume"
@@ -47,10 +48,10 @@ KILLS = [
         "stage1_create_train_data",
         f"{DATA}/stage1_level1/rollouts/.resume/*/*/*.parquet",
         "generate_rollouts/stage1_level1/*.log",
-        whole_session=False,
+        how="snakemake",
     ),
     Kill("stage1_create_train_data", "logs/select_rft_data/stage1_level1.log"),
-    Kill("stage1_rft", f"{STATE}/stage1-rft/*/checkpoint-*.pt", "train_sft/stage1-rft.log", whole_session=False),
+    Kill("stage1_rft", f"{STATE}/stage1-rft/*/checkpoint-*.pt", "train_sft/stage1-rft.log", how="Ctrl-C"),
     Kill("stage2_rl_level1to2", f"{STATE}/stage2-rl-level1to2/*/checkpoint-*.pt", "train_rl/level1to2.log"),
     Kill("tiny_base", "checkpoints/.resume/tiny-base/checkpoint.pt", "build_tiny_base.log"),
 ]
@@ -58,19 +59,12 @@ KILLS = [
 PROMISED = ("data/**/*.parquet", "data/**/*.json", "results/**/*.parquet", "results/*.csv", "checkpoints/**/model.safetensors")
 
 
-def start_until_ready(checkout: Checkout, kill: Kill) -> subprocess.Popen:
-    """Start the target in its own session and wait until it is to be killed."""
-    run = subprocess.Popen(
-        checkout.command(kill.target),
-        cwd=checkout.folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def start_until_ready(checkout: Checkout, kill: Kill) -> Terminal:
+    """Start the target in its own session, on a terminal, and wait until it is to be killed."""
+    run = Terminal(checkout.command(kill.target), checkout.folder, environment())
     deadline = time.monotonic() + 300
     while not any(checkout.folder.glob(kill.ready)):
-        assert run.poll() is None, f"the run ended before {kill.ready} was there"
+        assert run.running(), f"the run ended before {kill.ready} was there"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return run
@@ -90,8 +84,18 @@ def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished
     remove(copied.folder, REMOVED)
     for kill in KILLS:
         run = start_until_ready(copied, kill)
-        (os.killpg if kill.whole_session else os.kill)(run.pid, signal.SIGKILL)
-        run.wait()
+        if kill.how == "Ctrl-C":
+            run.press(CTRL_C)
+            assert run.wait() == 1
+            first, job, last = run.last_lines()
+            assert (
+                re.match(r"Stopped by Ctrl-C: \d+ of \d+ jobs are done and kept", first)
+                and last == "Run the same command to resume."
+            )
+            assert re.fullmatch(r"  train_sft: stopped by Ctrl-C after step \d+ of \d+", job)
+        else:
+            (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
+            run.wait()
         subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
     copied.run(*dict.fromkeys([*TARGETS, *(kill.target for kill in KILLS)]))
     for log in filter(None, (kill.log for kill in KILLS)):

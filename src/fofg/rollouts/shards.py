@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -236,8 +235,7 @@ class _Progress:
     """Progress bar on standard error: samples done, time left, tokens per second."""
 
     def __init__(self, total: int, done: int):
-        seconds = 0.5 if sys.stderr.isatty() else 15
-        self.bar = tqdm(total=total, initial=done, unit=" samples", desc="rollouts", mininterval=seconds, dynamic_ncols=True)
+        self.bar = tqdm(total=total, initial=done, unit=" samples", desc="rollouts", dynamic_ncols=True)
         self.tokens, self.start = 0, time.monotonic()
 
     def __enter__(self):

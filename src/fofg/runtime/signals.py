@@ -1,4 +1,4 @@
-"""Graceful shutdown: save state on SIGTERM and shortly before a SLURM time limit."""
+"""Graceful shutdown: save state on SIGTERM, on Ctrl-C, and shortly before a SLURM time limit."""
 
 import os
 import signal
@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TIME_LIMIT = "before the time limit"
+CTRL_C = "by Ctrl-C"
 #: Seconds a child program gets to exit before it is killed; part of the grace period.
 END_SECONDS = 30.0
 #: Signals that request a stop. SLURM sends SIGURG before a job's time limit, to all its processes, which ignore it by default.
-_REASONS: dict[int, str] = {signal.SIGTERM: "by SIGTERM", signal.SIGURG: TIME_LIMIT}
+_REASONS: dict[int, str] = {signal.SIGTERM: "by SIGTERM", signal.SIGINT: CTRL_C, signal.SIGURG: TIME_LIMIT}
 _time_limit_near = threading.Event()
 
 
@@ -32,10 +33,16 @@ def record_time_limit() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Make SIGTERM and SIGURG set the event instead of ending this process. Main thread only."""
+    """Make SIGTERM, SIGINT and SIGURG set the event instead of ending this process; a second SIGINT ends it. Main thread only."""
     stop = Stop()
+
+    def handle(number: int, frame) -> None:
+        stop.request(_REASONS[number])
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
     # The handler only sets an event: the loop stops between two steps, where its state is consistent.
-    before = {number: signal.signal(number, lambda number, frame: stop.request(_REASONS[number])) for number in _REASONS}
+    before = {number: signal.signal(number, handle) for number in _REASONS}
     if _time_limit_near.is_set():  # the signal came before this block
         stop.request(TIME_LIMIT)
     try:

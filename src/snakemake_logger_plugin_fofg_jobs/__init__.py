@@ -1,4 +1,4 @@
-"""Logger plugin for Snakemake: print each planned job as a line of JSON (``snakemake --dry-run --logger fofg``)."""
+"""Logger plugin for Snakemake: print each planned job as a line of JSON (``snakemake --dry-run --logger fofg-jobs``)."""
 
 import json
 import logging
