@@ -1,5 +1,6 @@
 """What all rules share: settings, paths of the run, common parameters."""
 
+import atexit
 import difflib
 import glob
 import json
@@ -75,9 +76,22 @@ DEPLOYMENT = workflow.deployment_settings.deployment_method
 OWN_PYTHON = DeploymentMethod.CONDA in DEPLOYMENT or (settings.container and DeploymentMethod.APPTAINER in DEPLOYMENT)
 #: Whether jobs run in this Python, so that what it lacks is known before they start.
 THIS_PYTHON = not OWN_PYTHON and PYTHON == os.path.abspath(sys.executable)
-if THIS_PYTHON and workflow.is_main_process:
-    for message in preflight.missing_packages(settings):
+
+
+def warn(message):
+    """Log a warning; a dry run, which may print thousands of lines after it, ends with it."""
+    if workflow.output_settings.dryrun:
+        atexit.register(print, f"warning: {message}", file=sys.stderr)
+    else:
         logger.warning(message)
+
+
+if workflow.is_main_process:
+    if THIS_PYTHON:
+        for message in preflight.missing_packages(settings):
+            warn(message)
+    if workflow.output_settings.dryrun and (message := preflight.missing_gpus(settings)):
+        warn(message)
 VARIABLES = {
     "SCRIPTS": f"{CHECKOUT}/workflow/scripts",
     # A program saves its state and stops when the Snakemake that started it is gone.

@@ -38,8 +38,7 @@ def base_model_identity():
             return digest(Path(model), DIGESTS)
         check_name(model)
     except UserError as error:
-        if workflow.dryrun:
-            logger.warning(error)  # a dry run may be on a machine without the model
+        warn(str(error))  # a dry run may be on a machine without the model
         MISSING.append(str(error))
     except OSError as error:
         raise WorkflowError(f"base_model: {error.filename}: {error.strerror}")

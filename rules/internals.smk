@@ -62,6 +62,9 @@ def slurm_request(job):
 def share_gpus():
     """Limit parallel jobs to this machine's GPUs, unless ``--resources gpu=N`` is given; a cluster counts its own."""
     needed = max(settings.rollout_engine.gpus, settings.training.workers())
+    if workflow.local_exec and any(job.resources.get("gpu") for job in workflow.dag.needrun_jobs()):
+        if message := preflight.missing_gpus(settings):
+            raise WorkflowError(message)
     if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
         present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
         # At this point the scheduler has already copied the limits, so set them in both places.

@@ -12,6 +12,7 @@ from fofg.config.stage1 import COUNTDOWN
 from fofg.data import reading
 from fofg.errors import UserError
 from fofg.models import model_files
+from fofg.runtime import gpus
 from fofg.tasks import task as tasks
 
 #: Sections whose limits concern a model that is only evaluated.
@@ -47,6 +48,22 @@ def missing_packages(settings: Config) -> Iterator[str]:
         tasks.check_packages(settings.problems.task)
     except UserError as error:
         yield f"problems.task: {error}"
+
+
+def missing_gpus(settings: Config) -> str:
+    """Return what is wrong if jobs request more GPUs than this process may use; empty if there are enough."""
+    requested = {
+        "rollout_engine.gpus": settings.rollout_engine.gpus,
+        "training.gpus": settings.training.gpus if settings.training.nodes == 1 else 0,
+    }
+    if not any(requested.values()):
+        return ""
+    present = len(gpus.visible())
+    keys = [f"{key}: {number}" for key, number in requested.items() if number > present]
+    if not keys:
+        return ""
+    visible = f"{present} GPUs are visible on this machine (nvidia-smi, CUDA_VISIBLE_DEVICES)"
+    return f"{', '.join(keys)}, but {visible}; lower it, or run on a cluster or another machine"
 
 
 def check_countdown(settings: Config, packages: bool = True) -> None:

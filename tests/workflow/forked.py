@@ -1,5 +1,6 @@
 """Run Snakemake in processes forked from one that has already imported it, which saves most of its start."""
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -31,4 +32,7 @@ def _run(arguments: list[str], folder: Path, environment: dict[str, str], output
         with open(path, "w") as file:
             os.dup2(file.fileno(), number)
     sys.argv = ["snakemake", *arguments]
-    main()
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()  # a forked process skips them

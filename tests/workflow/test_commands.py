@@ -159,8 +159,18 @@ def test_a_missing_base_model_is_reported_by_a_dry_run_and_fails_a_run(tmp_path)
     command[0] = f"{tmp_path}/{command[0]}"
     for more, code in ((["--dry-run"], 0), ([], 1)):
         done = snakemake(*command, *more)
+        assert "Logging error" not in done.stderr
         assert done.returncode == code and "base_model: no folder /no/such/model; correct the path" in done.stderr
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_dry_run_ends_with_what_this_machine_lacks():
+    engines = "rollout_engine={name: vllm, gpus: 1}", "training={gpus: 1}"
+    done = snakemake("stage1_rft", "--dry-run", "--quiet", "rules", "--cores", "1", "--config", *engines)
+    assert done.returncode == 0
+    engine, gpus = sorted(done.stderr.splitlines()[-2:], reverse=True)
+    assert engine.startswith("warning: rollout_engine.name: vllm is not installed for")
+    assert gpus.startswith("warning: rollout_engine.gpus: 1, training.gpus: 1, but 0 GPUs are visible")
 
 
 def test_a_key_given_twice_in_a_file_is_an_error(tmp_path):
