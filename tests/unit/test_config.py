@@ -106,7 +106,7 @@ BAD_VALUES = [
     ("stage2.rl.curricula.level1", [{"steps": 1, "mixture": {"stage2_level1": 0}}], "Input should be greater than 0"),
     ("stage2.rl.curricula.level1", [{"step": 3, "mixture": {}}], "did you mean stage2.rl.curricula.level1.0.steps?"),
     ("stage2.rl.curricula.level1", [{"steps": 1, "mixture": {"stage2_level_1": 1}}], "did you mean stage2_level1?"),
-    ("stage2.rl.validation.problems", 17, "datasets.stage2_validation.test gives 16"),
+    ("stage2.rl.validation.problems", 33, "datasets.stage2_validation.test gives 32"),
     ("stage2.rl.validation.levels", [1, 5], "dataset stage2_validation has 1, 2, 3, 4"),
     ("stage2.rft.on_empty_selection", "keepmodel", "did you mean keep_model?"),
     ("stage2.rft.dataset", "stage2_level3", "has no train problems; did you mean stage2_level2?"),

@@ -31,9 +31,9 @@ def test_validation_has_the_first_test_problems_of_each_level(tmp_path, changes)
 
 
 def test_too_few_problems_of_a_level_are_an_error():
-    message = r"stage2.rl.validation: datasets.stage2_validation.test gives 16 problems of level 1, fewer than problems: 17"
+    message = r"stage2.rl.validation: datasets.stage2_validation.test gives 32 problems of level 1, fewer than problems: 33"
     with pytest.raises(UserError, match=message):
-        sample(validation().model_copy(update={"problems": 17}))
+        sample(validation().model_copy(update={"problems": 33}))
     with pytest.raises(UserError, match="gives 0 problems of level 5"):
         sample(validation().model_copy(update={"levels": (4, 5)}))
 
