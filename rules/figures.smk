@@ -20,8 +20,9 @@ FIGURES = {
     "learning_curves": (
         "Stage 2",
         "Learning curves",
-        [rules.summarize_accuracy.output.parquet, *RL_METRICS],
+        [rules.summarize_accuracy.output.parquet, *[selection for _, selection in RFT_RUNS], *RL_METRICS],
     ),
+    "training_dynamics": ("Stage 2", "Training dynamics", RL_METRICS),
     "pass_at_k": ("Stage 2", "pass@k", [rules.summarize_passk.output.parquet]),
     "failures": ("Stage 2", "Failures", [rules.summarize_failures.output.parquet]),
     "countdown_accuracy": ("Countdown", "Accuracy on Countdown", [rules.summarize_countdown.output.parquet]),

@@ -102,6 +102,7 @@ def metrics(levels=(1, 2), steps: int = 6, validated=(1, 2, 3, 4), phases: int =
             record |= {"tokens": 1000 * step}
             drawn = 32 * sum((number - 1) * phases // steps == record["phase"] for number in range(1, step + 1))
             record |= {"groups": 32, "prompts_drawn": drawn, "groups_kept": 0 if step == 1 else 20, "seconds": 40.0 * step}
+            record |= {"response_length": 50.0, "entropy": 1 / step, "grad_norm": 0.1, "clip_fraction": 0.0, "truncated": 0.0}
         if validated and step % 2 == 0:
             record |= {f"validation_accuracy_level{level}": step / (8 * level) for level in validated}
             record["validation_accuracy"] = step / 16
@@ -129,6 +130,15 @@ def write_metrics(folder: Path, model: str, records: list[dict]) -> Path:
     path = folder / model / "metrics.jsonl"
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    (path.parent / "spec.json").write_text(json.dumps({"rl": {"rollouts": {"samples": 8}}}))
+    (path.parent / "validation.json").write_text(json.dumps({"problems": 32}))
+    return path
+
+
+def write_selection(folder: Path, model: str, examples: int = 300) -> Path:
+    """Write the report of an iteration's selection from 2,000 responses."""
+    path = folder / f"{model}.json"
+    path.write_text(json.dumps({"responses": {"total": 2000}, "examples": {"train": examples}}))
     return path
 
 
@@ -143,7 +153,5 @@ def write(folder: Path, classes) -> dict[str, Path]:
     files["dataset"].write_text(json.dumps(description("evaluation", {"atoms/train": 0, "pairs/test": 9}, test={"func_0": 512})))
     for number, model in enumerate(ITERATIONS):
         files[model] = write_metrics(folder, model, [{"step": 9, "tokens": 5000}])
-        files[f"{model} selection"] = folder / f"{model}.json"
-        selected = {"responses": {"total": 2000}, "examples": {"train": 300 + number}}
-        files[f"{model} selection"].write_text(json.dumps(selected))
+        files[f"{model} selection"] = write_selection(folder, model, 300 + number)
     return files | {model: write_metrics(folder, model, metrics()) for model in CURRICULA}

@@ -27,6 +27,7 @@ FIGURES = {
     ("plot_exposure",),
     ("plot_accuracy_by_level",),
     ("plot_learning_curves",),
+    ("plot_training_dynamics",),
     ("plot_pass_at_k",),
     ("plot_failures",),
 }
@@ -95,7 +96,7 @@ def chunks():
 
 def trained(*models):
     """Reinforcement learning, and the evaluation of its models."""
-    return {("train_rl", model) for model in models} | held_out(*models)
+    return {("train_rl", model) for model in models} | {("plot_training_dynamics",)} | held_out(*models)
 
 
 STAGE1_MODEL = stage1_test("stage1-rft") | held_out("stage1-rft") | passk("stage1-rft") | rolled_out_iteration(0) | trained(*RL)
@@ -244,7 +245,7 @@ EXPECTED = {
         {("generate_rollouts", shard) for shard in (0, 1, 2)} | GATHER | rolled_out_iteration(0),
     ),
     "training.nodes": (2, SFT),
-    **section("figures", FIGURES, formats=["png"], dpi=50, font_size=8),
+    **section("figures", FIGURES, formats=["png"], dpi=50, font_size=8, published=False),
     "use.stage1_problems": ("{run}/own.parquet", ROLLOUTS | DESCRIPTIONS),
     "use.stage1_rft_data": ("{run}/own_rft", SFT),
     "use.stage1_checkpoint": ("{run}/own_model", {("prepare_stage1_checkpoint",)} | STAGE1_MODEL),

@@ -19,7 +19,7 @@ FIGURES = {
             "Failures (table)",
             "Learning curves",
         ),
-        *("pass@k", "pass@k (table)"),
+        *("Training dynamics", "pass@k", "pass@k (table)"),
     ],
 }
 #: Helpers of the scripts.

@@ -28,7 +28,15 @@ KEY_FILES = [
     *(f"results/{table}.{kind}" for table in ("accuracy", "comparisons", "passk", "failures") for kind in ("parquet", "csv")),
     *(
         f"results/figures/{name}.{kind}"
-        for name in ("accuracy_by_level", "learning_curves", "pass_at_k", "failures", "exposure", "stage1_selection")
+        for name in (
+            "accuracy_by_level",
+            "learning_curves",
+            "training_dynamics",
+            "pass_at_k",
+            "failures",
+            "exposure",
+            "stage1_selection",
+        )
         for kind in ("svg", "png")
     ),
     "results/comparisons.md",

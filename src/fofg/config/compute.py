@@ -160,6 +160,7 @@ class Figures(Section):
     formats: list[Literal["svg", "png", "pdf"]] = Field(min_length=1, description="each once; the first is shown in the report")
     dpi: Count
     font_size: Positive
+    published: bool = Field(description="also draw the paper's points")
 
     @field_validator("formats")
     @classmethod

@@ -45,6 +45,11 @@ def iterations(models: Iterable[str]) -> list[str]:
     return sorted((model for model in models if iteration(model) >= 0), key=iteration)
 
 
+def iterations_of(count: int) -> list[str]:
+    """Return the names of the first iterations of RFT."""
+    return [f"{RFT}{number}" for number in range(count)]
+
+
 def compared(models: Iterable[str]) -> dict[str, str]:
     """Return model -> label for a comparison, where RFT's last iteration stands for all, as "RFT, 3 iterations"."""
     models = list(dict.fromkeys(models))

@@ -3,6 +3,7 @@
 Accuracies are percent on held-out functions, 256 problems per level. ``tests/reference/paper.json`` holds the same facts.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,16 @@ class Gap(NamedTuple):
     level: int
     k: int
     points: str
+
+
+def shares(row: Published) -> dict[Any, float]:
+    """Return those of a row's numbers that are points, as shares: "64%", "~15%", the middle of "27–28.1%"; no bounds."""
+    points = {}
+    for name, number in row.numbers.items():
+        if match := re.match(r"~?([\d.]+)(?:–([\d.]+))?%", number):
+            low, high = float(match[1]), float(match[2] or match[1])
+            points[name] = (low + high) / 200
+    return points
 
 
 def _exact(numbers: dict) -> dict:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import cycle, product
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 from zlib import crc32
 
@@ -29,6 +30,9 @@ LEVEL_MARKERS = "osD^vPX*"
 _EDGE = {"markeredgecolor": "white", "markeredgewidth": 0.6}
 #: The same figure is the same file, whenever it is drawn.
 _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+_published = True
 
 
 class Look(NamedTuple):
@@ -106,11 +110,29 @@ def percentages(axis: Axis) -> None:
     axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
 
 
+def panels(count: int, width: float, height: float) -> tuple[plt.Figure, np.ndarray]:
+    """Return a figure of panels with the same axes, ``width`` by ``height`` inches each at 10 points, in columns that fit a page.
+
+    The last cells of its array may be empty.
+    """
+    columns = 2 if count == 4 else min(3, count)
+    rows = -(-count // columns)
+    inches = size(max(4.6, width * columns), 1 + height * rows)
+    figure, cells = plt.subplots(rows, columns, figsize=inches, sharex=True, sharey=True, squeeze=False)
+    for axes in cells.flat[count:]:
+        axes.set_visible(False)
+    return figure, cells
+
+
 def apply(figures: Figures) -> None:
-    """Set matplotlib's defaults from the configuration."""
+    """Set matplotlib's defaults from the configuration, and whether figures have the paper's points."""
+    global _published
+    _published = figures.published
     plt.rcParams.update(
         {
             "font.size": figures.font_size,
+            "axes.titlesize": "medium",
+            "legend.title_fontsize": "small",
             "savefig.dpi": figures.dpi,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -124,6 +146,11 @@ def apply(figures: Figures) -> None:
     )
 
 
+def shows_published() -> bool:
+    """Return whether figures have the paper's points."""
+    return _published
+
+
 def size(width: float, height: float) -> tuple[float, float]:
     """Scale a figure's size in inches, given at 10 points, with the font, so that everything keeps its position."""
     scale = plt.rcParams["font.size"] / 10
@@ -135,11 +162,13 @@ def handles(panels: Iterable[plt.Axes]) -> dict[str, Artist]:
     return {str(handle.get_label()): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
 
 
-def legend_below(figure: plt.Figure, entries: dict[str, Artist]) -> None:
-    """Draw a legend under all panels, label -> handle, with as many columns as fit the figure's width."""
+def legend_below(figure: plt.Figure, entries: dict[str, Artist], note: str = "") -> None:
+    """Draw a note and a legend under all panels, label -> handle, with as many columns as fit the figure's width."""
     columns = int(figure.get_figwidth() / size(max(1.9, 0.6 + 0.075 * max(map(len, entries), default=0)), 0)[0])
     ncols = max(1, min(len(entries), columns))
-    figure.legend([*entries.values()], [*entries], loc="outside lower center", ncols=ncols, frameon=False)
+    width = int(figure.get_figwidth() / size(0.075, 0)[0])
+    note = "\n".join(wrap(note, width))
+    figure.legend([*entries.values()], [*entries], title=note, loc="outside lower center", ncols=ncols, frameon=False)
 
 
 def save(figure: plt.Figure, stem: str | Path, figures: Figures) -> None:

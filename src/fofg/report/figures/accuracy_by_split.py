@@ -13,4 +13,4 @@ from fofg.report.style import plt
 def plot(accuracy: str | Path) -> plt.Figure:
     """Draw ``results/accuracy_by_split.parquet``; of RFT's iterations only the last is shown."""
     table = over_seeds(read(accuracy, SPLIT_ACCURACY), ["split", "decoding", "level"], "accuracy")
-    return accuracy_by_level.draw(table, "split", labels.compared(table["model"]), "accuracy", "level", accuracy_by_level.title)
+    return accuracy_by_level.draw(table, "split", labels.compared(table["model"]), "accuracy", "level")

@@ -8,14 +8,17 @@ from fofg.data.schemas import ACCURACY
 from fofg.evaluation.tables import read
 from fofg.report.figures import accuracy_by_level
 from fofg.report.labels import transfer_label
+from fofg.report.paper import TRANSFER
 from fofg.report.style import plt
 
 
 def plot(accuracy: str | Path) -> plt.Figure:
     """Draw ``results/countdown_accuracy.parquet``."""
-    figure = accuracy_by_level.plot(accuracy, transfer_label, "accuracy on Countdown", "integers")
-    highest = read(accuracy, ACCURACY)["high"].max()
+    figure = accuracy_by_level.plot(accuracy, transfer_label, "accuracy on Countdown", "integer", TRANSFER)
+    points = [value for axes in figure.axes for line in axes.lines for value in line.get_ydata()]
+    highest = max([read(accuracy, ACCURACY)["high"].max(), *points])
     for axes in figure.axes:  # a few percent are usual here
+        axes.set_xlabel("integers")
         axes.set_ylim(-0.03 * highest, 1.03 * highest)
         axes.yaxis.set_major_locator(AutoLocator())
         axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from fofg.data.schemas import FAILURE_SHARES
+from fofg.evaluation.accuracy import wilson
 from fofg.evaluation.failures import mean_shares
 from fofg.evaluation.tables import read
 from fofg.report import labels, style
@@ -31,7 +32,7 @@ def plot(failures: str | Path) -> plt.Figure:
     table = mean_shares(read(failures, FAILURE_SHARES))
     models, levels = list(table["model"].unique()), sorted(table["level"].unique())
     looks = dict(zip(table["failure"].unique(), cycle(LOOKS)))
-    size = style.size(max(7.2, 2.0 + 3.6 * len(levels)), 1.5 + 0.42 * len(models))
+    size = style.size(max(7.2, 2.0 + 2.6 * len(levels)), 1.7 + 0.42 * len(models))
     figure, panels = plt.subplots(1, len(levels), figsize=size, sharey=True, squeeze=False)
     for axes, level in zip(panels[0], levels):
         _panel(axes, table[table["level"] == level], models, looks)
@@ -39,7 +40,7 @@ def plot(failures: str | Path) -> plt.Figure:
     panels[0][0].set_yticks(range(len(models)), [labels.label(model) for model in models])
     panels[0][0].invert_yaxis()
     figure.set_layout_engine("constrained", wspace=0.05)
-    figure.supxlabel("share of sampled responses", fontsize=plt.rcParams["font.size"])
+    figure.supxlabel(f"share of sampled responses\n{_size(table)}", fontsize=plt.rcParams["font.size"])
     occurring = set(table.loc[table["responses"] > 0, "failure"])
     patches = [
         Patch(facecolor=color, hatch=hatch, edgecolor="black", linewidth=0.6, label=name.replace("_", " "))
@@ -48,6 +49,14 @@ def plot(failures: str | Path) -> plt.Figure:
     ]
     figure.legend(handles=patches, loc="outside upper center", ncols=4 if len(levels) < 3 else 7, frameon=False, handleheight=1.2)
     return figure
+
+
+def _size(table: pd.DataFrame) -> str:
+    """Return the responses per bar, and how wide the interval of a share is; wider where several responses share a problem."""
+    counts = table.groupby(["model", "level"])["responses"].sum()
+    low, high = wilson(0.5, counts.min())
+    number = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,}–{counts.max():,}"
+    return f"{number} responses per bar; a share of 50% has a 95% interval of at least ±{50 * (high - low):.0f} points"
 
 
 def _panel(axes: plt.Axes, rows: pd.DataFrame, models: list[str], looks: dict[str, tuple[str, str]]) -> None:

@@ -1,114 +1,96 @@
-"""Each reinforcement learning run by step, and RFT by iteration (paper §4.1, §4.2)."""
+"""Accuracy on held-out functions by rollouts: a panel per level, RL while it trains, RFT by iteration (paper §4.1, §4.2)."""
 
-import re
-from itertools import pairwise
+import json
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from fofg.data.schemas import ACCURACY
+from fofg.errors import UserError
 from fofg.evaluation.seeds import over_seeds
 from fofg.evaluation.tables import read
-from fofg.report import labels, style
-from fofg.report.metrics import curve, mean_rl
-from fofg.report.style import PALETTE, plt
+from fofg.names import STAGE1
+from fofg.report import labels, notes, style
+from fofg.report.metrics import last_rollouts, validations
+from fofg.report.style import plt
 
-#: Metrics of a level: this and the level's number.
-TRAINING, VALIDATION = "accuracy_level", "validation_accuracy_level"
+#: What RFT's iterations and the Stage-1 model that they start from are called here.
+_RFT = "RFT, by iteration"
 
 
-def plot(accuracy: str | Path, *metrics: str | Path) -> plt.Figure:
-    """Draw ``results/accuracy.parquet`` and the ``metrics.jsonl`` in each model's folder.
+def plot(accuracy: str | Path, *files: str | Path) -> plt.Figure:
+    """Draw ``results/accuracy.parquet``, the ``selection.json`` of RFT's iterations in order, and the ``metrics.jsonl`` of RL runs.
 
-    A column per run, training problems above, held-out ones below; beside them RFT at the same levels, from Stage 1 on.
+    Curves are accuracies on validation problems while a run trains; the points are the evaluation's: of Stage 1, from which all
+    start, of RFT's iterations, and of each RL run's final model.
     """
-    table = over_seeds(read(accuracy, ACCURACY), ["decoding", "level"], "accuracy")
-    runs = mean_rl(metrics)
-    columns = len(runs) + 1
-    figure, panels = plt.subplots(2, columns, figsize=style.size(max(6.4, 1.0 + 2.75 * columns), 5.6), squeeze=False)
-    for (model, steps), (top, bottom) in zip(runs.items(), panels.T):
-        top.set_title(labels.label(model), loc="left")
-        _training(top, steps)
-        _validation(bottom, steps)
-        bottom.sharex(top)
-        bottom.set_xlabel("step")
-    # The reward may be negative: the same lowest end for all.
-    lowest = min([0.0, *(axes.dataLim.y0 for axes in panels[0][:-1])])
-    for axes in panels[0][:-1]:
-        axes.set_ylim(lowest - 0.03, 1.03)
-    panels[0][0].set_ylabel("reward, accuracy\n(training problems)")
-    panels[1][0].set_ylabel("accuracy\n(validation problems)")
-    validated = {level for steps in runs.values() for level in _levels(steps, VALIDATION)}
-    _iterations(panels[1][-1], table[table["level"].isin(validated)] if validated else table)
-    panels[0][-1].axis("off")
-    handles = style.handles(panels.flat)
-    panels[0][-1].legend(handles.values(), handles, loc="center", frameon=False)
+    selections, metrics = ([path for path in files if Path(path).suffix == end] for end in (".json", ".jsonl"))
+    curves = validations(metrics)
+    drawn = dict(zip(labels.iterations_of(len(selections)), accumulate(map(_rollouts, selections))))
+    points = _evaluated(accuracy, {STAGE1: 0.0, **drawn, **last_rollouts(metrics)}, set(curves["level"]))
+    together, folded = notes.fold(pd.concat([curves, points]))
+    levels = sorted(together["level"].unique())
+    figure, panels = style.panels(len(levels), 3.1, 3.0)
+    for axes, level in zip(panels.flat, levels):
+        of_level = [table[table["level"] == level] for table in (curves, points)]
+        _panel(axes, *of_level)
+        axes.set_title(f"Level {level}", loc="left")
+        axes.set_xlabel("rollouts")
+    panels[0][0].set_ylabel("accuracy on held-out functions")
+    style.legend_below(figure, _legend(curves, points), f"{_sizes(curves, points)} {folded}")
     return figure
 
 
-def _levels(steps: pd.DataFrame, prefix: str) -> list[int]:
-    """Return the levels that a family of metrics has, ascending."""
-    return sorted(int(name.removeprefix(prefix)) for name in steps if re.fullmatch(rf"{prefix}\d+", name))
+def _rollouts(selection: str | Path) -> int:
+    try:
+        return int(json.loads(Path(selection).read_text(encoding="utf-8"))["responses"]["total"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{selection}: not a report of a selection ({error}); remove it and run again") from None
 
 
-def _training(axes: plt.Axes, steps: pd.DataFrame) -> None:
-    axes.plot(*curve(steps, "reward"), color=PALETTE[7], linestyle="--", linewidth=1.5, label="mean reward")
-    axes.plot(*curve(steps, "accuracy"), color=PALETTE[0], linewidth=1.8, label="accuracy")
-    _band(axes, steps, "accuracy", PALETTE[0])
-    levels = _levels(steps, TRAINING)
-    for level in levels if len(levels) > 1 else []:
-        axes.plot(*curve(steps, f"{TRAINING}{level}"), **_level_curve(level), linewidth=1, label=f"Level {level}")
-    trained = steps[steps["reward"].notna()]
-    if "phase" in trained:
-        for (before, phase), (after, next_phase) in pairwise(zip(trained["step"], trained["phase"])):
-            if phase != next_phase:
-                axes.axvline((before + after) / 2, color=PALETTE[7], linewidth=1, linestyle=":")
-    axes.set_xlim(0, steps["step"].max() + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.tick_params(labelbottom=False)
-
-
-def _band(axes: plt.Axes, steps: pd.DataFrame, name: str, color: str) -> None:
-    """Draw the range over seeds, if there are several."""
-    if f"{name}_low" in steps:
-        rows = steps[steps[name].notna()]
-        axes.fill_between(rows["step"], rows[f"{name}_low"], rows[f"{name}_high"], color=color, alpha=0.15, linewidth=0)
-
-
-def _validation(axes: plt.Axes, steps: pd.DataFrame) -> None:
-    levels = _levels(steps, VALIDATION)
-    for level in levels:
-        line = _level_curve(level) | {"linewidth": 1.4, "label": f"Level {level}", "clip_on": False}
-        axes.plot(*curve(steps, f"{VALIDATION}{level}"), **line)
-        _band(axes, steps, f"{VALIDATION}{level}", line["color"])
-    if not levels:
-        axes.text(0.5, 0.5, "no validation\nin this run", transform=axes.transAxes, ha="center", va="center")
-    _share(axes)
-
-
-def _iterations(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """Draw accuracy by iteration and level, Stage 1 at 0; of sampled responses where there are any."""
-    iterations = {"stage1-rft": 0} | {model: labels.iteration(model) + 1 for model in labels.iterations(table["model"].unique())}
+def _evaluated(accuracy: str | Path, rollouts: dict[str, float], validated: set[int]) -> pd.DataFrame:
+    """Return the accuracies of models by level, of sampled responses where there are any, with a column ``rollouts``."""
+    table = over_seeds(read(accuracy, ACCURACY), ["decoding", "level"], "accuracy")
     decoding = "sampled" if "sampled" in set(table["decoding"]) else "greedy"
-    rows = table[table["model"].isin(iterations) & (table["decoding"] == decoding)]
-    rows = rows.assign(iteration=rows["model"].map(iterations)).sort_values("iteration")
-    levels = sorted(rows["level"].unique())
-    for number, level in enumerate(levels):
-        line, points = _level_curve(level), rows[rows["level"] == level]
-        x = points["iteration"] + 0.07 * (number - (len(levels) - 1) / 2)
-        style.errorbars(axes, x, points, ecolor=line["color"], elinewidth=1, alpha=0.7)
-        axes.plot(x, points["accuracy"], **line, linewidth=1.4, label=f"Level {level}")
-    axes.set_title("RFT (0: Stage 1), evaluation", loc="left", fontsize="medium")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_xlabel("iteration")
-    _share(axes)
+    rows = table[table["model"].isin(rollouts) & (table["decoding"] == decoding)]
+    rows = rows[rows["level"].isin(validated)] if validated else rows
+    return rows.assign(rollouts=rows["model"].map(rollouts))
 
 
-def _level_curve(level: int) -> dict:
-    return style.level_curve(level) | {"markersize": 6}
-
-
-def _share(axes: plt.Axes) -> None:
+def _panel(axes: plt.Axes, curves: pd.DataFrame, points: pd.DataFrame) -> None:
+    for model, look in _looks(curves, points).items():
+        steps, evaluated = curves[curves["model"] == model], points[points["model"] == model]
+        if len(steps):
+            axes.plot(steps["rollouts"], steps["accuracy"], color=look.color, linestyle=look.line, linewidth=1.3)
+            axes.fill_between(steps["rollouts"], steps["low"], steps["high"], color=look.color, alpha=0.08, linewidth=0)
+        style.errorbars(axes, evaluated["rollouts"], evaluated, ecolor=look.color, elinewidth=1.3, alpha=0.75)
+        axes.plot(evaluated["rollouts"], evaluated["accuracy"], **(look.curve() | {"linestyle": "none"}), markersize=7, zorder=3)
+    rft = points[points["model"].isin([STAGE1, *labels.iterations(points["model"].unique())])].sort_values("rollouts")
+    if len(rft) > 1:
+        look = style.looks(rft["model"])[rft["model"].iloc[-1]]
+        axes.plot(rft["rollouts"], rft["accuracy"], color=look.color, linestyle=look.line, linewidth=1.3)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count / 1000:g}k" if count else "0"))
     axes.set_ylim(-0.03, 1.03)
     style.percentages(axes.yaxis)
+
+
+def _looks(curves: pd.DataFrame, points: pd.DataFrame) -> dict[str, style.Look]:
+    return style.looks([*points["model"].unique(), *curves["model"].unique()])
+
+
+def _legend(curves: pd.DataFrame, points: pd.DataFrame) -> dict[str, Line2D]:
+    """Return an entry per curriculum, one for Stage 1, and one for all iterations of RFT."""
+    looks = _looks(curves, points)
+    iterations = labels.iterations(looks)
+    names = {model: labels.label(model) for model in looks if model not in iterations} | dict.fromkeys(iterations[-1:], _RFT)
+    lines = {model: look.curve() | ({"linestyle": "none"} if model == STAGE1 else {}) for model, look in looks.items()}
+    return {name: Line2D([], [], **lines[model], markersize=7, linewidth=1.3) for model, name in names.items()}
+
+
+def _sizes(curves: pd.DataFrame, points: pd.DataFrame) -> str:
+    """Return what curves and points are, and from how many problems."""
+    measured = f"Curves: validation while RL trains, {notes.size(curves)} per level. " if len(curves) else ""
+    return f"{measured}Points: the evaluation, {notes.size(points)} per level. 95% intervals."

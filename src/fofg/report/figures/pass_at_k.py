@@ -8,32 +8,26 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from fofg.data.schemas import PASSK
 from fofg.evaluation.seeds import over_seeds
 from fofg.evaluation.tables import read
-from fofg.report import labels, style
+from fofg.report import labels, notes, style
 from fofg.report.style import plt
 
 
 def plot(passk: str | Path) -> plt.Figure:
     """Draw ``results/passk.parquet`` over k, on a logarithmic axis of base 2."""
-    table = over_seeds(read(passk, PASSK), ["level", "k"], "pass_at_k")
+    table, folded = notes.fold(over_seeds(read(passk, PASSK), ["level", "k"], "pass_at_k"), "pass_at_k")
     models, levels = table["model"].unique(), sorted(table["level"].unique())
-    columns = min(3, len(levels))
-    lines = -(-len(levels) // columns)
-    size = style.size(max(4.6, 3.4 * columns), 0.9 + 2.7 * lines)
-    figure, panels = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axes in panels.flat[len(levels) :]:
-        axes.set_visible(False)
+    figure, panels = style.panels(len(levels), 3.3, 2.7)
     for number, (axes, level) in enumerate(zip(panels.flat, levels)):
         rows = table[table["level"] == level]
-        seeds = rows["seeds"].max()
         _panel(axes, rows, models)
-        axes.set_title(f"Level {level} ({rows['problems'].max()} problems{f', {seeds} seeds' if seeds > 1 else ''})", loc="left")
-        lowest = number + columns >= len(levels)
+        axes.set_title(f"Level {level}: {notes.size(rows)}", loc="left")
+        lowest = number + panels.shape[1] >= len(levels)
         axes.tick_params(labelbottom=lowest)
         if lowest:
             axes.set_xlabel("k (responses)")
     for axes in panels[:, 0]:
         axes.set_ylabel("pass@k")
-    style.legend_below(figure, style.handles([panels[0][0]]))
+    style.legend_below(figure, style.handles([panels[0][0]]), f"Bands: 95% intervals over problems. {folded}")
     return figure
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from fofg.errors import UserError
 from fofg.evaluation.seeds import over_seeds
-from fofg.report import labels, style
+from fofg.report import labels, notes, style
 from fofg.report.style import PALETTE, plt
 
 
@@ -19,16 +19,17 @@ def plot(accuracy: str | Path) -> plt.Figure:
     for axes, definitions in zip(panels[0], shown):
         rows = table[table["definitions"] == definitions]
         _panel(axes, rows, models, levels)
-        axes.set_title(f"definitions {definitions}{_trained(rows)}", loc="left")
+        axes.set_title(f"definitions {definitions}: {notes.size(rows)}{_trained(rows)}", loc="left")
     panels[0][0].set_ylabel("accuracy")
-    panels[0][-1].legend(*panels[0][0].get_legend_handles_labels(), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    legend = {"title": "bars: 95% intervals", "loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
+    panels[0][-1].legend(*panels[0][0].get_legend_handles_labels(), **legend)
     return figure
 
 
 def _read(path: str | Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
-        columns = ["model", "definitions", "level", "accuracy", "low", "high", "problems", "trained", "seed"]
+        columns = ["model", "definitions", "level", "accuracy", "low", "high", "problems", "samples", "trained", "seed"]
         if table[columns].dropna().empty:
             raise ValueError("no row in it")
         return table.astype({"level": int, "accuracy": float, "low": float, "high": float, "problems": int, "trained": int})
