@@ -1,4 +1,4 @@
-"""Models from elsewhere, prepared for the stages that read them, and the files of a model."""
+"""Base model: models from elsewhere, prepared for the stages that read them, and the files of a model."""
 
 #: The model that all trained ones start from; a name on the hub is not looked up for this.
 START = Path(settings.use.stage1_checkpoint or settings.base_source())

@@ -1,4 +1,4 @@
-"""Transfer to Countdown (paper §4.3): Stage 1 on strings and Countdown together, RL on strings alone, Countdown of more integers."""
+"""Countdown: transfer to it (paper §4.3), Stage 1 on strings and Countdown together, RL on strings alone, Countdown of more integers."""
 
 TRANSFER = settings.countdown
 #: Countdown problems, like strings, have no hints to hide, and one way to grade them, whatever ``scoring`` says.

@@ -1,4 +1,4 @@
-"""Problems of every dataset, and their descriptions."""
+"""Problems: those of every dataset, and their descriptions."""
 
 #: Stage-1 problems: made, or the user's own.
 STAGE1_TRAIN = settings.use.stage1_problems or f"<data>/{names.STAGE1_DATASET}/train.parquet"

@@ -16,6 +16,7 @@ from fofg.cli import count
 from fofg.config import DEFAULT, Config, assigned, at, keys, load, merged, read
 from fofg.data import exchange
 from fofg.errors import UserError, explain
+from fofg.graph import dot
 from fofg.plan import as_dict, as_text, dry_run
 from fofg.runtime import run_registry
 from fofg.tasks.task import task_variables
@@ -30,6 +31,7 @@ def main() -> None:
     _add_config(commands.add_parser("config", help="print the resolved configuration as YAML"))
     _add_plan(commands.add_parser("plan", help="print what targets would do and take, before anything runs"))
     _add_set(commands.add_parser("set", help="print an overlay of the configuration with some keys"))
+    _add_graph(commands.add_parser("graph", help="print the rules as a graph: fofg graph | dot -Tsvg > graph.svg"))
     _add_why(commands.add_parser("why", help="print what is stale and why, or what changed keys would rerun"))
     _add_import(commands.add_parser("import", help="write others' problems, rollouts or examples with this project's columns"))
     _add_export(commands.add_parser("export", help="write problems, rollouts or examples for others"))
@@ -102,6 +104,12 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     )
     _add_overlays(parser)
     parser.set_defaults(run=_set)
+
+
+def _add_graph(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="targets of the workflow (default: all)")
+    _add_overlays(parser)
+    parser.set_defaults(run=_graph)
 
 
 def _add_why(parser: argparse.ArgumentParser) -> None:
@@ -258,6 +266,11 @@ def _plan(arguments: argparse.Namespace) -> None:
     jobs = dry_run(arguments.targets, arguments.configfile, assigned(arguments.config), arguments.stale)
     plan = as_dict(settings, jobs, arguments.gpus)
     print(json.dumps(plan, indent=2) if arguments.json else as_text(settings, plan))
+
+
+def _graph(arguments: argparse.Namespace) -> None:
+    every, stale = (dry_run(arguments.targets, arguments.configfile, assigned(arguments.config), only) for only in (False, True))
+    print(dot(every, stale))
 
 
 def _why(arguments: argparse.Namespace) -> None:

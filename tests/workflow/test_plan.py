@@ -202,7 +202,8 @@ def test_configuration_and_profile_name_the_rules_that_run_a_model(paper, transf
     assert set(get_args(ModelRule)) < names
 
 
-def test_the_drawn_workflow_is_the_rulegraph():
-    graph = snakemake("all", "--rulegraph", "dot").stdout
+def test_the_drawn_workflow_is_the_graph():
     drawn = set(re.findall(r">(\w+)</text>", (ROOT / "docs/rulegraph.svg").read_text()))
-    assert drawn == set(re.findall(r'label = "(\w+)', graph)), "snakemake all --rulegraph dot | dot -Tsvg > docs/rulegraph.svg"
+    rules = {job.rule for job in dry_run([])}
+    assert rules <= drawn, "fofg graph | dot -Tsvg > docs/rulegraph.svg"
+    assert not {name for name in drawn - rules if "_" in name}
