@@ -37,9 +37,9 @@ def dot(every: Sequence[Job], stale: Sequence[Job]) -> str:
     edges = _edges(every)
     forward = {rule: {after for after in edges[rule] if order[after] > order[rule]} for rule in order}
     for rule in order:
-        lines += [f"  {rule} -> {after}" for after in sorted(_direct(rule, forward), key=order.get)]
+        lines += [f"  {rule} -> {after}" for after in sorted(_direct(rule, forward), key=order.__getitem__)]
         back = {after for after in edges[rule] if order[after] < order[rule]}
-        lines += [f"  {rule} -> {after} [style=dashed, constraint=false]" for after in sorted(back, key=order.get)]
+        lines += [f"  {rule} -> {after} [style=dashed, constraint=false]" for after in sorted(back, key=order.__getitem__)]
     return "\n".join([*lines, "}"])
 
 
@@ -54,7 +54,7 @@ def _look(stale: int) -> str:
 
 def _titles() -> dict[str, str]:
     """Return rule -> title of the file that it stands in, which is the beginning of the file's docstring."""
-    titles = {}
+    titles: dict[str, str] = {}
     for path in sorted((CHECKOUT / "rules").glob("*.smk")):
         text = path.read_text(encoding="utf-8")
         title = text.removeprefix('"""').partition(":")[0]

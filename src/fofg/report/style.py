@@ -1,6 +1,6 @@
 """One style for all figures: sizes, and one color, marker and line per model, legible in grayscale and for the color-blind."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, product
 from pathlib import Path
 from textwrap import wrap
@@ -162,7 +162,7 @@ def handles(panels: Iterable[plt.Axes]) -> dict[str, Artist]:
     return {str(handle.get_label()): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
 
 
-def legend_below(figure: plt.Figure, entries: dict[str, Artist], note: str = "") -> None:
+def legend_below(figure: plt.Figure, entries: Mapping[str, Artist], note: str = "") -> None:
     """Draw a note and a legend under all panels, label -> handle, with as many columns as fit the figure's width."""
     columns = int(figure.get_figwidth() / size(max(1.9, 0.6 + 0.075 * max(map(len, entries), default=0)), 0)[0])
     ncols = max(1, min(len(entries), columns))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -15,7 +16,7 @@ from fofg.report.style import plt
 
 #: Width that the models of a level share; neighboring levels are 1 apart.
 _SPREAD = 0.62
-_HOLLOW = {"linestyle": "none", "markerfacecolor": "none", "markersize": 8}
+_HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markersize": 8}
 
 
 def plot(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.ticker import AutoLocator, PercentFormatter
 
 from fofg.data.schemas import ACCURACY
@@ -15,7 +16,7 @@ from fofg.report.style import plt
 def plot(accuracy: str | Path) -> plt.Figure:
     """Draw ``results/countdown_accuracy.parquet``."""
     figure = accuracy_by_level.plot(accuracy, transfer_label, "accuracy on Countdown", "integer", TRANSFER)
-    points = [value for axes in figure.axes for line in axes.lines for value in line.get_ydata()]
+    points = [float(np.max(np.asarray(line.get_ydata()), initial=0.0)) for axes in figure.axes for line in axes.lines]
     highest = max([read(accuracy, ACCURACY)["high"].max(), *points])
     for axes in figure.axes:  # a few percent are usual here
         axes.set_xlabel("integers")
