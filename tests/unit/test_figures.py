@@ -107,8 +107,8 @@ def test_accuracy_by_level_shows_each_models_accuracy_and_interval(draw):
     sampled, greedy = figure.axes
     assert list(lines(sampled)) == ["base", "Stage 1", "RFT, 3 iterations", "RL on Level 1", "RL on Level 2", "RL on Levels 1+2"]
     assert lines(greedy)["RL on Level 2"] == pytest.approx([7 / 10**level for level in range(1, 3)])
-    assert "Bars: 95% intervals. Levels 3–8 left out: no model above 0.8%." in texts(figure)
-    assert "sampled: 64 problems × 2 responses per level" in texts(figure)
+    assert "Problems per level; bars are 95% intervals. Levels 3–8 left out: no model above 0.8%." in texts(figure)
+    assert "sampled: 64 problems × 2 responses" in texts(figure)
     hollow = {line.get_marker(): list(line.get_ydata()) for line in sampled.lines if line.get_markerfacecolor() == "none"}
     assert hollow["v"] == [0.64] and hollow["^"] == [0.15], "the paper's points of RL on Level 2 and of RFT"
     style.apply(Figures(formats=["svg"], dpi=50, font_size=10, published=False))
@@ -121,7 +121,7 @@ def test_accuracy_by_split_has_a_panel_per_split(draw):
     rows = [{"split": split} | row for split in ("seen pairs", "new pairs") for row in tables.accuracy(decodings=["sampled"])]
     figure = draw(accuracy_by_split, SPLIT_ACCURACY, rows)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        f"{split}: 64 problems × 2 responses per level" for split in ("seen pairs", "new pairs")
+        f"{split}: 64 problems × 2 responses" for split in ("seen pairs", "new pairs")
     ]
     assert all(lines(axes)["Stage 1"] == pytest.approx([0.2, 0.02]) for axes in figure.axes)
 
@@ -211,7 +211,7 @@ def test_stage_1_accuracy_shows_the_share_of_training_problems(tmp_path, trained
     rows = [row | {"definitions": "hidden", "trained": trained} for row in tables.accuracy(["base", "stage1-rft"], [1], ["greedy"])]
     pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
     figure = stage1_accuracy.plot(tmp_path / "a.csv")
-    assert ("definitions hidden: 64 problems\n3 of 64 in training" in texts(figure)) is bool(trained)
+    assert ("definitions hidden\n64 problems\n3 of 64 in training" in texts(figure)) is bool(trained)
     assert [bar.get_height() for bars in figure.axes[0].containers[::2] for bar in bars] == pytest.approx([0.1, 0.2])
 
 

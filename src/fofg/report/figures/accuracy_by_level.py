@@ -52,14 +52,14 @@ def draw(
     for axes, value in zip(panels[0], values):
         rows = table[table[column] == value]
         _panel(axes, rows, shown, levels, points if value == "sampled" else {})
-        axes.set_title(f"{value}: {notes.size(rows)} per level", loc="left")
+        axes.set_title(f"{value}: {notes.size(rows)}", loc="left")
         axes.set_xlabel(level)
     panels[0][0].set_ylabel(measured)
     handles = style.handles(panels[0])
     entries = {label: handles[label] for label in shown.values() if label in handles}
     if points and "sampled" in values:
         entries[paper.PAPER] = Line2D([], [], marker="o", markeredgecolor="black", **_HOLLOW)
-    style.legend_below(figure, entries, f"Bars: 95% intervals. {folded}")
+    style.legend_below(figure, entries, f"Problems per level; bars are 95% intervals. {folded}")
     return figure
 
 

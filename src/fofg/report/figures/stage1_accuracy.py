@@ -19,7 +19,7 @@ def plot(accuracy: str | Path) -> plt.Figure:
     for axes, definitions in zip(panels[0], shown):
         rows = table[table["definitions"] == definitions]
         _panel(axes, rows, models, levels)
-        axes.set_title(f"definitions {definitions}: {notes.size(rows)}{_trained(rows)}", loc="left")
+        axes.set_title(f"definitions {definitions}\n{notes.size(rows)}{_trained(rows)}", loc="left")
     panels[0][0].set_ylabel("accuracy")
     legend = {"title": "bars: 95% intervals", "loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
     panels[0][-1].legend(*panels[0][0].get_legend_handles_labels(), **legend)
