@@ -49,7 +49,7 @@ for name, (category, title, files) in FIGURES.items():
             mem_mb=1000,
             runtime=10,
         params:
-            spec=tracked(settings.figures, code=5),
+            spec=tracked(settings.figures, code=6),
             figure=name,
             stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
         shell:
