@@ -11,13 +11,14 @@ ARGS ?=
 VENV := .venv
 ENGINES := .venv-engines
 GPU := .venv-gpu
+VERIFIERS := .venv-verifiers
 PYTHON_GPU ?= python3.12
 UV ?= $(shell command -v uv)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # uv leaves it to the first import to compile a module; if that is not kept, each start of verl takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help box env lock env-engines env-gpu test test-slow test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
+.PHONY: help box env lock env-engines env-gpu env-verifiers test test-slow test-verifiers test-engines test-env-gpu test-slurm test-gpu lint schema clean-env
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -62,6 +63,14 @@ $(ENGINES)/.complete: envs/gpu.txt envs/countdown.txt pyproject.toml
 	$(INSTALL) --no-deps -e .
 	@touch $@
 
+env-verifiers: $(VERIFIERS)/.complete  ## Make or reuse .venv-verifiers/: the problems as an environment of verifiers (docs/publish.md)
+
+$(VERIFIERS)/.complete: envs/verifiers.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VERIFIERS)
+	$(INSTALL) -r envs/verifiers.txt
+	$(INSTALL) --no-deps -e .
+	@touch $@
+
 box: env  ## The paper in a box: all arms, enough problems to tell them apart, half an hour on two cores (docs/box.md)
 	@fofg unlock
 	snakemake all --cores $(CORES) --configfile config/box.yaml $(ARGS)
@@ -80,6 +89,9 @@ test-env-gpu: env-gpu  ## Check the GPU environment on a machine without a GPU: 
 
 test-slurm: env env-engines  ## Tests on a real SLURM cluster of two nodes, started on this machine (as root), 20 minutes
 	pytest -m slurm tests/slurm
+
+test-verifiers: env-verifiers  ## Tests with the real package verifiers
+	PATH=$(CURDIR)/$(VERIFIERS)/bin:$$PATH pytest -m verifiers tests/verifiers
 
 test-gpu: env-gpu  ## Tests on a machine with a GPU: the tiny model through vLLM and verl, 20 minutes
 	$(GPU)/bin/pytest -s -m gpu tests/gpu
@@ -101,6 +113,7 @@ lock:  ## Pin the packages of pyproject.toml anew: uv.lock, and envs/ from it (n
 	$(UV) $(EXPORT) --extra cpu --no-hashes | grep ^torch== > envs/torch.txt
 	$(UV) $(EXPORT) --extra cpu --extra dev $(CUDA) --output-file envs/cpu.txt
 	$(UV) $(EXPORT) --extra gpu --extra test --output-file envs/gpu.txt
+	$(UV) $(EXPORT) --extra verifiers --extra test --output-file envs/verifiers.txt
 	@$(call conda,3.11,envs/torch.txt envs/cpu.txt) > envs/cpu.yaml
 	@$(call conda,3.12,envs/gpu.txt) > envs/gpu.yaml
 
@@ -110,11 +123,11 @@ conda = { printf '%s\n' '\# Made by `make lock` from $(2).' channels: '  - conda
 schema: env  ## Rewrite config/schema.json
 	fofg schema > config/schema.json
 
-clean-env:  ## Remove .venv/, .venv-engines/ and .venv-gpu/
-	rm -rf $(VENV) $(ENGINES) $(GPU)
+clean-env:  ## Remove .venv/, .venv-engines/, .venv-gpu/ and .venv-verifiers/
+	rm -rf $(VENV) $(ENGINES) $(GPU) $(VERIFIERS)
 
 # Otherwise .DEFAULT would look for them through itself, again and again.
-envs/torch.txt envs/cpu.txt envs/gpu.txt envs/countdown.txt pyproject.toml:
+envs/torch.txt envs/cpu.txt envs/gpu.txt envs/verifiers.txt envs/countdown.txt pyproject.toml:
 	@echo "error: no $@; the checkout is incomplete, get it again" >&2; exit 1
 
 .DEFAULT:

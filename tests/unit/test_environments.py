@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CPU, GPU = ["torch.txt", "cpu.txt"], ["gpu.txt"]
+CPU, GPU, VERIFIERS = ["torch.txt", "cpu.txt"], ["gpu.txt"], ["verifiers.txt"]
 #: Where the GPU environment is installed.
 GPU_MACHINE = {"python_version": "3.12", "python_full_version": "3.12.12", "sys_platform": "linux", "platform_machine": "x86_64"}
 
@@ -43,7 +43,9 @@ def wanted(*extras: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(
-    ("files", "machine", "extras"), [(CPU, None, ("cpu", "test", "dev")), (GPU, GPU_MACHINE, ("gpu", "test"))], ids=["cpu", "gpu"]
+    ("files", "machine", "extras"),
+    [(CPU, None, ("cpu", "test", "dev")), (GPU, GPU_MACHINE, ("gpu", "test")), (VERIFIERS, None, ("verifiers", "test"))],
+    ids=["cpu", "gpu", "verifiers"],
 )
 def test_pins_are_what_pyproject_asks_for(files, machine, extras):
     pinned = pins(files, machine)
@@ -51,7 +53,7 @@ def test_pins_are_what_pyproject_asks_for(files, machine, extras):
     assert not wrong, "make lock"
 
 
-@pytest.mark.parametrize("files", [CPU, GPU], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("files", [CPU, GPU, VERIFIERS], ids=["cpu", "gpu", "verifiers"])
 def test_pins_are_those_of_the_lock(files):
     locked = {(one["name"], one["version"]) for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"] if "version" in one}
     pinned = [re.match(r"([\w.-]+)==(\S+)", line).groups() for line in requirements(files)]

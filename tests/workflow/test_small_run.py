@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import DatasetCard, ModelCard
 
 pytestmark = pytest.mark.slow
 
@@ -87,3 +88,16 @@ def test_the_time_of_a_run_is_accounted_for(finished):
     rows = {rule: float(computed) for rule, *_, computed, _ in map(str.split, done.stderr.splitlines()[1:])}
     models = {rule for rule in rows if rule.startswith(("train", "generate"))}
     assert {rule for rule, computed in rows.items() if computed} == models and len(models) == 6
+
+
+def test_cards_lie_beside_every_trained_model_and_every_dataset(copied):
+    copied.run("publish")
+    models = {path.parent for path in copied.folder.glob("checkpoints/string-task/*/metrics.jsonl")}
+    assert len(models) == 7  # stage1-rft, two iterations, stage2-rft, three curricula
+    for folder in models:
+        assert len(ModelCard.load(folder / "README.md").data.eval_results) == 16
+    datasets = {path.parent for name in ("dataset.json", "selection.json") for path in copied.folder.glob(f"data/**/{name}")}
+    for folder in (folder for folder in datasets if "iter" not in folder.parent.name):
+        (config,) = DatasetCard.load(folder / "README.md").data.configs
+        assert all((folder / split["path"]).exists() for split in config["data_files"])
+    assert copied.stale(targets=("publish",)) == {}

@@ -51,6 +51,7 @@ def write_card(model: Model, run: Run, accuracy: str | Path, folder: str | Path)
     table, title = read(accuracy, ACCURACY), f"fofg-{model.name}"
     rows = table[(table["model"] == model.evaluated) & (table["seed"] == model.seed)]
     license = cards.license_of(run.base_folder)
+    records = Path(folder, "metrics.jsonl").resolve()  # stage2-rft has links to its last iteration, which has spec.json
     on_hub = not Path(run.base_folder).is_dir()
     data = ModelCardData(
         model_name=title,
@@ -69,7 +70,7 @@ def write_card(model: Model, run: Run, accuracy: str | Path, folder: str | Path)
 - Base model: {run.base_model}; trained from `{model.start}`
 - Trained on: {", ".join(f"`{name}`" for name in model.data)}
 - Seed: {model.seed}, of {", ".join(map(str, run.seeds))} in this run
-- {_effort(Path(folder, "metrics.jsonl"))}
+- {_effort(records)}
 - {cards.license_note(run.base_model, license)}
 
 ## Accuracy
@@ -80,7 +81,7 @@ Share of correct responses to the test problems of `{run.dataset}` ({run.tests})
 Of the training, from `spec.json`; `metrics.jsonl` has a line per step.
 
 ```yaml
-{yaml.safe_dump(_spec(Path(folder, "spec.json")), sort_keys=False, allow_unicode=True)}```
+{yaml.safe_dump(_spec(records.with_name("spec.json")), sort_keys=False, allow_unicode=True)}```
 """
     cards.write(folder, data, text)
 
