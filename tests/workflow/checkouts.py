@@ -40,8 +40,8 @@ class Checkout:
             pytest.fail(f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"[-6000:])
         return done
 
-    def stale(self, overlays=(), targets=TARGETS, cores: int = 2) -> dict[str, int]:
-        """Return the jobs by rule that a dry run would start, without targets."""
+    def dry_run(self, overlays=(), targets=TARGETS, cores: int = 2) -> tuple[dict[str, int], set[str]]:
+        """Return the jobs by rule that a dry run would start, without targets, and the keys of their specs that have changed."""
         done = snakemake(*self.arguments(*targets, overlays=overlays, cores=cores), "--dry-run", folder=self.folder)
         output = done.stdout + done.stderr
         assert done.returncode == 0, output[-6000:]
@@ -49,7 +49,12 @@ class Checkout:
         jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
         if not jobs:
             assert "Nothing to be done" in output
-        return {rule: count for rule, count in jobs.items() if rule not in ("all", "stage1_rft", "tiny_base")}
+        changes = re.findall(r"Params have changed since last execution: (.*)", output)
+        changed = {change.split(" ")[0] for line in changes for change in line.split("; ")}
+        return {rule: count for rule, count in jobs.items() if rule not in targets}, changed
+
+    def stale(self, overlays=(), targets=TARGETS, cores: int = 2) -> dict[str, int]:
+        return self.dry_run(overlays, targets, cores)[0]
 
 
 def environment() -> dict[str, str]:

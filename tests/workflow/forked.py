@@ -9,7 +9,10 @@ import tempfile
 from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["snakemake.cli", "snakemake_executor_plugin_slurm", "fofg.specs", "fofg.resources"])
+#: What Snakemake and the rules import while they run.
+MODULES = ["snakemake.cli", "snakemake.report.html_reporter", "snakemake_executor_plugin_slurm", "fofg.specs", "fofg.resources"]
+MODULES += ["fofg.preflight", "fofg.provenance", "fofg.failed_jobs", "fofg.runtime.slurm", "fofg.report.versions"]
+SERVER.set_forkserver_preload(MODULES)
 
 
 def snakemake(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:

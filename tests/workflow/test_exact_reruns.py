@@ -1,11 +1,13 @@
 """A changed configuration key reruns exactly the jobs that depend on it."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from checkouts import TARGETS
 from configs import nested, value_of
 
 from fofg.config import keys, load, read
@@ -173,7 +175,6 @@ def dataset_keys(name, used, rows, jobs, levels=(3, 3)):
 
 EVALUATION = stage1_test("base", "stage1-rft") | held_out(*MODELS)
 SAMPLED_EVALUATION = stage1_test("base", "stage1-rft") | held_out(*MODELS, decodings=["sampled"])
-WARMUP_DATA = {"test_rows": 2, "skills": "all", "levels": [1, 2], "seed": 9}
 #: Key -> another value, and the jobs that it reruns. {run} is the finished run's folder.
 EXPECTED = {
     "run_dir": ("elsewhere", EVERYTHING),
@@ -198,8 +199,6 @@ EXPECTED = {
     "scoring.scheme": ("binary", trained(*RL)),
     "scoring.answer_rule": ("lenient", ANSWERS | classified(*MODELS) | SAMPLES),
     "stage0.examples": (8, WITH_WARMUP),
-    **section("stage0", WITH_WARMUP, **WARMUP_DATA),
-    **sft_keys("stage0.sft", WITH_WARMUP),
     **rollout_keys("stage1.rollouts", ROLLOUTS),
     "stage1.rft.keep_definitions": (True, SELECTION),
     **selection_keys("stage1.rft", SELECTION),
@@ -258,6 +257,12 @@ EXPECTED = {
     **section("tiny_base", TINY, learning_rate=1e-3, matrix_learning_rate=1e-3, error_rate=0.1, seed=9),
     **section("tiny_base", TINY, nested_calls="none", countdown={"share": 0.5, "template": "{numbers} {target}"}),
 }
+#: The same of target stage0, in a run with warm-up.
+WARMUP_KEYS = {
+    **section("stage0", WARMUP, test_rows=2, skills="all", levels=[1, 2], seed=9),
+    "problems.template": ("{code} {input}", WARMUP),
+    **sft_keys("stage0.sft", {("train_warmup",)}),
+}
 #: Key -> another value; it changes speed, what is checked, or what is measured on the way, but no file.
 FREE_KEYS = {
     "container": "docker://fofg-gpu",
@@ -286,8 +291,7 @@ VERL = GPU | {
 }
 #: Key -> further settings that make its new value valid; alone they rerun nothing, or the same jobs.
 BESIDE = {
-    **{key: {"stage0": {"examples": 8}} for key in EXPECTED if key.startswith("stage0.")},
-    "stage0.sft.engine": GPU | {"stage0": {"examples": 8, "sft": {"last_batch": "drop"}}},
+    "stage0.sft.engine": GPU | {"stage0": {"sft": {"last_batch": "drop"}}},
     "stage1.sft.engine": GPU | {"stage1": {"sft": {"last_batch": "drop"}}},
     "stage2.rft.sft.engine": GPU | {"stage2": {"rft": {"sft": {"last_batch": "drop"}}}},
     "stage2.rl.engine": GPU | {"stage2": {"rl": {"on_empty_step": "error"}}},
@@ -304,21 +308,42 @@ def write(path: Path, values: dict) -> Path:
 def test_the_tables_have_every_key():
     """Those of Countdown are in test_transfer.py."""
     every = {key for key in keys(read([DEFAULT])) if not key.startswith("countdown.")}
-    assert {*EXPECTED, *FREE_KEYS} == every and not EXPECTED.keys() & FREE_KEYS.keys()
+    assert {*EXPECTED, *WARMUP_KEYS, *FREE_KEYS} == every and not EXPECTED.keys() & FREE_KEYS.keys()
 
 
 def test_keys_that_rerun_nothing_are_not_compared_in_a_run_without_records():
-    free = {key for key in {*EXPECTED, *FREE_KEYS} if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
+    free = {key for key in {*EXPECTED, *WARMUP_KEYS, *FREE_KEYS} if any(f"{key}.".startswith(f"{one}.") for one in FREE)}
     assert free == {*FREE_KEYS, "run_dir", "training.nodes"}
 
 
-@pytest.mark.parametrize("key", EXPECTED)
-def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, key):
-    value, jobs = EXPECTED[key]
-    value = yaml.safe_load(yaml.safe_dump(value).replace("{run}", str(finished.folder)))
-    overlays = [write(tmp_path / "beside.yaml", BESIDE.get(key, {})), write(tmp_path / "changed.yaml", nested({key: value}))]
-    assert load(read([DEFAULT, SMALL, *overlays])) != load(read([DEFAULT, SMALL]))
-    assert finished.stale(overlays) == count(jobs)
+#: Sections whose keys are those of a spec, too: those that rerun the same jobs are changed at once, and the dry run names each.
+SECTIONS = re.compile(r"\.(rollouts|rft|selection|sft|rl|mixture)$|^(stage0|tiny_base)$")
+
+
+def at_once(expected, alone=()):
+    """Return lists of keys to change at once."""
+    groups = {}
+    for key, (_, jobs) in expected.items():
+        parent = key.rpartition(".")[0]
+        groups.setdefault((parent, *sorted(jobs)) if SECTIONS.search(parent) and key not in alone else key, []).append(key)
+    return groups.values()
+
+
+def check(run, overlays, keys, changes, jobs, targets=TARGETS):
+    """Fail unless a dry run would start these jobs, and, for several keys, names each as changed."""
+    before, after = (load(read([DEFAULT, *run.small, *files])) for files in ((), overlays))
+    assert [key for key in keys if value_of(after, key) == value_of(before, key)] == []
+    stale, changed = run.dry_run(overlays, targets)
+    assert stale == count(jobs)
+    if len(keys) > 1:
+        assert {key.rpartition(".")[2] for key in keys} <= {part for name in changed for part in name.split(".")}
+
+
+@pytest.mark.parametrize("keys", at_once(EXPECTED, BESIDE), ids=lambda keys: keys[0])
+def test_a_changed_key_reruns_what_depends_on_it(finished, tmp_path, keys):
+    values = yaml.safe_load(yaml.safe_dump({key: EXPECTED[key][0] for key in keys}).replace("{run}", str(finished.folder)))
+    overlays = [write(tmp_path / "beside.yaml", BESIDE.get(keys[0], {})), write(tmp_path / "changed.yaml", nested(values))]
+    check(finished, overlays, keys, EXPECTED[keys[0]][1])
 
 
 @pytest.mark.parametrize(
@@ -380,10 +405,10 @@ def test_keys_of_the_warmup_rerun_its_data_or_its_training(copied, tmp_path):
     on.write_text("stage0: {examples: 8, test_rows: 1, sft: {batch_size: 4}}\n")
     copied.run("stage0", overlays=[on])
     assert copied.stale([on]) == count(WITH_WARMUP - WARMUP)
-    of_data = {f"stage0.{key}": value for key, value in WARMUP_DATA.items()}
-    for key, value in (of_data | {"stage0.examples": 9, "problems.template": "{code} {input}", "stage0.sft.seed": 9}).items():
-        stale = copied.stale([on, write(tmp_path / "changed.yaml", nested({key: value}))], targets=["stage0"])
-        assert stale == count(WARMUP - ({("create_warmup_examples",)} if "sft" in key else set())) | {"stage0": 1}
+    for several in at_once(WARMUP_KEYS, BESIDE):
+        changed = nested({key: WARMUP_KEYS[key][0] for key in several})
+        overlays = [on, write(tmp_path / "beside.yaml", BESIDE.get(several[0], {})), write(tmp_path / "changed.yaml", changed)]
+        check(copied, overlays, several, WARMUP_KEYS[several[0]][1], ["stage0"])
 
 
 def test_touched_scripts_sources_and_inputs_rerun_nothing(copied):

@@ -62,7 +62,7 @@ PROMISED = ("data/**/*.parquet", "data/**/*.json", "results/**/*.parquet", "resu
 def start_until_ready(checkout: Checkout, kill: Kill) -> Terminal:
     """Start the target in its own session, on a terminal, and wait until it is to be killed."""
     run = Terminal(checkout.command(kill.target), checkout.folder, environment())
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while not any(checkout.folder.glob(kill.ready)):
         assert run.running(), f"the run ended before {kill.ready} was there"
         assert time.monotonic() < deadline

@@ -11,10 +11,10 @@ import pytest
 from checkouts import Checkout, environment
 from configs import nested
 from conftest import copy, run_once
-from test_exact_reruns import DEFAULT, FREE_KEYS, SMALL, count, each, rollout_keys, section, selection_keys, write
+from test_exact_reruns import DEFAULT, FREE_KEYS, SMALL, at_once, check, each, rollout_keys, section, selection_keys, write
 from test_kill_and_resume import Kill, remove, results, start_until_ready
 
-from fofg.config import keys, load, read
+from fofg.config import keys, read
 
 pytestmark = pytest.mark.slow
 
@@ -133,23 +133,18 @@ def test_the_table_has_every_key():
     assert every == {key for key in EXPECTED if key.startswith("countdown.")}
 
 
-@pytest.mark.parametrize("key", EXPECTED)
-def test_a_changed_key_reruns_what_depends_on_it(transferred, tmp_path, key):
-    value, jobs = EXPECTED[key]
-    changed = write(tmp_path / "changed.yaml", nested({key: value}))
-    assert load(read([DEFAULT, *transferred.small, changed])) != load(read([DEFAULT, *transferred.small]))
-    assert stale(transferred, changed) == count(jobs)
+@pytest.mark.parametrize("keys", at_once(EXPECTED), ids=lambda keys: keys[0])
+def test_a_changed_key_reruns_what_depends_on_it(transferred, tmp_path, keys):
+    changed = write(tmp_path / "changed.yaml", nested({key: EXPECTED[key][0] for key in keys}))
+    check(transferred, [changed], keys, EXPECTED[keys[0]][1], ["countdown"])
 
 
 def test_keys_of_strings_alone_and_of_speed_rerun_nothing(transferred, tmp_path):
     """All at once: one that reran a job would do so here too."""
-    assert stale(transferred, write(tmp_path / "changed.yaml", nested(UNTOUCHED | FREE_KEYS))) == {}
+    changed = write(tmp_path / "changed.yaml", nested(UNTOUCHED | FREE_KEYS))
+    assert transferred.stale([changed], ["countdown"]) == {}
 
 
 def test_keys_of_countdown_rerun_nothing_of_the_string_experiment(finished, tmp_path):
     changed = {key: value for key, (value, _) in EXPECTED.items() if key.startswith("countdown.")}
     assert finished.stale([write(tmp_path / "changed.yaml", nested(changed))]) == {}
-
-
-def stale(run: Checkout, overlay) -> dict[str, int]:
-    return {rule: jobs for rule, jobs in run.stale([overlay], ("countdown",)).items() if rule != "countdown"}
