@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -127,14 +128,18 @@ def test_responses_are_never_executed(scorers):
     responses = [[*scorer.tokens(text)[: LIMIT - 1], scorer.end] for text in code_as_answers()]
     scorer(responses[0])  # load what is loaded on first use
     kinds = ("compile", "exec", "import", "open", "os", "subprocess", "marshal", "ctypes", "socket")
-    # An audit hook can't be removed; this one is silent after the test.
-    sys.addaudithook(lambda event, arguments: seen.append(event) if watching[0] and event.split(".")[0] in kinds else None)
+
+    def note(event, arguments):  # of this thread and asyncio's, which score; a library's own may open files meanwhile
+        if watching[0] and event.split(".")[0] in kinds and threading.current_thread().name.startswith(("MainThread", "asyncio")):
+            seen.append((event, str(arguments)))
+
+    sys.addaudithook(note)  # It can't be removed, and is silent after the test.
     watching[0] = True
     try:
         found = [scorer(response) for response in responses]
         assert seen == []
         compile("1", "", "eval")
-        assert seen == ["compile"]
+        assert [event for event, _ in seen] == ["compile"]
     finally:
         watching[0] = False
     assert {correct for _, correct, _ in found} == {0.0}
