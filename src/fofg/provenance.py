@@ -43,9 +43,9 @@ def enclosing_run(folder: str | os.PathLike) -> str | None:
     """Return the nearest folder, from this one upward, that runs were started in, or this checkout; else one with a run's files."""
     folders = [Path(folder).absolute(), *Path(folder).absolute().parents]
     started = (path for path in folders if path == CHECKOUT or (path / ".snakemake" / REGISTRY).is_dir())
-    made = (path for path in folders if (path / CONFIG).is_file())
-    found = next(started, None) or next(made, None)
-    return str(found) if found else None
+    with_files = (path for path in folders if (path / CONFIG).is_file())
+    folder_of_run = next(started, None) or next(with_files, None)
+    return str(folder_of_run) if folder_of_run else None
 
 
 def changed_keys(settings: Config, cache: str | os.PathLike | None = None) -> list[str] | None:

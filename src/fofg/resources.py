@@ -178,8 +178,8 @@ def _prompts_per_step(settings: Config) -> tuple[int, int]:
     rl = settings.stage2.rl
     if not rl.filter_groups:
         return rl.prompts_per_step, rl.prompts_per_step
-    most = rl.max_generation_batches * rl.generation_prompts
-    return min(max(round(settings.plan.generation_batches * rl.generation_prompts), rl.prompts_per_step), most), most
+    limit = rl.max_generation_batches * rl.generation_prompts
+    return min(max(round(settings.plan.generation_batches * rl.generation_prompts), rl.prompts_per_step), limit), limit
 
 
 def _estimate_training(

@@ -105,13 +105,13 @@ def _by_rule(jobs: Iterable[Job]) -> list[tuple[str, list[Job]]]:
 def _row(rule: str, jobs: Sequence[Job], makers: Mapping[str, str]) -> dict[str, Any]:
     """Return the row of a rule. ``makers``: file -> rule of the stale job that makes it."""
     inputs = [path for job in jobs for path in job.inputs if path in makers]
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for job in jobs:
         for phrase, details in _parts(job.reason):
-            found.setdefault(phrase, []).extend(detail for detail in details if detail not in found[phrase])
+            reasons.setdefault(phrase, []).extend(detail for detail in details if detail not in reasons[phrase])
     hours = sum(job.estimate.gpu_seconds for job in jobs) / 3600
     after = list(dict.fromkeys(makers[path] for path in inputs))
-    return {"rule": rule, "jobs": len(jobs), "gpu_hours": hours, "after": after, "reasons": found}
+    return {"rule": rule, "jobs": len(jobs), "gpu_hours": hours, "after": after, "reasons": reasons}
 
 
 def _parts(reason: str) -> Iterator[tuple[str, list[str]]]:

@@ -329,7 +329,7 @@ def at_once(expected, alone=()):
     return groups.values()
 
 
-def check(run, overlays, keys, changes, jobs, targets=TARGETS):
+def check(run, overlays, keys, jobs, targets=TARGETS):
     """Fail unless a dry run would start these jobs, and, for several keys, names each as changed."""
     before, after = (load(read([DEFAULT, *run.small, *files])) for files in ((), overlays))
     assert [key for key in keys if value_of(after, key) == value_of(before, key)] == []

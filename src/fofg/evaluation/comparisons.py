@@ -65,12 +65,12 @@ def compare(
     errors = (ends[1] - ends[0]) / (2 * NormalDist().inv_cdf(0.975))
     if seeds == 1:
         p = [sign_flip(counts[0]) for counts in differences]
-        found = detectable(errors, over_seeds, freedom, comparisons, responses=differences.shape[2] * samples)
+        resolved = detectable(errors, over_seeds, freedom, comparisons, responses=differences.shape[2] * samples)
     else:
         p = list(two_sided(values, over_problems, over_seeds, freedom))
-        found = detectable(over_problems, over_seeds, freedom, comparisons)
+        resolved = detectable(over_problems, over_seeds, freedom, comparisons)
     low, high = np.clip(np.minimum(ends[0], values), -1, 1), np.clip(np.maximum(ends[1], values), -1, 1)
-    return list(map(Difference, values, low, high, errors, p, found))
+    return list(map(Difference, values, low, high, errors, p, resolved))
 
 
 def _bootstrap(differences: np.ndarray) -> np.ndarray:
@@ -120,8 +120,8 @@ def detectable(normal: np.ndarray, student: np.ndarray, freedom: int, comparison
         middle = (low + high) / 2
         significant = two_sided(middle, normal, student, freedom) < level
         low, high = np.where(significant, low, middle), np.where(significant, middle, high)
-    fewest = ceil(log2(2 / level)) / responses if responses else 0.0
-    return np.clip(high + NormalDist().inv_cdf(POWER) * np.hypot(normal, student), fewest, 1.0)
+    minimum = ceil(log2(2 / level)) / responses if responses else 0.0
+    return np.clip(high + NormalDist().inv_cdf(POWER) * np.hypot(normal, student), minimum, 1.0)
 
 
 def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataFrame:
@@ -147,10 +147,10 @@ def summarize(models: Sequence[str], verdicts: Sequence[str | Path]) -> pd.DataF
         correct = {model: group[model].to_numpy().T for model in models}
         differences = np.stack([correct[model] - correct[other] for other, model in pairs])
         varying = [sum(model not in shared for model in pair) for pair in pairs]
-        for (other, model), found in zip(pairs, compare(differences, samples, varying, len(pairs) * len(levels))):
+        for (other, model), difference in zip(pairs, compare(differences, samples, varying, len(pairs) * len(levels))):
             accuracies = {"accuracy": correct[model].mean() / samples, "other_accuracy": correct[other].mean() / samples}
             sizes = {"seeds": seeds, "problems": len(group), "samples": samples}
-            table.append({"level": level, "model": model, "other": other, **sizes, **accuracies, **found._asdict()})
+            table.append({"level": level, "model": model, "other": other, **sizes, **accuracies, **difference._asdict()})
     result = pd.DataFrame(table)
     result["p_holm"] = holm(result["p"])
     return result

@@ -77,9 +77,9 @@ def compare_runs(first: str, second: str) -> Comparison:
     for level, group in rows.groupby(level="level"):
         pairs = {model: [group[model, number].to_numpy() for number in (0, 1)] for model in models}
         counts = np.rint(np.stack([new - old for old, new in pairs.values()]) * samples)
-        for model, found in zip(models, compare(counts[:, None], samples)):
+        for model, difference in zip(models, compare(counts[:, None], samples)):
             accuracies = dict(zip(("first", "second"), map(np.mean, pairs[model])))
-            table.append({"model": model, "level": level, "problems": len(group), **accuracies, **found._asdict()})
+            table.append({"model": model, "level": level, "problems": len(group), **accuracies, **difference._asdict()})
         flips += [flip for model in models for flip in _flips(model, level, group[model], shares[model, 0], (first, second))]
     result = pd.DataFrame(table)
     result["model"] = pd.Categorical(result["model"], models)
@@ -91,9 +91,9 @@ def compare_runs(first: str, second: str) -> Comparison:
 def _models(run: str) -> list[str]:
     """Return the evaluated models of a run, in the order of the experiment."""
     folder = Path(run, names.EVALUATION)
-    found = sorted(path.parent.name for path in folder.glob(f"*/{_VERDICTS}") if (path.parent / _ROLLOUTS).is_file())
+    evaluated = sorted(path.parent.name for path in folder.glob(f"*/{_VERDICTS}") if (path.parent / _ROLLOUTS).is_file())
     order = [names.BASE, names.STAGE0, names.STAGE1]
-    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(evaluated, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def _shares(run: str, model: str) -> pd.DataFrame:
@@ -109,12 +109,12 @@ def _shares(run: str, model: str) -> pd.DataFrame:
 
 def _problems(path: Path) -> dict[int, tuple[str, str]]:
     """Return the question and input of the problems of a rollout file by index."""
-    found = {}
+    problems = {}
     for batch in RolloutFile(path).batches(f"reading {path}", ["data_source", "reward_model", "extra_info"]):
         for row in batch.to_pylist():
             _, problem = tasks.read(row, str(path))
-            found[row["extra_info"]["index"]] = problem.question, problem.input
-    return found
+            problems[row["extra_info"]["index"]] = problem.question, problem.input
+    return problems
 
 
 def _flips(model: str, level: int, shares: pd.DataFrame, first: pd.DataFrame, runs: tuple[str, str]) -> list[Flip]:

@@ -84,11 +84,11 @@ class _Row(NamedTuple):
         response = Response(*self.responses[number])
         if self.task is None or self.problem is None:
             return response._replace(remark="no verdict: the row has no ground truth")
-        asked = (self.problem, response.text, response.finish_reason == "length", rule)
-        response = response._replace(outcome=self.task.grade(*asked))
+        graded = (self.problem, response.text, response.finish_reason == "length", rule)
+        response = response._replace(outcome=self.task.grade(*graded))
         try:
-            response = response._replace(failure=self.task.classify(*asked))
-            explanation = self.task.explain(*asked) if hasattr(self.task, "explain") else None
+            response = response._replace(failure=self.task.classify(*graded))
+            explanation = self.task.explain(*graded) if hasattr(self.task, "explain") else None
             return response._replace(explanation=explanation)
         except UserError as error:
             return response._replace(remark=f"not classified: {error}")
@@ -110,23 +110,23 @@ def find(name: str, run_dir: str, step: int | None = None) -> str:
     for file in (folder / name / rollouts for rollouts in _ROLLOUTS):
         if file.is_file():
             return str(file)
-    found = sorted({file.relative_to(folder).parts[0] for file in folder.glob("*/**/rollouts.parquet")})
-    if name in found:
+    evaluated = sorted({file.relative_to(folder).parts[0] for file in folder.glob("*/**/rollouts.parquet")})
+    if name in evaluated:
         others = sorted(str(file.parent.relative_to(folder)) for file in (folder / name).glob("**/rollouts.parquet"))
         raise UserError(f"{name}: not evaluated on held-out problems; there are {', '.join(others)}")
-    if not found:
+    if not evaluated:
         raise UserError(f"{name}: no such file, and no model is evaluated under {folder}; run target evaluate, or set run_dir")
-    close = difflib.get_close_matches(name, found, n=1)
+    close = difflib.get_close_matches(name, evaluated, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    raise UserError(f"{name}: no such file, and no such model under {folder}; there are {', '.join(found)}{hint}")
+    raise UserError(f"{name}: no such file, and no such model under {folder}; there are {', '.join(evaluated)}{hint}")
 
 
 def _kept(name: str, models: Path) -> str:
     """Return the rollouts that an RL run kept beside its model."""
     file = models / name / names.KEPT
     if not file.is_file():
-        found = sorted(path.parent.name for path in models.glob(f"*/{names.KEPT}"))
-        there = f"there are {', '.join(found)}" if found else "set training.keep_rollouts, and train again"
+        others = sorted(path.parent.name for path in models.glob(f"*/{names.KEPT}"))
+        there = f"there are {', '.join(others)}" if others else "set training.keep_rollouts, and train again"
         raise UserError(f"--step: no rollouts are kept in {file.parent}; {there}")
     return str(file)
 
@@ -147,7 +147,7 @@ def choose(path: str, choice: Choice, rule: AnswerRule, against: str | None = No
         _check_class(choice.failure, row)
         seen.add(row)
         wanted = (choice.level, choice.problem, choice.step)
-        if any(one not in (None, own) for one, own in zip(wanted, (row.level, row.number, row.step))):
+        if any(value not in (None, actual) for value, actual in zip(wanted, (row.level, row.number, row.step))):
             continue
         if choice.problem is None and key(row) in shown:
             continue

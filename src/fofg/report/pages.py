@@ -50,4 +50,4 @@ def table_page(title: str, table: "pd.DataFrame") -> str:
 
 def _cell(value) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return "".join(f"\\{one}" if one in "\\`*_[]<>&|~" else one for one in " ".join(text.split()))
+    return "".join(f"\\{character}" if character in "\\`*_[]<>&|~" else character for character in " ".join(text.split()))

@@ -36,7 +36,7 @@ def show(samples: Sequence[Sample], sources: Sequence[str], console: Console, fu
 
 def harmless(text: str) -> str:
     """Return a text whose characters are printable: control characters, escapes and the like as Python writes them."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return text if text.isprintable() else "".join(map(_printable, text))
 
 
 def cut(text: str, full: bool = False) -> Iterator[tuple[int | None, str]]:
@@ -122,5 +122,5 @@ def _width(console: Console) -> int:
     return max(_NARROWEST, console.width)
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

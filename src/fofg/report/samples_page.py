@@ -70,7 +70,7 @@ def _response(response: Response | None) -> dict[str, Any]:
 def _lines(text: str, wrong: int | None = None) -> dict[str, Any]:
     """Return the lines of a text, and which of them is the first wrong step; long texts are cut."""
     lines = list(cut(text))
-    marked = next((place for place, (number, _) in enumerate(lines) if number is not None and number == wrong), None)
+    marked = next((index for index, (number, _) in enumerate(lines) if number is not None and number == wrong), None)
     return {"lines": [harmless(line) for _, line in lines], "wrong": marked}
 
 

@@ -42,7 +42,7 @@ All numbers: `results/comparisons.md`.
 """
 _GREEDY = """## 3. The same with greedy responses
 
-One response a problem, the likeliest token at each place.
+One response per problem, the likeliest token at each position.
 """
 _PASSK = """## 4. New skill, or the old one found more often? pass@k
 
@@ -93,7 +93,7 @@ def summary(
     """
     rows, runs = over_seeds(read(accuracy, ACCURACY), ["decoding", "level"], "accuracy"), mean_rl(metrics)
     pairs = read(comparisons, COMPARISONS)
-    tuned = {Path(path).parent.name: (selection, path) for selection, path in zip(selections, fine_tuned, strict=True)}
+    by_iteration = {Path(path).parent.name: (selection, path) for selection, path in zip(selections, fine_tuned, strict=True)}
     first = {Path(path).parent.name: read_rl(path) for path in reversed(metrics)}
     passk_models = ", ".join(map(label, paper.PASSK_MODELS))
     sections = [
@@ -103,7 +103,7 @@ def summary(
         f"{_GREEDY}\n{accuracy_table(models, rows, 'greedy', paper.REPRODUCTION, paper.REPRODUCED)}",
         f"{_PASSK.format(models=passk_models)}\n{passk_table(models, over_seeds(read(passk, PASSK), ['level', 'k'], 'pass_at_k'))}",
         f"{_FAILURES.format(misread=paper.MISREAD)}\n{failure_table(models, mean_shares(read(failures, FAILURE_SHARES)))}",
-        f"{_EFFORT}\n{effort.table(tuned, {model: first[model] for model in runs}, group)}",
+        f"{_EFFORT}\n{effort.table(by_iteration, {model: first[model] for model in runs}, group)}",
         f"{_RL}\n{rl_table(runs)}",
     ]
     return "\n".join(sections)

@@ -79,20 +79,20 @@ class GraphDecoder:
         running = set(rows)
         while True:
             tokens, ended, lengths = self._look(len(rows), looked, written)
-            for place, row in enumerate(rows):
-                if row in running and ended[place]:
-                    yield row, tokens[place, : lengths[place]].clone(), "stop"
+            for index, row in enumerate(rows):
+                if row in running and ended[index]:
+                    yield row, tokens[index, : lengths[index]].clone(), "stop"
                     running.remove(row)
             if not running or written == limit:
                 break
             if _rows(len(running)) < _rows(len(rows)):
-                rows = self._drop([place for place, row in enumerate(rows) if row in running], rows)
+                rows = self._drop([index for index, row in enumerate(rows) if row in running], rows)
             steps = min(STEPS, limit - written)
             self._run(len(rows), width + written - 1, written, steps)
             looked, written = written, written + steps
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if row in running:
-                yield row, tokens[place].clone(), "length"
+                yield row, tokens[index].clone(), "length"
 
     def _load(self, logits, layers: Sequence[BlockLayer], mask, owner, seeds) -> None:
         """Put prompts into the buffers, and choose the first token of each row."""
@@ -136,7 +136,7 @@ class GraphDecoder:
         states = (state for states in self.buffers for state in states)
         for buffer in (*states, self.ids, self.padding, self.seeds, self.tokens):
             buffer[: len(kept)] = buffer[chosen]
-        return [rows[place] for place in kept]
+        return [rows[index] for index in kept]
 
     def _look(self, rows: int, start: int, end: int) -> tuple[torch.Tensor, list[bool], list[int]]:
         """Return tokens 0..end - 1 of the rows, whether each has an end token from ``start`` on, and its length with the first."""

@@ -214,7 +214,7 @@ class _Level:
             self._used.append(card)
             other, second = self._other(node)
             nodes, values = ((node, other), (value, second)) if self._random() < 0.5 else ((other, node), (second, value))
-        if self._pairs is not None and any((inner, function) not in self._pairs for one in nodes for inner in _outermost(one)):
+        if self._pairs is not None and any((inner, function) not in self._pairs for node in nodes for inner in _outermost(node)):
             del self._used[before:]
             return None
         parameters = self._parameters(declared.parameter, value)

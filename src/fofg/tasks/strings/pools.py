@@ -35,5 +35,5 @@ def pairs(pool: tuple[str, ...], seed: int, kind: Literal["seen", "new"]) -> fro
     generator = Random(f"{seed} pairs")
     order = generator.sample(pool, len(pool))
     left_out = generator.sample(range(1, len(pool)), len(pool) // 4)
-    new = {(inner, order[(place + shift) % len(order)]) for place, inner in enumerate(order) for shift in left_out}
+    new = {(inner, order[(index + shift) % len(order)]) for index, inner in enumerate(order) for shift in left_out}
     return frozenset(new if kind == "new" else {(inner, outer) for inner in pool for outer in pool} - new)
