@@ -66,6 +66,8 @@ class Site:
         """Number of a job of a rule that is in a state, as soon as there is one."""
 
         def found() -> str | None:
+            if self.runs and self.runs[-1].process.poll():
+                self.runs[-1].wait()  # fails with what it printed
             rows = [line.split("|") for line in self.cluster.queue("%i|%T|%k|%Z")]
             return next((row[0] for row in rows if row[1] == state and rule in row[2] and row[3] == str(self.folder)), None)
 
