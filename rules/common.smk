@@ -201,15 +201,16 @@ def tracked(section=None, code=1, **sections):
 
 
 def flags(**values):
-    """Return arguments, such as ``--micro-batch-size 4``, that affect speed but no result. True: the flag alone; None: nothing.
+    """Return arguments, such as ``--micro-batch-size 4``, that affect speed but no result. True: the flag alone; None or []: nothing.
 
     Snakemake does not compare parameters that are functions of the output.
     """
     words = []
     for name, value in values.items():
-        if value is not None and value is not False:
+        if value is not None and value is not False and value != []:
             words.append(f"--{name.replace('_', '-')}")
-            words += [] if value is True else [value.text() if hasattr(value, "text") else str(value)]
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            words += [item.text() if hasattr(item, "text") else str(item) for item in values]
     return lambda wildcards, output: shlex.join(words)
 
 

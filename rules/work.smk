@@ -59,8 +59,8 @@ def training_job(kind, estimate):
 
 
 def training_places(engine):
-    """Return the arguments of a training job for GPUs, nodes, verl, checkpoints' share of the time, and the weights' files."""
+    """Return the arguments of a training job for GPUs, nodes, verl, checkpoints' share of the time, trackers, and the weights' files."""
     training, one_file = settings.training, MODEL_FILES["weights"] == WHOLE
     verl = training.verl if engine == "verl" else None
-    share = {"max_save_share": training.max_save_share}
-    return {"gpus": training.gpus, "nodes": training.nodes, "verl": verl, "one_file": one_file} | share
+    others = {"max_save_share": training.max_save_share, "trackers": training.trackers}
+    return {"gpus": training.gpus, "nodes": training.nodes, "verl": verl, "one_file": one_file} | others

@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field, ValidationError, create_model
 
 from fofg.config import Section, VerlConfig
+from fofg.config.compute import Tracker
 from fofg.data.files import leave_out_pandas
 from fofg.errors import UserError, explain
 from fofg.runtime.processes import exit_with_supervisor
@@ -87,7 +88,13 @@ def add_training(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "--max-save-share", type=float, default=1.0, metavar="SHARE", help="of the time, for checkpoints (default: 1, no limit)"
     )
-    arguments.add_argument("--tensorboard", metavar="FOLDER", help="event files (default: OUTPUT/tensorboard)")
+    arguments.add_argument(
+        "--trackers",
+        nargs="+",
+        default=[],
+        choices=get_args(Tracker),
+        help="also log the run to these, under OUTPUT (default: none)",
+    )
     arguments.add_argument("--one-file", action="store_true", help="weights in one file, even if those of --model are in shards")
     arguments.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: as the environment says)")
     add_gpus(arguments)

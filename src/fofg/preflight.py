@@ -44,6 +44,8 @@ def missing_packages(settings: Config) -> Iterator[str]:
         keys = [key for key, engine in engines.items() if engine == package]
         if keys and find_spec(package) is None:
             yield f"{', '.join(keys)}: {package} is not installed for {sys.executable}; make env-gpu makes an environment with it"
+    if "wandb" in settings.training.trackers and find_spec("wandb") is None:
+        yield f"training.trackers: wandb is not installed for {sys.executable}; pip install wandb, or leave it out"
     try:
         tasks.check_packages(settings.problems.task)
     except UserError as error:

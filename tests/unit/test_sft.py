@@ -23,7 +23,7 @@ def data(tmp_path_factory, tiny_model):
 @pytest.fixture(scope="module")
 def trained(data):
     """Train the run that others are compared with."""
-    return SimpleNamespace(folder=data / "trained", records=run(data, data / "trained"))
+    return SimpleNamespace(folder=data / "trained", records=run(data, data / "trained", trackers=["tensorboard"]))
 
 
 def save_weights(tensors, folder):

@@ -140,7 +140,7 @@ class Followed:
 
     def __init__(self, folder, convert=two_per_epoch, total=4):
         self.written, self.folder = folder / "verl.jsonl", folder
-        self.run = Run("{}", folder, folder, folder, folder / "tensorboard", None, True, None)
+        self.run = Run("{}", folder, folder, folder, ["tensorboard"], None, True, None)
         self.lines = Lines(folder / "lines.jsonl", 0, folder / "drawn.jsonl")
         self.logging = self.run.logging(total)
         self.logging.__enter__()

@@ -67,7 +67,7 @@ def main() -> None:
         on_incomplete_step=options.on_incomplete_step,
         save_every=options.save_every,
         keep_rollouts=options.keep_rollouts,
-        tensorboard=options.tensorboard,
+        trackers=options.trackers,
     )
 
 

@@ -37,7 +37,7 @@ def main() -> None:
         **engines.how(options, engine),
         save_every=options.save_every,
         log_every=options.log_every,
-        tensorboard=options.tensorboard,
+        trackers=options.trackers,
         allow_empty=options.allow_empty,
     )
 

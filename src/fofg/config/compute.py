@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from fofg.config.countdown import CountdownShare
 from fofg.config.types import Count, Name, Natural, Positive, Probability, Section, known, null_removes
@@ -92,6 +92,16 @@ class VerlConfig(Section):
     torch_compile: bool = Field(description="compile the entropy's computation: for large models, since it takes a while")
 
 
+#: Where training runs can be followed, apart from metrics.jsonl.
+Tracker = Literal["tensorboard", "wandb"]
+
+
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a tracker is named twice")
+    return names
+
+
 class Training(Section):
     """How training runs; none of it changes results beyond rounding."""
 
@@ -109,6 +119,9 @@ class Training(Section):
         description="share of a run's time that checkpoints may take: one that is due earlier is skipped; 1: no limit"
     )
     log_every: Count = Field(description="optimizer steps between lines of metrics.jsonl")
+    trackers: Annotated[list[Tracker], AfterValidator(_each_once)] = Field(
+        description="follow training runs in these, also: files under the model's folder (docs/trackers.md)"
+    )
     keep_rollouts: Natural = Field(
         description="problems per RL step that are kept beside the model with all their responses (fofg show --step); 0: none"
     )

@@ -41,7 +41,7 @@ def train(
     on_empty_step: str,
     on_incomplete_step: str,
     validation_settings: Validation | None = None,
-    tensorboard: str | Path | None = None,
+    trackers: Sequence[str] = (),
     threads: int | None = None,
     one_file: bool = False,
     max_save_share: float = 1.0,
@@ -59,7 +59,7 @@ def train(
     files = prompts.files(spec.phases, data)
     validated = validation_settings.model_dump(mode="json") if validation_settings else None
     with (
-        training_run(spec.text(), model, files.values(), output, state, tensorboard, validated, one_file) as run,
+        training_run(spec.text(), model, files.values(), output, state, trackers, validated, one_file) as run,
         explained_out_of_memory(micro_batch_size, batch_size),
     ):
         modeling.make_deterministic(config.seed)

@@ -6,12 +6,11 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from fofg import models
@@ -22,6 +21,7 @@ from fofg.runtime.signals import stoppable
 from fofg.training import metrics, modeling
 from fofg.training.metrics import Record
 from fofg.training.saving import SaveBudget
+from fofg.training.trackers import tracking
 
 #: Checkpoints of a run that are kept: should the newest be unreadable, there is one before it.
 CHECKPOINTS = 2
@@ -34,7 +34,7 @@ def training_run(
     files: Iterable[str | Path],
     output: str | Path,
     state: str | Path,
-    tensorboard: str | Path | None = None,
+    trackers: Sequence[str] = (),
     validation: dict | None = None,
     one_file: bool = False,
 ) -> Iterator["Run"]:
@@ -49,7 +49,7 @@ def training_run(
     models.check(model)
     with exclusive(state), ExitStack() as stack:
         key = fingerprint(spec, models.digest(model), files)
-        run = Run(spec, model, output, state / key, Path(tensorboard or output / "tensorboard"), validation, one_file, stack)
+        run = Run(spec, model, output, state / key, trackers, validation, one_file, stack)
         yield run
         shutil.rmtree(state, ignore_errors=True)
 
@@ -66,13 +66,13 @@ class Run:
         model: Path,
         output: Path,
         folder: Path,
-        tensorboard: Path,
+        trackers: Sequence[str],
         validation: dict | None,
         one_file: bool,
         stack: ExitStack,
     ):
         self.spec, self.model, self.output, self.folder = spec, model, output, folder
-        self.tensorboard, self.validation, self.one_file, self._stack = tensorboard, validation, one_file, stack
+        self.trackers, self.validation, self.one_file, self._stack = trackers, validation, one_file, stack
         self.records: list[Record] = []
         self.kept = folder / "kept.jsonl"
 
@@ -94,15 +94,13 @@ class Run:
 
     @contextmanager
     def logging(self, total: int) -> Iterator[None]:
-        """Show progress and write TensorBoard events. Remove those of earlier runs, and hide those after the checkpoint."""
+        """Show progress, and open the run's trackers."""
         self.total, done = total, self.records[-1]["step"] if self.records else None
         self._began = time.monotonic() - (self.records[-1]["seconds"] if self.records else 0.0)
-        if done is None:
-            shutil.rmtree(self.tensorboard, ignore_errors=True)
-        else:
+        if done is not None:
             print(f"resuming after step {done} of {total}", file=sys.stderr)
-        events = SummaryWriter(str(self.tensorboard), purge_step=None if done is None else done + 1)
-        with closing(events) as self._events, tqdm(total=total, initial=done or 0, desc="train", unit="step") as self._bar:
+        opened = tracking(self.trackers, self.output, self.folder, json.loads(self.spec), done)
+        with opened as self._track, tqdm(total=total, initial=done or 0, desc="train", unit="step") as self._bar:
             yield
 
     def steps(self) -> Iterator[int]:
@@ -129,9 +127,7 @@ class Run:
     def log(self, record: Record, **shown: str) -> None:
         """Add the record of a step. The progress bar shows ``shown``, except before the first step."""
         self.records.append(record)
-        for name, value in record.items():
-            if name not in ("step", "seconds"):
-                self._events.add_scalar(f"train/{name}", value, record["step"])
+        self._track(record)
         if record["step"]:
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update(1)
@@ -145,7 +141,7 @@ class Run:
     def keep_model(self) -> None:
         """Finish without training: write the model unchanged."""
         print(f"{self.output} is the model {self.model}, unchanged", file=sys.stderr)
-        shutil.rmtree(self.tensorboard, ignore_errors=True)
+        shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
         self.records = [{"step": 0, "epoch": 0.0, "tokens": 0, "seconds": 0.0}]
         self.finish(modeling.load(self.model, max_length=0))
 

@@ -1,6 +1,7 @@
 """Supervised fine-tuning in plain PyTorch, on a CPU or one GPU (paper §3.2: rejection fine-tuning)."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ def train(
     micro_batch_size: int,
     save_every: int,
     log_every: int = 1,
-    tensorboard: str | Path | None = None,
+    trackers: Sequence[str] = (),
     threads: int | None = None,
     allow_empty: bool = False,
     one_file: bool = False,
@@ -48,7 +49,7 @@ def train(
     files = [Path(train_file), Path(test_file)]
     for path in files:
         check_examples(path)
-    with training_run(spec.text(), model, files, output, state, tensorboard, one_file=one_file) as run:
+    with training_run(spec.text(), model, files, output, state, trackers, one_file=one_file) as run:
         modeling.make_deterministic(config.seed)
         tokenizer = models.load_tokenizer(model)
         examples, tests = (encode_file(tokenizer, path, config) for path in files)

@@ -38,7 +38,7 @@ def train(
     on_incomplete_step: str,
     gpus: int,
     nodes: int,
-    tensorboard: str | Path | None = None,
+    trackers: Sequence[str] = (),
     threads: int | None = None,
     validation_settings: Validation | None = None,
     one_file: bool = False,
@@ -53,7 +53,7 @@ def train(
     """
     config, model, files = spec.rl, Path(model), prompts.files(spec.phases, data)
     validated = validation_settings.model_dump(mode="json") if validation_settings else None
-    with training_run(spec.text(), model, files.values(), output, state, tensorboard, validated, one_file) as run:
+    with training_run(spec.text(), model, files.values(), output, state, trackers, validated, one_file) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         positions, tokenizer = model_files.positions(model), models.load_tokenizer(model)
         cpus = threads or os.cpu_count() or 1

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def train(
     gpus: int,
     nodes: int,
     log_every: int = 1,
-    tensorboard: str | Path | None = None,
+    trackers: Sequence[str] = (),
     threads: int | None = None,
     allow_empty: bool = False,
     one_file: bool = False,
@@ -46,7 +47,7 @@ def train(
     config, model, files = spec.sft, Path(model), [Path(train_file), Path(test_file)]
     for path in files:
         check_examples(path)
-    with training_run(spec.text(), model, files, output, state, tensorboard, one_file=one_file) as run:
+    with training_run(spec.text(), model, files, output, state, trackers, one_file=one_file) as run:
         folder = runs.world_folder(run.folder, gpus * nodes)
         tokenizer, positions = models.load_tokenizer(model), model_files.positions(model)
         examples, tests = (encode_file(tokenizer, path, config) for path in files)
