@@ -29,7 +29,7 @@ from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load,
 from fofg.models.model_files import INDEX, WHOLE, digest, in_shards
 from fofg.errors import UserError, explain
 from fofg.data.files import count_rows
-from fofg.models import check_name
+from fofg.models import check_name, is_here
 from fofg.models.weights import relink
 from fofg.resources import Estimate, estimate_merged, estimate_rl, estimate_rollouts, estimate_sft, estimate_warmup
 from fofg.report.versions import installed

@@ -51,4 +51,5 @@ onsuccess:
 onerror:
     run_registry.erase(".snakemake")
     if text := failed_jobs.report(log):
-        logger.error(text, extra={"at_end": True})
+        # After the last words of Snakemake itself. rich, which draws bars, has its own sys.stderr, which wraps lines.
+        atexit.register(print, text, file=sys.__stderr__)

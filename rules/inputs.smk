@@ -37,6 +37,8 @@ def base_model_identity():
         if os.path.isdir(model):
             return digest(Path(model), DIGESTS)
         check_name(model)
+        if not is_here(model):
+            warn(f"base_model: there is no folder {model}, and no such model was downloaded; the run looks for it on the hub")
     except UserError as error:
         warn(str(error))  # a dry run may be on a machine without the model
         MISSING.append(str(error))

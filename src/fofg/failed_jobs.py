@@ -34,11 +34,11 @@ def report(snakemake_logs: list[str]) -> str:
 
 def reason(path: str) -> str:
     """Return why the job with a log failed: the last line with ``error:``, or else its last line."""
-    return _last_error(path) or next((line[:500] for line in reversed(_lines(path))), "no message")
+    return _last_error(path) or next((line[:1000] for line in reversed(_lines(path))), "no message")
 
 
 def _last_error(path: str) -> str:
-    return next((line[:500] for line in reversed(_lines(path)) if line.startswith("error: ")), "")
+    return next((line[:1000] for line in reversed(_lines(path)) if line.startswith("error: ")), "")
 
 
 def _lines(path: str) -> list[str]:

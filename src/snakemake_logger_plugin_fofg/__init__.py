@@ -1,4 +1,4 @@
-"""Logger plugin for Snakemake at a terminal: bars while jobs run, then what failed. Otherwise, Snakemake's own text.
+"""Logger plugin for Snakemake at a terminal: bars while jobs run. Otherwise, Snakemake's own text.
 
 ``profiles/default`` turns it on where standard error is a terminal.
 """
@@ -42,7 +42,7 @@ class LogHandler(LogHandlerBase):
             self.handleError(record)
 
     def close(self) -> None:
-        """Remove the bars and print the last lines."""
+        """Remove the bars."""
         if self.shows_jobs:
             self._screen.close()
         super().close()

@@ -56,10 +56,9 @@ class Screen:
         self._rules: dict[str, _Rule] = {}
         self._began = time.monotonic()
         self._interrupted = False
-        self._last_lines: list[str] = []
 
     def show(self, record: logging.LogRecord) -> None:
-        """Show a record of Snakemake's log; one with the attribute ``at_end`` only when all else is printed."""
+        """Show a record of Snakemake's log."""
         event, values = getattr(record, "event", None), vars(record)
         if event == LogEvent.RUN_INFO:
             self._totals.update({name: count for name, count in values["stats"].items() if name != "total"})
@@ -73,18 +72,14 @@ class Screen:
         elif event == LogEvent.PROGRESS:
             self._bars.count(values["done"], values["total"])
             if values["done"] == values["total"]:
-                self._last_lines.append(f"✓ all {values['total']} jobs  {_clock(time.monotonic() - self._began)}")
-        elif values.get("at_end"):
-            self._last_lines.append(record.getMessage())
+                self._bars.stop()
+                self._print(f"✓ all {values['total']} jobs  {_clock(time.monotonic() - self._began)}", "bold")
         elif event in (None, LogEvent.ERROR):
             self._message(record.getMessage(), record.levelno)
 
     def close(self) -> None:
-        """Remove the bars and print the last lines; may be called again."""
+        """Remove the bars; may be called again."""
         self._bars.stop()
-        lines, self._last_lines = self._last_lines, []
-        for text in lines:
-            self._print(text, "bold")
 
     def _start(self, number: int, rule: str, wildcards: Iterable[str], logs: list[str]) -> None:
         self._rules.setdefault(rule, _Rule())

@@ -1,6 +1,6 @@
 """Models: folders in Hugging Face format, found, checked, prepared and loaded."""
 
-from fofg.models.finding import check_name, find
+from fofg.models.finding import check_name, find, is_here
 from fofg.models.model_files import digest
 from fofg.models.preparation import check, prepare
 from fofg.models.tokenizers import diverged, end_tokens, load_chat_tokenizer, load_tokenizer
@@ -12,6 +12,7 @@ __all__ = [
     "diverged",
     "end_tokens",
     "find",
+    "is_here",
     "load_chat_tokenizer",
     "load_tokenizer",
     "prepare",

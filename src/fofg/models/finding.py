@@ -28,6 +28,13 @@ def find(base_model: str) -> Path:
         ) from None
 
 
+def is_here(base_model: str) -> bool:
+    """Return whether a model is a folder, or a hub name that was downloaded before, perhaps in part."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(base_model).is_dir() or Path(HF_HUB_CACHE, f"models--{base_model.replace('/', '--')}").is_dir()
+
+
 def check_name(base_model: str) -> None:
     """Raise UserError if a model is neither a folder nor a possible name on the hub."""
     if Path(base_model).is_file():
