@@ -34,6 +34,7 @@ include: "rules/stage2_rl.smk"
 include: "rules/evaluation.smk"
 include: "rules/passk.smk"
 include: "rules/countdown.smk"
+include: "rules/sweep.smk"
 include: "rules/figures.smk"
 include: "rules/publish.smk"
 include: "rules/hooks.smk"
@@ -97,7 +98,7 @@ rule stage2_create_problems:
 rule stage2_rft_create_problems:
     """Stage 2, RFT: the problems of each iteration."""
     input:
-        expand(rules.create_chunk.output, iteration=range(settings.stage2.rft.num_iterations)),
+        expand(rules.create_chunk.output, iteration=range(settings.stage2.rft.num_iterations), allow_missing=True),
 
 
 rule stage2_rft_create_train_data:
@@ -149,25 +150,25 @@ rule analyze_failures:
 
 
 rule figures:
-    """All figures but that of Countdown."""
+    """All figures but those of Countdown and of a sweep."""
     input:
         [
             getattr(rules, f"plot_{name}").output
             for name, (part, *_) in FIGURES.items()
-            if part != "Countdown" and not LEFT_OUT.get(name)
+            if part not in ("Countdown", "Sweep") and not LEFT_OUT.get(name)
         ],
 
 
 rule create_countdown_data:
     """Countdown: problems of 2 integers to train on, and of more to test with."""
     input:
-        expand(rules.create_countdown_problems.output, integers=[TRAINED_INTEGERS, *TESTED_INTEGERS]),
+        expand(rules.create_countdown_problems.output, integers=[TRAINED_INTEGERS, *TESTED_INTEGERS], allow_missing=True),
 
 
 rule stage1_collect_train_data:
     """Countdown: rollouts of the base model on problems of 2 integers, and Stage 1's training examples of both tasks."""
     input:
-        expand(rules.create_countdown_problems.output, integers=TRAINED_INTEGERS),
+        expand(rules.create_countdown_problems.output, integers=TRAINED_INTEGERS, allow_missing=True),
         of_all_seeds([*rules.gather_countdown_rollouts.output, *rules.merge_examples.output]),
 
 
@@ -180,7 +181,7 @@ rule multi_base_stage1_rft:
 rule multi_base_stage2_rl:
     """Countdown: RL on strings alone, from the Stage-1 model of both tasks."""
     input:
-        of_known_models(expand(rules.train_multi_base_rl.output, curriculum=TRANSFER.curricula, variant=list(VARIANTS))),
+        of_known_models(of_all_seeds(expand(rules.train_multi_base_rl.output, curriculum=TRANSFER.curricula, allow_missing=True))),
 
 
 rule countdown:
@@ -199,6 +200,13 @@ rule publish:
     input:
         rules.write_model_cards.output,
         rules.write_dataset_cards.output,
+
+
+rule sweep:
+    """Accuracy at every point of a grid over configuration keys, in one table and one figure (not part of `all`)."""
+    input:
+        rules.summarize_sweep.output,
+        rules.plot_sweep.output,
 
 
 rule tiny_base:
@@ -222,3 +230,7 @@ rule all:
         rules.write_summary.output,
         rules.write_samples.output,
         rules.record_versions.output,
+
+
+if settings.sweep:
+    leave_out_unused_keys()

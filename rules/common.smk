@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sys
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -24,6 +24,7 @@ sys.path.insert(0, f"{CHECKOUT}/src")
 
 from fofg import changes, failed_jobs, names, preflight, provenance, specs
 from fofg.config.seeds import with_seed
+from fofg.sweeps import Sweep, needed
 from fofg.runtime import gpus, run_registry, slurm
 from fofg.config import DEFAULT, GRPOConfig, Selection, Warmup, canonical, load, merge, read
 from fofg.models.model_files import INDEX, WHOLE, digest, in_shards
@@ -42,9 +43,8 @@ try:
         overlay, config = config, read([DEFAULT])
         merge(config, overlay)
     settings = load(config)
-    STAGE1_PROBLEMS = settings.datasets["stage1_level1"].train
-    if settings.use.stage1_problems:
-        STAGE1_PROBLEMS = specs.num_problems("use.stage1_problems", settings.use.stage1_problems)
+    SWEEP = Sweep(config, settings)
+    OWN_STAGE1_PROBLEMS = settings.use.stage1_problems and specs.num_problems("use.stage1_problems", settings.use.stage1_problems)
     OWN_EVALUATION, EVALUATION_PROBLEMS = specs.evaluation_problems(settings, "evaluation")
     OWN_PASSK, PASSK_PROBLEMS = specs.evaluation_problems(settings, "passk")
     STAGE1_EXAMPLES = None  # as many as selection keeps
@@ -52,8 +52,7 @@ try:
         STAGE1_EXAMPLES = count_rows(specs.example_files(settings.use.stage1_rft_data)["train"])
     os.environ.update(TASK := task_variables(settings.problems))  # reads the user's own rows
     preflight.check(settings)
-    #: What grades responses: the rule, and the source of the user's own task.
-    GRADING = {"answer_rule": settings.scoring.answer_rule, **specs.task(settings)}
+    TASK_SOURCE = specs.task(settings)  # a digest of the user's own task
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -129,7 +128,7 @@ ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"
 CAPTIONS = f"{CHECKOUT}/report"
 #: What prompts show of the definitions.
-DEFINITIONS = {"visible": settings.problems.hints(1), "hidden": False}
+DEFINITIONS = ["visible", "hidden"]
 DECODINGS = ["sampled", "greedy"] if settings.evaluation.greedy else ["sampled"]
 #: The evaluation's problems among those that models are tested with; the others are evaluation.splits.
 HELD_OUT = names.HELD_OUT
@@ -144,11 +143,13 @@ def in_run(path):
     return os.path.normpath(os.path.join(settings.run_dir, path))
 
 
-#: Beginning of the paths of a seed's files -> the settings of its jobs. Seed 0 has the run's own folder.
-VARIANTS = {names.variant(seed): with_seed(settings, seed) for seed in settings.seeds}
+#: Beginning of the paths of a seed's files -> the seed. Seed 0 has the run's own folder.
+VARIANTS = {names.variant(seed): seed for seed in settings.seeds}
+#: Wildcard of a sweep's points, with which all paths begin; none without a sweep. The empty one is the run itself.
+SWEPT = "{swept}" if settings.sweep else ""
 #: Folders of what every seed makes anew.
 OF_VARIANT = {
-    name: in_run(f"{{variant}}{folder}")
+    name: in_run(f"{SWEPT}{{variant}}{folder}")
     for name, folder in {
         "variant_data": names.DATA,
         "models": names.MODELS,
@@ -165,25 +166,44 @@ OF_VARIANT = {
 pathvars:
     **OF_VARIANT,
     # Of all seeds together.
-    data=in_run(names.DATA),
-    checkpoints=in_run(names.CHECKPOINTS),
-    countdown=in_run(names.COUNTDOWN_DATA),
-    results=in_run("results"),
-    logs=in_run("logs"),
-    benchmarks=in_run("benchmarks"),
+    data=in_run(f"{SWEPT}{names.DATA}"),
+    checkpoints=in_run(f"{SWEPT}{names.CHECKPOINTS}"),
+    countdown=in_run(f"{SWEPT}{names.COUNTDOWN_DATA}"),
+    results=in_run(f"{SWEPT}results"),
+    logs=in_run(f"{SWEPT}logs"),
+    benchmarks=in_run(f"{SWEPT}benchmarks"),
+    # Of all points of a sweep together.
+    all_results=in_run("results"),
+    all_logs=in_run("logs"),
+    all_benchmarks=in_run("benchmarks"),
+
+
+@cache
+def configured(swept, variant):
+    """Return the configuration of a sweep's point, with a seed's own seeds."""
+    return with_seed(SWEEP.settings(swept), VARIANTS.get(variant, 0))
+
+
+def settings_of(wildcards):
+    """Return the configuration of a job: that of its point of the sweep, with its seed."""
+    return configured(wildcards.get("swept", ""), wildcards.get("variant", ""))
 
 
 def of_variant(key, model=None):
-    """Return a function of the wildcards: a section of the configuration with the seeds of the job's variant.
+    """Return a function of the wildcards: a section of the job's configuration.
 
     ``model``: a class of settings that the section extends, and is reduced to.
     """
 
     def section(wildcards):
-        value = attrgetter(key)(VARIANTS[wildcards.variant])
+        value = attrgetter(key)(settings_of(wildcards))
         return specs.part(model, value) if model else value
 
     return section
+
+
+#: What grades responses: the rule, and the source of the user's own task.
+GRADING = {"answer_rule": of_variant("scoring.answer_rule"), **TASK_SOURCE}
 
 
 def tracked(section=None, code=1, **sections):
@@ -203,15 +223,20 @@ def tracked(section=None, code=1, **sections):
 def flags(**values):
     """Return arguments, such as ``--micro-batch-size 4``, that affect speed but no result. True: the flag alone; None or []: nothing.
 
-    Snakemake does not compare parameters that are functions of the output.
+    A value may be a function of the wildcards. Snakemake does not compare parameters that are functions of the output.
     """
-    words = []
-    for name, value in values.items():
-        if value is not None and value is not False and value != []:
-            words.append(f"--{name.replace('_', '-')}")
-            values = value if isinstance(value, list) else [] if value is True else [value]
-            words += [item.text() if hasattr(item, "text") else str(item) for item in values]
-    return lambda wildcards, output: shlex.join(words)
+
+    def arguments(wildcards, output):
+        words = []
+        for name, value in values.items():
+            value = value(wildcards) if callable(value) else value
+            if value is not None and value is not False and value != []:
+                words.append(f"--{name.replace('_', '-')}")
+                items = value if isinstance(value, list) else [] if value is True else [value]
+                words += [item.text() if hasattr(item, "text") else str(item) for item in items]
+        return shlex.join(words)
+
+    return arguments
 
 
 def named(key, names):

@@ -128,14 +128,16 @@ use rule train_sft as train_multi_base with:
         "<variant_benchmarks>/results/train_sft/multi-base.tsv"
     threads: settings.training.stage2_threads  # beside the RL that starts from the model of strings alone
     resources:
-        **training_job("train_sft", lambda wildcards: estimate_merged(settings, STAGE1_PROBLEMS, STAGE1_EXAMPLES)),
+        **training_job(
+            "train_sft", lambda wildcards: estimate_merged(settings_of(wildcards), stage1_problems(wildcards), STAGE1_EXAMPLES)
+        ),
 
 
 use rule train_rl as train_multi_base_rl with:
     """Train the model of both tasks by GRPO on the string problems of a curriculum."""
     input:
         model=TRANSFERRED[names.MULTI],
-        data=lambda wildcards: list(SOURCES[wildcards.curriculum].values()),
+        data=lambda wildcards: list(curriculum_sources(wildcards).values()),
     output:
         **trained("<multi>/stage2-rl-{curriculum}"),
     log:

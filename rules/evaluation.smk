@@ -2,12 +2,9 @@
 
 #: Model -> its files.
 EVALUATED = {model: model_files(model) for model in MODELS}
-#: Sampled responses, or one greedy response per problem.
-DECODED = {"sampled": settings.evaluation.rollouts, "greedy": specs.greedy(settings.evaluation.rollouts)}
 #: Problems that all models are tested with -> their file.
 TESTS = {HELD_OUT: OWN_EVALUATION or f"<data>/{settings.evaluation.dataset}/test.parquet"}
 TESTS |= {dataset: f"<data>/{dataset}/test.parquet" for dataset in settings.evaluation.splits}
-TEST_SIZES = {HELD_OUT: EVALUATION_PROBLEMS} | {name: settings.datasets[name].test for name in settings.evaluation.splits}
 #: The models whose differences are tested: Stage 1's, the last of RFT, those of RL, and the user's own.
 COMPARED = [names.STAGE1, RFT_MODELS[-1], *RL_MODELS, *settings.use.models]
 TESTED_AFTER_STAGE1 = MODELS[: MODELS.index(names.STAGE1) + 1]
@@ -26,14 +23,18 @@ use rule generate_rollouts as generate_stage1_test_rollouts with:
         "<variant_benchmarks>/results/generate_stage1_test_rollouts/{model}-{definitions}.tsv"
     priority: 0
     resources:
-        **rollout_job("generate_stage1_test_rollouts", settings.evaluation.rollouts, settings.datasets["stage1_level1"].test),
+        **rollout_job(
+            "generate_stage1_test_rollouts",
+            of_variant("evaluation.rollouts"),
+            lambda wildcards: settings_of(wildcards).datasets[names.STAGE1_DATASET].test,
+        ),
     params:
         spec=tracked(
-            definitions=by("definitions", DEFINITIONS),
-            template=settings.problems.template,
-            **specs.task(settings),
+            definitions=lambda wildcards: wildcards.definitions == "visible" and settings_of(wildcards).problems.hints(1),
+            template=of_variant("problems.template"),
+            **TASK_SOURCE,
             **ENGINE,
-            rollouts=settings.evaluation.rollouts,
+            rollouts=of_variant("evaluation.rollouts"),
         ),
 
 
@@ -64,7 +65,7 @@ rule score_rollouts:
 rule summarize_stage1:
     """Make the table of Stage-1 accuracy by model, definitions and level, with 95% intervals."""
     input:
-        verdicts=of_models(rules.score_rollouts.output, TESTED_AFTER_STAGE1, definitions=list(DEFINITIONS)),
+        verdicts=of_models(rules.score_rollouts.output, TESTED_AFTER_STAGE1, definitions=DEFINITIONS),
         train=STAGE1_TRAIN,
         test="<data>/stage1_level1/test.parquet",
     output:
@@ -103,11 +104,11 @@ use rule generate_rollouts as generate_held_out_rollouts with:
     resources:
         **rollout_job(
             "generate_held_out_rollouts",
-            by("decoding", DECODED),
-            by("tested", TEST_SIZES),
+            decoded,
+            tested_problems,
         ),
     params:
-        spec=tracked(**ENGINE, rollouts=by("decoding", DECODED)),
+        spec=tracked(**ENGINE, rollouts=decoded),
 
 
 use rule score_rollouts as score_held_out with:
@@ -198,7 +199,12 @@ rule compare_models:
     input:
         # Of every model a file per seed; a model that all seeds share has the same one for all.
         [
-            expand(rules.score_held_out.output, model=model, variant=names.variant(seed if len(own) > 1 else own[0]))
+            expand(
+                rules.score_held_out.output,
+                model=model,
+                variant=names.variant(seed if len(own) > 1 else own[0]),
+                allow_missing=True,
+            )
             for model, own in ((model, settings.seeds_of(model)) for model in COMPARED)
             for seed in settings.seeds
         ],

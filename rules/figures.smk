@@ -5,8 +5,10 @@ RL_METRICS = of_all_seeds(f"<models>/{model}/metrics.jsonl" for model in RL_MODE
 #: Metrics and selection of each RFT iteration, of the first seed.
 RFT_RUNS = list(
     zip(
-        expand(rules.train_iteration.output.metrics, iteration=range(RFT.num_iterations), variant=list(VARIANTS)[0]),
-        expand(rules.select_iteration_data.output.selection, iteration=range(RFT.num_iterations), variant=list(VARIANTS)[0]),
+        *(
+            expand(files, iteration=range(RFT.num_iterations), variant=list(VARIANTS)[0], allow_missing=True)
+            for files in (rules.train_iteration.output.metrics, rules.select_iteration_data.output.selection)
+        )
     )
 )
 #: Figure -> its part and title in Snakemake's report, and the inputs of ``plot``.
@@ -25,6 +27,7 @@ FIGURES = {
     "training_dynamics": ("Stage 2", "Training dynamics", RL_METRICS),
     "pass_at_k": ("Stage 2", "pass@k", [rules.summarize_passk.output.parquet]),
     "failures": ("Stage 2", "Failures", [rules.summarize_failures.output.parquet]),
+    "sweep": ("Sweep", "Accuracy at every point", [rules.summarize_sweep.output.csv]),
     "countdown_accuracy": ("Countdown", "Accuracy on Countdown", [rules.summarize_countdown.output.parquet]),
 }
 
@@ -57,7 +60,7 @@ for name, (category, title, files) in FIGURES.items():
 
 
 #: Model -> its evaluation with the first seed; model and set of problems -> the responses that the page of responses shows.
-FIRST = {model: in_run(f"{names.variant(settings.seeds_of(model)[0])}results/evaluation/{model}") for model in MODELS}
+FIRST = {model: in_run(f"{SWEPT}{names.variant(settings.seeds_of(model)[0])}results/evaluation/{model}") for model in MODELS}
 SHOWN = {f"{model}/{HELD_OUT}": f"{FIRST[model]}/{HELD_OUT}/sampled/rollouts.parquet" for model in MODELS} | {
     f"{model}/{definitions}": f"{FIRST[model]}/{definitions}/rollouts.parquet"
     for model in TESTED_AFTER_STAGE1
@@ -118,7 +121,7 @@ rule write_summary:
         spec=tracked(
             models=MODELS,
             base_model=getattr(settings.base_model, "gguf", settings.base_model),
-            group=settings.stage2.rl.rollouts.samples,
+            group=of_variant("stage2.rl.rollouts.samples"),
             code=6,
         ),
     shell:

@@ -4,6 +4,7 @@
 # Snakemake replaces pathvars after it has applied constraints, so this one reaches only the rules before it.
 wildcard_constraints:
     variant=f"({'|'.join(filter(None, VARIANTS))})?",
+    swept=SWEEP.pattern(),
 
 
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []

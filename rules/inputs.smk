@@ -60,9 +60,9 @@ def problem_files(stage=None):
     """Return ``dataset/split`` -> problem file: those of every dataset, and the user's own; or only those of a stage."""
     files = {
         f"{dataset}/{split}": f"<data>/{dataset}/{split}.parquet"
-        for dataset, settings_of in settings.datasets.items()
+        for dataset, problems in settings.datasets.items()
         for split in ("train", "test")
-        if getattr(settings_of, split) and stage in (None, settings_of.stage)
+        if getattr(problems, split) and stage in (None, problems.stage)
     }
     if f"{names.STAGE1_DATASET}/train" in files:
         files[f"{names.STAGE1_DATASET}/train"] = STAGE1_TRAIN
@@ -87,8 +87,23 @@ def of_models(files, models, **wildcards):
         path
         for model in models
         for seed in settings.seeds_of(model)
-        for path in expand(files, model=model, transferred=model, variant=names.variant(seed), **wildcards)
+        for path in expand(files, model=model, transferred=model, variant=names.variant(seed), allow_missing=True, **wildcards)
     ]
+
+
+def of_points(table):
+    """Return an input function: a table at every point of the sweep. It checks that all swept keys change something."""
+
+    def files(wildcards):
+        if not SWEEP.points:
+            raise WorkflowError("sweep: no key to sweep; name keys and their values, as config/sweep.yaml does")
+        paths = [expand(table, swept=folder)[0] for _, folder in SWEEP.points]
+        parts = {part for path in map(without_unused_keys, paths) for part in path.split("/")}
+        if idle := [key for key in settings.sweep if not any(part.startswith(f"{key}=") for part in parts)]:
+            raise WorkflowError(f"sweep: {', '.join(idle)} changes no accuracy; leave it out, or give it other values")
+        return paths
+
+    return files
 
 
 def runs(models):
@@ -102,9 +117,50 @@ def shards(problems, size=settings.rollout_engine.shard_size):
     return range(math.ceil(problems / size))
 
 
+def of_shards(files, problems, size=settings.rollout_engine.shard_size):
+    """Return a function of the wildcards: files of all shards of ``problems(wildcards)`` problems."""
+    return lambda wildcards: expand(files, shard=shards(problems(wildcards), size), allow_missing=True)
+
+
 def shard(problems, size=settings.rollout_engine.shard_size):
-    """Return a function of the wildcards: which of all problems are in the shard."""
-    return lambda wildcards: specs.shard(int(wildcards.shard), size, problems)
+    """Return a function of the wildcards: which of all ``problems(wildcards)`` problems are in the shard."""
+    return lambda wildcards: specs.shard(int(wildcards.shard), size, problems(wildcards))
+
+
+def stage1_problems(wildcards):
+    """Return the number of Stage-1 training problems: as configured, or those in the user's own file."""
+    return OWN_STAGE1_PROBLEMS or settings_of(wildcards).datasets[names.STAGE1_DATASET].train
+
+
+def passk_problems(wildcards):
+    """Return the number of pass@k problems: as configured, or those in the user's own file."""
+    return PASSK_PROBLEMS if OWN_PASSK else settings_of(wildcards).datasets[settings.passk.dataset].test
+
+
+def tested_problems(wildcards):
+    """Return the number of problems of the evaluation, or of one of its further splits."""
+    own, held_out = settings_of(wildcards), wildcards.tested == HELD_OUT
+    if OWN_EVALUATION and held_out:
+        return EVALUATION_PROBLEMS
+    return own.datasets[own.evaluation.dataset if held_out else wildcards.tested].test
+
+
+def decoded(wildcards):
+    """Return how the evaluation samples: responses as configured, or one greedy response per problem."""
+    rollouts = settings_of(wildcards).evaluation.rollouts
+    return specs.greedy(rollouts) if wildcards.decoding == "greedy" else rollouts
+
+
+def stage1_template(wildcards):
+    """Return the wording of Stage-1 training prompts; None keeps that of the sampled ones."""
+    own = settings_of(wildcards)
+    return None if own.stage1.rft.keep_definitions else own.problems.template
+
+
+def curriculum_sources(wildcards):
+    """Return name in the curriculum's mixtures -> file: a dataset's training problems, or the user's own."""
+    sources = specs.curriculum_sources(settings_of(wildcards), wildcards.curriculum)
+    return {name: path or f"<data>/{name}/train.parquet" for name, path in sources.items()}
 
 
 def of_known_models(files):
@@ -121,8 +177,13 @@ def of_known_models(files):
 
 
 def by(wildcard, table):
-    """Return a function of the wildcards: the entry of a table that one of them names."""
-    return lambda wildcards: table[getattr(wildcards, wildcard)]
+    """Return a function of the wildcards: the entry of a table, which may be a function of them, that one of them names."""
+
+    def entry(wildcards):
+        entries = table(wildcards) if callable(table) else table
+        return entries[getattr(wildcards, wildcard)]
+
+    return entry
 
 
 def model_before(wildcards):
@@ -131,14 +192,18 @@ def model_before(wildcards):
     return model_files(names.rft_model(iteration - 1) if iteration else names.STAGE1)
 
 
+#: Further label of pages and figures in Snakemake's report: their point of a sweep.
+POINT_LABEL = {"point": SWEPT} if SWEPT else {}
+
+
 def page(name, category, title, caption=None):
     """Return a table or text as a page (HTML), which is part of Snakemake's report."""
     text = f"{CAPTIONS}/{caption or name}.rst"
-    return report(f"<results>/{name}.html", caption=text, category=category, labels={"figure": title})
+    return report(f"<results>/{name}.html", caption=text, category=category, labels={"figure": title} | POINT_LABEL)
 
 
 def figure(name, category, title):
     """Return the files of a figure, one per format; the first is part of Snakemake's report."""
     files = [f"<results>/figures/{name}.{extension}" for extension in settings.figures.formats]
-    shown = report(files[0], caption=f"{CAPTIONS}/{name}.rst", category=category, labels={"figure": title})
+    shown = report(files[0], caption=f"{CAPTIONS}/{name}.rst", category=category, labels={"figure": title} | POINT_LABEL)
     return [shown, *files[1:]]

@@ -1,6 +1,8 @@
 """Everything that uses Snakemake's internals, for lack of a public interface. Checked with Snakemake 9.27."""
 
 from snakemake.exceptions import MissingRuleException
+from snakemake.io import apply_wildcards
+from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.jobs import Job
 from snakemake.persistence import ParamsChange, PersistenceBase
 from snakemake.settings.types import PersistenceBackend
@@ -15,12 +17,22 @@ RECORDS_IN_FILES = workflow.workflow_settings.persistence_backend == Persistence
 def existing_outputs():
     """Yield the existing outputs of all rules."""
     for producer in workflow.rules:
-        for output in of_all_seeds([re.sub(r"{variant,[^{}]*}", "{variant}", output) for output in producer.output]):
+        templates = [re.sub(r"{(variant|swept),[^{}]*}", r"{\1}", output) for output in producer.output]
+        for output in expand(of_all_seeds(templates), swept=existing_points(), allow_missing=True):
             parts = [glob.escape(part) for part in re.split(r"{[^{}]+}", output)]
             pattern = re.sub(r"(?<=/)[*](?=/)", "**", "*".join(parts))
             for path in glob.iglob(pattern, recursive=True):
                 if producer.is_producer(path):
                     yield path
+
+
+@cache
+def existing_points():
+    """Return the folders of the sweep's points that exist, and the empty one."""
+    root = in_run("x")[:-1]
+    patterns = [f"{glob.escape(root)}{names.SWEEP}{'*=*/' * depth}" for depth in range(1, len(settings.sweep) + 1)]
+    folders = [path.removeprefix(root) for pattern in patterns for path in glob.iglob(pattern)]
+    return ["", *(folder for folder in folders if re.fullmatch(SWEEP.pattern(), folder))]
 
 
 def outputs_of_jobs():
@@ -122,3 +134,62 @@ if workflow.remote_exec:
             settings.immediate_submit = False
 
     PersistenceBase.finished = finished_with_record
+
+
+# A job of a sweep's point reads each input from the point with those keys alone on which the input depends. These are found by what
+# makes it: its job's parameter `spec` and input files, which are the same without a key that doesn't matter.
+@cache
+def producer_of(path):
+    """Return the rule that makes a file, and its wildcards; None if none does."""
+    for producer in workflow.rules:
+        if producer.is_producer(path):
+            return producer, producer.get_wildcards(path)
+    return None
+
+
+@cache
+def content(path, folder):
+    """Return what decides the content of a file at a point; None where the point's values don't fit together."""
+    producer, values = producer_of(path)
+    wildcards = Wildcards(fromdict=values | {"swept": folder})
+    try:
+        files = [file for item in producer.input for file in input_files(producer, item, wildcards)]
+        return producer.params.spec(wildcards), files
+    except UserError:
+        return None
+
+
+@cache
+def without_unused_keys(path):
+    """Return the path of a file at a point that has only the keys on which the file depends."""
+    root = in_run("x")[:-1]
+    if not path.startswith(f"{root}{names.SWEEP}"):
+        return path
+    folder = re.match(SWEEP.pattern(), path.removeprefix(root))[0]
+    rest = f"{root}{path.removeprefix(root + folder)}"
+    if producer_of(rest) is None:
+        return path
+    point = needed(SWEEP.point(folder), lambda point: content(rest, SWEEP.folder(point)))
+    return f"{root}{SWEEP.folder(point)}{rest.removeprefix(root)}"
+
+
+def input_files(consumer, item, wildcards):
+    """Return the paths of a rule's input, a text, a function or several of them, for some wildcards."""
+    if callable(item):
+        item = item(wildcards)
+    if not isinstance(item, (str, Path)):
+        return [path for part in item for path in input_files(consumer, part, wildcards)]
+    values = {"swept": "", **dict(wildcards.items())}
+    return [without_unused_keys(apply_wildcards(consumer.pathvars.apply(str(item)), values))]
+
+
+def leave_out_unused_keys():
+    """Replace the inputs of all rules that have a point of the sweep in their path by functions that do so."""
+    for consumer in workflow.rules:
+        inputs = InputFiles()
+        for name, item in consumer.input._allitems():
+            swept = not isinstance(item, str) or "{swept" in item
+            inputs.append(partial(input_files, consumer, item) if swept else item)
+            if name:
+                inputs._add_name(name)
+        consumer._input = inputs

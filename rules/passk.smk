@@ -17,12 +17,12 @@ use rule generate_rollouts as generate_passk_rollouts with:
         **rollout_job(
             "generate_passk_rollouts",
             settings.passk.rollouts,
-            PASSK_PROBLEMS,
+            passk_problems,
             settings.passk.shard_size,
         ),
     params:
         spec=tracked(
-            shard(PASSK_PROBLEMS, settings.passk.shard_size),
+            shard(passk_problems, settings.passk.shard_size),
             **ENGINE,
             rollouts=settings.passk.rollouts,
         ),
@@ -31,11 +31,7 @@ use rule generate_rollouts as generate_passk_rollouts with:
 rule count_passk:
     """Count the correct responses of one model to each problem."""
     input:
-        rollouts=expand(
-            rules.generate_passk_rollouts.output,
-            shard=shards(PASSK_PROBLEMS, settings.passk.shard_size),
-            allow_missing=True,
-        ),
+        rollouts=of_shards(rules.generate_passk_rollouts.output, passk_problems, settings.passk.shard_size),
     output:
         counts="<variant_results>/passk/{model}/counts.parquet",
     log:

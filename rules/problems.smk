@@ -18,7 +18,9 @@ rule create_problems:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(lambda wildcards: specs.problems(settings, wildcards.dataset, wildcards.split), code=specs.PROBLEMS_CODE),
+        spec=tracked(
+            lambda wildcards: specs.problems(settings_of(wildcards), wildcards.dataset, wildcards.split), code=specs.PROBLEMS_CODE
+        ),
     shell:
         "run_logged {log:q} create_problems --spec {params.spec:q} --output {output.problems:q}"
 
@@ -39,7 +41,7 @@ rule describe_datasets:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(disjoint=settings.problems.sampler == "balanced", **specs.task(settings)),
+        spec=tracked(disjoint=lambda wildcards: settings_of(wildcards).problems.sampler == "balanced", **TASK_SOURCE),
         files=named("files", problem_files()),
         outputs=named("descriptions", descriptions()),
     shell:

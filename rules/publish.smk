@@ -13,7 +13,9 @@ for number, model in enumerate(RFT_MODELS):
         "data": [f"stage2_rft_level2/iter{number}/rft_data"],
     }
 LINEAGE["stage2-rft"] = LINEAGE[RFT_MODELS[-1]]
-LINEAGE |= {names.rl_model(name): {"start": names.STAGE1, "data": list(sources)} for name, sources in SOURCES.items()}
+LINEAGE |= {
+    names.rl_model(name): {"start": names.STAGE1, "data": list(specs.curriculum_sources(settings, name))} for name in CURRICULA
+}
 #: Model -> its name in tables, where that is another: the last iteration's.
 EVALUATED_AS = {"stage2-rft": RFT_MODELS[-1]}
 #: Each trained model with each of its seeds.
@@ -33,9 +35,9 @@ rule write_model_cards:
     """Write the card of every trained model: lineage, data, settings, accuracy with intervals, license of the base."""
     input:
         accuracy=rules.summarize_accuracy.output.parquet,
-        metrics=[in_run(f"{names.variant(seed)}{names.MODELS}/{model}/metrics.jsonl") for model, seed in CARDS],
+        metrics=[in_run(f"{SWEPT}{names.variant(seed)}{names.MODELS}/{model}/metrics.jsonl") for model, seed in CARDS],
     output:
-        cards=[in_run(f"{names.variant(seed)}{names.MODELS}/{model}/README.md") for model, seed in CARDS],
+        cards=[in_run(f"{SWEPT}{names.variant(seed)}{names.MODELS}/{model}/README.md") for model, seed in CARDS],
     log:
         "<logs>/write_model_cards.log",
     benchmark:

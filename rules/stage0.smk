@@ -17,10 +17,10 @@ rule create_warmup_examples:
         runtime=growing(30, "minutes"),
     params:
         spec=tracked(
-            specs.part(Warmup, settings.stage0),
+            of_variant("stage0", Warmup),
             task=settings.problems.task,
-            template=settings.problems.template,
-            **specs.task(settings),
+            template=of_variant("problems.template"),
+            **TASK_SOURCE,
         ),
     shell:
         "run_logged {log:q} create_warmup_examples --spec {params.spec:q} --train {output.train:q} --test {output.test:q}"
@@ -41,7 +41,7 @@ use rule train_sft as train_warmup with:
     conda:
         environment(settings.stage0.sft.engine)
     resources:
-        **training_job("train_sft", lambda wildcards: estimate_warmup(settings)),
+        **training_job("train_sft", lambda wildcards: estimate_warmup(settings_of(wildcards))),
     params:
         spec=tracked(sft=of_variant("stage0.sft"), code=specs.SFT_CODE),
         speed=flags(

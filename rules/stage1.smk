@@ -25,10 +25,12 @@ rule generate_rollouts:
         environment(settings.rollout_engine.name)
     threads: settings.rollout_engine.threads
     resources:
-        **rollout_job("generate_rollouts", settings.stage1.rollouts, STAGE1_PROBLEMS, settings.rollout_engine.shard_size, copies=3),
+        **rollout_job(
+            "generate_rollouts", of_variant("stage1.rollouts"), stage1_problems, settings.rollout_engine.shard_size, copies=3
+        ),
     params:
         spec=tracked(
-            lambda wildcards: specs.stage1_shard(settings, int(wildcards.shard), STAGE1_PROBLEMS),
+            lambda wildcards: specs.stage1_shard(settings_of(wildcards), int(wildcards.shard), stage1_problems(wildcards)),
             **ENGINE,
             rollouts=of_variant("stage1.rollouts"),
         ),
@@ -47,7 +49,7 @@ rule generate_rollouts:
 rule gather_rollouts:
     """Join the rollouts of all shards in one file."""
     input:
-        shards=expand(rules.generate_rollouts.output, shard=shards(STAGE1_PROBLEMS), allow_missing=True),
+        shards=of_shards(rules.generate_rollouts.output, stage1_problems),
     output:
         rollouts="<variant_data>/stage1_level1/rollout.parquet",
     log:
@@ -61,7 +63,7 @@ rule gather_rollouts:
         mem_mb=growing(1000),
         runtime=growing(30, "minutes"),
     params:
-        spec=tracked(shards=len(shards(STAGE1_PROBLEMS))),
+        spec=tracked(shards=lambda wildcards: len(shards(stage1_problems(wildcards)))),
     shell:
         "run_logged {log:q} gather_rollouts --spec {params.spec:q} --shards {input.shards:q} --output {output.rollouts:q}"
 
@@ -81,14 +83,14 @@ rule select_rft_data:
     priority: 20
     conda:
         ENVIRONMENT
-    threads: selection_threads(STAGE1_PROBLEMS, settings.stage1.rollouts)
+    threads: selection_threads(stage1_problems, of_variant("stage1.rollouts"))
     resources:
         mem_mb=growing(2000),
         runtime=growing(60, "minutes"),
     params:
         spec=tracked(
             selection=of_variant("stage1.rft", Selection),
-            template=None if settings.stage1.rft.keep_definitions else settings.problems.template,
+            template=stage1_template,
             **GRADING,
             code=specs.SELECTION_CODE,
         ),
@@ -118,7 +120,12 @@ rule train_sft:
         **training_job(
             "train_sft",
             lambda wildcards: estimate_sft(
-                settings, settings.stage1.sft, settings.stage1.rollouts, settings.stage1.rft, STAGE1_PROBLEMS, STAGE1_EXAMPLES
+                own := settings_of(wildcards),
+                own.stage1.sft,
+                own.stage1.rollouts,
+                own.stage1.rft,
+                stage1_problems(wildcards),
+                STAGE1_EXAMPLES,
             ),
         ),
     params:

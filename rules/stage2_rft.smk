@@ -1,8 +1,8 @@
 """Stage 2, RFT: each iteration rolls out its own problems with the previous iteration's model, and fine-tunes that model."""
 
 RFT = settings.stage2.rft
-#: The problems that are cut into chunks: made, or the user's own.
-CHUNKED = settings.use.stage2_rft_problems or f"<data>/{RFT.dataset}/train.parquet"
+#: Problems of an iteration.
+CHUNK_SIZE = of_variant("stage2.rft.examples_per_iteration")
 ITERATION = "<variant_data>/stage2_rft_level2/iter{iteration}"
 LAST = RFT.num_iterations - 1
 
@@ -10,7 +10,8 @@ LAST = RFT.num_iterations - 1
 rule create_chunk:
     """Cut the problems of one iteration out of the shuffled training problems."""
     input:
-        problems=CHUNKED,
+        problems=lambda wildcards: settings.use.stage2_rft_problems
+        or f"<data>/{settings_of(wildcards).stage2.rft.dataset}/train.parquet",
     output:
         problems="<data>/stage2_level2_rft/{iteration}.parquet",
     log:
@@ -25,7 +26,9 @@ rule create_chunk:
         mem_mb=1000,
         runtime=30,
     params:
-        spec=tracked(iteration=lambda wildcards: int(wildcards.iteration), size=RFT.examples_per_iteration, seed=RFT.chunk_seed),
+        spec=tracked(
+            iteration=lambda wildcards: int(wildcards.iteration), size=CHUNK_SIZE, seed=of_variant("stage2.rft.chunk_seed")
+        ),
         iterations=flags(iterations=RFT.num_iterations),
     shell:
         "run_logged {log:q} create_chunk --spec {params.spec:q} --problems {input.problems:q} --output {output.problems:q}"
@@ -46,23 +49,19 @@ use rule generate_rollouts as generate_iteration_rollouts with:
     resources:
         **rollout_job(
             "generate_rollouts",
-            settings.stage2.rft.rollouts,
-            settings.stage2.rft.examples_per_iteration,
+            of_variant("stage2.rft.rollouts"),
+            CHUNK_SIZE,
             settings.rollout_engine.shard_size,
             copies=3,
         ),
     params:
-        spec=tracked(shard(RFT.examples_per_iteration), **ENGINE, rollouts=of_variant("stage2.rft.rollouts")),
+        spec=tracked(shard(CHUNK_SIZE), **ENGINE, rollouts=of_variant("stage2.rft.rollouts")),
 
 
 use rule gather_rollouts as gather_iteration_rollouts with:
     """Join the rollouts of all shards of an iteration in one file."""
     input:
-        shards=expand(
-            rules.generate_iteration_rollouts.output,
-            shard=shards(RFT.examples_per_iteration),
-            allow_missing=True,
-        ),
+        shards=of_shards(rules.generate_iteration_rollouts.output, CHUNK_SIZE),
     output:
         rollouts=f"{ITERATION}/rollout.parquet",
     log:
@@ -70,7 +69,7 @@ use rule gather_rollouts as gather_iteration_rollouts with:
     benchmark:
         "<variant_benchmarks>/results/gather_rollouts/stage2_rft_level2/iter{iteration}.tsv"
     params:
-        spec=tracked(shards=len(shards(RFT.examples_per_iteration))),
+        spec=tracked(shards=lambda wildcards: len(shards(CHUNK_SIZE(wildcards)))),
 
 
 use rule select_rft_data as select_iteration_data with:
@@ -85,7 +84,7 @@ use rule select_rft_data as select_iteration_data with:
         "<variant_logs>/select_rft_data/stage2_rft_level2/iter{iteration}.log",
     benchmark:
         "<variant_benchmarks>/results/select_rft_data/stage2_rft_level2/iter{iteration}.tsv"
-    threads: selection_threads(RFT.examples_per_iteration, RFT.rollouts)
+    threads: selection_threads(CHUNK_SIZE, of_variant("stage2.rft.rollouts"))
     params:
         # Stage 2's prompts have no definitions, so they stay as they are.
         spec=tracked(selection=of_variant("stage2.rft.selection"), template=None, **GRADING, code=specs.SELECTION_CODE),
@@ -111,11 +110,11 @@ use rule train_sft as train_iteration with:
         **training_job(
             "train_sft",
             lambda wildcards: estimate_sft(
-                settings,
-                settings.stage2.rft.sft,
-                settings.stage2.rft.rollouts,
-                settings.stage2.rft.selection,
-                settings.stage2.rft.examples_per_iteration,
+                own := settings_of(wildcards),
+                own.stage2.rft.sft,
+                own.stage2.rft.rollouts,
+                own.stage2.rft.selection,
+                own.stage2.rft.examples_per_iteration,
             ),
         ),
     params:

@@ -1,19 +1,11 @@
 """Stage 2, RL: one model for each curriculum."""
 
-#: Curriculum -> name in its mixtures -> file: a dataset's training problems, or the user's own.
-SOURCES = {
-    curriculum: {
-        name: path or f"<data>/{name}/train.parquet" for name, path in specs.curriculum_sources(settings, curriculum).items()
-    }
-    for curriculum in CURRICULA
-}
-
 
 rule train_rl:
     """Train the Stage-1 model by GRPO on the problems of a curriculum."""
     input:
         model=model_files("stage1-rft"),
-        data=lambda wildcards: list(SOURCES[wildcards.curriculum].values()),
+        data=lambda wildcards: list(curriculum_sources(wildcards).values()),
     output:
         **trained("<models>/stage2-rl-{curriculum}"),
     log:
@@ -25,16 +17,18 @@ rule train_rl:
         environment(settings.stage2.rl.engine)
     threads: settings.training.stage2_threads
     resources:
-        **training_job("train_rl", lambda wildcards: estimate_rl(settings, settings.stage2.rl.curricula[wildcards.curriculum])),
+        **training_job(
+            "train_rl", lambda wildcards: estimate_rl(own := settings_of(wildcards), own.stage2.rl.curricula[wildcards.curriculum])
+        ),
     params:
         spec=tracked(
             rl=of_variant("stage2.rl", GRPOConfig),
-            phases=by("curriculum", settings.stage2.rl.curricula),
-            scoring=settings.scoring,
-            **specs.task(settings),
+            phases=by("curriculum", of_variant("stage2.rl.curricula")),
+            scoring=of_variant("scoring"),
+            **TASK_SOURCE,
             code=3,
         ),
-        data=named("data", by("curriculum", SOURCES)),
+        data=named("data", curriculum_sources),
         model=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
         speed=flags(
@@ -44,7 +38,7 @@ rule train_rl:
             keep_rollouts=settings.training.keep_rollouts,
             on_empty_step=settings.stage2.rl.on_empty_step,
             on_incomplete_step=settings.stage2.rl.on_incomplete_step,
-            validation=specs.validation(settings),
+            validation=lambda wildcards: specs.validation(settings_of(wildcards)),
             **training_places(settings.stage2.rl.engine),
         ),
     shell:

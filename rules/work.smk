@@ -43,14 +43,17 @@ def rollout_job(kind, rollouts, problems, shard_size=None, copies=1):
     def estimate(wildcards):
         number = problems(wildcards) if callable(problems) else problems
         rows = min(shard_size, number - int(wildcards.shard) * shard_size) if shard_size else number
-        return estimate_rollouts(settings, rollouts(wildcards) if callable(rollouts) else rollouts, rows, copies)
+        return estimate_rollouts(settings_of(wildcards), rollouts(wildcards) if callable(rollouts) else rollouts, rows, copies)
 
     return {"nodes": 1, "slurm_extra": SAVING, "gpu": settings.rollout_engine.gpus} | model_job(kind, estimate)
 
 
 def selection_threads(problems, rollouts):
-    """Return the threads of a selection job: one for what takes a second, since a job of two waits until both cores are free."""
-    return 1 if problems * rollouts.samples < 50000 else 2
+    """Return a function for a selection job's threads: one if it takes a second, as a job of two waits until both cores are free.
+
+    ``problems``, ``rollouts``: functions of the wildcards.
+    """
+    return lambda wildcards: 1 if problems(wildcards) * rollouts(wildcards).samples < 50000 else 2
 
 
 def training_job(kind, estimate):

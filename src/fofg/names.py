@@ -29,6 +29,8 @@ OWN = "own-models"
 OWN_STAGE1 = "own-stage1"
 #: Beginning of the folder of a seed, which holds what training with it makes; that of seed 0 is the run's own.
 SEED = "seed"
+#: Beginning of the folder of a sweep's point.
+SWEEP = "sweep/"
 #: The dataset that Stage 1 trains on and is tested with.
 STAGE1_DATASET = "stage1_level1"
 

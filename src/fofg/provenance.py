@@ -23,6 +23,7 @@ from fofg.runtime.run_registry import REGISTRY
 #: Keys and sections that change no file's content.
 FREE = (
     "run_dir",
+    "sweep",
     "container",
     "cluster",
     "plan",

@@ -265,6 +265,7 @@ WARMUP_KEYS = {
 }
 #: Key -> another value; it changes speed, what is checked, or what is measured on the way, but no file.
 FREE_KEYS = {
+    "sweep": {"stage2.rl.learning_rate": [1e-4], "stage1.sft.learning_rate": [1e-4]},
     "container": "docker://fofg-gpu",
     "stage2.rft.on_empty_selection": "error",
     "stage2.rl.on_empty_step": "error",

@@ -17,6 +17,7 @@ from fofg.config.engines import unfit
 from fofg.config.estimate import Plan
 from fofg.config.stage1 import COUNTDOWN, STRINGS, Dataset, Problems, Scoring, Stage0, Stage1
 from fofg.config.stage2 import Evaluation, Failures, Passk, Samples, Stage2
+from fofg.config.sweep import Grid
 from fofg.config.types import CHECKOUT, Name, Natural, Section, null_removes
 from fofg.config.values import RunDir, is_file, user_path
 
@@ -41,6 +42,7 @@ class Config(Section):
     seeds: Annotated[list[Natural], Field(min_length=1), AfterValidator(_distinct)] = Field(
         description="each repeats the rollouts and training of Stages 0 to 2; 0: with the seeds as given"
     )
+    sweep: Grid
     base_model: BaseModel = Field(description="folder in Hugging Face format, name on the hub, or a GGUF file to convert")
     container: str | None = Field(
         description="image in which the rules' commands run, with --sdm apptainer; a file, or docker://..."

@@ -51,7 +51,7 @@ def draw(
     figure, panels = plt.subplots(1, len(values), figsize=size, sharey=True, squeeze=False)
     for axes, value in zip(panels[0], values):
         rows = table[table[column] == value]
-        _panel(axes, rows, shown, levels, points if value == "sampled" else {})
+        panel(axes, rows, shown, levels, points if value == "sampled" else {})
         axes.set_title(f"{value}: {notes.size(rows)}", loc="left")
         axes.set_xlabel(level)
     panels[0][0].set_ylabel(measured)
@@ -63,9 +63,10 @@ def draw(
     return figure
 
 
-def _panel(
+def panel(
     axes: plt.Axes, rows: pd.DataFrame, shown: dict[str, str], levels: list[int], points: dict[str, dict[int, float]]
 ) -> None:
+    """Draw accuracy by level with 95% intervals, a curve per model of ``shown``, and hollow points: model -> level -> share."""
     step = _SPREAD / max(1, len(shown) - 1)
     for number, (model, look) in enumerate(style.looks(shown).items()):
         curve = rows[rows["model"] == model].sort_values("level")
