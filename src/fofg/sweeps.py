@@ -23,9 +23,9 @@ class Sweep:
     def __init__(self, values: dict, settings: Config) -> None:
         """``values``: the merged configuration as written, which ``settings`` was made from."""
         self._values, self._settings = values, settings
-        self._options = settings.sweep
+        self._options = dict(sorted(settings.sweep.items()))  # as in a job's spec
         self._configured: dict[str, Config] = {"": settings}
-        #: Every combination of names, in the configuration's order, and the folder of its point.
+        #: Every combination of names, and the folder of its point; values of the last key change first.
         self.points = [(choice, self._folder(choice)) for choice in self._choices()] if self._options else []
 
     def _choices(self) -> list[dict[str, str]]:
@@ -51,7 +51,7 @@ class Sweep:
 
     def pattern(self) -> str:
         """Return a regular expression of all folders."""
-        parts = [f"({re.escape(key)}=({'|'.join(map(re.escape, self._options[key]))})/)?" for key in sorted(self._options)]
+        parts = [f"({re.escape(key)}=({'|'.join(map(re.escape, self._options[key]))})/)?" for key in self._options]
         return f"({names.SWEEP}{''.join(parts)})?"
 
     def settings(self, folder: str) -> Config:

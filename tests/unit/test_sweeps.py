@@ -30,8 +30,8 @@ def test_every_combination_is_a_point_and_the_configurations_own_values_are_no_f
     sweep = sweep_of({"stage2.rl.learning_rate": ["1e-4", 2e-4], "problems.pools": POOLS})
     assert [folder for _, folder in sweep.points] == [
         "sweep/problems.pools=few/stage2.rl.learning_rate=0.0001/",
-        "sweep/stage2.rl.learning_rate=0.0001/",
         "sweep/problems.pools=few/",
+        "sweep/stage2.rl.learning_rate=0.0001/",
         "",
     ]
     assert sweep.points[0][0] == {"stage2.rl.learning_rate": "0.0001", "problems.pools": "few"}
