@@ -1,4 +1,4 @@
-"""A sweep: accuracy at every point of a grid. What only some keys change lies under ``sweep/KEY=NAME/``; points share the rest."""
+"""Sweep: accuracy at every point of a grid. What only some keys change lies under ``sweep/KEY=NAME/``; points share the rest."""
 
 #: Table of accuracy that each point adds: that by split has the evaluation's problems, too.
 POINT_TABLE = rules.summarize_splits.output.parquet if settings.evaluation.splits else rules.summarize_accuracy.output.parquet
