@@ -13,6 +13,7 @@ from training_runs import distance, weights, without_seconds
 
 from fofg.errors import UserError
 from fofg.training import batches, metrics
+from fofg.training.trackers import tracking
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,17 @@ def test_every_step_is_recorded_also_for_tensorboard(trained):
     events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 7))
     assert [event.value for event in events.Scalars("train/loss")] == pytest.approx([record["loss"] for record in steps])
+
+
+def test_a_resumed_run_has_each_step_once_in_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for done, steps in ((None, (1, 2, 3, 4)), (2, (3, 4, 5))):
+        with tracking(["tensorboard"], tmp_path, tmp_path, {}, done) as log:
+            for step in steps:
+                log({"step": step, "loss": 1.0 / step})
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5]
 
 
 def token_losses(model, tokenizer, row):
