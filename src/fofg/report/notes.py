@@ -15,7 +15,7 @@ def size(rows: pd.DataFrame) -> str:
     """Return the numbers behind the points of a panel: problems per level, responses per problem, seeds; only what is above one."""
     low, high = rows["problems"].min(), rows["problems"].max()
     responses, seeds = round((rows["samples"] / rows["problems"] / rows["seeds"]).max()), rows["seeds"].max()
-    parts = [f"{low if low == high else f'{low}–{high}'} problems"]
+    parts = [f"{low if low == high else f'{low}–{high}'} problem{'s' if high > 1 else ''}"]
     parts += [f"{responses} responses"] if responses > 1 else []
     parts += [f"{seeds} seeds"] if seeds > 1 else []
     return " × ".join(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fofg.data.schemas import ACCURACY
 from fofg.errors import UserError
@@ -72,7 +72,8 @@ def _panel(axes: plt.Axes, curves: pd.DataFrame, points: pd.DataFrame) -> None:
     if len(rft) > 1:
         look = style.looks(rft["model"])[rft["model"].iloc[-1]]
         axes.plot(rft["rollouts"], rft["accuracy"], color=look.color, linestyle=look.line, linewidth=1.3)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count / 1000:g}k" if count else "0"))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count / 1000:g}k" if count >= 1000 else f"{count:g}"))
     axes.set_ylim(-0.03, 1.03)
     style.percentages(axes.yaxis)
 
