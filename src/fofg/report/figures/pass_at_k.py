@@ -20,7 +20,7 @@ def plot(passk: str | Path) -> plt.Figure:
     for number, (axes, level) in enumerate(zip(panels.flat, levels)):
         rows = table[table["level"] == level]
         _panel(axes, rows, models)
-        axes.set_title(f"Level {level}: {notes.size(rows)}", loc="left")
+        axes.set_title(f"Level {level}\n{notes.size(rows)}", loc="left")
         lowest = number + panels.shape[1] >= len(levels)
         axes.tick_params(labelbottom=lowest)
         if lowest:
