@@ -138,7 +138,7 @@ def test_pass_at_k_has_a_panel_per_level_and_a_band_per_model(draw):
     rows = tables.passk(levels=(1, 2, 3, 5))
     figure = draw(pass_at_k, PASSK, rows)
     shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title(loc="left").split(":")[0] for axes in shown] == ["Level 1", "Level 2", "Level 3", "Level 5"]
+    assert [axes.get_title(loc="left").splitlines()[0] for axes in shown] == ["Level 1", "Level 2", "Level 3", "Level 5"]
     level2 = shown[1]
     assert lines(level2)["Stage 1"] == pytest.approx([1 - 0.5**k for k in (1, 2, 4, 8, 16, 32, 64)])
     assert level2.get_xscale() == "log" and level2.xaxis.get_transform().base == 2
