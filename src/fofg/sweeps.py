@@ -50,7 +50,7 @@ class Sweep:
         return {key: name for key, _, name in parts}
 
     def pattern(self) -> str:
-        """Return a regular expression of all folders."""
+        """Return a pattern of all folders, for `re`."""
         parts = [f"({re.escape(key)}=({'|'.join(map(re.escape, self._options[key]))})/)?" for key in self._options]
         return f"({names.SWEEP}{''.join(parts)})?"
 

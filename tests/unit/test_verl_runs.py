@@ -45,7 +45,7 @@ def follow(tmp_path, monkeypatch):
         command = [sys.executable, "-c", PROGRAM, str(tmp_path), then]
         lines = records.Lines(tmp_path / "lines.jsonl", 0, tmp_path / "drawn.jsonl")
         threading.Thread(target=interrupt, daemon=True).start()
-        run = Run("{}", tmp_path, tmp_path, tmp_path, tmp_path / "board", None, True, None)
+        run = Run("{}", tmp_path, tmp_path, tmp_path, (), None, True, None)
         runs.follow(run, command, tmp_path, lines, partial(records.sft, steps_per_epoch=1), 3, {})
 
     def interrupt() -> None:
