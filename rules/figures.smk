@@ -31,7 +31,11 @@ FIGURES = {
     "countdown_accuracy": ("Countdown", "Accuracy on Countdown", [rules.summarize_countdown.output.parquet]),
 }
 
+#: Figures of the evaluation: they show the paper's points only where its problems are of the paper's kind.
+BESIDE_PAPER = ("accuracy_by_level", "learning_curves")
+
 for name, (category, title, files) in FIGURES.items():
+    published = settings.figures.published and (name not in BESIDE_PAPER or settings.compares_with_paper())
 
     rule:
         """Plot a figure."""
@@ -52,7 +56,7 @@ for name, (category, title, files) in FIGURES.items():
             mem_mb=1000,
             runtime=10,
         params:
-            spec=tracked(settings.figures, code=6),
+            spec=tracked(settings.figures.model_copy(update={"published": published}), code=6),
             figure=name,
             stem=subpath(output[0], strip_suffix=FIRST_FORMAT),
         shell:

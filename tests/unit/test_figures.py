@@ -167,7 +167,7 @@ def test_learning_curves_show_all_curricula_and_iterations_by_rollouts(draw):
     level1 = figure.axes[0]
     curves = [line for line in level1.lines if len(line.get_xdata()) == 4 and line.get_marker() == "None"]
     *validated, rft = curves
-    # Eight responses per prompt; 32 prompts in each of six steps, counted anew in the second phase.
+    # Eight responses per prompt; 32 prompts in each of six steps, counted from zero again in the second phase.
     assert all(list(line.get_xdata()) == [0, 512, 1024, 1536] for line in validated) and len(validated) == 3
     assert list(validated[0].get_ydata()) == pytest.approx([step / 8 for step in (0, 2, 4, 6)])
     assert list(rft.get_xdata()) == [0, 2000, 4000, 6000] and list(rft.get_ydata()) == pytest.approx([0.2, 0.3, 0.4, 0.5])
@@ -186,7 +186,7 @@ def test_training_dynamics_show_every_recorded_metric(tmp_path):
     assert all(list(lines(axes)) == ["RL on Level 1", "RL on Level 2", "RL on Levels 1+2"] for axes in panels.values())
     assert lines(panels["groups kept, of those drawn"])["RL on Level 1"] == [0, *[20 / 32] * 5]
     assert [line.get_xdata()[0] for line in panels["mean reward"].lines if line.get_linestyle() == ":"] == [3.5] * 3
-    assert "none: one update per step" in texts(figure)
+    assert "no token was clipped" in texts(figure)
 
 
 def test_exposure_shows_relative_calls_with_training_files_first(tmp_path):

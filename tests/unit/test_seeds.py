@@ -1,5 +1,7 @@
 """Repetitions of the experiment with other seeds: what differs between them, and their mean."""
 
+from statistics import fmean
+
 import pandas as pd
 import pytest
 from configs import DEFAULT, nested, value_of
@@ -73,3 +75,7 @@ def test_the_variance_between_seeds_is_pooled_over_the_models_that_have_one():
     reaches = [mean.loc[(model, 2), "high"] - 0.5 for model in ("stage1-rft", "rft", "rl")]
     error = 2.776 * ((0.01**2 + 0 + 0.02**2) / 3 / 3) ** 0.5
     assert reaches == pytest.approx([((wilson(0.5, 100)[1] - 0.5) ** 2 + error**2) ** 0.5] * 3, abs=1e-4)
+    # At Level 3 there is one model alone: 2 degrees of freedom.
+    alone, own = mean.loc[("rft", 3)], fmean(wilson(0.3 + 0.1 * seed, 100)[1] for seed in range(3))
+    reach = (own - 0.4) ** 2 + (4.303 * 0.1 / 3**0.5) ** 2
+    assert alone["high"] - 0.4 == pytest.approx(reach**0.5, abs=1e-4)

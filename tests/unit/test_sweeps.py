@@ -1,4 +1,4 @@
-"""Sweeps: points of a grid, the folders of what they make anew, and the table of all."""
+"""Sweeps: points of a grid, the folders of what they train and evaluate, and the table of all."""
 
 import re
 

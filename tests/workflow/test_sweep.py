@@ -11,7 +11,7 @@ TABLE = {"summarize_sweep": 1, "plot_sweep": 1, "sweep": 1}
 
 
 def point(models: int) -> dict[str, int]:
-    """Return the jobs of a point at which RL trains some models anew."""
+    """Return the jobs of a point at which RL trains models."""
     return {"train_rl": models, "generate_held_out_rollouts": 2 * models, "score_held_out": models, "summarize_accuracy": 1}
 
 

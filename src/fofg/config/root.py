@@ -192,6 +192,10 @@ class Config(Section):
             return Path(model).absolute().name if os.path.isdir(model) else model
         return model.package or Path(model.gguf).name
 
+    def compares_with_paper(self) -> bool:
+        """Return whether the evaluation's problems are of the paper's kind: of its task, and not the user's own."""
+        return self.problems.task == STRINGS and not self.use.evaluation_problems
+
     def start_model(self) -> str:
         """Return the model that Stage 1 starts from: the base, or the one that the warm-up trains."""
         return names.STAGE0 if self.stage0.examples else names.BASE

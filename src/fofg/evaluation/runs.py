@@ -74,10 +74,11 @@ def compare_runs(first: str, second: str) -> Comparison:
     if rows.empty:
         raise UserError(f"{first} and {second} have no evaluated problem in common; they differ in problems or evaluation.dataset")
     table, flips = [], []
+    levels = rows.index.get_level_values("level").nunique()
     for level, group in rows.groupby(level="level"):
         pairs = {model: [group[model, number].to_numpy() for number in (0, 1)] for model in models}
         counts = np.rint(np.stack([new - old for old, new in pairs.values()]) * samples)
-        for model, difference in zip(models, compare(counts[:, None], samples)):
+        for model, difference in zip(models, compare(counts[:, None], samples, comparisons=levels * len(models))):
             accuracies = dict(zip(("first", "second"), map(np.mean, pairs[model])))
             table.append({"model": model, "level": level, "problems": len(group), **accuracies, **difference._asdict()})
         flips += [flip for model in models for flip in _flips(model, level, group[model], shares[model, 0], (first, second))]

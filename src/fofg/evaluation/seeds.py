@@ -58,8 +58,8 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataF
     seeds, variances = groups["seed"].nunique(), groups[value].var().fillna(0.0)
     varies = (variances > 0).groupby("model", observed=True).transform("any")
     pooled = variances[varies].groupby(keys[1:], observed=True).transform("mean").reindex(variances.index, fill_value=0.0)
-    models = int(varies.groupby("model", observed=True).any().sum())
-    freedom = [degrees_of_freedom(models, count) if count > 1 else 1 for count in seeds]
+    models = varies.astype(int).groupby(keys[1:], observed=True).transform("sum")
+    freedom = [degrees_of_freedom(number, count) if count > 1 else 1 for number, count in zip(models, seeds)]
     error = [T975[min(degrees, len(T975)) - 1] for degrees in freedom] * np.sqrt(pooled / seeds)
     several, mean = seeds > 1, means[value]
     for end, sign in (("low", -1), ("high", 1)):

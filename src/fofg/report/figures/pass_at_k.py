@@ -27,7 +27,7 @@ def plot(passk: str | Path) -> plt.Figure:
             axes.set_xlabel("k (responses)")
     for axes in panels[:, 0]:
         axes.set_ylabel("pass@k")
-    style.legend_below(figure, style.handles([panels[0][0]]), f"Bands: 95% intervals over problems. {folded}")
+    style.legend_below(figure, style.handles([panels[0][0]]), f"Bands: 95% intervals. {folded}")
     return figure
 
 

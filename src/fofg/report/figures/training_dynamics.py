@@ -65,7 +65,7 @@ def _panel(axes: plt.Axes, name: str, runs: dict[str, pd.DataFrame]) -> None:
     elif name != "reward":
         axes.set_ylim(bottom=0, top=None if highest else 1)
     if not highest and name == "clip_fraction":
-        axes.text(0.5, 0.5, "none: one update per step", transform=axes.transAxes, ha="center", va="center", fontsize="small")
+        axes.text(0.5, 0.5, "no token was clipped", transform=axes.transAxes, ha="center", va="center", fontsize="small")
 
 
 def _phases(steps: pd.DataFrame) -> list[float]:
