@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
@@ -162,11 +163,14 @@ class _Bars(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         for job in list(self.jobs.values()):
             line = last_line(job.log)
-            if bar := _TQDM.match(line):
-                what, done, total, left = bar.groups()
-                self.update(job.bar, completed=int(done), total=int(total), inside=f"{what} {done}/{total}  {left} left")
-            else:
-                self.update(job.bar, total=None, inside=line)
+            with suppress(KeyError):  # the job may have ended meanwhile
+                if bar := _TQDM.match(line):
+                    what, done, total, left = bar.groups()
+                    self.update(job.bar, completed=int(done), total=int(total), inside=f"{what} {done}/{total}  {left} left")
+                else:
+                    self.update(job.bar, inside=line)
+                    self._tasks[job.bar].total = None  # `update` keeps it
+                self._tasks[job.bar].finished_time = None  # at the end of its bar the job goes on, and so does its clock
         return super().get_renderables()
 
 
