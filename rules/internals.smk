@@ -71,6 +71,11 @@ def slurm_request(job):
     )
 
 
+def bars_show_jobs():
+    """Return whether bars on a terminal show what jobs print."""
+    return any(getattr(handler, "shows_jobs", False) for handler in workflow.logger_manager.get_log_handlers())
+
+
 def share_gpus():
     """Limit parallel jobs to this machine's GPUs, unless ``--resources gpu=N`` is given; a cluster counts its own."""
     needed = max(settings.rollout_engine.gpus, settings.training.workers())

@@ -1,4 +1,36 @@
-"""Environments, resources, and arguments that affect speed and memory but no result."""
+"""How programs are started, environments, resources, and arguments that affect speed and memory but no result."""
+
+VARIABLES = {
+    "SCRIPTS": f"{CHECKOUT}/workflow/scripts",
+    # A program saves its state and stops when the Snakemake that started it is gone.
+    "FOFG_SUPERVISOR": os.getpid(),
+    "FOFG_SAVE_SECONDS": settings.cluster.grace_period,
+    "FOFG_OWN_FILES": os.pathsep.join(map(os.path.abspath, specs.own_files(settings))),
+    **TASK,
+    # Idle OpenMP threads that spin take the cores that other jobs compute on.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Big tensors come from the heap and stay there: mapping and clearing their pages again in each step is slower.
+    "MALLOC_MMAP_THRESHOLD_": 4 << 30,
+    "MALLOC_TRIM_THRESHOLD_": 16 << 30,
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": 1,
+    "TQDM_MININTERVAL": 2,
+}
+# Bars on a terminal read what jobs print from their logs.
+TO_SCREEN = " > /dev/null" if bars_show_jobs() else ""
+# A failure anywhere in a pipe fails the job. SLURM sends SIGTERM to all processes of a job, and Ctrl-C sends SIGINT; tee ignores
+# both, so that the program's last messages reach the log.
+PREFIX = f"""
+set -euo pipefail
+export {" ".join(f"{name}={shlex.quote(str(value))}" for name, value in VARIABLES.items())}
+export PYTHONPATH={shlex.quote(f"{CHECKOUT}/src")}${{PYTHONPATH:+:$PYTHONPATH}}
+run_logged() {{
+    local log=$1 program=$2; shift 2
+    {"" if OWN_PYTHON else f"PATH={shlex.quote(os.path.dirname(PYTHON))}:$PATH "}{"python" if OWN_PYTHON else shlex.quote(PYTHON)} \
+        "$SCRIPTS/$program.py" "$@" 2>&1 | (trap "" INT TERM; exec tee "$log"{TO_SCREEN})
+}}
+"""
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def environment(engine):
