@@ -85,11 +85,8 @@ def warn(message):
         logger.warning(message)
 
 
-if workflow.is_main_process:
-    if THIS_PYTHON:
-        for message in preflight.missing_packages(settings):
-            warn(message)
-    if workflow.output_settings.dryrun and (message := preflight.missing_gpus(settings)):
+if workflow.is_main_process and THIS_PYTHON:
+    for message in preflight.missing_packages(settings):
         warn(message)
 ENVIRONMENT = f"{CHECKOUT}/envs/cpu.yaml"
 DIGESTS = ".snakemake/fofg-digests.json"

@@ -76,17 +76,35 @@ def bars_show_jobs():
     return any(getattr(handler, "shows_jobs", False) for handler in workflow.logger_manager.get_log_handlers())
 
 
+def requested_gpus():
+    """Return the numbers of GPUs that jobs to run request of this machine; none where a cluster or ``--resources gpu=N`` counts."""
+    # A dry run replaces the executor, but not the threads that start the jobs of a remote one.
+    remote = workflow.execution_settings.use_threads if workflow.dryrun else not workflow.local_exec
+    if remote or "gpu" in workflow.global_resources:
+        return set()
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)  # a dry run has finished them all
+    return {number for job in jobs if (number := job.resources.get("gpu"))}
+
+
 def share_gpus():
     """Limit parallel jobs to this machine's GPUs, unless ``--resources gpu=N`` is given; a cluster counts its own."""
-    needed = max(settings.rollout_engine.gpus, settings.training.workers())
-    if workflow.local_exec and any(job.resources.get("gpu") for job in workflow.dag.needrun_jobs()):
-        if message := preflight.missing_gpus(settings):
+    if requested := requested_gpus():
+        if message := preflight.missing_gpus(settings, requested):
             raise WorkflowError(message)
-    if needed and workflow.local_exec and "gpu" not in workflow.global_resources:
-        present = len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu
+        limit = max(len(gpus.visible()) * settings.rollout_engine.jobs_per_gpu, *requested)
         # At this point the scheduler has already copied the limits, so set them in both places.
-        workflow.scheduler.global_resources["gpu"] = max(present, needed)
-        workflow.register_resource("gpu", max(present, needed))
+        workflow.scheduler.global_resources["gpu"] = limit
+        workflow.register_resource("gpu", limit)
+
+
+def warn_of_missing_gpus():
+    """Print after a dry run what would keep a run from starting on this machine."""
+    if workflow.dryrun and workflow.dag and (message := preflight.missing_gpus(settings, requested_gpus())):
+        print(f"warning: {message}", file=sys.stderr)
+
+
+if workflow.is_main_process and workflow.output_settings.dryrun and (settings.rollout_engine.gpus or settings.training.gpus):
+    atexit.register(warn_of_missing_gpus)
 
 
 # A target that nothing makes comes with the one that may be meant.

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,20 +52,23 @@ def missing_packages(settings: Config) -> Iterator[str]:
         yield f"problems.task: {error}"
 
 
-def missing_gpus(settings: Config) -> str:
-    """Return what is wrong if jobs request more GPUs than this process may use; empty if there are enough."""
-    requested = {
+def missing_gpus(settings: Config, requested: Collection[int]) -> str:
+    """Return what is wrong if jobs request more GPUs than this process may use; empty if there are enough.
+
+    ``requested``: numbers of GPUs that the jobs to run request.
+    """
+    keys = {
         "rollout_engine.gpus": settings.rollout_engine.gpus,
         "training.gpus": settings.training.gpus if settings.training.nodes == 1 else 0,
     }
-    if not any(requested.values()):
+    if not any(requested):
         return ""
     present = len(gpus.visible())
-    keys = [f"{key}: {number}" for key, number in requested.items() if number > present]
-    if not keys:
+    too_many = [f"{key}: {number}" for key, number in keys.items() if number in requested and number > present]
+    if not too_many:
         return ""
     visible = f"{present} GPUs are visible on this machine (nvidia-smi, CUDA_VISIBLE_DEVICES)"
-    return f"{', '.join(keys)}, but {visible}; lower it, or run on a cluster or another machine"
+    return f"{', '.join(too_many)}, but {visible}; lower it, or run on a cluster or another machine"
 
 
 def check_countdown(settings: Config, packages: bool = True) -> None:

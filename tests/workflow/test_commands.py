@@ -1,8 +1,10 @@
 """Snakemake's commands on the workflow, and mistakes on the command line."""
 
+import os
 import re
 import sys
 
+import nvidia_smi
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -166,9 +168,27 @@ def test_a_dry_run_ends_with_what_this_machine_lacks():
     engines = "rollout_engine={name: vllm, gpus: 1}", "training={gpus: 1}"
     done = snakemake("stage1_rft", "--dry-run", "--quiet", "rules", "--cores", "1", "--config", *engines)
     assert done.returncode == 0
-    engine, gpus = sorted(done.stderr.splitlines()[-2:], reverse=True)
+    gpus, engine = done.stderr.splitlines()[-2:]
     assert engine.startswith("warning: rollout_engine.name: vllm is not installed for")
     assert gpus.startswith("warning: rollout_engine.gpus: 1, training.gpus: 1, but 0 GPUs are visible")
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "warned"),
+    [
+        ("stage1_rft", (), True),
+        ("stage1_create_train_data", (), False),
+        ("stage1_rft", ("--resources", "gpu=8"), False),
+        ("stage1_rft", ("--workflow-profile", "profiles/slurm"), False),
+    ],
+    ids=["too few", "enough for these jobs", "declared", "cluster"],
+)
+def test_a_dry_run_warns_of_gpus_that_its_jobs_lack_on_this_machine(tmp_path, monkeypatch, target, options, warned):
+    monkeypatch.setenv("PATH", f"{nvidia_smi.install(tmp_path / 'bin', 2)}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    done = snakemake(target, "--dry-run", "--quiet", "rules", "--cores", "1", "--configfile", "config/paper.yaml", *options)
+    assert done.returncode == 0
+    assert ("warning: training.gpus: 8, but 2 GPUs are visible" in done.stderr) == warned == ("GPUs are visible" in done.stderr)
 
 
 def test_a_key_given_twice_in_a_file_is_an_error(tmp_path):

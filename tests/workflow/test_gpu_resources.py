@@ -37,7 +37,14 @@ class Noting(TransformersEngine):
         path.write_text(json.dumps(self.note))
         path.replace(path.with_suffix(".json"))
 """
-OVERLAY = "run_dir: runs/gpus\ntraining: {{gpus: 1}}\nrollout_engine: {{name: 'noting:Noting', shard_size: 6, gpus: {gpus}}}\n"
+#: Training takes more GPUs than there are, which is no matter to rollouts.
+OVERLAY = """
+run_dir: runs/gpus
+training: {{gpus: 4}}
+stage1: {{sft: {{engine: verl, batch_size: 4, last_batch: drop}}}}
+stage2: {{rft: {{sft: {{engine: verl, batch_size: 4, last_batch: drop}}}}, rl: {{engine: verl, on_empty_step: error}}}}
+rollout_engine: {{name: 'noting:Noting', shard_size: 6, gpus: {gpus}}}
+"""
 ROLLOUTS = "runs/gpus/data/string_task/stage1_level1/rollouts"
 
 
@@ -75,10 +82,17 @@ def test_no_two_jobs_are_on_one_gpu_and_both_gpus_are_used(checkout, machine, tm
     assert any("waiting for 1 free of 2 GPUs" in log for log in logs) == bool(options)
 
 
-def test_a_request_for_more_gpus_than_the_machine_has_is_an_error(checkout, machine, tmp_path):
-    """Also where Snakemake scales it down to what was declared."""
-    options = ("--resources", "gpu=2")
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ((), "rollout_engine.gpus: 3, but 2 GPUs are visible on this machine"),
+        # Snakemake scales the request down to what is declared, so that the job itself finds it.
+        (("--resources", "gpu=2"), "error: rollout_engine.gpus: 3 GPUs requested, 2 visible on this machine"),
+    ],
+    ids=["detected", "declared"],
+)
+def test_a_request_for_more_gpus_than_the_machine_has_is_an_error(checkout, machine, tmp_path, options, error):
     done = checkout.run(f"{ROLLOUTS}/0.parquet", *options, overlays=[overlay(tmp_path, gpus=3)], check=False)
     assert done.returncode == 1
-    assert "error: rollout_engine.gpus: 3 GPUs requested, 2 visible on this machine" in done.stdout + done.stderr
+    assert error in done.stdout + done.stderr
     assert list(machine.iterdir()) == []
