@@ -50,6 +50,7 @@ rule write_model_cards:
         runtime=10,
     params:
         spec=tracked(
+            code=2,
             base_model=settings.base_name(),
             seeds=settings.seeds,
             dataset="your own problems" if OWN_EVALUATION else settings.evaluation.dataset,

@@ -5,6 +5,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from fofg.config import Dataset
 from fofg.data.files import write_parquet
 from fofg.data.schemas import ACCURACY, PROBLEMS
 from fofg.errors import UserError
+from fofg.evaluation.seeds import over_seeds
 from fofg.publish.dataset_cards import write_examples, write_problems
 from fofg.publish.hub import push
 from fofg.publish.model_cards import Model, Run, write_card
@@ -53,6 +55,20 @@ def test_the_hub_reads_every_accuracy_of_the_model_with_its_interval(folder, tmp
         assert f"{row['low']:.3f} to {row['high']:.3f}, n = 64" in result.metric_name
     assert card.data.license == "llama3.1" and not card.data.base_model  # a folder is no name on the hub
     assert "learning_rate: 1.0e-05" in card.text and "12,345 tokens" in card.text
+
+
+def test_the_mean_of_all_seeds_has_the_interval_of_all_other_tables(folder):
+    """The variance between seeds is pooled over all models, and theirs is larger than this one's."""
+    rows = [
+        row | {"seed": seed, "accuracy": row["accuracy"] * (1 - (0.1 if row["model"] == RL.name else 0.2) * seed)}
+        for seed in range(3)
+        for row in tables.accuracy(levels=[2])
+    ]
+    write_parquet(folder.parent / "accuracy.parquet", ACCURACY, [rows])
+    text = card_of(folder, "a/base").text
+    means = over_seeds(pd.DataFrame(rows), ["decoding", "level"], "accuracy")
+    for row in means[means["model"] == RL.name].itertuples():
+        assert f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%})" in text
 
 
 def test_a_license_that_is_not_stated_is_not_claimed(folder):

@@ -19,6 +19,11 @@ from fofg.report.labels import label
 from fofg.report.markdown import markdown
 from fofg.training import metrics
 
+_OF_MEANS = """
+The interval of the mean of all seeds is no Wilson interval: it covers problems and seeds, with a variance between seeds that all
+models of the run share.
+"""
+
 
 class Model(NamedTuple):
     """A trained model: ``evaluated`` is its name in tables, ``start`` the model that it starts from.
@@ -49,7 +54,9 @@ def write_card(model: Model, run: Run, accuracy: str | Path, folder: str | Path)
     Raises UserError if the table, or the model's spec.json or metrics.jsonl, is missing or damaged.
     """
     table, title = read(accuracy, ACCURACY), f"fofg-{model.name}"
-    rows = table[(table["model"] == model.evaluated) & (table["seed"] == model.seed)]
+    means = over_seeds(table, ["decoding", "level"], "accuracy")  # of all models, since they share the variance between seeds
+    rows, means = (values[values["model"] == model.evaluated] for values in (table, means))
+    rows = rows[rows["seed"] == model.seed]
     license = cards.license_of(run.base_folder)
     records = Path(folder, "metrics.jsonl").resolve()  # stage2-rft has links to its last iteration, which has spec.json
     on_hub = not Path(run.base_folder).is_dir()
@@ -76,7 +83,7 @@ def write_card(model: Model, run: Run, accuracy: str | Path, folder: str | Path)
 ## Accuracy
 Share of correct responses to the test problems of `{run.dataset}` ({run.tests}), with its 95% Wilson interval over problems.
 
-{_accuracy(rows, over_seeds(table[table["model"] == model.evaluated], ["decoding", "level"], "accuracy"))}
+{_accuracy(rows, means)}
 ## Settings
 Of the training, from `spec.json`; `metrics.jsonl` has a line per step.
 
@@ -117,7 +124,7 @@ def _accuracy(rows: pd.DataFrame, means: pd.DataFrame) -> str:
     columns, levels = (list(dict.fromkeys(keys)) for keys in zip(*cells))
     problems = rows.groupby("level")["problems"].first()
     lines = [[str(level), str(problems[level]), *(cells.get((column, level), "–") for column in columns)] for level in levels]
-    return markdown(["level", "problems", *columns], lines)
+    return markdown(["level", "problems", *columns], lines) + (_OF_MEANS if several else "")
 
 
 def _effort(path: Path) -> str:
