@@ -1,4 +1,7 @@
-"""Cards of models and datasets, with the hub's metadata (target publish). Nothing leaves this machine: that is `fofg push`."""
+"""Cards of models and datasets, with the hub's metadata (target publish). Nothing leaves this machine: that is `fofg push`.
+
+Points of a sweep have none: the cards are those of the run itself, and no path here has a point.
+"""
 
 #: Trained model -> the one that it starts from, and what it is trained on.
 LINEAGE = {names.STAGE0: {"start": names.BASE, "data": ["stage0_warmup"]}} if settings.stage0.examples else {}
@@ -22,26 +25,29 @@ EVALUATED_AS = {"stage2-rft": RFT_MODELS[-1]}
 CARDS = [(model, seed) for model in LINEAGE for seed in settings.seeds_of(model)]
 #: Dataset of problems that the run samples -> its folder.
 PROBLEM_FOLDERS = {
-    name: f"<data>/{name}" for name in dict.fromkeys(key.partition("/")[0] for key in problem_files()) if name in settings.datasets
+    name: in_run(f"{names.DATA}/{name}")
+    for name in dict.fromkeys(key.partition("/")[0] for key in problem_files())
+    if name in settings.datasets
 }
 #: Folders of training examples that the run selects, of all seeds.
-EXAMPLE_FOLDERS = of_all_seeds(
-    ([] if settings.use.stage1_rft_data else ["<variant_data>/stage1_level1/rft_data"])
-    + ["<variant_data>/stage2_rft_level2/rft_data"]
-)
+EXAMPLE_FOLDERS = [
+    in_run(f"{variant}{names.DATA}/{dataset}/rft_data")
+    for dataset in ([] if settings.use.stage1_rft_data else [names.STAGE1_DATASET]) + ["stage2_rft_level2"]
+    for variant in VARIANTS
+]
 
 
 rule write_model_cards:
     """Write the card of every trained model: lineage, data, settings, accuracy with intervals, license of the base."""
     input:
-        accuracy=rules.summarize_accuracy.output.parquet,
-        metrics=[in_run(f"{SWEPT}{names.variant(seed)}{names.MODELS}/{model}/metrics.jsonl") for model, seed in CARDS],
+        accuracy=in_run("results/accuracy.parquet"),
+        metrics=[in_run(f"{names.variant(seed)}{names.MODELS}/{model}/metrics.jsonl") for model, seed in CARDS],
     output:
-        cards=[in_run(f"{SWEPT}{names.variant(seed)}{names.MODELS}/{model}/README.md") for model, seed in CARDS],
+        cards=[in_run(f"{names.variant(seed)}{names.MODELS}/{model}/README.md") for model, seed in CARDS],
     log:
-        "<logs>/write_model_cards.log",
+        "<all_logs>/write_model_cards.log",
     benchmark:
-        "<benchmarks>/results/write_model_cards.tsv"
+        "<all_benchmarks>/results/write_model_cards.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -70,16 +76,16 @@ rule write_model_cards:
 rule write_dataset_cards:
     """Write the card of every dataset of problems, and of the training examples that are selected from responses."""
     input:
-        problems=list(problem_files().values()),
+        problems=expand(list(problem_files().values()), swept="", allow_missing=True),
         descriptions=[f"{folder}/dataset.json" for folder in PROBLEM_FOLDERS.values()],
         selections=[f"{folder}/selection.json" for folder in EXAMPLE_FOLDERS],
     output:
         problems=[f"{folder}/README.md" for folder in PROBLEM_FOLDERS.values()],
         examples=[f"{folder}/README.md" for folder in EXAMPLE_FOLDERS],
     log:
-        "<logs>/write_dataset_cards.log",
+        "<all_logs>/write_dataset_cards.log",
     benchmark:
-        "<benchmarks>/results/write_dataset_cards.tsv"
+        "<all_benchmarks>/results/write_dataset_cards.tsv"
     localrule: True
     conda:
         ENVIRONMENT
