@@ -52,6 +52,7 @@ try:
         STAGE1_EXAMPLES = count_rows(specs.example_files(settings.use.stage1_rft_data)["train"])
     os.environ.update(TASK := task_variables(settings.problems))  # reads the user's own rows
     preflight.check(settings)
+    SWEEP.check()
     TASK_SOURCE = specs.task(settings)  # a digest of the user's own task
 except UserError as error:
     raise WorkflowError(str(error))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
-from fofg import names
+from fofg import names, preflight
 from fofg.config import Config, canonical, load, merge, merged
 from fofg.errors import UserError
 
@@ -59,6 +59,14 @@ class Sweep:
         if folder not in self._configured:
             self._configured[folder] = self._overlaid(self.point(folder))
         return self._configured[folder]
+
+    def check(self) -> None:
+        """Check every point as ``preflight.check`` does the configuration. Raises UserError, which names the point."""
+        for choice, folder in self.points:
+            try:
+                preflight.check(self.settings(folder))
+            except UserError as error:
+                raise UserError(f"sweep: {_text(choice)}: {error}") from None
 
     def _overlaid(self, choice: Point) -> Config:
         overlay: dict[str, Any] = {}

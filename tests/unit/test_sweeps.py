@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 import results_tables as tables
-from configs import DEFAULT, merge
+from configs import DEFAULT, ROOT, merge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +67,17 @@ def test_a_grid_that_the_configuration_cannot_have_is_refused_in_one_sentence(gr
     with pytest.raises(UserError, match=message) as error:
         sweep_of(grid)
     assert len(str(error.value).removeprefix("configuration:\n").splitlines()) == 1
+
+
+def test_what_no_model_can_do_is_refused_at_a_point_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    sweep_of({"stage2.rl.rollouts.max_response_tokens": [64, 128]}).check()
+    with pytest.raises(UserError, match=r"^sweep: stage2\.rl\.rollouts\.max_response_tokens=100000: .*tiny-base.*lower it"):
+        sweep_of({"stage2.rl.rollouts.max_response_tokens": [64, 100_000]}).check()
+    (tmp_path / "rows.parquet").write_bytes(b"no rows")
+    mixed = {"mine": [{"steps": 1, "mixture": {str(tmp_path / "rows.parquet"): 1}}]}
+    with pytest.raises(UserError, match=r"^sweep: stage2\.rl\.curricula\.level2=mine: .*rows\.parquet"):
+        sweep_of({"stage2.rl.curricula.level2": mixed}).check()
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("xy")), st.sets(st.sampled_from("abcdef")))
