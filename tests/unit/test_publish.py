@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -126,6 +127,19 @@ class Hub(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+@pytest.mark.parametrize("newer", ["metrics.jsonl", "train.parquet"])
+def test_a_card_that_is_older_than_what_it_describes_is_not_uploaded(folder, monkeypatch, newer):
+    """Training again, or making a dataset again, leaves the card of before."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
+    card_of(folder, "a/base")
+    (folder / newer).touch()
+    for time, message in ((9e9, f"older than {newer}.*snakemake publish"), (0, "hf auth login")):
+        os.utime(folder / newer, (time, time))
+        with pytest.raises(UserError, match=message):
+            push(folder, "me/model")
 
 
 def test_a_folder_is_uploaded_with_its_card_and_without_its_subfolders(folder, monkeypatch):

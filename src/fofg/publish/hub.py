@@ -15,11 +15,17 @@ _IGNORED = ["*/*", ".*"]
 def push(folder: str | Path, repository: str, public: bool = False) -> str:
     """Upload the files of a folder to a repository (``owner/name``), which is made if there is none. Return its address.
 
-    A folder with config.json becomes a model, another one a dataset. Raises UserError without a card or a token, and if the hub
-    refuses or can't be reached.
+    A folder with config.json becomes a model, another one a dataset. Raises UserError without a card or a token, if the card is
+    older than what it describes, and if the hub refuses or can't be reached.
     """
-    if not Path(folder, CARD).is_file():
+    card = Path(folder, CARD)
+    if not card.is_file():
         raise UserError(f"{folder}: no {CARD}; `snakemake publish` writes the cards of a run, its models and datasets")
+    for path in (*Path(folder).glob("metrics.jsonl"), *Path(folder).glob("*.parquet")):
+        if card.stat().st_mtime < path.stat().st_mtime:
+            raise UserError(
+                f"{card}: older than {path.name}, so it describes an earlier one; remove it and run `snakemake publish` again"
+            )
     if not get_token():
         raise UserError("no token for the hub; run `hf auth login`, or set HF_TOKEN to a token that may write")
     kind, api = "model" if Path(folder, "config.json").exists() else "dataset", HfApi(library_name="fofg")
