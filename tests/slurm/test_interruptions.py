@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slurm
 RESUME = "checkpoints/string-task/.resume"
 ROLLOUTS, SAMPLES = "data/string_task/stage1_level1/rollout.parquet", 16
 SFT, RL = "checkpoints/string-task/stage1-rft", "checkpoints/string-task/stage2-rl-level1"
-#: Examples that the small run of one machine selects.
-EXAMPLES = 3
+#: Training examples of the run on one machine.
+EXAMPLES = "data/string_task/stage1_level1/rft_data/train.parquet"
 #: Kind of work -> its rule, the file to ask Snakemake for, what shows that something is saved, and how much takes half a minute.
 KINDS = {
     "rollouts": ("generate_rollouts", ROLLOUTS, "data/string_task/stage1_level1/rollouts/.resume/*/*/*.parquet", 75),
@@ -62,7 +62,7 @@ class Work:
     """A run of one kind of work, in a folder of its own; ``resources``: of its rule, besides those that are computed."""
 
     def __init__(self, site, kind, alone, times=1, **resources):
-        self.site, self.kind, self.run_dir = site, kind, f"runs/{kind}"
+        self.site, self.kind, self.run_dir, self.alone = site, kind, f"runs/{kind}", alone
         self.rule, result, self.saved, amount = KINDS[kind]
         self.amount, self.result = amount * times, f"{self.run_dir}/{result}"
         cluster = {"resources": {self.rule: resources}, "grace_period": 30}
@@ -97,7 +97,8 @@ class Work:
         else:
             lines = (self.site.folder / self.result).with_name("metrics.jsonl").read_text().splitlines()
             steps = [step for line in lines if (step := json.loads(line)["step"])]
-            total = self.amount * (EXAMPLES if self.kind == "sft" else 1)
+            per_epoch = pq.read_metadata(self.alone.folder / EXAMPLES).num_rows if self.kind == "sft" else 1
+            total = self.amount * per_epoch
             assert steps == list(range(1, total + 1))
             for before, after in pairwise(logs):
                 step = re.search(rf"stopped .* after step (\d+) of {total}", before)[1]
