@@ -55,7 +55,15 @@ def test_the_menu_lists_all_results_and_the_browser_draws_every_figure(browse):
         return found;
     """)
     assert {category: sorted(set(labels)) for category, labels in seen["labels"].items()} == FIGURES
-    names = ("stage1_accuracy", "stage1_training", "stage1_selection", "accuracy_by_level", "learning_curves", "pass_at_k")
+    names = (
+        "stage1_accuracy",
+        "stage1_training",
+        "stage1_selection",
+        "accuracy_by_level",
+        "learning_curves",
+        "training_dynamics",
+        "pass_at_k",
+    )
     assert seen["images"].keys() == {f"{name}.svg" for name in (*names, "failures", "exposure")}
     for name, (width, height, caption) in seen["images"].items():
         assert width > 100 and height > 50 and caption > 40, name

@@ -117,10 +117,10 @@ def test_a_run_killed_while_it_merges_or_trains_resumes_to_the_same_results(tran
     remove(copied.folder, ("data/string_countdown_task", MODELS, "logs", "results/countdown*"))
     for kill in (
         Kill("countdown", "logs/merge_examples.log"),
-        Kill("countdown", f"{MODELS}/.resume/stage1-rft/*/checkpoint-*.pt", whole_session=False),
+        Kill("countdown", f"{MODELS}/.resume/stage1-rft/*/checkpoint-*.pt", how="snakemake"),
     ):
         run = start_until_ready(copied, kill)
-        (os.killpg if kill.whole_session else os.kill)(run.pid, signal.SIGKILL)
+        (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
         run.wait()
         subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
     copied.run("countdown")
