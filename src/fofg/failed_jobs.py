@@ -5,6 +5,8 @@ from pathlib import Path
 
 #: How Snakemake's message about Ctrl-C begins.
 INTERRUPTED = "Terminating processes on user request"
+#: How the error of a job begins that Ctrl-C has stopped.
+STOPPED = "error: stopped by Ctrl-C"
 
 
 def report(snakemake_logs: list[str]) -> str:
@@ -13,13 +15,14 @@ def report(snakemake_logs: list[str]) -> str:
     After Ctrl-C, say instead what is done, and what the jobs that ran have kept.
     """
     text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in snakemake_logs)
-    interrupted = re.search(f"^{INTERRUPTED}", text, re.MULTILINE)
+    interrupted = re.search(f"^{INTERRUPTED}", text, re.MULTILINE) is not None
     # Snakemake has a block for each failure: a line with the rule, then indented lines, ``log: FILE (check log file(s) ...)``.
     blocks = re.findall(r"^Error in rule (\w+):\n((?: +.*\n|\n(?= ))*)", text, re.MULTILINE)
-    failed = {}
-    for rule, block in blocks:
-        log = re.search(r"^ +log: (.*?)(?: \(check|$)", block, re.MULTILINE)
-        path = log[1] if log else ""
+    logs = [(rule, re.search(r"^ +log: (.*?)(?: \(check|$)", block, re.MULTILINE)) for rule, block in blocks]
+    failed = {(rule, log[1] if log else ""): "" for rule, log in logs}
+    # Snakemake misses a Ctrl-C that comes while it writes a message; the jobs do not.
+    interrupted |= any(_last_error(path).startswith(STOPPED) for _, path in failed)
+    for rule, path in failed:
         if interrupted:
             kept = _last_error(path).removeprefix("error: ").removesuffix("; run the same command to resume")
             failed[rule, path] = f"  {rule}: {kept or 'starts again'}"

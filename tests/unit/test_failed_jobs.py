@@ -1,5 +1,7 @@
 """The end of a failed run: each failed job, with the error of its own log."""
 
+import pytest
+
 from fofg import failed_jobs
 
 BLOCK = """Error in rule {rule}:
@@ -33,12 +35,14 @@ def test_a_run_that_failed_before_any_job_reports_none(tmp_path):
     assert failed_jobs.report([str(log)]) == ""
 
 
-def test_an_interrupted_run_says_what_is_done_and_what_its_jobs_have_kept(tmp_path):
+@pytest.mark.parametrize("message", [f"{failed_jobs.INTERRUPTED}, this might take some time.\n", ""], ids=["noticed", "missed"])
+def test_an_interrupted_run_says_what_is_done_and_what_its_jobs_have_kept(tmp_path, message):
+    """Also if the signal reached the jobs alone."""
     saved, other, log = tmp_path / "saved.log", tmp_path / "other.log", tmp_path / "snakemake.log"
     saved.write_text("train: 1/9\nerror: stopped by Ctrl-C after step 3 of 9; run the same command to resume\n")
     other.write_text("KeyboardInterrupt\n")
     blocks = "".join(BLOCK.format(rule=rule, log=path) for rule, path in (("train_sft", saved), ("create_chunk", other)))
-    log.write_text(f"2 of 7 steps (29%) done\n{failed_jobs.INTERRUPTED}, this might take some time.\n{blocks}")
+    log.write_text(f"2 of 7 steps (29%) done\n{message}{blocks}")
     assert failed_jobs.report([str(log)]).splitlines() == [
         "Stopped by Ctrl-C: 2 of 7 jobs are done and kept",
         "  train_sft: stopped by Ctrl-C after step 3 of 9",
