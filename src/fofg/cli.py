@@ -1,7 +1,6 @@
 """What all programs share: common arguments and error messages."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -129,16 +128,16 @@ def add_gpus(arguments: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="GPUs to reserve, waiting for busy ones (default: 0, reserve none)",
+        help="GPUs to reserve, waiting for busy ones (default: 0, share one, where there is any)",
     )
 
 
 def use_gpus(options: argparse.Namespace) -> None:
-    """Reserve the requested GPUs, or hide all but the first if none are. Call before importing torch."""
+    """Reserve the requested GPUs, or share one if none are. Call before importing torch."""
     from fofg.runtime import gpus  # training programs alone call this
 
     if not options.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        gpus.share()
     elif options.nodes == 1:  # on several nodes, SLURM gives a job its GPUs
         gpus.claim(options.gpus, key="training.gpus")
 

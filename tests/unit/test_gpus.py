@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 
 import nvidia_smi
@@ -91,6 +92,28 @@ def test_two_jobs_hold_different_gpus_and_a_third_waits(machine, start, how):
     assert third.waits()
     second.end(how)
     assert third.taken() == held[1:]
+
+
+SHARING = """
+import os, sys
+from fofg.runtime import gpus
+gpus.share()
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_small_jobs_spread_over_the_gpus(machine, count):
+    machine(count)
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", SHARING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    taken = Counter(job.stdout.readline().strip() for job in jobs)
+    for job in jobs:
+        job.communicate()
+    assert taken == ({"None": 6} if count == 1 else {str(gpu): 6 // count for gpu in range(count)})
 
 
 SHORT = """

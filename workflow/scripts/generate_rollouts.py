@@ -39,6 +39,8 @@ def main() -> None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read when torch is loaded, by any engine
     if options.gpus:
         gpus.claim(options.gpus, options.jobs_per_gpu, "rollout_engine.gpus")
+    else:
+        gpus.share()
     from fofg.rollouts import shards
 
     done = shards.generate(

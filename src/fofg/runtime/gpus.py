@@ -16,6 +16,9 @@ from filelock import FileLock
 from fofg.errors import UserError
 from fofg.runtime.locks import is_locked, try_lock
 
+#: Maximum jobs on a GPU of models that are far from filling one.
+SMALL_JOBS = 256
+
 #: Where drivers put nvidia-smi when it is not on the PATH.
 DRIVER_FOLDERS = ("/usr/local/nvidia/bin", "/usr/lib/wsl/lib", "/opt/bin")
 
@@ -90,6 +93,15 @@ def claim(count: int, jobs_per_gpu: int = 1, key: str = "gpus", poll_seconds: fl
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's numbers; CUDA's own put the fastest GPU first
     return names
+
+
+def share() -> None:
+    """Use the GPU with the fewest jobs, beside these: for a model that is far from filling one. Call before importing torch.
+
+    Waits while other jobs have every GPU to themselves. Changes nothing where there are less than two.
+    """
+    if len(visible()) > 1:
+        claim(1, SMALL_JOBS)
 
 
 def _take(devices: dict[str, str], count: int, jobs_per_gpu: int) -> list[str]:
