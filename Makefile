@@ -71,7 +71,7 @@ $(VERIFIERS)/.complete: envs/verifiers.txt pyproject.toml
 	$(INSTALL) --no-deps -e .
 	@touch $@
 
-box: env  ## The paper in a box: all arms, enough problems to tell them apart, half an hour on two cores (docs/box.md)
+box: env  ## The paper in a box: all arms, enough problems to tell them apart, 25 minutes on two cores (docs/box.md)
 	@fofg unlock
 	snakemake all --cores $(CORES) --configfile config/box.yaml $(ARGS)
 
