@@ -68,6 +68,7 @@ def slurm_request(job):
         cpus=job.threads,
         gpus=(requested.get("gpu") or 0) // nodes,
         nodes=nodes,
+        group=job.groupid if job.is_group() else None,
     )
 
 

@@ -46,6 +46,35 @@ def test_two_runs_at_once_in_folders_of_their_own(site):
     assert len(first) == len(second) == 24 and first != second
 
 
+def test_a_group_of_a_sweeps_jobs_is_one_submission_that_requests_what_one_job_needs(site, alone):
+    """Two learning rates of RL and their tests: four jobs, one after another, in one submission, with the time of all."""
+    rates = ("0.0001", "0.0003")
+    overlay = site.configure(
+        "sweep",
+        use={"stage1_checkpoint": str(alone.folder / "checkpoints/string-task/stage1-rft")},
+        sweep={"stage2.rl.learning_rate": list(map(float, rates))},
+        evaluation={"greedy": False},
+        cluster={
+            "grace_period": 30,
+            "resources": {
+                "train_rl": {"mem_mb": 1500, "runtime": 5},
+                "generate_held_out_rollouts": {"mem_mb": 1000, "runtime": 4},
+            },
+        },
+    )
+    targets = [f"sweep/stage2.rl.learning_rate={rate}/results/evaluation/stage2-rl-level1/verdicts.parquet" for rate in rates]
+    groups = ["--groups", "train_rl=point", "generate_held_out_rollouts=point", "--group-components", "point=10"]
+    run = site.submit(*targets, overlays=[SMALL, overlay], more=groups)
+    number = site.job("train_rl")
+    run.wait()
+    # The others: the Stage-1 model, the problems to train on and those to test with.
+    assert run.submitted() == 4
+    request = site.cluster.ask("squeue", "--noheader", "--states=all", "--job", number, "--format", "%D nodes %C CPUs %m %l")
+    assert request.strip() == "1 nodes 1 CPUs 1500M 18:00"
+    assert all(rows(site, target) for target in targets)
+    assert "Nothing to be done" in site.local(*targets, overlays=[SMALL, overlay], more=["--dry-run"])
+
+
 def test_what_the_cluster_lacks_is_told_in_a_sentence_before_anything_is_submitted(site):
     settings = ["--set-resources", "select_rft_data:mem_mb=9000"]
     said = (run := site.submit("stage1_create_train_data", overlays=[SMALL], more=settings)).fail()

@@ -31,6 +31,7 @@ def test_jobs_that_fit(request_):
     [
         (Request("a", "gpus", 1, 1), ["no partition gpus, there are cpu, gpu", "profiles/slurm/config.yaml"]),
         (Request("a", "cpu", 61, 1), ["61 minutes", "60 minutes", "lower cluster.max_runtime"]),
+        (Request("rl_a", "cpu", 61, 1, group="rl"), ["61 minutes", "lower --group-components rl=N"]),
         (Request("a", "cpu", 1, 8001), ["8,001 MB", "8,000 MB", "cluster.resources.a"]),
         (Request("a", "gpu", 1, 1, cpus=65), ["65 CPUs", "64 CPUs"]),
         (Request("a", "gpu", 1, 1, gpus=9), ["9 GPUs", "8 GPUs"]),

@@ -16,7 +16,10 @@ POLL_SECONDS = 5.0
 
 
 class Request(NamedTuple):
-    """Resources that a job requests; memory (MB), CPUs and GPUs are per node. ``partition``: one, several (a,b), or None."""
+    """Resources that a job requests; memory (MB), CPUs and GPUs are per node.
+
+    ``partition``: one, several (a,b), or None. ``group``: name of a group of jobs that are submitted as one.
+    """
 
     rule: str
     partition: str | None
@@ -25,6 +28,7 @@ class Request(NamedTuple):
     cpus: int = 1
     gpus: int = 0
     nodes: int = 1
+    group: str | None = None
 
 
 class NodeType(NamedTuple):
@@ -71,7 +75,10 @@ def problem(request: Request, node_types: Sequence[NodeType]) -> str | None:
         return None
     name, nodes = next(iter(candidates.items()))
     have = "; ".join(f"{node.nodes} x {_amounts(node)}" for node in nodes)
-    cure = f"lower cluster.max_runtime, cluster.resources.{request.rule}, or its threads, gpus and nodes"
+    if request.group:
+        cure = f"lower --group-components {request.group}=N, or cluster.resources of its rules"
+    else:
+        cure = f"lower cluster.max_runtime, cluster.resources.{request.rule}, or its threads, gpus and nodes"
     return f"asks for {request.nodes} x {_amounts(request)}; partition {name} has nodes {have}; {cure}"
 
 
