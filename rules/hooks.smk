@@ -7,6 +7,12 @@ wildcard_constraints:
     swept=SWEEP.pattern(),
 
 
+if workflow.is_main_process:
+    try:
+        preflight.check_records(Path(".snakemake"))
+    except UserError as error:
+        raise WorkflowError(str(error))
+
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
 if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:
     unrecorded = provenance.unrecorded(sorted(set(existing_outputs())))

@@ -1,6 +1,8 @@
 """Check the user's files before any job starts: models by their configuration and headers, rows by the first ones."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from importlib.util import find_spec
@@ -30,6 +32,21 @@ def check(settings: Config) -> None:
         model_files.check(folder)
         evaluated = key.startswith("use.models.")
         _check_positions(key, folder, (limit for limit in _limits(settings) if not evaluated or limit[0].startswith(_EVALUATIONS)))
+
+
+def check_records(folder: Path) -> None:
+    """Raise UserError if a megabyte can't be written to a folder, where Snakemake is about to keep its records."""
+    probe = folder / f"probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(bytes(1_000_000))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "change that"
+        reason = f"{folder.absolute()}: {error.strerror}; Snakemake keeps its records there"
+        raise UserError(f"{reason}: {cure}, or run in another folder: --directory FOLDER") from None
 
 
 def missing_packages(settings: Config) -> Iterator[str]:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from fofg.data.files import replacing, write_json, write_parquet, writing
-from fofg.errors import explain
+from fofg.errors import UserError, explain
+from fofg.preflight import check_records
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = pa.schema([("text", pa.string())])
@@ -72,6 +73,17 @@ def test_a_failed_write_is_named_and_keeps_the_old_file(tmp_path, write):
         write(path)
     assert re.match(rf"{path}: (File too large|could not be written whole); ", explain(error.value))
     assert path.read_bytes() == before and os.listdir(path.parent) == ["file"]
+
+
+def test_a_folder_that_takes_no_records_is_named(tmp_path):
+    check_records(tmp_path / "run/.snakemake")
+    assert os.listdir(tmp_path / "run/.snakemake") == []
+    with pytest.raises(UserError, match=r"snakemake: File too large; .* --directory FOLDER"), little_space(1000):
+        check_records(tmp_path / "run/.snakemake")
+    assert os.listdir(tmp_path / "run/.snakemake") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/.snakemake: Not a directory; "):
+        check_records(tmp_path / "file/.snakemake")
 
 
 def test_a_full_disk_is_named():
