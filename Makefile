@@ -72,7 +72,6 @@ $(VERIFIERS)/.complete: envs/verifiers.txt pyproject.toml
 	@touch $@
 
 box: env  ## The paper in a box: all arms, enough problems to tell them apart, 25 minutes on two cores (docs/box.md)
-	@fofg unlock
 	snakemake all --cores $(CORES) --configfile config/box.yaml $(ARGS)
 
 test: env  ## Fast tests
@@ -132,5 +131,4 @@ envs/torch.txt envs/cpu.txt envs/gpu.txt envs/verifiers.txt envs/countdown.txt p
 
 .DEFAULT:
 	@$(MAKE) --no-print-directory env
-	@fofg unlock
 	snakemake $@ --cores $(CORES) $(ARGS)

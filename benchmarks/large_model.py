@@ -53,7 +53,6 @@ def main() -> None:
     watch = Watch(run / "checkpoints/string-task/.resume" / MODELS[options.stage])
     starts = [train(options, folder, watch, kill=options.kill)]
     if options.kill:
-        subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=ROOT, check=True)
         starts.append(train(options, folder, watch, kill=False))
     watch.end.set()
     output = run / "checkpoints/string-task" / MODELS[options.stage]

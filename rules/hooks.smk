@@ -12,6 +12,9 @@ if workflow.is_main_process:
         preflight.check_records(Path(".snakemake"))
     except UserError as error:
         raise WorkflowError(str(error))
+    # Snakemake would refuse to start where a killed run has left its lock.
+    if not workflow.output_settings.dryrun and run_registry.remove_stale_locks(".snakemake"):
+        logger.info("removed the lock of a killed run; its finished work is kept")
 
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
 if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:

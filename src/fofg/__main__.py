@@ -41,7 +41,9 @@ def main() -> None:
     _add_compare(commands.add_parser("compare", help="print how two runs differ: configuration, accuracy, problems solved"))
     _add_push(commands.add_parser("push", help="upload a model or dataset with its card (target publish) to the Hugging Face hub"))
     commands.add_parser("schema", help="print the JSON schema of the configuration (config/schema.json)").set_defaults(run=_schema)
-    commands.add_parser("unlock", help="remove the lock that a killed run left in .snakemake/").set_defaults(run=_unlock)
+    commands.add_parser(
+        "unlock", help="wait for the jobs of a killed run on the cluster, and remove the lock that it left in .snakemake/"
+    ).set_defaults(run=_unlock)
     arguments = parser.parse_args()
     try:
         _enter_run(arguments)

@@ -49,7 +49,6 @@ def command(run: Path, *targets: str) -> list[str]:
 
 
 def snakemake(run: Path, *targets: str) -> None:
-    subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=ROOT, check=True)
     done = subprocess.run(command(run, *targets), cwd=ROOT)
     assert done.returncode == 0
 

@@ -4,8 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -96,7 +94,6 @@ def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished
         else:
             (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
             run.wait()
-        subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
     copied.run(*dict.fromkeys([*TARGETS, *(kill.target for kill in KILLS)]))
     for log in filter(None, (kill.log for kill in KILLS)):
         messages = "".join(path.read_text() for path in copied.folder.glob(f"logs/{log}"))

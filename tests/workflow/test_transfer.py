@@ -2,13 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
-from checkouts import Checkout, environment
+from checkouts import Checkout
 from configs import nested
 from conftest import copy, run_once
 from test_exact_reruns import DEFAULT, FREE_KEYS, SMALL, at_once, check, each, rollout_keys, section, selection_keys, write
@@ -122,7 +120,6 @@ def test_a_run_killed_while_it_merges_or_trains_resumes_to_the_same_results(tran
         run = start_until_ready(copied, kill)
         (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
         run.wait()
-        subprocess.run([sys.executable, "-m", "fofg", "unlock"], cwd=copied.folder, env=environment(), check=True)
     copied.run("countdown")
     assert "resuming after step" in (copied.folder / "logs/train_sft/multi-base.log").read_text()
     assert results(copied.folder) == results(transferred.folder)
