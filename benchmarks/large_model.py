@@ -1,13 +1,13 @@
 """Measure training of a model of 8 billion parameters on the GPUs of this machine, with the settings of config/paper.yaml.
 
-    python benchmarks/large_model.py sft --folder /scratch/large
-    python benchmarks/large_model.py rl --folder /scratch/large --kill
-    python benchmarks/large_model.py rl --folder /scratch/long --mean-tokens 4000 --prompts 8
+    python benchmarks/large_model.py sft --folder /scratch
+    python benchmarks/large_model.py rl --folder /scratch --kill
+    python benchmarks/large_model.py rl --folder /scratch --mean-tokens 4000 --prompts 8
 
 The model has random weights (random_model.py): nothing is downloaded, and nothing is learned. What differs from paper.yaml: fewer
 problems and steps, and a checkpoint after every step. With --kill, all processes get SIGKILL after the first checkpoint, and the
-same command runs again. The folder needs 250 GB at that size: the model, two checkpoints, and what is merged. The last line has
-verl's own times and rates of each step; first_step_seconds count from each start to the end of its first step.
+same command runs again. The last line, JSON, has verl's own times and rates of each step, and the seconds from each start to the
+end of its first step and to its first checkpoint.
 """
 
 import argparse
@@ -15,12 +15,9 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,45 +27,51 @@ from measuring import parser, report
 
 from fofg.data.files import write_parquet
 from fofg.data.schemas import EXAMPLES
-from fofg.runtime import gpus
+from fofg.runtime import gpus, processes
 from fofg.training.verl.protocol import last_step
 
 ROOT = Path(__file__).parents[1]
 MODELS = {"sft": "stage1-rft", "rl": "stage2-rl-level2"}
-#: Metrics of verl that are times and rates.
+#: Metrics of verl that are kept.
 FIGURES = ("timing_s/", "perf/", "train/")
+#: Bytes on disk by shape: the model, two checkpoints of 12 bytes per parameter, the new model.
+NEEDED = {"8b": 225e9, "small": 1e8}
 
 
 def main() -> None:
     options = arguments()
-    folder = options.folder.absolute()
+    folder = options.folder.absolute() / "fofg-large-model"
     model, run = folder / f"model-{options.shape}-{options.mean_tokens}", folder / "run"
+    shutil.rmtree(run, ignore_errors=True)
     if not (model / "config.json").exists():
+        check_space(options)
         print(f"writing a model of shape {options.shape} to {model}", file=sys.stderr, flush=True)
         random_model.write(model, options.shape, options.mean_tokens)
-    shutil.rmtree(run, ignore_errors=True)
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay(options, model, run)), encoding="utf-8")
     if options.stage == "sft":
         write_examples(folder / "examples", 128 * options.steps, options.mean_tokens)
-    watch = Watch(run / "checkpoints/string-task/.resume" / MODELS[options.stage])
-    starts = [train(options, folder, watch, kill=options.kill)]
-    if options.kill:
-        starts.append(train(options, folder, watch, kill=False))
-    watch.end.set()
+    processes.adopt_orphans()
+    watch, starts, error = Watch(run / "checkpoints/string-task/.resume" / MODELS[options.stage]), [], None
+    for kill in (True, False) if options.kill else (False,):
+        start, error = train(options, folder, watch, kill)
+        starts.append(start)
+        if error:
+            break
     output = run / "checkpoints/string-task" / MODELS[options.stage]
     report(
         "large_model",
         stage=options.stage,
         gpus=options.gpus,
         device=watch.device,
-        killed=options.kill,
-        first_step_seconds=starts,
+        starts=starts,
         steps=[{"step": step} | watch.steps[step] for step in sorted(watch.steps)],
         gpu_memory_gib=round(watch.gpu_memory / 1024, 1),
         main_memory_gb=round(watch.main_memory / 1e9, 1),
         checkpoint_gb=round(watch.checkpoint / 1e9, 1),
         weights=sorted(path.name for path in output.glob("*.safetensors")),
+        error=error,
     )
+    sys.exit(error and 1)
 
 
 def arguments() -> argparse.Namespace:
@@ -82,7 +85,22 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--prompts", type=int, default=32, help="prompts drawn at once, twice those trained on (default: 32)")
     options.add_argument("--kill", action="store_true", help="kill all processes after the first checkpoint, and resume")
     options.add_argument("--config", type=Path, nargs="+", default=[], metavar="FILE", help="further overlays of the configuration")
-    return options.parse_args()
+    given = options.parse_args()
+    if given.shape == "8b" and not given.gpus:
+        options.error("no GPU is visible (nvidia-smi, CUDA_VISIBLE_DEVICES)")
+    if given.steps < 1 or given.mean_tokens < 1 or given.prompts < 2:
+        options.error("--steps and --mean-tokens are at least 1, --prompts at least 2")
+    return given
+
+
+def check_space(options: argparse.Namespace) -> None:
+    """Exit if the disk of the folder lacks space."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(options.folder).free
+    if free < NEEDED[options.shape]:
+        sys.exit(
+            f"error: {options.folder}: {free / 1e9:.0f} GB are free, {NEEDED[options.shape] / 1e9:.0f} are needed; set --folder"
+        )
 
 
 def overlay(options: argparse.Namespace, model: Path, run: Path) -> dict:
@@ -121,34 +139,64 @@ def write_examples(folder: Path, rows: int, mean_tokens: int) -> None:
     write_parquet(folder / "test.parquet", EXAMPLES, [])
 
 
+def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool) -> tuple[dict[str, float], str | None]:
+    """Run the workflow until the model is trained, or kill it after its first checkpoint; return times, and an error."""
+    target = folder / "run/checkpoints/string-task" / MODELS[options.stage] / "config.json"
+    overlays = [ROOT / "config/paper.yaml", folder / "overlay.yaml", *(path.absolute() for path in options.config)]
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "all", "--configfile", *overlays]
+    known, saved, began, times = set(watch.steps), watch.saved(), time.monotonic(), {}
+    with subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=sys.stderr) as process:
+        try:
+            while process.poll() is None:
+                time.sleep(0.5)
+                watch.look()
+                seconds = round(time.monotonic() - began, 1)
+                if watch.steps.keys() - known:
+                    times.setdefault("first_step_seconds", seconds)
+                if watch.saved() > saved:
+                    times.setdefault("first_checkpoint_seconds", seconds)
+                    if kill:
+                        break
+        finally:
+            processes.end_descendants()
+    watch.look()  # a step that was written just before the end is not one of the next start
+    if kill:
+        return times, None if "first_checkpoint_seconds" in times else "the run ended before it could be killed"
+    return times, f"the run failed; its logs are in {folder / 'run/logs'}" if process.returncode else None
+
+
 class Watch:
-    """What verl writes while it runs, before the run's state is removed, and the machine's memory; sampled from a thread."""
+    """What verl writes while it runs, before the state of the run is removed, and the most memory that was used."""
 
     def __init__(self, state: Path):
-        self.state, self.steps, self.end = state, {}, threading.Event()
+        self.state, self.steps = state, {}
         self.gpu_memory, self.checkpoint, self.device = 0, 0, "no GPU"
         self.main_memory, self.used_before = 0, psutil.virtual_memory().used
-        threading.Thread(target=self.follow, daemon=True).start()
 
-    def follow(self) -> None:
-        while not self.end.wait(0.5):
-            for file in self.state.glob("*/verl.jsonl"):
-                self.read(file)
-            self.main_memory = max(self.main_memory, psutil.virtual_memory().used - self.used_before)
-            self.checkpoint = max([self.checkpoint, *map(size, self.state.glob("*/global_step_*"))])
-            if shutil.which("nvidia-smi"):
-                query = ["nvidia-smi", "--query-gpu=memory.used,name", "--format=csv,noheader,nounits"]
-                rows = [line.split(", ") for line in subprocess.run(query, capture_output=True, text=True).stdout.splitlines()]
-                self.gpu_memory, self.device = max([self.gpu_memory, *(int(row[0]) for row in rows)]), rows[0][1]
+    def look(self) -> None:
+        for file in self.state.glob("*/verl.jsonl"):
+            self.read(file)
+        self.main_memory = max(self.main_memory, psutil.virtual_memory().used - self.used_before)
+        self.checkpoint = max([self.checkpoint, *map(size, self.state.glob("*/global_step_*"))])
+        if shutil.which("nvidia-smi"):
+            query = ["nvidia-smi", "--query-gpu=memory.used,name", "--format=csv,noheader,nounits"]
+            listing = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+            for used, _, name in (line.partition(", ") for line in listing.splitlines()):
+                self.device = name
+                self.gpu_memory = max(self.gpu_memory, int(used) if used.isdigit() else 0)
 
     def read(self, file: Path) -> None:
-        """Keep times and rates of the steps that are in verl's log, but for a last line that is not complete."""
+        """Keep the figures of the steps in verl's log, but for a last line that is not complete."""
         try:
             lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:
+        except FileNotFoundError:  # removed meanwhile
             return
         for line in map(json.loads, lines):
-            figures = {name: round(value, 3) for name, value in line["data"].items() if name.startswith(FIGURES)}
+            figures = {
+                name: float(f"{value:.4g}")
+                for name, value in line["data"].items()
+                if value is not None and name.startswith(FIGURES)
+            }
             self.steps.setdefault(line["step"], {}).update(figures)
 
     def saved(self) -> int:
@@ -157,36 +205,16 @@ class Watch:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes in a folder whose files may be moved or removed meanwhile."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
-
-
-def train(options: argparse.Namespace, folder: Path, watch: Watch, kill: bool) -> float | None:
-    """Run the workflow until the model is trained, or ``kill`` it after its first checkpoint.
-
-    Return the seconds until the first step's end; None if verl was killed before it wrote of one.
-    """
-    target = folder / "run/checkpoints/string-task" / MODELS[options.stage] / "config.json"
-    overlays = [ROOT / "config/paper.yaml", folder / "overlay.yaml", *options.config]
-    command = [sys.executable, "-m", "snakemake", target, "--cores", "all", "--configfile", *overlays]
-    began, steps, first = time.monotonic(), len(watch.steps), None
-    with subprocess.Popen(list(map(str, command)), cwd=ROOT, start_new_session=True, stdout=sys.stderr) as process:
-        while process.poll() is None:
-            time.sleep(0.2)
-            if first is None and len(watch.steps) > steps:
-                first = round(time.monotonic() - began, 1)
-            if kill and watch.saved():
-                for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    child.kill()
-    if process.returncode and not (kill and process.returncode == -signal.SIGKILL):
-        raise SystemExit(f"error: the run failed; its logs are in {folder / 'run/logs'}")
-    return first
+    """Return the bytes in a folder; files may be removed meanwhile."""
+    sizes = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                sizes.append(os.stat(os.path.join(parent, name)).st_size)
+            except FileNotFoundError:
+                continue
+    return sum(sizes)
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
     main()

@@ -1,9 +1,9 @@
 """A model of random weights that has the speed of a real one: its shape, and responses whose lengths differ.
 
-The weights are too small to matter, but for two channels of the residual stream. Channel 0 is the same for every token: from it
-the output layer takes how likely the response ends, and how likely it gives an answer. Channel 1 is set by the answer alone, after
-which the response ends. So lengths are geometric, and half of the responses have a (wrong) answer: rewards differ within groups, as
-dynamic sampling needs them.
+What a block adds is too small to matter, so two channels of the embeddings reach the output layer. Channel 0 is the same for every
+token: from it the output layer takes how likely the response is to end, and how likely it is to give an answer. Channel 1 is set by
+the answer alone, after which the response ends. So, at temperature 1.0 and without top-k and top-p, lengths are geometric, and half
+of the responses have a (wrong) answer: rewards differ within groups, as dynamic sampling requires.
 """
 
 import json
@@ -62,7 +62,8 @@ def write(folder: Path, shape: str, mean_tokens: float) -> None:
         save_file(tensors, folder / name, {"format": "pt"})
         return dict.fromkeys(tensors, name)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the generators of torch have one thread each
+    # torch draws in one thread; each of these holds a gigabyte or two.
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         files = {key: name for shard in pool.map(write_shard, names, makers) for key, name in shard.items()}
     size = sum((folder / name).stat().st_size for name in names)
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "bfloat16", "tie_word_embeddings": False}
@@ -91,7 +92,7 @@ def write_tokenizer(folder: Path, size: int) -> tuple[int, int]:
 
 
 def embedding(shape: dict, answer: int) -> dict[str, torch.Tensor]:
-    """Return the embeddings, of which the last norm's input differs next to nothing."""
+    """Return the embeddings; the blocks hardly change them, so they are nearly the input of the last norm."""
     rows = torch.randn(shape["vocab_size"], shape["hidden_size"], generator=torch.Generator().manual_seed(1))
     rows[:, 0], rows[:, 1] = CONSTANT, 0
     rows[answer, 1] = CONSTANT

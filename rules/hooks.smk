@@ -7,14 +7,18 @@ wildcard_constraints:
     swept=SWEEP.pattern(),
 
 
-if workflow.is_main_process:
+# Commands that list or check have no cores, run no jobs, and need no folder.
+if workflow.is_main_process and (workflow.resource_settings.cores or workflow.resource_settings.nodes):
+    trial = workflow.output_settings.dryrun or any(option.startswith("--delete-") for option in sys.argv)
     try:
-        preflight.check_records(Path(".snakemake"))
+        preflight.check_records(Path(".snakemake"), 0 if trial else 1_000_000)
+        # Snakemake would refuse to start where a killed run has left its lock.
+        if not trial and run_registry.remove_stale_locks(".snakemake"):
+            logger.info("removed the lock of a killed run; its finished work is kept")
     except UserError as error:
         raise WorkflowError(str(error))
-    # Snakemake would refuse to start where a killed run has left its lock.
-    if not workflow.output_settings.dryrun and run_registry.remove_stale_locks(".snakemake"):
-        logger.info("removed the lock of a killed run; its finished work is kept")
+    except OSError as error:
+        logger.warning(f"locks of killed runs can't be looked for: {error}")
 
 CHANGED_KEYS = provenance.changed_keys(settings, DIGESTS) if workflow.is_main_process else []
 if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:

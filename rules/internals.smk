@@ -46,7 +46,7 @@ def slurm_job_name():
 
 
 def lock_files():
-    """Return the lock files of this run, so that `fofg unlock` can tell them from those of other runs."""
+    """Return the lock files of this run, so that a later start can tell them from those of other runs."""
     return workflow.persistence._lockfile.values()
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,17 +35,16 @@ def check(settings: Config) -> None:
         _check_positions(key, folder, (limit for limit in _limits(settings) if not evaluated or limit[0].startswith(_EVALUATIONS)))
 
 
-def check_records(folder: Path) -> None:
-    """Raise UserError if a megabyte can't be written to a folder, where Snakemake is about to keep its records."""
-    probe = folder / f"probe-{os.getpid()}"
+def check_records(folder: Path, size: int = 1_000_000) -> None:
+    """Raise UserError if ``size`` bytes can't be written to a folder, where Snakemake is about to keep its records."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            probe.write_bytes(bytes(1_000_000))
-        finally:
-            probe.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="probe-") as probe:
+            probe.write(os.urandom(size))
+            probe.flush()
+            os.fsync(probe.fileno())
     except OSError as error:
-        cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "change that"
+        cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
         reason = f"{folder.absolute()}: {error.strerror}; Snakemake keeps its records there"
         raise UserError(f"{reason}: {cure}, or run in another folder: --directory FOLDER") from None
 

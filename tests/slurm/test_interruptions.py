@@ -159,7 +159,11 @@ def test_the_main_process_is_killed_and_its_jobs_go_on(site, alone):
     work = Work(site, "rollouts", alone)
     job = work.begins()
     work.run.kill()
+    second = work.submit().fail()
+    assert "Directory cannot be locked" in second
+    (site.folder / ".snakemake/locks").rename(site.folder / ".snakemake/unlocked")
     assert "1 jobs of a killed run are still in the queue" in work.submit().fail()
+    (site.folder / ".snakemake/unlocked").rename(site.folder / ".snakemake/locks")
 
     released = site.program("fofg", "unlock")
     assert released.returncode == 0 and "waiting for jobs of a run that was killed: 1 running" in released.stderr

@@ -18,6 +18,14 @@ print("registered", flush=True)
 time.sleep(60)
 """
 
+REGISTERING = """
+import sys
+from fofg.runtime import run_registry
+for _ in range(500):
+    run_registry.record(sys.argv[1], ".", [], "name")
+    run_registry.erase(sys.argv[1])
+"""
+
 
 @pytest.fixture
 def start(tmp_path):
@@ -50,16 +58,35 @@ def test_only_the_lock_of_a_dead_run_is_removed(tmp_path, start):
     assert run_registry.abandoned(tmp_path) == []
     kill(runner)
     assert run_registry.abandoned(tmp_path) == ["name-of-jobs"]
-    assert run_registry.remove_stale_locks(tmp_path)
+    assert not run_registry.remove_stale_locks(tmp_path) and lock.exists(), "its jobs may still be in the queue"
+    assert run_registry.remove_stale_locks(tmp_path, ["name-of-jobs"])
     assert not lock.exists()
-    assert not run_registry.remove_stale_locks(tmp_path), "nothing left to remove"
+    assert not run_registry.remove_stale_locks(tmp_path, ["name-of-jobs"]), "nothing left to remove"
 
 
 def test_an_active_run_keeps_its_lock(tmp_path, start):
     (killed, first), (_, second) = start(0), start(1)
     kill(killed)
-    assert run_registry.remove_stale_locks(tmp_path)
+    assert run_registry.remove_stale_locks(tmp_path, ["name-of-jobs"])
     assert not first.exists() and second.exists()
+
+
+def test_a_run_that_registers_is_never_taken_for_a_killed_one(tmp_path):
+    """Others look while it writes its entry."""
+    with subprocess.Popen([sys.executable, "-c", REGISTERING, str(tmp_path)], stdout=subprocess.PIPE) as runner:
+        while runner.poll() is None:
+            assert run_registry.abandoned(tmp_path) == []
+    assert runner.returncode == 0
+
+
+def test_a_lock_that_was_gone_when_its_run_registered_is_not_removed_again_and_again(tmp_path):
+    run_registry.record(tmp_path, ".", [tmp_path / "locks/gone.lock"], None)
+    (entry,) = (tmp_path / "fofg-runs").glob("*.json")
+    entry.write_text(entry.read_text())  # in place: a copy of the entry would have no lock
+    copy = entry.with_name("killed.json")
+    copy.write_text(entry.read_text())
+    assert not run_registry.remove_stale_locks(tmp_path)
+    run_registry.erase(tmp_path)
 
 
 def test_a_new_lock_of_the_same_name_belongs_to_another_run(tmp_path, start):
@@ -68,7 +95,7 @@ def test_a_new_lock_of_the_same_name_belongs_to_another_run(tmp_path, start):
     lock.unlink()
     lock.touch()
     os.utime(lock, ns=(1, 1))
-    assert not run_registry.remove_stale_locks(tmp_path)
+    assert not run_registry.remove_stale_locks(tmp_path, ["name-of-jobs"])
     assert lock.exists()
 
 
@@ -123,4 +150,4 @@ def test_unlocking_says_what_it_did_and_what_it_left(tmp_path, start, capsys):
 def test_a_torn_entry_is_skipped(tmp_path, start):
     kill(start(0)[0])
     (tmp_path / "fofg-runs/torn.json").write_text("{")
-    assert run_registry.remove_stale_locks(tmp_path)
+    assert run_registry.remove_stale_locks(tmp_path, ["name-of-jobs"])

@@ -15,11 +15,14 @@ from fofg.runtime.signals import grace_period
 _held: set[int] = set()
 
 
-def try_lock(path: str | os.PathLike) -> int | None:
-    """Lock a file, creating it, and return its descriptor; None if another process holds it. Does not wait."""
+def try_lock(path: str | os.PathLike, create: bool = True) -> int | None:
+    """Lock a file and return its descriptor; None if another process holds it. Does not wait.
+
+    Raises FileNotFoundError if there is no such file and ``create`` is false.
+    """
     mask = os.umask(0)  # jobs of other users lock the same GPUs
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
     finally:
         os.umask(mask)
     # A holder that exits removes the file, perhaps between our opening and locking it. A file without a name locks nobody out.
@@ -39,10 +42,18 @@ def unlock(descriptor: int) -> None:
 
 def is_locked(path: str | os.PathLike) -> bool:
     """Return whether a process, this one included, holds a lock file."""
-    if (descriptor := try_lock(path)) is None:
-        return True
-    unlock(descriptor)
-    return False
+    return Path(path).exists() and not was_left(path)
+
+
+def was_left(path: str | os.PathLike) -> bool:
+    """Return whether a lock file is there, and nobody holds it."""
+    try:
+        descriptor = try_lock(path, create=False)
+    except FileNotFoundError:
+        return False
+    if descriptor is not None:
+        unlock(descriptor)
+    return descriptor is not None
 
 
 def held() -> list[int]:

@@ -5,16 +5,20 @@ A run keeps its entry in ``.snakemake/fofg-runs`` locked while it lives, so that
 
 import json
 import os
+import secrets
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+from filelock import FileLock
 
 from fofg.data.files import write_json
 from fofg.errors import UserError
 from fofg.runtime import slurm
-from fofg.runtime.locks import is_locked, try_lock
+from fofg.runtime.locks import is_locked, try_lock, was_left
 
 #: Folder of the entries in Snakemake's working folder.
 REGISTRY = "fofg-runs"
@@ -29,8 +33,11 @@ def record(folder: str | os.PathLike, run_dir: str | os.PathLike, locks: Iterabl
         if not run["jobs"] and not _left(run):
             path.unlink(missing_ok=True)
     entry = {"host": socket.gethostname(), "pid": os.getpid(), "run_dir": os.path.abspath(run_dir), "jobs": jobs}
-    write_json(_own_entry(folder), entry | {"locks": {os.path.abspath(lock): _modified(lock) for lock in locks}})
-    try_lock(_own_entry(folder))
+    # Locked before others can see it: they take an entry without a lock for that of a killed run.
+    new = _own_entry(folder).with_suffix(".new")
+    write_json(new, entry | {"locks": {os.path.abspath(lock): _modified(lock) for lock in locks}})
+    try_lock(new)
+    os.replace(new, _own_entry(folder))
 
 
 def erase(folder: str | os.PathLike) -> None:
@@ -45,7 +52,7 @@ def release(folder: str | os.PathLike) -> None:
     """
     if names := abandoned(folder):
         slurm.wait(names)
-    removed = remove_stale_locks(folder)
+    removed = remove_stale_locks(folder, names)
     forget(folder, names)
     active = {run["pid"]: _left(run) for path, run in _runs(folder) if _is_active(path, run)}
     for pid, locks in active.items():
@@ -86,11 +93,18 @@ def abandoned(folder: str | os.PathLike) -> list[str]:
     return [run["jobs"] for _, run in _killed(folder) if run["jobs"]]
 
 
-def remove_stale_locks(folder: str | os.PathLike) -> bool:
-    """Remove Snakemake's locks of runs that were killed on this host. Return whether there was one."""
-    stale = [lock for _, run in _killed(folder) for lock in _left(run)]
-    for lock in stale:
-        lock.unlink(missing_ok=True)
+def remove_stale_locks(folder: str | os.PathLike, ended: Collection[str] = ()) -> bool:
+    """Remove Snakemake's locks of runs that were killed on this host. Return whether there was one.
+
+    The lock of a run stays if it submitted jobs to a cluster, where they may still run, unless ``ended`` has their name.
+    """
+    if not _registry(folder).is_dir():
+        return False
+    with FileLock(_registry(folder) / "registry.lock"):  # or another start might remove, and set, the lock that this one removes
+        killed = [run for _, run in _killed(folder) if not run["jobs"] or run["jobs"] in ended]
+        stale = [lock for run in killed for lock in _left(run)]
+        for lock in stale:
+            lock.unlink(missing_ok=True)
     return bool(stale)
 
 
@@ -102,7 +116,13 @@ def forget(folder: str | os.PathLike, jobs: Iterable[str]) -> None:
 
 
 def _own_entry(folder: str | os.PathLike) -> Path:
-    return _registry(folder) / f"{socket.gethostname()}-{os.getpid()}.json"
+    return _registry(folder) / f"{_name(os.getpid())}.json"
+
+
+@cache
+def _name(pid: int) -> str:
+    """Return a name that no other process has, in containers neither, where process numbers are often the same."""
+    return f"{socket.gethostname()}-{pid}-{secrets.token_hex(4)}"
 
 
 def _registry(folder: str | os.PathLike) -> Path:
@@ -111,7 +131,7 @@ def _registry(folder: str | os.PathLike) -> Path:
 
 def _left(run: dict) -> list[Path]:
     """Return the lock files of a run that still exist and were not created again by another run."""
-    return [Path(lock) for lock, modified in run["locks"].items() if _modified(lock) == modified]
+    return [Path(lock) for lock, modified in run["locks"].items() if modified is not None and _modified(lock) == modified]
 
 
 def _modified(lock: str | os.PathLike) -> int | None:
@@ -127,7 +147,7 @@ def _is_active(path: Path, run: dict) -> bool:
 
 def _killed(folder: str | os.PathLike) -> Iterator[tuple[Path, dict]]:
     """Yield the entries of killed runs of this host; for runs of other hosts, this is not visible here."""
-    return ((path, run) for path, run in _runs(folder) if run["host"] == socket.gethostname() and not is_locked(path))
+    return ((path, run) for path, run in _runs(folder) if run["host"] == socket.gethostname() and was_left(path))
 
 
 def _runs(folder: str | os.PathLike) -> Iterator[tuple[Path, dict]]:
