@@ -20,10 +20,14 @@ _MEMORY = {
     "transformers": (2000, 0, 6),
     "vllm": (12000, 0, 3),
     "torch": (4000, 0, 20),  # float32 weights, gradients, two moments and a copy
-    # Weights and moments are offloaded to main memory, and merged there at the end; each GPU has a trainer and vLLM. Measured in
-    # reinforcement learning with 8.03 billion parameters on 2 H200s: 194 GB.
-    "verl": (12000, 24000, 18),
+    # Each GPU has a trainer and vLLM; checkpoints pass through main memory. Measured in reinforcement learning with 8.03 billion
+    # parameters on 2 H200s: 73 GB, and 194 GB with weights and moments offloaded.
+    "verl": (12000, 24000, 3),
 }
+#: The same for a custom engine.
+_CUSTOM = (12000, 24000, 18)
+#: Bytes per parameter that training.verl.offload moves to main memory in reinforcement learning.
+_OFFLOADED = 15
 #: Bytes per parameter of the reference model that a KL penalty needs: float32 weights.
 _REFERENCE = 4
 #: Bytes per parameter of a checkpoint to resume from: float32 weights and AdamW's two moments. Two are kept while a third is
@@ -169,8 +173,10 @@ def estimate_rl(settings: Config, phases: Sequence[Phase]) -> Estimate:
         for generated, updated in ((sampled, trained), (max_sampled, max_trained))
     )
     tokens = (sampled + trained, max_sampled + max_trained)
-    reference, due = _REFERENCE if rl.kl_coef else 0, steps // settings.training.rl_save_every
-    return _estimate_training(settings, rl.engine, (gpu_seconds, max_gpu_seconds), tokens, due, responses, reference)
+    held = _REFERENCE if rl.kl_coef else 0
+    held += _OFFLOADED if rl.engine == "verl" and settings.training.verl.offload else 0
+    due = steps // settings.training.rl_save_every
+    return _estimate_training(settings, rl.engine, (gpu_seconds, max_gpu_seconds), tokens, due, responses, held)
 
 
 def _prompts_per_step(settings: Config) -> tuple[int, int]:
@@ -189,15 +195,15 @@ def _estimate_training(
     tokens: tuple[float, float],
     due: int,
     responses: int = 0,
-    reference: int = 0,
+    held: int = 0,
 ) -> Estimate:
-    """Estimate a training job; ``due``: checkpoints before the last; ``reference``: bytes per parameter of a second model."""
+    """Estimate a training job; ``due``: checkpoints before the last; ``held``: more bytes per parameter in main memory."""
     size, gpus = model_size(settings), _training_gpus(settings)
     saves = 1 + _affordable_saves(settings, due, gpu_seconds[0] / gpus)
     ending = gpus * (saves * settings.plan.save_seconds + settings.plan.finish_seconds)
     return _estimate(
         settings,
-        mem_mb=_memory(engine, size / settings.training.nodes, settings.training.gpus, reference),
+        mem_mb=_memory(engine, size / settings.training.nodes, settings.training.gpus, held),
         gpus=gpus,
         gpu_seconds=(gpu_seconds[0] + ending, gpu_seconds[1] + ending),
         responses=responses,
@@ -247,10 +253,10 @@ def _estimate(
     )
 
 
-def _memory(engine: str, parameters: float, gpus: int, reference: int = 0) -> int:
-    """Return megabytes per node, rounded up to hundreds; a custom engine counts as the largest built-in one."""
-    base, per_gpu, per_parameter = _MEMORY.get(engine, _MEMORY["verl"])
-    return math.ceil((base + gpus * per_gpu + (per_parameter + reference) * parameters / 1e6) / 100) * 100
+def _memory(engine: str, parameters: float, gpus: int, held: int = 0) -> int:
+    """Return megabytes per node, rounded up to hundreds."""
+    base, per_gpu, per_parameter = _MEMORY.get(engine, _CUSTOM)
+    return math.ceil((base + gpus * per_gpu + (per_parameter + held) * parameters / 1e6) / 100) * 100
 
 
 def _training_gpus(settings: Config) -> int:

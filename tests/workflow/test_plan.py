@@ -81,7 +81,7 @@ def test_totals_of_the_papers_run(paper):
     for name in ("gpu_hours", "max_gpu_hours", "tokens", "requested_gpu_hours"):
         assert total[name] == pytest.approx(sum(row[name] for row in paper["rules"]))
     (rl,) = [row for row in paper["rules"] if row["rule"] == "train_rl"]
-    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 348_600, 1315, 1)
+    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 228_100, 1315, 1)
     assert rl["requested_gpu_hours"] == pytest.approx(3 * 8 * 1315 / 60)
     assert total["gpu_hours"] / 8 < total["wall_hours"] < total["gpu_hours"]
     assert total["state_gb"] == pytest.approx(3 * 12 * 8.03, rel=0.01)
@@ -109,10 +109,10 @@ def test_starting_is_a_small_part_of_the_papers_rollouts(paper):
 
 
 def test_the_default_run_is_estimated_near_its_measured_time(fofg):
-    """22 minutes for everything on two cores (README)."""
+    """17 minutes for everything on two cores (README)."""
     status, out = fofg("--json")
     assert status == 0
-    assert 22 / 1.5 < 60 * json.loads(out)["total"]["gpu_hours"] < 22 * 1.5
+    assert 17 / 1.5 < 60 * json.loads(out)["total"]["gpu_hours"] < 17 * 1.5
 
 
 def test_the_table_has_a_row_per_rule_and_no_gpu_columns_without_gpus(fofg):
@@ -137,7 +137,7 @@ def test_cluster_resources_override_the_estimate():
     resources = {"train_rl": {"mem_mb": 200000}, "train_sft": {"runtime": 2880}}
     jobs = {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], {"cluster": {"resources": resources}})}
     assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 1315)
-    assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (348_600, 2880)
+    assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (228_100, 2880)
 
 
 def test_only_stale_jobs_are_planned(tmp_path, monkeypatch):
