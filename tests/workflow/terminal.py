@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import termios
 import threading
@@ -19,6 +20,7 @@ class Terminal:
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as on any terminal, also if the tests run under nohup
             os.nice(5)  # on a busy machine, the test that watches it gets a core before its work is done
             os.execve(command[0], command, environment | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"})
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
