@@ -82,9 +82,7 @@ def test_a_run_that_registers_is_never_taken_for_a_killed_one(tmp_path):
 def test_a_lock_that_was_gone_when_its_run_registered_is_not_removed_again_and_again(tmp_path):
     run_registry.record(tmp_path, ".", [tmp_path / "locks/gone.lock"], None)
     (entry,) = (tmp_path / "fofg-runs").glob("*.json")
-    entry.write_text(entry.read_text())  # in place: a copy of the entry would have no lock
-    copy = entry.with_name("killed.json")
-    copy.write_text(entry.read_text())
+    entry.with_name("killed.json").write_text(entry.read_text())  # a copy has no lock, as the entry of a killed run
     assert not run_registry.remove_stale_locks(tmp_path)
     run_registry.erase(tmp_path)
 

