@@ -2,12 +2,13 @@
 
     python benchmarks/large_model.py sft --folder /scratch
     python benchmarks/large_model.py rl --folder /scratch --kill
-    python benchmarks/large_model.py rl --folder /scratch --mean-tokens 4000 --prompts 8
+    python benchmarks/large_model.py rl --folder /scratch --mean-tokens 2500 --card-memory 79 --measure-only
 
 The model has random weights (random_model.py): nothing is downloaded, and nothing is learned. What differs from paper.yaml: fewer
 problems and steps, and a checkpoint after every step. With --kill, all processes get SIGKILL after the first checkpoint, and the
-same command runs again. The last line, JSON, has verl's own times and rates of each step, and the seconds from each start to the
-end of its first step and to its first checkpoint.
+same command runs again. With --card-memory, this program itself takes the memory of each GPU that a smaller card lacks. The last
+line, JSON, has verl's own times and rates of each step, and the seconds from each start to the end of its first step and to its
+first checkpoint.
 """
 
 import argparse
@@ -22,20 +23,23 @@ from pathlib import Path
 
 import psutil
 import random_model
+import torch
 import yaml
 from measuring import parser, report
 
+from fofg.config import DEFAULT, load, read
 from fofg.data.files import write_parquet
 from fofg.data.schemas import EXAMPLES
 from fofg.runtime import gpus, processes
 from fofg.training.verl.protocol import last_step
 
 ROOT = Path(__file__).parents[1]
+GIB = 2**30
 MODELS = {"sft": "stage1-rft", "rl": "stage2-rl-level2"}
 #: Metrics of verl that are kept.
 FIGURES = ("timing_s/", "perf/", "train/")
-#: Bytes on disk by shape: the model, two checkpoints of 12 bytes per parameter, the new model.
-NEEDED = {"8b": 225e9, "small": 1e8}
+#: Bytes on disk by shape: of the model; with two checkpoints of 12 bytes per parameter and the new model.
+NEEDED = {"8b": (35e9, 225e9), "small": (1e8, 1e8)}
 
 
 def main() -> None:
@@ -49,8 +53,9 @@ def main() -> None:
         random_model.write(model, options.shape, options.mean_tokens)
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay(options, model, run)), encoding="utf-8")
     if options.stage == "sft":
-        write_examples(folder / "examples", 128 * options.steps, options.mean_tokens)
+        write_examples(folder / "examples", 128 * options.planned, options.mean_tokens)
     processes.adopt_orphans()
+    _held = hold_memory(options.card_memory) if options.card_memory else []  # until this program ends
     watch, starts, error = Watch(run / "checkpoints/string-task/.resume" / MODELS[options.stage]), [], None
     for kill in (True, False) if options.kill else (False,):
         start, error = train(options, folder, watch, kill)
@@ -65,6 +70,7 @@ def main() -> None:
         device=watch.device,
         starts=starts,
         steps=[{"step": step} | watch.steps[step] for step in sorted(watch.steps)],
+        card_memory_gib=options.card_memory,
         gpu_memory_gib=round(watch.gpu_memory / 1024, 1),
         main_memory_gb=round(watch.main_memory / 1e9, 1),
         checkpoint_gb=round(watch.checkpoint / 1e9, 1),
@@ -83,11 +89,16 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--shape", choices=random_model.SHAPES, default="8b", help="default: 8b, that of Llama-3.1-8B")
     options.add_argument("--mean-tokens", type=int, default=450, help="mean length of a response (default: 450)")
     options.add_argument("--prompts", type=int, default=32, help="prompts drawn at once, twice those trained on (default: 32)")
+    options.add_argument("--card-memory", type=float, metavar="GIB", help="use no more of each GPU: about 79 on a card of 80 GB")
+    options.add_argument("--measure-only", action="store_true", help="end after the last step: without the new model")
     options.add_argument("--kill", action="store_true", help="kill all processes after the first checkpoint, and resume")
     options.add_argument("--config", type=Path, nargs="+", default=[], metavar="FILE", help="further overlays of the configuration")
     given = options.parse_args()
+    given.planned = given.steps + given.measure_only  # verl saves its last step: one more is planned where that is not wanted
     if given.shape == "8b" and not given.gpus:
         options.error("no GPU is visible (nvidia-smi, CUDA_VISIBLE_DEVICES)")
+    if given.card_memory is not None and not (gpus.visible() and given.card_memory > 0):
+        options.error("--card-memory is above 0, and needs a GPU")
     if given.steps < 1 or given.mean_tokens < 1 or given.prompts < 2:
         options.error("--steps and --mean-tokens are at least 1, --prompts at least 2")
     return given
@@ -96,16 +107,15 @@ def arguments() -> argparse.Namespace:
 def check_space(options: argparse.Namespace) -> None:
     """Exit if the disk of the folder lacks space."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(options.folder).free
-    if free < NEEDED[options.shape]:
-        sys.exit(
-            f"error: {options.folder}: {free / 1e9:.0f} GB are free, {NEEDED[options.shape] / 1e9:.0f} are needed; set --folder"
-        )
+    free, needed = shutil.disk_usage(options.folder).free, NEEDED[options.shape][options.kill or not options.measure_only]
+    if free < needed:
+        sys.exit(f"error: {options.folder}: {free / 1e9:.0f} GB are free, {needed / 1e9:.0f} are needed; set --folder")
 
 
 def overlay(options: argparse.Namespace, model: Path, run: Path) -> dict:
     """Return what differs from paper.yaml."""
-    steps = {"level1": 1, "level2": options.steps, "level1to2": 1}
+    save_every = options.planned if options.measure_only and not options.kill else 1
+    steps = {"level1": 1, "level2": options.planned, "level1to2": 1}
     curricula = {name: [{"steps": count, "mixture": {f"stage2_{name}": 1}}] for name, count in steps.items()}
     counts = {"stage1_level1": 64, "stage2_level1": 64, "stage2_level2": 1024, "stage2_level1to2": 64}
     drawn = {"generation_prompts": options.prompts, "prompts_per_step": options.prompts // 2}
@@ -121,7 +131,8 @@ def overlay(options: argparse.Namespace, model: Path, run: Path) -> dict:
             "rft": {"num_iterations": 1, "examples_per_iteration": 16},
             "rl": {"curricula": curricula, "mini_batch_prompts": options.prompts // 2, "validation": {"every": 0}} | drawn,
         },
-        "training": {"gpus": options.gpus, "save_every": 1, "rl_save_every": 1, "max_save_share": 1.0},
+        "training": {"gpus": options.gpus, "save_every": save_every, "rl_save_every": save_every, "max_save_share": 1.0}
+        | ({"verl": {"gpu_memory_utilization": rollout_share(options.card_memory)}} if options.card_memory else {}),
     }
 
 
@@ -137,6 +148,19 @@ def write_examples(folder: Path, rows: int, mean_tokens: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(folder / "train.parquet", EXAMPLES, [[example() for _ in range(rows)]])
     write_parquet(folder / "test.parquet", EXAMPLES, [])
+
+
+def hold_memory(card_memory: float) -> list[torch.Tensor]:
+    """Take all but ``card_memory`` GiB of each visible GPU, and return what takes it."""
+    free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+    sizes = [max(0, size - int(card_memory * GIB)) for size in free]
+    return [torch.empty(size, dtype=torch.uint8, device=f"cuda:{number}") for number, size in enumerate(sizes)]
+
+
+def rollout_share(card_memory: float) -> float:
+    """Return the share of a whole GPU's memory for vLLM that is as much as paper.yaml's share of a card of ``card_memory`` GiB."""
+    share = load(read([DEFAULT, ROOT / "config/paper.yaml"])).training.verl.gpu_memory_utilization
+    return round(share * min(1.0, card_memory * GIB / torch.cuda.mem_get_info(0)[1]), 4)
 
 
 def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool) -> tuple[dict[str, float], str | None]:
@@ -157,6 +181,8 @@ def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool)
                     times.setdefault("first_checkpoint_seconds", seconds)
                     if kill:
                         break
+                if options.measure_only and not kill and max(watch.steps, default=0) >= options.steps:
+                    return times, None
         finally:
             processes.end_descendants()
     watch.look()  # a step that was written just before the end is not one of the next start
@@ -169,21 +195,17 @@ class Watch:
     """What verl writes while it runs, before the state of the run is removed, and the most memory that was used."""
 
     def __init__(self, state: Path):
-        self.state, self.steps = state, {}
-        self.gpu_memory, self.checkpoint, self.device = 0, 0, "no GPU"
-        self.main_memory, self.used_before = 0, psutil.virtual_memory().used
+        self.state, self.steps, self.checkpoint = state, {}, 0
+        self.gpus = list(gpus.visible().values())
+        self.device, self.gpu_before = gpu_memory(self.gpus)
+        self.gpu_memory, self.main_memory, self.main_before = 0, 0, main_memory()
 
     def look(self) -> None:
         for file in self.state.glob("*/verl.jsonl"):
             self.read(file)
-        self.main_memory = max(self.main_memory, psutil.virtual_memory().used - self.used_before)
+        self.main_memory = max(self.main_memory, main_memory() - self.main_before)
+        self.gpu_memory = max(self.gpu_memory, gpu_memory(self.gpus)[1] - self.gpu_before)
         self.checkpoint = max([self.checkpoint, *map(size, self.state.glob("*/global_step_*"))])
-        if shutil.which("nvidia-smi"):
-            query = ["nvidia-smi", "--query-gpu=memory.used,name", "--format=csv,noheader,nounits"]
-            listing = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-            for used, _, name in (line.partition(", ") for line in listing.splitlines()):
-                self.device = name
-                self.gpu_memory = max(self.gpu_memory, int(used) if used.isdigit() else 0)
 
     def read(self, file: Path) -> None:
         """Keep the figures of the steps in verl's log, but for a last line that is not complete."""
@@ -202,6 +224,21 @@ class Watch:
     def saved(self) -> int:
         """Return the step of the last complete checkpoint."""
         return max([0, *map(last_step, self.state.glob("*"))])
+
+
+def main_memory() -> int:
+    """Return the bytes of main memory that are used, without files in memory, such as those in /dev/shm."""
+    memory = psutil.virtual_memory()
+    return memory.used - memory.shared
+
+
+def gpu_memory(uuids: list[str]) -> tuple[str, int]:
+    """Return the kind of GPUs, and the MiB used on the fullest."""
+    if not uuids:
+        return "no GPU", 0
+    query = ["nvidia-smi", f"--id={','.join(uuids)}", "--query-gpu=name,memory.used", "--format=csv,noheader,nounits"]
+    rows = [line.split(", ") for line in subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()]
+    return rows[0][0], max(int(used) for _, used in rows)
 
 
 def size(folder: Path) -> int:

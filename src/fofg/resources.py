@@ -21,8 +21,8 @@ _MEMORY = {
     "vllm": (12000, 0, 3),
     "torch": (4000, 0, 20),  # float32 weights, gradients, two moments and a copy
     # Each GPU has a trainer and vLLM; checkpoints pass through main memory. Measured in reinforcement learning with 8.03 billion
-    # parameters on 2 H200s: 73 GB, and 194 GB with weights and moments offloaded.
-    "verl": (12000, 24000, 3),
+    # parameters: 73 GB on 2 H200s (194 GB with weights and moments offloaded), 84 GB on 4, 99 GB when it resumes there.
+    "verl": (12000, 12000, 6),
 }
 #: The same for a custom engine.
 _CUSTOM = (12000, 24000, 18)

@@ -46,6 +46,16 @@ def test_the_large_shape_is_llama_8b():
     assert sum(weight.numel() for weight in model.parameters()) == 8_030_261_248
 
 
+@pytest.mark.parametrize(("options", "steps", "save_every"), [([], 2, 1), (["--kill"], 2, 1), (["--measure-only"], 3, 3)])
+def test_only_measuring_ends_before_the_last_step_and_its_checkpoint(options, steps, save_every, tmp_path, monkeypatch):
+    import large_model
+
+    monkeypatch.setattr(sys, "argv", ["large_model.py", "rl", "--folder", str(tmp_path), "--gpus", "2", *options])
+    changed = large_model.overlay(large_model.arguments(), tmp_path / "m", tmp_path / "run")
+    assert changed["stage2"]["rl"]["curricula"]["level2"][0]["steps"] == steps
+    assert changed["training"]["rl_save_every"] == changed["training"]["save_every"] == save_every
+
+
 @pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_the_configuration_is_that_of_the_paper_but_for_counts(stage, tmp_path, monkeypatch):
     import large_model

@@ -81,8 +81,8 @@ def test_totals_of_the_papers_run(paper):
     for name in ("gpu_hours", "max_gpu_hours", "tokens", "requested_gpu_hours"):
         assert total[name] == pytest.approx(sum(row[name] for row in paper["rules"]))
     (rl,) = [row for row in paper["rules"] if row["rule"] == "train_rl"]
-    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 228_100, 1315, 1)
-    assert rl["requested_gpu_hours"] == pytest.approx(3 * 8 * 1315 / 60)
+    assert (rl["gpus"], rl["mem_mb"], rl["minutes"], rl["starts"]) == (8, 156_200, 1440, 1)
+    assert rl["requested_gpu_hours"] == pytest.approx(3 * 8 * 1440 / 60)
     assert total["gpu_hours"] / 8 < total["wall_hours"] < total["gpu_hours"]
     assert total["state_gb"] == pytest.approx(3 * 12 * 8.03, rel=0.01)
     assert paper["assumptions"]["rollout_tokens_per_second"] == 13_000
@@ -136,8 +136,8 @@ def test_own_files_replace_jobs_and_their_rows_are_counted(fofg, tmp_path):
 def test_cluster_resources_override_the_estimate():
     resources = {"train_rl": {"mem_mb": 200000}, "train_sft": {"runtime": 2880}}
     jobs = {job.rule: job.estimate for job in dry_run(["stage2_rl_level1"], [str(PAPER)], {"cluster": {"resources": resources}})}
-    assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 1315)
-    assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (228_100, 2880)
+    assert (jobs["train_rl"].mem_mb, jobs["train_rl"].runtime) == (200_000, 1440)
+    assert (jobs["train_sft"].mem_mb, jobs["train_sft"].runtime) == (156_200, 2880)
 
 
 def test_only_stale_jobs_are_planned(tmp_path, monkeypatch):
