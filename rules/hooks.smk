@@ -34,6 +34,7 @@ if workflow.is_main_process and RECORDS_IN_FILES and CHANGED_KEYS != []:
 onstart:
     if MISSING:
         raise WorkflowError(MISSING[0])
+    atexit.register(preflight.repeat_check_of_records, Path(".snakemake").absolute())
     # Snakemake ignores the image unless it is told to use it.
     if settings.container and DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
         raise WorkflowError("container: an image is used with --sdm apptainer only; add that, or set container: null")
@@ -56,6 +57,7 @@ onstart:
 
 
 onsuccess:
+    atexit.unregister(preflight.repeat_check_of_records)
     # If all outputs belong to this run, none of an earlier configuration is left.
     if set(existing_outputs()) <= outputs_of_jobs():
         provenance.forget(settings.run_dir)

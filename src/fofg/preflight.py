@@ -49,6 +49,14 @@ def check_records(folder: Path, size: int = 1_000_000) -> None:
         raise UserError(f"{reason}: {cure}, or run in another folder: --directory FOLDER") from None
 
 
+def repeat_check_of_records(folder: Path) -> None:
+    """Print the error of :func:`check_records`, if there is one: of a disk that filled up, Snakemake shows only tracebacks."""
+    try:
+        check_records(folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.__stderr__)
+
+
 def missing_packages(settings: Config) -> Iterator[str]:
     """Yield a warning for each package of an engine, or of the task, that this Python lacks. Not all targets need them."""
     engines = {

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import time
@@ -101,3 +102,15 @@ def test_a_run_killed_in_every_kind_of_work_resumes_to_the_same_results(finished
     expected = results(finished.folder)
     assert expected
     assert results(copied.folder) == expected
+
+
+def test_a_disk_that_fills_up_is_named_at_the_end_and_the_run_resumes(checkout):
+    """Where Snakemake itself can't write any more, it shows tracebacks; a limit on the size of its files is such a disk."""
+    run = Terminal(checkout.command("stage1_create_problems"), checkout.folder, environment())
+    while not list(checkout.folder.glob("logs/create_problems/*.log")):
+        assert run.running()
+        time.sleep(0.01)
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (0, 0))
+    assert run.wait() == 1
+    assert re.search(r"error: .*/\.snakemake: File too large; .* or run in another folder", " ".join(run.last_lines()[-3:]))
+    checkout.run("stage1_create_problems")
