@@ -36,8 +36,8 @@ from fofg.training.verl.protocol import last_step
 ROOT = Path(__file__).parents[1]
 GIB = 2**30
 MODELS = {"sft": "stage1-rft", "rl": "stage2-rl-level2"}
-#: Metrics of verl that are kept.
-FIGURES = ("timing_s/", "perf/", "train/")
+#: Metrics that are kept, by how they begin.
+FIGURES = ("timing_s/", "perf/", "actor/perf/", "train/", "response_length/", "fofg/")
 #: Bytes on disk by shape: of the model; with two checkpoints of 12 bytes per parameter and the new model.
 NEEDED = {"8b": (35e9, 225e9), "small": (1e8, 1e8)}
 
