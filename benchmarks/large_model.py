@@ -1,18 +1,20 @@
 """Measure training of a model of 8 billion parameters on the GPUs of this machine, with the settings of config/paper.yaml.
 
+    python benchmarks/large_model.py stage1 --folder /scratch --steps 20
     python benchmarks/large_model.py sft --folder /scratch
     python benchmarks/large_model.py rl --folder /scratch --kill
     python benchmarks/large_model.py rl --folder /scratch --mean-tokens 2500 --card-memory 79 --measure-only
 
 The model has random weights (random_model.py): nothing is downloaded, and nothing is learned. What differs from paper.yaml: fewer
-problems and steps, and a checkpoint after every step. With --kill, all processes get SIGKILL after the first checkpoint, and the
-same command runs again. With --card-memory, this program itself takes the memory of each GPU that a smaller card lacks. The last
-line, JSON, has verl's own times and rates of each step, and the seconds from each start to the end of its first step and to its
-first checkpoint.
+problems and steps, and a checkpoint after every step (of all of Stage 1 in the middle and at the end). With --kill, all processes
+get SIGKILL after the first checkpoint, and the same command runs again. With --card-memory, this program itself takes the memory
+of each GPU that a smaller card lacks. The last line, JSON, has verl's own times and rates of each step, the seconds from each start
+to the end of its first step and to its first checkpoint, and the seconds of each job that has finished.
 """
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -35,7 +37,9 @@ from fofg.training.verl.protocol import last_step
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**30
-MODELS = {"sft": "stage1-rft", "rl": "stage2-rl-level2"}
+MODELS = {"stage1": "stage1-rft", "sft": "stage1-rft", "rl": "stage2-rl-level2"}
+#: With 10 responses each, half of them correct, a little more than 128 examples.
+PROBLEMS_PER_STEP = 28
 #: Metrics that are kept, by how they begin.
 FIGURES = ("timing_s/", "perf/", "actor/perf/", "train/", "response_length/", "fofg/")
 #: Bytes on disk by shape: of the model; with two checkpoints of 12 bytes per parameter and the new model.
@@ -52,6 +56,8 @@ def main() -> None:
         print(f"writing a model of shape {options.shape} to {model}", file=sys.stderr, flush=True)
         random_model.write(model, options.shape, options.mean_tokens)
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay(options, model, run)), encoding="utf-8")
+    if options.stage == "stage1":
+        write_problems(folder / "problems.jsonl", PROBLEMS_PER_STEP * options.planned)
     if options.stage == "sft":
         write_examples(folder / "examples", 128 * options.planned, options.mean_tokens)
     processes.adopt_orphans()
@@ -74,6 +80,7 @@ def main() -> None:
         gpu_memory_gib=round(watch.gpu_memory / 1024, 1),
         main_memory_gb=round(watch.main_memory / 1e9, 1),
         checkpoint_gb=round(watch.checkpoint / 1e9, 1),
+        jobs=job_seconds(run / "benchmarks/results"),
         weights=sorted(path.name for path in output.glob("*.safetensors")),
         error=error,
     )
@@ -82,10 +89,10 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("stage", choices=MODELS, help="fine-tuning, or reinforcement learning")
+    options.add_argument("stage", choices=MODELS, help="all of Stage 1, fine-tuning alone, reinforcement learning")
     options.add_argument("--folder", type=Path, required=True, help="for the model and the run")
     options.add_argument("--gpus", type=int, default=len(gpus.visible()), help="default: all")
-    options.add_argument("--steps", type=int, default=2, help="default: 2")
+    options.add_argument("--steps", type=int, default=2, help="of training (default: 2)")
     options.add_argument("--shape", choices=random_model.SHAPES, default="8b", help="default: 8b, that of Llama-3.1-8B")
     options.add_argument("--mean-tokens", type=int, default=450, help="mean length of a response (default: 450)")
     options.add_argument("--prompts", type=int, default=32, help="prompts drawn at once, twice those trained on (default: 32)")
@@ -114,16 +121,22 @@ def check_space(options: argparse.Namespace) -> None:
 
 def overlay(options: argparse.Namespace, model: Path, run: Path) -> dict:
     """Return what differs from paper.yaml."""
-    save_every = options.planned if options.measure_only and not options.kill else 1
+    save_every = max(1, options.planned // 2) if options.stage == "stage1" else 1
+    if options.measure_only and not options.kill:
+        save_every = options.planned
     steps = {"level1": 1, "level2": options.planned, "level1to2": 1}
     curricula = {name: [{"steps": count, "mixture": {f"stage2_{name}": 1}}] for name, count in steps.items()}
     counts = {"stage1_level1": 64, "stage2_level1": 64, "stage2_level2": 1024, "stage2_level1to2": 64}
     drawn = {"generation_prompts": options.prompts, "prompts_per_step": options.prompts // 2}
-    own = {"stage1_rft_data": str(model.parent / "examples")} if options.stage == "sft" else {"stage1_checkpoint": str(model)}
+    own = {
+        "stage1": {"stage1_problems": str(model.parent / "problems.jsonl")},
+        "sft": {"stage1_rft_data": str(model.parent / "examples")},
+        "rl": {"stage1_checkpoint": str(model)},
+    }
     return {
         "run_dir": str(run),
         "base_model": str(model),
-        "use": own,
+        "use": own[options.stage],
         "datasets": {name: {"train": rows} for name, rows in counts.items()} | {"stage2_level1to8": {"test": 128}},
         "scoring": {"scheme": "published_code"},  # responses without an answer get less than those with a wrong one
         "stage1": {"sft": {"epochs": 1}},
@@ -131,9 +144,21 @@ def overlay(options: argparse.Namespace, model: Path, run: Path) -> dict:
             "rft": {"num_iterations": 1, "examples_per_iteration": 16},
             "rl": {"curricula": curricula, "mini_batch_prompts": options.prompts // 2, "validation": {"every": 0}} | drawn,
         },
+        "rollout_engine": {"shard_size": math.ceil(PROBLEMS_PER_STEP * options.planned / max(options.gpus, 1))},
         "training": {"gpus": options.gpus, "save_every": save_every, "rl_save_every": save_every, "max_save_share": 1.0}
         | ({"verl": {"gpu_memory_utilization": rollout_share(options.card_memory)}} if options.card_memory else {}),
     }
+
+
+def write_problems(path: Path, rows: int) -> None:
+    """Write problems whose answer is the one that the model gives in half of its responses."""
+    truths = [{"ref_input": f"text{row}", "ref_output": "abc", "expression": "func_7(x)"} for row in range(rows)]
+    prompts = [[{"role": "user", "content": f"{row}: " + "What? " * 30}] for row in range(rows)]
+    lines = [
+        {"data_source": "string_task", "prompt": prompt, "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)}}
+        for prompt, truth in zip(prompts, truths, strict=True)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def write_examples(folder: Path, rows: int, mean_tokens: int) -> None:
@@ -165,7 +190,8 @@ def rollout_share(card_memory: float) -> float:
 
 def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool) -> tuple[dict[str, float], str | None]:
     """Run the workflow until the model is trained, or kill it after its first checkpoint; return times, and an error."""
-    target = folder / "run/checkpoints/string-task" / MODELS[options.stage] / "config.json"
+    model = folder / "run/checkpoints/string-task" / MODELS[options.stage] / "config.json"
+    target = "stage1_rft" if options.stage == "stage1" else model
     overlays = [ROOT / "config/paper.yaml", folder / "overlay.yaml", *(path.absolute() for path in options.config)]
     command = [sys.executable, "-m", "snakemake", target, "--cores", "all", "--configfile", *overlays]
     known, saved, began, times = set(watch.steps), watch.saved(), time.monotonic(), {}
@@ -224,6 +250,15 @@ class Watch:
     def saved(self) -> int:
         """Return the step of the last complete checkpoint."""
         return max([0, *map(last_step, self.state.glob("*"))])
+
+
+def job_seconds(folder: Path) -> dict[str, list[float]]:
+    """Return the seconds of each job, as Snakemake has recorded them, by rule."""
+    seconds: dict[str, list[float]] = {}
+    for file in sorted(folder.glob("**/*.tsv")):
+        rule = file.relative_to(folder).with_suffix("").parts[0]
+        seconds.setdefault(rule, []).append(float(file.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]))
+    return seconds
 
 
 def main_memory() -> int:

@@ -9,6 +9,8 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from fofg.config import DEFAULT, load, read
+from fofg.data.reading import problem_rows
+from fofg.tasks.rewards import compute_score
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +58,22 @@ def test_only_measuring_ends_before_the_last_step_and_its_checkpoint(options, st
     assert changed["training"]["rl_save_every"] == changed["training"]["save_every"] == save_every
 
 
-@pytest.mark.parametrize("stage", ["sft", "rl"])
+def test_the_models_answer_is_correct_for_each_problem(tmp_path):
+    import large_model
+    import random_model
+
+    large_model.write_problems(tmp_path / "problems.jsonl", 20)
+    rows = list(problem_rows(tmp_path / "problems.jsonl"))
+    assert len(rows) == 20
+    for row in rows:
+        truth = row["reward_model"]["ground_truth"]
+        assert (
+            compute_score("string_task", f"text {random_model.ANSWER}", truth, scheme="binary", answer_rule="published")["score"]
+            == 1
+        )
+
+
+@pytest.mark.parametrize("stage", ["stage1", "sft", "rl"])
 def test_the_configuration_is_that_of_the_paper_but_for_counts(stage, tmp_path, monkeypatch):
     import large_model
 
