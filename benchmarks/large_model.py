@@ -42,8 +42,8 @@ MODELS = {"stage1": "stage1-rft", "sft": "stage1-rft", "rl": "stage2-rl-level2"}
 PROBLEMS_PER_STEP = 28
 #: Metrics that are kept, by how they begin.
 FIGURES = ("timing_s/", "perf/", "actor/perf/", "train/", "response_length/", "fofg/")
-#: Bytes on disk by shape: of the model; with two checkpoints of 12 bytes per parameter and the new model.
-NEEDED = {"8b": (35e9, 225e9), "small": (1e8, 1e8)}
+#: Bytes of the model.
+SIZES = {"8b": 16.1e9, "small": 1e6}
 
 
 def main() -> None:
@@ -51,8 +51,8 @@ def main() -> None:
     folder = options.folder.absolute() / "fofg-large-model"
     model, run = folder / f"model-{options.shape}-{options.mean_tokens}", folder / "run"
     shutil.rmtree(run, ignore_errors=True)
+    check_space(options, model)
     if not (model / "config.json").exists():
-        check_space(options)
         print(f"writing a model of shape {options.shape} to {model}", file=sys.stderr, flush=True)
         random_model.write(model, options.shape, options.mean_tokens)
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay(options, model, run)), encoding="utf-8")
@@ -97,33 +97,42 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--mean-tokens", type=int, default=450, help="mean length of a response (default: 450)")
     options.add_argument("--prompts", type=int, default=32, help="prompts drawn at once, twice those trained on (default: 32)")
     options.add_argument("--card-memory", type=float, metavar="GIB", help="use no more of each GPU: about 79 on a card of 80 GB")
-    options.add_argument("--measure-only", action="store_true", help="end after the last step: without the new model")
+    options.add_argument("--measure-only", action="store_true", help="stop after the last step, without writing the new model")
     options.add_argument("--kill", action="store_true", help="kill all processes after the first checkpoint, and resume")
     options.add_argument("--config", type=Path, nargs="+", default=[], metavar="FILE", help="further overlays of the configuration")
     given = options.parse_args()
-    given.planned = given.steps + given.measure_only  # verl saves its last step: one more is planned where that is not wanted
+    # verl saves after its last step, so plan one more step and stop before it.
+    given.planned = given.steps + given.measure_only
     if given.shape == "8b" and not given.gpus:
         options.error("no GPU is visible (nvidia-smi, CUDA_VISIBLE_DEVICES)")
     if given.card_memory is not None and not (gpus.visible() and given.card_memory > 0):
-        options.error("--card-memory is above 0, and needs a GPU")
+        options.error("--card-memory must be above 0, and needs a GPU")
     if given.steps < 1 or given.mean_tokens < 1 or given.prompts < 2:
         options.error("--steps and --mean-tokens are at least 1, --prompts at least 2")
     return given
 
 
-def check_space(options: argparse.Namespace) -> None:
-    """Exit if the disk of the folder lacks space."""
+def interval(options: argparse.Namespace) -> int:
+    """Return the steps from one checkpoint to the next."""
+    if options.measure_only and not options.kill:
+        return options.planned
+    return options.planned // 2 + 1 if options.stage == "stage1" else 1
+
+
+def check_space(options: argparse.Namespace, model: Path) -> None:
+    """Exit if the disk of the folder lacks space for what is not there yet."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    free, needed = shutil.disk_usage(options.folder).free, NEEDED[options.shape][options.kill or not options.measure_only]
+    saves = 0 if options.measure_only and not options.kill else min(3, math.ceil(options.planned / interval(options)))
+    # A checkpoint is six times as large; two are kept while a third is written. The new model is there twice, merged and converted.
+    models = 2 + 6 * saves + (0 if options.measure_only else 1) - (model / "config.json").exists()
+    free, needed = shutil.disk_usage(options.folder).free, SIZES[options.shape] * models
     if free < needed:
         sys.exit(f"error: {options.folder}: {free / 1e9:.0f} GB are free, {needed / 1e9:.0f} are needed; set --folder")
 
 
 def overlay(options: argparse.Namespace, model: Path, run: Path) -> dict:
     """Return what differs from paper.yaml."""
-    save_every = max(1, options.planned // 2) if options.stage == "stage1" else 1
-    if options.measure_only and not options.kill:
-        save_every = options.planned
+    save_every = interval(options)
     steps = {"level1": 1, "level2": options.planned, "level1to2": 1}
     curricula = {name: [{"steps": count, "mixture": {f"stage2_{name}": 1}}] for name, count in steps.items()}
     counts = {"stage1_level1": 64, "stage2_level1": 64, "stage2_level2": 1024, "stage2_level1to2": 64}
@@ -205,9 +214,9 @@ def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool)
                     times.setdefault("first_step_seconds", seconds)
                 if watch.saved() > saved:
                     times.setdefault("first_checkpoint_seconds", seconds)
-                    if kill:
-                        break
-                if options.measure_only and not kill and max(watch.steps, default=0) >= options.steps:
+                if kill and len(times) == 2:  # in reinforcement learning, verl writes the step's times after its checkpoint
+                    break
+                if options.measure_only and not kill and max(watch.steps.keys() - known, default=0) >= options.steps:
                     return times, None
         finally:
             processes.end_descendants()
@@ -268,12 +277,13 @@ def main_memory() -> int:
 
 
 def gpu_memory(uuids: list[str]) -> tuple[str, int]:
-    """Return the kind of GPUs, and the MiB used on the fullest."""
+    """Return the kind of GPUs, and the MiB used on the fullest, as far as nvidia-smi knows."""
     if not uuids:
         return "no GPU", 0
     query = ["nvidia-smi", f"--id={','.join(uuids)}", "--query-gpu=name,memory.used", "--format=csv,noheader,nounits"]
-    rows = [line.split(", ") for line in subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()]
-    return rows[0][0], max(int(used) for _, used in rows)
+    rows = [line.split(", ") for line in subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()]
+    rows = [row for row in rows if len(row) == 2]
+    return (rows[0][0] if rows else "unknown"), max((int(used) for _, used in rows if used.isdigit()), default=0)
 
 
 def size(folder: Path) -> int:

@@ -50,7 +50,7 @@ def check_records(folder: Path, size: int = 1_000_000) -> None:
 
 
 def repeat_check_of_records(folder: Path) -> None:
-    """Print the error of :func:`check_records`, if there is one: of a disk that filled up, Snakemake shows only tracebacks."""
+    """Print why Snakemake's records can't be written, if so. On a full disk Snakemake itself shows only tracebacks."""
     try:
         check_records(folder)
     except UserError as error:

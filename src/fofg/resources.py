@@ -21,7 +21,7 @@ _MEMORY = {
     "vllm": (12000, 0, 3),
     "torch": (4000, 0, 20),  # float32 weights, gradients, two moments and a copy
     # Each GPU has a trainer and vLLM; checkpoints pass through main memory. Measured in reinforcement learning with 8.03 billion
-    # parameters: 73 GB on 2 H200s (194 GB with weights and moments offloaded), 84 GB on 4, 99 GB when it resumes there.
+    # parameters: 73 GB on 2 H200s (194 GB with weights and moments offloaded), up to 99 GB on 4 while the model is loaded.
     "verl": (12000, 12000, 6),
 }
 #: The same for a custom engine.

@@ -53,7 +53,7 @@ def test_estimate_of_the_papers_fine_tuning():
     job = sft(paper())
     assert (job.tokens, job.max_tokens) == (2 * 115_000 * 700, 2 * 500_000 * 5120)
     assert job.saves == 2
-    assert job.seconds == pytest.approx(98 + 161e6 / 7900 / 8 + 2 * 108 + 54, abs=1)
+    assert job.seconds == pytest.approx(98 + 161e6 / 8000 / 8 + 2 * 108 + 66, abs=1)
     assert job.gpu_seconds == pytest.approx(8 * job.seconds, abs=8)
 
 
@@ -66,7 +66,7 @@ def test_estimate_of_the_papers_reinforcement_learning():
     assert job.max_tokens == (700 * 320 * 16 + 29 * 2048) * 8192 + 179_200 * 9216
     trained_in = 700 * 37 + (sampled / 13_000 + trained / 5600) / 8
     assert job.saves == 1 + 1 + int(0.03 / 0.97 * trained_in / 108)
-    assert job.seconds == pytest.approx(98 + trained_in + 108 * job.saves + 54, abs=1)
+    assert job.seconds == pytest.approx(98 + trained_in + 108 * job.saves + 66, abs=1)
     assert job.runtime == min(1440, math.ceil((3 * job.seconds + 900) / 60))
 
 
