@@ -15,7 +15,6 @@ to the end of its first step and to its first checkpoint, and the seconds of eac
 import argparse
 import json
 import math
-import os
 import random
 import shutil
 import subprocess
@@ -23,25 +22,22 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import random_model
 import torch
 import yaml
 from measuring import parser, report
+from watching import Watch, job_seconds
 
 from fofg.config import DEFAULT, load, read
 from fofg.data.files import write_parquet
 from fofg.data.schemas import EXAMPLES
 from fofg.runtime import gpus, processes
-from fofg.training.verl.protocol import last_step
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**30
 MODELS = {"stage1": "stage1-rft", "sft": "stage1-rft", "rl": "stage2-rl-level2"}
 #: With 10 responses each, half of them correct, a little more than 128 examples.
 PROBLEMS_PER_STEP = 28
-#: Metrics that are kept, by how they begin.
-FIGURES = ("timing_s/", "perf/", "actor/perf/", "train/", "response_length/", "fofg/")
 #: Bytes of the model.
 SIZES = {"8b": 16.1e9, "small": 1e6}
 
@@ -197,7 +193,7 @@ def rollout_share(card_memory: float) -> float:
     return round(share * min(1.0, card_memory * GIB / torch.cuda.mem_get_info(0)[1]), 4)
 
 
-def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool) -> tuple[dict[str, float], str | None]:
+def train(options: argparse.Namespace, folder: Path, watch: Watch, kill: bool) -> tuple[dict[str, float], str | None]:
     """Run the workflow until the model is trained, or kill it after its first checkpoint; return times, and an error."""
     model = folder / "run/checkpoints/string-task" / MODELS[options.stage] / "config.json"
     target = "stage1_rft" if options.stage == "stage1" else model
@@ -224,78 +220,6 @@ def train(options: argparse.Namespace, folder: Path, watch: "Watch", kill: bool)
     if kill:
         return times, None if "first_checkpoint_seconds" in times else "the run ended before it could be killed"
     return times, f"the run failed; its logs are in {folder / 'run/logs'}" if process.returncode else None
-
-
-class Watch:
-    """What verl writes while it runs, before the state of the run is removed, and the most memory that was used."""
-
-    def __init__(self, state: Path):
-        self.state, self.steps, self.checkpoint = state, {}, 0
-        self.gpus = list(gpus.visible().values())
-        self.device, self.gpu_before = gpu_memory(self.gpus)
-        self.gpu_memory, self.main_memory, self.main_before = 0, 0, main_memory()
-
-    def look(self) -> None:
-        for file in self.state.glob("*/verl.jsonl"):
-            self.read(file)
-        self.main_memory = max(self.main_memory, main_memory() - self.main_before)
-        self.gpu_memory = max(self.gpu_memory, gpu_memory(self.gpus)[1] - self.gpu_before)
-        self.checkpoint = max([self.checkpoint, *map(size, self.state.glob("*/global_step_*"))])
-
-    def read(self, file: Path) -> None:
-        """Keep the figures of the steps in verl's log, but for a last line that is not complete."""
-        try:
-            lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:  # removed meanwhile
-            return
-        for line in map(json.loads, lines):
-            figures = {
-                name: float(f"{value:.4g}")
-                for name, value in line["data"].items()
-                if value is not None and name.startswith(FIGURES)
-            }
-            self.steps.setdefault(line["step"], {}).update(figures)
-
-    def saved(self) -> int:
-        """Return the step of the last complete checkpoint."""
-        return max([0, *map(last_step, self.state.glob("*"))])
-
-
-def job_seconds(folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of each job, as Snakemake has recorded them, by rule."""
-    seconds: dict[str, list[float]] = {}
-    for file in sorted(folder.glob("**/*.tsv")):
-        rule = file.relative_to(folder).with_suffix("").parts[0]
-        seconds.setdefault(rule, []).append(float(file.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]))
-    return seconds
-
-
-def main_memory() -> int:
-    """Return the bytes of main memory that are used, without files in memory, such as those in /dev/shm."""
-    memory = psutil.virtual_memory()
-    return memory.used - memory.shared
-
-
-def gpu_memory(uuids: list[str]) -> tuple[str, int]:
-    """Return the kind of GPUs, and the MiB used on the fullest, as far as nvidia-smi knows."""
-    if not uuids:
-        return "no GPU", 0
-    query = ["nvidia-smi", f"--id={','.join(uuids)}", "--query-gpu=name,memory.used", "--format=csv,noheader,nounits"]
-    rows = [line.split(", ") for line in subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()]
-    rows = [row for row in rows if len(row) == 2]
-    return (rows[0][0] if rows else "unknown"), max((int(used) for _, used in rows if used.isdigit()), default=0)
-
-
-def size(folder: Path) -> int:
-    """Return the bytes in a folder; files may be removed meanwhile."""
-    sizes = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                sizes.append(os.stat(os.path.join(parent, name)).st_size)
-            except FileNotFoundError:
-                continue
-    return sum(sizes)
 
 
 if __name__ == "__main__":
