@@ -119,8 +119,8 @@ def check_space(options: argparse.Namespace, model: Path) -> None:
     """Exit if the disk of the folder lacks space for what is not there yet."""
     options.folder.mkdir(parents=True, exist_ok=True)
     saves = 0 if options.measure_only and not options.kill else min(3, math.ceil(options.planned / interval(options)))
-    # A checkpoint is six times as large; two are kept while a third is written. The new model is there twice, merged and converted.
-    models = 2 + 6 * saves + (0 if options.measure_only else 1) - (model / "config.json").exists()
+    # A checkpoint takes as much as six models; two are kept while a third is written. The new model is merged, then converted.
+    models = 3 + 6 * saves - (model / "config.json").exists()
     free, needed = shutil.disk_usage(options.folder).free, SIZES[options.shape] * models
     if free < needed:
         sys.exit(f"error: {options.folder}: {free / 1e9:.0f} GB are free, {needed / 1e9:.0f} are needed; set --folder")

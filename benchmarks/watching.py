@@ -50,11 +50,12 @@ class Watch:
 
 
 def job_seconds(folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of each job, as Snakemake has recorded them, by rule."""
+    """Return the seconds of each job, as Snakemake has recorded them, by rule; a job that was killed may have an empty record."""
     seconds: dict[str, list[float]] = {}
     for file in sorted(folder.glob("**/*.tsv")):
         rule = file.relative_to(folder).with_suffix("").parts[0]
-        seconds.setdefault(rule, []).append(float(file.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]))
+        for line in file.read_text(encoding="utf-8").splitlines()[1:2]:
+            seconds.setdefault(rule, []).append(float(line.split("\t")[0]))
     return seconds
 
 

@@ -73,6 +73,15 @@ def test_the_models_answer_is_correct_for_each_problem(tmp_path):
         )
 
 
+def test_the_record_of_a_killed_job_may_be_empty(tmp_path):
+    import watching
+
+    for name, text in (("train_sft/a.tsv", "s\th:m:s\n2.5\t0:00:02\n"), ("train_sft/b.tsv", ""), ("summarize.tsv", "s\th:m:s\n")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert watching.job_seconds(tmp_path) == {"train_sft": [2.5]}
+
+
 @pytest.mark.parametrize("stage", ["stage1", "sft", "rl"])
 def test_the_configuration_is_that_of_the_paper_but_for_counts(stage, tmp_path, monkeypatch):
     import large_model
