@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -156,11 +155,11 @@ def kill_node(job: subprocess.Popen) -> None:
     psutil.Process(job.pid).children()[0].kill()
 
 
-#: How a job ends -> its exit code. SIGKILL to the node's own process leaves only its temporary folder.
+#: How a job ends -> its exit code. SIGKILL to the node's own process leaves its temporary folder, which the next node removes.
 ENDS = {
+    "node killed": (kill_node, -signal.SIGKILL % 256),
     "terminated": (subprocess.Popen.terminate, -signal.SIGTERM % 256),
     "killed": (subprocess.Popen.kill, -signal.SIGKILL),
-    "node killed": (kill_node, -signal.SIGKILL % 256),
 }
 
 
@@ -180,10 +179,12 @@ def test_clusters_on_one_host_are_separate_and_clean_up_however_they_end(tmp_pat
             assert job.wait() == code
             wait_until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
             if how == "node killed":
-                shutil.rmtree(folders[0])
+                ray_cluster.remove_left_folders()
             wait_until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
             later = clusters[clusters.index(each) + 1 :]
-            assert all(processes_with(other.seen()[0]["folders"][0]) for other in later)
+            for other in later:
+                (folder,) = other.seen()[0]["folders"]
+                assert processes_with(folder) and Path(folder).exists()
 
 
 @pytest.mark.parametrize(

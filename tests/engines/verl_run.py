@@ -85,7 +85,7 @@ class Run:
     """A trainer as verl.trainer.main_ppo sets it up, without its workers on GPUs."""
 
     def __init__(self, folder: Path, model: Path):
-        self.folder, self.home = folder, tempfile.mkdtemp(prefix="fofg-ray-", dir="/tmp")
+        self.folder, self.home = folder, tempfile.mkdtemp(prefix="fofg-test-", dir="/tmp")
         rollouts = {"samples": SAMPLES, "max_response_tokens": LIMIT, "max_prompt_tokens": 64}
         self.config = config = rl(folder, model, {"rollouts": rollouts})
         environment = {"TRANSFER_QUEUE_ENABLE": "1", "PYTHONPATH": str(Path(__file__).parent)}

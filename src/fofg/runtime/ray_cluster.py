@@ -24,6 +24,7 @@ from pathlib import Path
 
 from fofg.errors import UserError
 from fofg.runtime import gpus, processes
+from fofg.runtime.locks import try_lock, was_left
 from fofg.runtime.signals import TIME_LIMIT, request_stop
 from fofg.runtime.subprocesses import free_port
 
@@ -32,6 +33,8 @@ _COMMAND_GRACE, _RAY_GRACE = 10.0, 5.0
 #: Seconds for Ray to start on the head, and to end there when it has ended on another node.
 _START_SECONDS, _LOST_SECONDS = 300.0, 30.0
 _POLL_SECONDS = 0.2
+#: Beginning of the name of a node's temporary folder, and its lock file.
+_PREFIX, _LOCK = "fofg-ray-", "in-use.lock"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gpus.hide_rocm_names()
     processes.adopt_orphans()
     options.folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="fofg-ray-", dir="/tmp"))  # short: names of sockets have 107 bytes at most
+    remove_left_folders()
+    folder = make_folder()
     try:
         return _run_head(options, folder) if options.rank == 0 else _run_worker(options, folder)
     except UserError as error:
@@ -69,6 +73,21 @@ def environment() -> dict[str, str]:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "AUTOSCALER_METRIC_PORT": "0",  # any free port
     }
+
+
+def make_folder() -> Path:
+    """Make a folder for Ray's sockets, logs, and objects that don't fit into memory; this process holds its lock."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))  # short: names of sockets have 107 bytes at most
+    try_lock(folder / "new")
+    os.rename(folder / "new", folder / _LOCK)  # so that nobody finds it before it is locked
+    return folder
+
+
+def remove_left_folders() -> None:
+    """Remove the folders of this user's nodes that were killed by SIGKILL."""
+    for lock in Path("/tmp").glob(f"{_PREFIX}*/{_LOCK}"):
+        if was_left(lock):
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def await_nodes(address: str, nodes: int, patience: float) -> None:
