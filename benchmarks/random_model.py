@@ -29,8 +29,8 @@ SHAPES = {
         "rope_theta": 500000.0,
     },
     "small": {
-        "hidden_size": 64,
-        "intermediate_size": 128,
+        "hidden_size": 128,  # 32 for each head: the least that vLLM takes on a CPU
+        "intermediate_size": 256,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
