@@ -31,7 +31,7 @@ from watching import Watch, job_seconds
 from fofg.config import DEFAULT, load, read
 from fofg.data.files import write_parquet
 from fofg.data.schemas import EXAMPLES
-from fofg.runtime import gpus, processes
+from fofg.runtime import gpus, processes, ray_cluster
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**30
@@ -216,6 +216,7 @@ def train(options: argparse.Namespace, folder: Path, watch: Watch, kill: bool) -
                     return times, None
         finally:
             processes.end_descendants()
+            ray_cluster.remove_left_folders()
     watch.look()  # a step that was written just before the end is not one of the next start
     if kill:
         return times, None if "first_checkpoint_seconds" in times else "the run ended before it could be killed"

@@ -29,7 +29,7 @@ SHAPES = {
         "rope_theta": 500000.0,
     },
     "small": {
-        "hidden_size": 128,  # 32 for each head: the least that vLLM takes on a CPU
+        "hidden_size": 128,  # 32 per head, the minimum of vLLM on a CPU
         "intermediate_size": 256,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,

@@ -94,6 +94,11 @@ class Cluster:
         self.jobs.append(subprocess.Popen(list(map(str, job)), env=self.environment, start_new_session=True))
         return self.jobs[-1]
 
+    def wait_for_command(self) -> None:
+        """Wait until the command has written what it saw."""
+        wait_until(lambda: self.seen() or any(job.poll() is not None for job in self.jobs))
+        assert all(job.poll() is None for job in self.jobs), [self.errors(rank) for rank in range(self.nodes)]
+
     def seen(self) -> list[dict]:
         path = self.folder / "seen"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -125,7 +130,7 @@ def nothing_left(processes: list[psutil.Process], folders: list[str]) -> bool:
 def test_the_command_runs_once_for_all_nodes_and_its_exit_code_is_the_heads(tmp_path):
     with running(Cluster(tmp_path / "a", nodes=2, gpus=3, code=7)) as a:
         other, head = a.start(1), a.start(0)
-        wait_until(lambda: a.seen() or head.poll() is not None)
+        a.wait_for_command()
         processes = a.processes()
         assert len(processes_with(a.seen()[0]["folders"][0])) > 0
         (a.folder / "go").touch()
@@ -143,7 +148,7 @@ def test_before_a_time_limit_the_head_requests_a_stop_and_no_process_exits(tmp_p
     """SLURM sends SIGURG to all processes of a job step."""
     with running(Cluster(tmp_path / "a", nodes=2, code=3)) as a:
         other, head = a.start(1), a.start(0)
-        wait_until(lambda: a.seen() or head.poll() is not None)
+        a.wait_for_command()
         for process in a.processes():
             process.send_signal(signal.SIGURG)
         assert wait_until(lambda: stop_reason(a.folder / "stop")) == TIME_LIMIT
@@ -167,8 +172,8 @@ def test_clusters_on_one_host_are_separate_and_clean_up_however_they_end(tmp_pat
     with ExitStack() as stack:
         clusters = [stack.enter_context(running(Cluster(tmp_path / name, gpus=n))) for n, name in enumerate(ENDS, 1)]
         jobs = [cluster.start(0) for cluster in clusters]
-        wait_until(lambda: all(cluster.seen() for cluster in clusters) or any(job.poll() is not None for job in jobs))
         for n, each in enumerate(clusters, 1):
+            each.wait_for_command()
             (seen,) = each.seen()
             assert seen["gpus"] == n
             assert len(seen["names"]) == 1
@@ -179,7 +184,7 @@ def test_clusters_on_one_host_are_separate_and_clean_up_however_they_end(tmp_pat
             assert job.wait() == code
             wait_until(lambda processes=processes, folders=folders: nothing_left(processes, folders))
             if how == "node killed":
-                ray_cluster.remove_left_folders()
+                stack.enter_context(running(Cluster(tmp_path / "next"))).start(0)
             wait_until(lambda folders=folders: not any(Path(folder).exists() for folder in folders))
             later = clusters[clusters.index(each) + 1 :]
             for other in later:

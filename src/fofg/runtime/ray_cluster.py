@@ -33,8 +33,8 @@ _COMMAND_GRACE, _RAY_GRACE = 10.0, 5.0
 #: Seconds for Ray to start on the head, and to end there when it has ended on another node.
 _START_SECONDS, _LOST_SECONDS = 300.0, 30.0
 _POLL_SECONDS = 0.2
-#: Beginning of the name of a node's temporary folder, and its lock file.
-_PREFIX, _LOCK = "fofg-ray-", "in-use.lock"
+#: Prefix of a node's temporary folder; in it, the lock file, and Ray's own folder.
+_PREFIX, _LOCK, _RAY = "fofg-ray-", "in-use.lock", "ray"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remove_left_folders()
     folder = make_folder()
     try:
-        return _run_head(options, folder) if options.rank == 0 else _run_worker(options, folder)
+        return _run_head(options, folder / _RAY) if options.rank == 0 else _run_worker(options, folder / _RAY)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         processes.end_descendants(_RAY_GRACE)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def environment() -> dict[str, str]:
@@ -84,10 +84,24 @@ def make_folder() -> Path:
 
 
 def remove_left_folders() -> None:
-    """Remove the folders of this user's nodes that were killed by SIGKILL."""
+    """Remove the folders left by this user's nodes that were killed."""
     for lock in Path("/tmp").glob(f"{_PREFIX}*/{_LOCK}"):
-        if was_left(lock):
-            shutil.rmtree(lock.parent, ignore_errors=True)
+        with suppress(OSError):  # not a lock file, or removed meanwhile
+            if lock.parent.lstat().st_uid == os.getuid() and was_left(lock):
+                _remove(lock.parent)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock last: what cannot be removed now, the next node finds by it."""
+    shutil.rmtree(folder / _RAY, ignore_errors=True)
+    if not (folder / _RAY).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def started_at(folder: Path) -> str:
+    """Return the address of a node's Ray, or an empty string until it has started: Ray creates the file, then writes to it."""
+    path = folder / "ray_current_cluster"
+    return path.read_text() if path.exists() else ""
 
 
 def await_nodes(address: str, nodes: int, patience: float) -> None:
@@ -128,9 +142,8 @@ def _run_head(options: argparse.Namespace, folder: Path) -> int:
     if address := _address(options.head):
         values["node-ip-address"] = address
     ray = _start_ray(options, folder, ["--head", "--include-dashboard=false"], values)
-    joined = folder / "ray_current_cluster"  # Ray writes its address there when it has started on this node
-    _wait(joined.exists, ray, options, f"Ray has not started after {_START_SECONDS:.0f} s", _START_SECONDS)
-    os.environ["RAY_ADDRESS"] = address = joined.read_text()
+    _wait(lambda: started_at(folder), ray, options, f"Ray has not started after {_START_SECONDS:.0f} s", _START_SECONDS)
+    os.environ["RAY_ADDRESS"] = address = started_at(folder)
     code = f"from fofg.runtime.ray_cluster import await_nodes; await_nodes({address!r}, {options.nodes}, {options.patience})"
     probe = _start([sys.executable, "-c", code])
     _wait(lambda: probe.poll() is not None, ray, options)
