@@ -66,11 +66,9 @@ def test_the_models_answer_is_correct_for_each_problem(tmp_path):
     rows = list(problem_rows(tmp_path / "problems.jsonl"))
     assert len(rows) == 20
     for row in rows:
-        truth = row["reward_model"]["ground_truth"]
-        assert (
-            compute_score("string_task", f"text {random_model.ANSWER}", truth, scheme="binary", answer_rule="published")["score"]
-            == 1
-        )
+        response, truth = f"text {random_model.ANSWER}", row["reward_model"]["ground_truth"]
+        graded = compute_score("string_task", response, truth, scheme="binary", answer_rule="published")
+        assert graded["score"] == 1
 
 
 def test_the_record_of_a_killed_job_may_be_empty(tmp_path):

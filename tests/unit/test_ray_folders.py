@@ -36,28 +36,30 @@ def test_a_folder_is_removed_once_its_process_has_been_killed(node):
     assert not folder.exists()
 
 
-def test_a_folder_that_is_removed_in_part_is_found_again(node, monkeypatch):
+def test_a_folder_that_cannot_be_removed_yet_is_found_again(node, monkeypatch):
+    """While a process of Ray still writes there."""
     process, folder = node
     process.kill()
     process.wait()
+    remove = ray_cluster.shutil.rmtree
     with monkeypatch.context() as patch:
-        patch.setattr(ray_cluster.shutil, "rmtree", lambda path, ignore_errors: None)
+        patch.setattr(ray_cluster.shutil, "rmtree", lambda path, **how: path.name == "ray" or remove(path, **how))
         ray_cluster.remove_left_folders()
-    assert (folder / "ray/session/log").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["in-use.lock", "ray"]
     ray_cluster.remove_left_folders()
     assert not folder.exists()
 
 
 def test_ray_has_started_when_its_address_is_written_not_when_the_file_is_there(tmp_path):
-    assert not ray_cluster.started_at(tmp_path)
+    assert not ray_cluster.read_address(tmp_path)
     with open(tmp_path / "ray_current_cluster", "w") as file:
-        assert not ray_cluster.started_at(tmp_path)
+        assert not ray_cluster.read_address(tmp_path)
         file.write("10.0.0.1:6379")
-    assert ray_cluster.started_at(tmp_path) == "10.0.0.1:6379"
+    assert ray_cluster.read_address(tmp_path) == "10.0.0.1:6379"
 
 
-def test_strange_folders_are_left_alone(tmp_path):
-    """A folder where the lock file should be."""
+def test_a_folder_without_a_lock_file_is_left_alone():
+    """A folder has the lock file's name: of another program, or hostile."""
     folder = Path("/tmp") / f"fofg-ray-strange-{os.getpid()}"
     (folder / "in-use.lock").mkdir(parents=True)
     try:

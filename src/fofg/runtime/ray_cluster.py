@@ -98,8 +98,8 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def started_at(folder: Path) -> str:
-    """Return the address of a node's Ray, or an empty string until it has started: Ray creates the file, then writes to it."""
+def read_address(folder: Path) -> str:
+    """Return the address of a node's Ray; empty until it has started, since Ray creates the file before it writes to it."""
     path = folder / "ray_current_cluster"
     return path.read_text() if path.exists() else ""
 
@@ -142,8 +142,8 @@ def _run_head(options: argparse.Namespace, folder: Path) -> int:
     if address := _address(options.head):
         values["node-ip-address"] = address
     ray = _start_ray(options, folder, ["--head", "--include-dashboard=false"], values)
-    _wait(lambda: started_at(folder), ray, options, f"Ray has not started after {_START_SECONDS:.0f} s", _START_SECONDS)
-    os.environ["RAY_ADDRESS"] = address = started_at(folder)
+    _wait(lambda: read_address(folder), ray, options, f"Ray has not started after {_START_SECONDS:.0f} s", _START_SECONDS)
+    os.environ["RAY_ADDRESS"] = address = read_address(folder)
     code = f"from fofg.runtime.ray_cluster import await_nodes; await_nodes({address!r}, {options.nodes}, {options.patience})"
     probe = _start([sys.executable, "-c", code])
     _wait(lambda: probe.poll() is not None, ray, options)
