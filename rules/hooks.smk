@@ -65,7 +65,13 @@ onsuccess:
 
 
 onerror:
-    run_registry.erase(".snakemake")
+    try:
+        # After Ctrl-C. Snakemake itself cancels no job whose state it is asking SLURM for at that moment.
+        if slurm_job_name():
+            slurm.cancel(slurm_job_name())
+        run_registry.erase(".snakemake")
+    except UserError as error:  # the entry stays, so that the next start looks for the jobs
+        logger.error(f"{error}\njobs of this run may still be in the queue; scancel --name={slurm_job_name()} stops them")
     if text := failed_jobs.report(log):
         # After the last words of Snakemake itself. rich, which draws bars, has its own sys.stderr, which wraps lines.
         atexit.register(print, text, file=sys.__stderr__)

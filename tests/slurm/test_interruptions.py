@@ -4,7 +4,9 @@ They go on where they were: nothing is lost, nothing is made twice.
 """
 
 import json
+import os
 import re
+import shutil
 import signal
 import time
 from itertools import pairwise
@@ -180,11 +182,25 @@ def test_the_main_process_is_killed_and_its_jobs_go_on(site, alone):
     assert "Nothing to be done" in site.local(work.result, overlays=work.overlays, more=["--dry-run"])
 
 
-def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(site, alone):
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(site, alone, monkeypatch):
+    """While the queue is asked for the jobs' states, too: at that moment Snakemake itself has no job to cancel."""
+    asked = _make_squeue_slow(site.folder / "slow", monkeypatch)
     work = Work(site, "sft", alone)
     job = work.begins()
+    asked.unlink(missing_ok=True)
+    wait_for(asked.exists, "the queue is not asked")
     work.run.process.send_signal(signal.SIGINT)
     work.run.fail()
     wait_for(lambda: job not in site.cluster.queue(), "the job stays")
     work.submit().wait()
     work.check_whole(jobs=2)
+
+
+def _make_squeue_slow(folder, monkeypatch):
+    """Put first on PATH a squeue that answers about named jobs after 3 s; return a file that it makes when it is asked."""
+    folder.mkdir()
+    asked, slow = folder / "asked", folder / "squeue"
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *--name*) touch {asked}; sleep 3 ;; esac\nexec {shutil.which("squeue")} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return asked

@@ -101,6 +101,11 @@ def count_jobs(names: Sequence[str]) -> dict[str, int]:
     return Counter(_ask("squeue", "--noheader", "--name", ",".join(names), "--format=%T").split()) if names else {}
 
 
+def cancel(name: str) -> None:
+    """Cancel the jobs of this name in the queue, if any. Raises UserError if SLURM does not answer."""
+    _ask("scancel", f"--name={name}")
+
+
 def wait(names: Sequence[str]) -> None:
     """Wait until no job of these names is in the queue. Report their number on standard error."""
     before = None
