@@ -185,7 +185,7 @@ def test_the_main_process_is_killed_and_its_jobs_go_on(site, alone):
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(site, alone, monkeypatch):
     """While the queue is asked for the jobs' states, too: at that moment Snakemake itself has no job to cancel."""
     asked = _make_squeue_slow(site.folder / "slow", monkeypatch)
-    work = Work(site, "sft", alone)
+    work = Work(site, "sft", alone, times=2)
     job = work.begins()
     asked.unlink(missing_ok=True)
     wait_for(asked.exists, "the queue is not asked")
