@@ -19,7 +19,7 @@ TOY = {
         "stage2_validation": {"test": 4},
         "stage2_passk": {"test": 4},
     },
-    "stage0": {"examples": 64, "test_rows": 8, "levels": [1, 1], "sft": {"batch_size": 8}},
+    "stage0": {"examples": 24, "test_rows": 4, "levels": [1, 1], "sft": {"batch_size": 4}},
     "stage1": {"rollouts": {"samples": 2, "max_response_tokens": 48}, "sft": {"epochs": 1, "batch_size": 32}},
     "stage2": {
         "rft": {"examples_per_iteration": 2, "on_empty_selection": "keep_model"},
